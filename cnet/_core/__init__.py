@@ -1,0 +1,26 @@
+"""The compiled floor: kernels and the loops over threads around them. It imports nothing above it.
+
+`loops` gives the module of loops for a dtype; its functions are described in the ``.pxi`` files beside this one.
+"""
+
+from types import ModuleType
+
+import numpy as np
+
+try:
+    from cnet._core import _float32, _float64
+except ModuleNotFoundError as error:
+    if error.name is None or not error.name.startswith("cnet._core."):
+        raise
+    raise ImportError(
+        "cnet's compiled core is missing: this is a source folder, not an installed package. Install it (pip install .) and run Python "
+        "from another folder, or with `python -P`; to work on the sources in place, install them with `pip install -e .`"
+    ) from error
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_LOOPS: dict[np.dtype, ModuleType] = {FLOAT32: _float32, FLOAT64: _float64}
+
+
+def loops(dtype: np.dtype) -> ModuleType:
+    """The compiled loops for float32 or float64."""
+    return _LOOPS[dtype]

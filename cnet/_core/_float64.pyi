@@ -1,0 +1,1 @@
+from cnet._core._float32 import *

@@ -1,0 +1,2 @@
+# How many threads a loop of the given work gets: every prange asks here.
+cdef int threads_for(double work, double per_thread) noexcept nogil

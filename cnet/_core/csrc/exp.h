@@ -1,0 +1,74 @@
+/* exp, expm1, tanh and the logistic function by vector, within a few units in the last place.
+
+   exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split in two so that n * LN2_HIGH
+   is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980); exp(r) is its Taylor series, cut
+   where the next term is below half a unit in the last place. Adding MAGIC rounds to an integer and leaves that
+   integer in the low bits of the sum. Own code, because a libm's bits differ between machines and versions. */
+
+#ifdef CNET_F64
+#define MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
+#define LN2_HIGH 6.93145751953125e-1
+#define LN2_LOW 1.42860682030941723212e-6
+#define EXP_LOWEST (-708.0) /* above it exp is a normal number */
+#define EXP_HIGHEST 709.0
+#define EXP_TERMS 13
+#else
+#define MAGIC 12582912.0f /* 1.5 * 2^23 */
+#define LN2_HIGH 6.93359375e-1f
+#define LN2_LOW (-2.12194440054690583e-4f)
+#define EXP_LOWEST (-87.0f)
+#define EXP_HIGHEST 88.0f
+#define EXP_TERMS 7
+#endif
+#define LOG2_E ((real)1.44269504088896340736)
+
+/* exp(x) - 1 as 2^n * series + (2^n - 1): no digits are lost near zero. x in [EXP_LOWEST, EXP_HIGHEST]. */
+typedef struct {
+    vec scale, series;
+} exp_parts;
+
+INLINE exp_parts v_exp_parts(vec x) {
+    static const real inverse_factorial[] = {
+        (real)1.0, (real)(1.0 / 2), (real)(1.0 / 6), (real)(1.0 / 24), (real)(1.0 / 120), (real)(1.0 / 720), (real)(1.0 / 5040),
+        (real)(1.0 / 40320), (real)(1.0 / 362880), (real)(1.0 / 3628800), (real)(1.0 / 39916800), (real)(1.0 / 479001600), (real)(1.0 / 6227020800),
+    };
+    vec t = v_fma(x, v_set1(LOG2_E), v_set1(MAGIC));
+    vec n = v_sub(t, v_set1(MAGIC));
+    vec r = v_fma(n, v_set1(-LN2_HIGH), x);
+    r = v_fma(n, v_set1(-LN2_LOW), r);
+    vec p = v_set1(inverse_factorial[EXP_TERMS - 1]);
+    UNROLL for (int i = EXP_TERMS - 2; i >= 0; i--)
+        p = v_fma(p, r, v_set1(inverse_factorial[i]));
+    exp_parts parts = {v_exp2_bits(t), v_mul(p, r)};
+    return parts;
+}
+
+/* 0 below EXP_LOWEST, exp(EXP_HIGHEST) above EXP_HIGHEST, NaN for NaN. */
+INLINE vec v_exp(vec x) {
+    exp_parts e = v_exp_parts(v_min(v_set1(EXP_HIGHEST), v_max(v_set1(EXP_LOWEST), x)));
+    return v_select_lt(x, v_set1(EXP_LOWEST), v_set1(0), v_fma(e.scale, e.series, e.scale));
+}
+
+INLINE vec v_tanh(vec x) {
+    /* tanh(x) = u / (u + 2), u = exp(2x) - 1; beyond +-20 it is +-1 in either precision. */
+    vec y = v_min(v_set1(20), v_max(v_set1(-20), x));
+    exp_parts e = v_exp_parts(v_add(y, y));
+    vec u = v_fma(e.scale, e.series, v_sub(e.scale, v_set1(1)));
+    return v_div(u, v_add(u, v_set1(2)));
+}
+
+INLINE vec v_sigmoid(vec x) {
+    /* With z = exp(-|x|) <= 1 nothing overflows: 1 / (1 + z) for x >= 0, z / (1 + z) below. */
+    vec z = v_exp(v_min(x, v_sub(v_set1(0), x)));
+    return v_div(v_select_lt(x, v_set1(0), z, v_set1(1)), v_add(v_set1(1), z));
+}
+
+/* Lanes are added pairwise in a fixed order: the sum of a row does not depend on where the row lies. */
+INLINE real v_sum(vec a) {
+    real lanes[VL];
+    v_store(lanes, a);
+    for (int width = VL / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            lanes[i] += lanes[i + width];
+    return lanes[0];
+}

@@ -1,0 +1,185 @@
+/* Matrix product: one register tile, cut from panels that stay in the level-1 cache.
+
+   The tile holds up to TILE_ROWS x TILE_VECS accumulators and runs over one block of k: it loads TILE_VECS
+   vectors of a row of b, broadcasts one element of each of its rows of a, and multiplies. The reduction is
+   never split across lanes, so every element of c is summed in the order of k whatever tile it falls in.
+
+   Who owns what: a call writes the elements of c it is given and no others; the packed panel is on its stack. */
+
+/* b is copied into a contiguous panel when each element is used at least PACK_TILES times and rows of b lie
+   PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache, and a page each. */
+#define PACK_TILES 4
+#define PACK_STRIDE 1024
+/* Rows of a in flight: with a block of k they fill about half of a 512 KiB level-2 cache. */
+#define ROW_BLOCK 192
+
+INLINE ptrdiff_t block_length(ptrdiff_t k) {
+    ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
+    return blocks ? (k + blocks - 1) / blocks : 0;
+}
+
+typedef struct {
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b;
+    ptrdiff_t b_row;
+    ptrdiff_t k;
+    real *c;
+    ptrdiff_t c_row, c_col;
+    const real *bias; /* only with the last block */
+    int first;        /* the first block overwrites c, the others add to it */
+} tile_args;
+
+/* rows, vecs and tail are constants where this is inlined: the loops vanish and acc lives in registers.
+   tail: the last vector holds only the lanes of mask. */
+INLINE void tile(const int rows, const int vecs, const int tail, const tile_args *t, ptrdiff_t cols) {
+    const real *a = t->a, *b = t->b;
+    const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
+    vec acc[TILE_ROWS][TILE_VECS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++)
+            acc[r][v] = v_set1(0);
+
+    for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, b += b_row) {
+        vec bv[TILE_VECS];
+        UNROLL for (int v = 0; v < vecs; v++)
+            bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec av = v_set1(a[r * a_row]);
+            UNROLL for (int v = 0; v < vecs; v++)
+                acc[r][v] = v_fma(av, bv[v], acc[r][v]);
+        }
+    }
+
+    if (t->c_col == 1) {
+        UNROLL for (int v = 0; v < vecs; v++) {
+            const int part = tail && v == vecs - 1;
+            vec bias = v_set1(0);
+            if (t->bias)
+                bias = part ? v_load_m(t->bias + v * VL, mask) : v_load(t->bias + v * VL);
+            UNROLL for (int r = 0; r < rows; r++) {
+                real *c = t->c + r * t->c_row + v * VL;
+                vec sum = acc[r][v];
+                if (!t->first)
+                    sum = v_add(part ? v_load_m(c, mask) : v_load(c), sum);
+                if (t->bias)
+                    sum = v_add(sum, bias);
+                if (part)
+                    v_store_m(c, sum, mask);
+                else
+                    v_store(c, sum);
+            }
+        }
+    } else {
+        real out[TILE_ROWS][TILE_COLS];
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vecs; v++)
+                v_store(&out[r][v * VL], acc[r][v]);
+        for (ptrdiff_t j = 0; j < cols; j++)
+            UNROLL for (int r = 0; r < rows; r++) {
+                real *c = t->c + r * t->c_row + j * t->c_col;
+                *c = t->first ? out[r][j] : *c + out[r][j];
+            }
+    }
+}
+
+#if TILE_ROWS == 6
+#define ROWS_5_6(vecs, tail, t, cols) case 5: tile(5, vecs, tail, t, cols); break; case 6: tile(6, vecs, tail, t, cols); break;
+#else
+#define ROWS_5_6(vecs, tail, t, cols)
+#endif
+#define DISPATCH_ROWS(vecs, tail) \
+    switch (rows) { \
+    case 1: tile(1, vecs, tail, t, cols); break; \
+    case 2: tile(2, vecs, tail, t, cols); break; \
+    case 3: tile(3, vecs, tail, t, cols); break; \
+    case 4: tile(4, vecs, tail, t, cols); break; \
+    ROWS_5_6(vecs, tail, t, cols) \
+    }
+
+static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
+    if (cols == TILE_COLS) {
+        DISPATCH_ROWS(TILE_VECS, 0)
+        return;
+    }
+    switch ((cols + VL - 1) / VL) {
+    case 1: DISPATCH_ROWS(1, 1) break;
+    case 2: DISPATCH_ROWS(2, 1) break;
+#if TILE_VECS == 4
+    case 3: DISPATCH_ROWS(3, 1) break;
+    case 4: DISPATCH_ROWS(4, 1) break;
+#endif
+    }
+}
+
+/* panel (k, TILE_COLS) = b (k, cols), padded with zeros that no one reads into c. */
+static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *panel) {
+    if (b_col == 1) {
+        for (ptrdiff_t i = 0; i < k; i++, b += b_row, panel += TILE_COLS)
+            for (ptrdiff_t j = 0; j < TILE_COLS; j++)
+                panel[j] = j < cols ? b[j] : 0;
+    } else {
+        for (ptrdiff_t j = 0; j < TILE_COLS; j++)
+            for (ptrdiff_t i = 0; i < k; i++)
+                panel[i * TILE_COLS + j] = j < cols ? b[i * b_row + j * b_col] : 0;
+    }
+}
+
+/* All rows of one panel of columns, for one block of k; rows are dealt out evenly, because a last tile of one
+   row would cost as much time as a full one. */
+static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t) {
+    ptrdiff_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+    for (ptrdiff_t i = 0; i < tiles; i++) {
+        int rows = (int)(m / tiles + (i < m % tiles));
+        run_tile(rows, cols, t);
+        t->a += rows * t->a_row;
+        t->c += rows * t->c_row;
+    }
+}
+
+static void gemm(const cnet_gemm *g) {
+    real panel[CNET_BLOCK * TILE_COLS];
+    const ptrdiff_t block = block_length(g->k);
+    const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
+
+    for (ptrdiff_t i = 0; i < g->m; i += ROW_BLOCK) {
+        const ptrdiff_t m = g->m - i < ROW_BLOCK ? g->m - i : ROW_BLOCK;
+        const int packed = g->b_col != 1 || (scattered && m >= PACK_TILES * TILE_ROWS);
+        for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
+            const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
+            for (ptrdiff_t j = 0; j < g->n; j += TILE_COLS) {
+                const ptrdiff_t cols = g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
+                tile_args t = {
+                    g->a + i * g->a_row + k * g->a_col, g->a_row, g->a_col,
+                    g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
+                    g->c + i * g->c_row + j * g->c_col, g->c_row, g->c_col,
+                    g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0,
+                };
+                if (packed) {
+                    pack(depth, cols, t.b, g->b_row, g->b_col, panel);
+                    t.b = panel;
+                    t.b_row = TILE_COLS;
+                }
+                run_panel(m, cols, &t);
+            }
+        }
+    }
+}
+
+/* Blocks of rows as in the product, so that a bias gradient is summed like the weight gradient beside it. */
+static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out) {
+    const ptrdiff_t block = block_length(m);
+    for (ptrdiff_t j = 0; j < n; j += VL) {
+        const vmask mask = v_mask(n - j < VL ? n - j : VL);
+        vec total = v_set1(0);
+        for (ptrdiff_t i = 0; i < m; i += block) {
+            const ptrdiff_t end = m - i < block ? m : i + block;
+            vec sum = v_set1(0);
+            for (ptrdiff_t r = i; r < end; r++)
+                sum = v_add(sum, v_load_m(x + r * x_row + j, mask));
+            total = v_add(total, sum);
+        }
+        v_store_m(out + j, total, mask);
+    }
+}

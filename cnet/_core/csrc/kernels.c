@@ -1,0 +1,43 @@
+/* Every kernel, for one instruction set and one type: compiled once per pair, with CNET_ISA_<set> and perhaps
+   CNET_F64 defined and the flags of that set. All is static but the table, whose name holds both: two copies of
+   one inline function, compiled for different machines, must never meet in the linker. */
+#include "simd.h"
+
+#include "exp.h"
+
+#include "elementwise.h"
+#include "gemm.h"
+#include "rows.h"
+
+#if defined(CNET_ISA_AVX512)
+#define ISA avx512
+#elif defined(CNET_ISA_AVX2)
+#define ISA avx2
+#elif defined(CNET_ISA_NEON)
+#define ISA neon
+#else
+#define ISA baseline
+#endif
+#ifdef CNET_F64
+#define TYPE f64
+#else
+#define TYPE f32
+#endif
+#define TABLE_(isa, type) cnet_kernels_##isa##_##type
+#define TABLE(isa, type) TABLE_(isa, type)
+
+extern const cnet_kernels TABLE(ISA, TYPE);
+const cnet_kernels TABLE(ISA, TYPE) = {
+    .lanes = VL,
+    .gemm = gemm,
+    .column_sums = column_sums,
+    .activation = activation,
+    .activation_backward = activation_backward,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .softmax_cross_entropy = softmax_cross_entropy,
+    .nll = nll,
+    .mse = mse,
+    .sgd = sgd,
+    .scale_uint8 = scale_uint8,
+};

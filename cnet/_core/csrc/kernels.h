@@ -1,0 +1,71 @@
+/* The contract between the Cython loops above and the kernels below.
+
+   `real` is float, or double where CNET_F64 is defined; the table of either type is filled once per
+   instruction set by kernels.c. Kernels are leaves: they run on one thread, allocate nothing, call back
+   nothing and decide nothing about threads. Matrices are row-major; "row stride" counts elements.
+
+   Summation order is part of the contract. A reduction over k terms is cut into equal blocks of at most
+   CNET_BLOCK terms (see block_length in gemm.h); a block is summed from zero in the order of k, and block
+   sums are added in order. No result depends on how rows, columns or threads were cut. */
+#ifndef CNET_KERNELS_H
+#define CNET_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef CNET_F64
+typedef double real;
+#else
+typedef float real;
+#endif
+
+#define CNET_BLOCK 128
+
+enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
+
+/* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] where there is one.
+   a: element (i, k) at a[i*a_row + k*a_col]; likewise b and c, each with a unit stride along one axis. */
+typedef struct {
+    ptrdiff_t m, n, k;
+    const real *a;
+    ptrdiff_t a_row, a_col;
+    const real *b;
+    ptrdiff_t b_row, b_col;
+    real *c;
+    ptrdiff_t c_row, c_col;
+    const real *bias;
+} cnet_gemm;
+
+typedef struct {
+    real lr, momentum, weight_decay;
+    int nesterov;
+} cnet_sgd;
+
+typedef struct cnet_kernels {
+    ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
+
+    void (*gemm)(const cnet_gemm *g);
+    /* out[j] = sum over i of x[i, j], for x (m, n) with the given row stride */
+    void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out);
+
+    /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
+    void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);
+    void (*activation_backward)(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx, real slope);
+
+    void (*softmax)(ptrdiff_t m, ptrdiff_t n, const real *x, real *y);
+    void (*softmax_backward)(ptrdiff_t m, ptrdiff_t n, const real *y, const real *dy, real *dx);
+
+    /* Losses: each writes what it is given room for, row_loss (m) and dx (m, n) times scale; either may be
+       NULL. Where labels (m) is NULL the targets are t (m, n). Labels are in [0, n): the caller has looked. */
+    void (*softmax_cross_entropy)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, real scale);
+    void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
+    void (*mse)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real *row_loss, real *dx, real scale);
+
+    /* w -= step; v (the momentum buffer) may be NULL where momentum is 0 */
+    void (*sgd)(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s);
+
+    /* y[i] = x[i] / 255: the same bits as a float division by 255 */
+    void (*scale_uint8)(ptrdiff_t n, const uint8_t *x, real *y);
+} cnet_kernels;
+
+#endif

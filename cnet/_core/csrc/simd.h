@@ -1,0 +1,46 @@
+/* The vector vocabulary that every kernel is written in.
+
+   One header per family of instruction sets defines, for `real` (float, or double with CNET_F64):
+
+     vec, VL                      a vector of VL lanes
+     vmask, v_mask(n)             the first n lanes, 0 < n <= VL
+     v_load, v_store              unaligned; v_load_m, v_store_m only the lanes of a mask (others: zero, untouched)
+     v_set1, v_add, v_sub, v_mul, v_div
+     v_fma(a, b, c)               a*b + c; one rounding where the set has it, two on the x86 baseline
+     v_max(a, b), v_min(a, b)     b where either is NaN or the two are equal
+     v_select_lt(a, b, t, f)      a < b ? t : f by lane; a NaN takes f
+     v_exp2_bits(t)               2^n, n being the integer in the low bits of t + MAGIC (see exp.h)
+     TILE_ROWS, TILE_VECS         the register tile of the matrix product, in rows and vectors
+
+   Tails go through the masked operations and never through scalar code, so that a value does not depend
+   on where in an array its element lies. */
+#ifndef CNET_SIMD_H
+#define CNET_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define INLINE static __forceinline
+#define UNROLL
+#elif defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2) || (defined(CNET_ISA_BASELINE) && (defined(__x86_64__) || defined(_M_X64)))
+#include "simd_x86.h"
+#elif defined(CNET_ISA_NEON)
+#include "simd_neon.h"
+#else
+#include "simd_scalar.h"
+#endif
+
+#define TILE_COLS (TILE_VECS * VL)
+
+#endif

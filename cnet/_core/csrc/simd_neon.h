@@ -1,0 +1,55 @@
+/* AArch64: NEON, which every 64-bit ARM has. */
+#include <arm_neon.h>
+
+/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. */
+#define TILE_ROWS 6
+#define TILE_VECS 4
+
+typedef int vmask; /* the number of lanes: NEON has no masked move */
+
+#ifdef CNET_F64
+typedef float64x2_t vec;
+typedef uint64x2_t ivec;
+#define VL 2
+#define N(op) op##q_f64
+#define N_SET1(a) vdupq_n_f64(a)
+#define AS_INT(v) vreinterpretq_u64_f64(v)
+#define AS_REAL(i) vreinterpretq_f64_u64(i)
+#define EXPONENT(i) vshlq_n_u64(vaddq_u64(i, vdupq_n_u64(1023)), 52)
+#else
+typedef float32x4_t vec;
+typedef uint32x4_t ivec;
+#define VL 4
+#define N(op) op##q_f32
+#define N_SET1(a) vdupq_n_f32(a)
+#define AS_INT(v) vreinterpretq_u32_f32(v)
+#define AS_REAL(i) vreinterpretq_f32_u32(i)
+#define EXPONENT(i) vshlq_n_u32(vaddq_u32(i, vdupq_n_u32(127)), 23)
+#endif
+
+INLINE vec v_load(const real *p) { return N(vld1)(p); }
+INLINE void v_store(real *p, vec a) { N(vst1)(p, a); }
+INLINE vec v_set1(real a) { return N_SET1(a); }
+INLINE vec v_add(vec a, vec b) { return N(vadd)(a, b); }
+INLINE vec v_sub(vec a, vec b) { return N(vsub)(a, b); }
+INLINE vec v_mul(vec a, vec b) { return N(vmul)(a, b); }
+INLINE vec v_div(vec a, vec b) { return N(vdiv)(a, b); }
+INLINE vec v_fma(vec a, vec b, vec c) { return N(vfma)(c, a, b); }
+INLINE vec v_exp2_bits(vec t) { return AS_REAL(EXPONENT(AS_INT(t))); }
+INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return N(vbsl)(N(vclt)(a, b), t, f); }
+INLINE vec v_max(vec a, vec b) { return N(vbsl)(N(vcgt)(a, b), a, b); }
+INLINE vec v_min(vec a, vec b) { return N(vbsl)(N(vclt)(a, b), a, b); }
+
+INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
+INLINE vec v_load_m(const real *p, vmask m) {
+    real lanes[VL] = {0};
+    for (int i = 0; i < m; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
+}
+INLINE void v_store_m(real *p, vec a, vmask m) {
+    real lanes[VL];
+    v_store(lanes, a);
+    for (int i = 0; i < m; i++)
+        p[i] = lanes[i];
+}

@@ -1,0 +1,145 @@
+/* x86-64: SSE2 (the baseline of the architecture), AVX2 with FMA, AVX-512 F.
+
+   The three spell an operation alike but for the prefix of its name, so most of this file is written once. */
+#if defined(CNET_EMULATE)
+#include "emulate_x86.h"
+#else
+#include <immintrin.h>
+#endif
+
+#if defined(CNET_ISA_AVX512)
+#define PREFIX _mm512_
+#define VBYTES 64
+/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. */
+#define TILE_ROWS 6
+#define TILE_VECS 4
+#elif defined(CNET_ISA_AVX2)
+#define PREFIX _mm256_
+#define VBYTES 32
+/* 12 accumulators, 2 columns and 1 broadcast: 15 of 16 registers. */
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#else
+#define PREFIX _mm_
+#define VBYTES 16
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#endif
+
+#define JOIN_(a, b, c) a##b##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+#ifdef CNET_F64
+#define V(op) JOIN(PREFIX, op, _pd)
+#define I(op) JOIN(PREFIX, op, _epi64)
+#define VL (VBYTES / 8)
+#else
+#define V(op) JOIN(PREFIX, op, _ps)
+#define I(op) JOIN(PREFIX, op, _epi32)
+#define VL (VBYTES / 4)
+#endif
+
+#if defined(CNET_ISA_AVX512)
+#ifdef CNET_F64
+typedef __m512d vec;
+typedef __mmask8 vmask;
+#define AS_INT(v) _mm512_castpd_si512(v)
+#define AS_REAL(i) _mm512_castsi512_pd(i)
+#define LESS(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#else
+typedef __m512 vec;
+typedef __mmask16 vmask;
+#define AS_INT(v) _mm512_castps_si512(v)
+#define AS_REAL(i) _mm512_castsi512_ps(i)
+#define LESS(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
+#endif
+typedef __m512i ivec;
+#elif defined(CNET_ISA_AVX2)
+#ifdef CNET_F64
+typedef __m256d vec;
+#define AS_INT(v) _mm256_castpd_si256(v)
+#define AS_REAL(i) _mm256_castsi256_pd(i)
+#else
+typedef __m256 vec;
+#define AS_INT(v) _mm256_castps_si256(v)
+#define AS_REAL(i) _mm256_castsi256_ps(i)
+#endif
+typedef __m256i ivec;
+typedef __m256i vmask;
+#else
+#ifdef CNET_F64
+typedef __m128d vec;
+#define AS_INT(v) _mm_castpd_si128(v)
+#define AS_REAL(i) _mm_castsi128_pd(i)
+#else
+typedef __m128 vec;
+#define AS_INT(v) _mm_castps_si128(v)
+#define AS_REAL(i) _mm_castsi128_ps(i)
+#endif
+typedef __m128i ivec;
+typedef int vmask; /* the number of lanes: SSE2 has no masked move */
+#endif
+
+INLINE vec v_load(const real *p) { return V(loadu)(p); }
+INLINE void v_store(real *p, vec a) { V(storeu)(p, a); }
+INLINE vec v_set1(real a) { return V(set1)(a); }
+INLINE vec v_add(vec a, vec b) { return V(add)(a, b); }
+INLINE vec v_sub(vec a, vec b) { return V(sub)(a, b); }
+INLINE vec v_mul(vec a, vec b) { return V(mul)(a, b); }
+INLINE vec v_div(vec a, vec b) { return V(div)(a, b); }
+INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
+
+#if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2)
+INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
+#else
+INLINE vec v_fma(vec a, vec b, vec c) { return V(add)(V(mul)(a, b), c); }
+#endif
+
+/* The integer left in the low bits of t becomes an exponent: whatever else the bits hold is shifted out. */
+INLINE vec v_exp2_bits(vec t) {
+#if defined(CNET_F64) && !defined(CNET_ISA_AVX512)
+    ivec bias = JOIN(PREFIX, set1, _epi64x)(1023);
+    return AS_REAL(I(slli)(I(add)(AS_INT(t), bias), 52));
+#elif defined(CNET_F64)
+    return AS_REAL(I(slli)(I(add)(AS_INT(t), I(set1)(1023)), 52));
+#else
+    return AS_REAL(I(slli)(I(add)(AS_INT(t), I(set1)(127)), 23));
+#endif
+}
+
+#if defined(CNET_ISA_AVX512)
+INLINE vmask v_mask(ptrdiff_t n) { return (vmask)((1u << n) - 1u); }
+INLINE vec v_load_m(const real *p, vmask m) { return V(maskz_loadu)(m, p); }
+INLINE void v_store_m(real *p, vec a, vmask m) { V(mask_storeu)(p, m, a); }
+INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return V(mask_blend)(LESS(a, b), f, t); }
+#elif defined(CNET_ISA_AVX2)
+INLINE vmask v_mask(ptrdiff_t n) {
+#ifdef CNET_F64
+    static const int64_t lanes[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+#else
+    static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+#endif
+    return _mm256_loadu_si256((const __m256i *)(lanes + VL - n));
+}
+INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m); }
+INLINE void v_store_m(real *p, vec a, vmask m) { V(maskstore)(p, m, a); }
+INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ)); }
+#else
+INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
+INLINE vec v_load_m(const real *p, vmask m) {
+    real lanes[VL] = {0};
+    for (int i = 0; i < m; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
+}
+INLINE void v_store_m(real *p, vec a, vmask m) {
+    real lanes[VL];
+    v_store(lanes, a);
+    for (int i = 0; i < m; i++)
+        p[i] = lanes[i];
+}
+INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
+    vec lt = V(cmplt)(a, b);
+    return V(or)(V(and)(lt, t), V(andnot)(lt, f));
+}
+#endif

@@ -1,0 +1,47 @@
+# Rows of a data set, collected into a batch. Images stay uint8 in memory and are scaled to [0, 1] on the way.
+
+from libc.string cimport memcpy
+
+
+cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
+    cdef Py_ssize_t i
+    for i in range(rows.shape[0]):
+        if not 0 <= rows[i] < n:
+            raise IndexError(f"row {rows[i]} is outside a data set of {n} rows")
+    return 0
+
+
+def gather(real[:, ::1] out, const real[:, ::1] x, const int64_t[::1] rows):
+    """Write x[rows] to out."""
+    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1], i
+    _check2("out", out.shape[0], out.shape[1], m, n)
+    _check_rows(rows, x.shape[0])
+    if n:
+        with nogil:
+            for i in range(m):
+                memcpy(&out[i, 0], &x[rows[i], 0], n * sizeof(real))
+
+
+def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] rows):
+    """Write x[rows] / 255 to out."""
+    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1], i
+    _check2("out", out.shape[0], out.shape[1], m, n)
+    _check_rows(rows, x.shape[0])
+    if n:
+        with nogil:
+            for i in range(m):
+                kernels().scale_uint8(n, &x[rows[i], 0], &out[i, 0])
+
+
+def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
+    """How many rows of x have their (first) largest element at the row's label."""
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1], i, j, best, correct = 0
+    _check1("labels", labels.shape[0], m)
+    with nogil:
+        for i in range(m):
+            best = 0
+            for j in range(1, n):
+                if x[i, j] > x[i, best]:
+                    best = j
+            correct += best == labels[i]
+    return correct

@@ -1,0 +1,97 @@
+# Loops over threads, for `real` (float or double: the file that includes this one says which).
+#
+# A function here takes C-contiguous memoryviews, outputs first; checks their sizes, because a wrong size is a crash
+# below; and cuts the work into parts for `prange`, each a call of a kernel (csrc/kernels.h) without the GIL. Every
+# element of an output is written by one thread, and kernels sum in an order that cuts do not change: results are the
+# same for any number of threads.
+#
+# They are included rather than written with fused types because a fused function looks at every argument to find
+# its type at each call, which costs more than a small kernel. A new kernel goes into csrc/ and the file below that
+# it belongs to.
+
+cimport cython
+from cython.parallel cimport prange
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef extern from "csrc/kernels.h":
+    enum:
+        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+
+    ctypedef struct cnet_gemm:
+        Py_ssize_t m, n, k
+        const real *a
+        Py_ssize_t a_row, a_col
+        const real *b
+        Py_ssize_t b_row, b_col
+        real *c
+        Py_ssize_t c_row, c_col
+        const real *bias
+
+    ctypedef struct cnet_sgd:
+        real lr, momentum, weight_decay
+        int nesterov
+
+    ctypedef struct cnet_kernels:
+        Py_ssize_t lanes
+        void (*gemm)(const cnet_gemm *) noexcept nogil
+        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *) noexcept nogil
+        void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
+        void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
+        void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
+        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
+        void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
+        void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
+        void (*sgd)(Py_ssize_t, real *, const real *, real *, const cnet_sgd *) noexcept nogil
+        void (*scale_uint8)(Py_ssize_t, const uint8_t *, real *) noexcept nogil
+
+
+# A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
+cdef double FLOPS_PER_THREAD = 500_000
+cdef double ELEMENTS_PER_THREAD = 20_000
+
+
+cdef inline const cnet_kernels *kernels() noexcept nogil:
+    return <const cnet_kernels *> table()
+
+
+# Addresses of first elements; an empty array has none.
+cdef inline const real *_in1(const real[::1] a) noexcept nogil:
+    return &a[0] if a is not None and a.shape[0] else NULL
+
+
+cdef inline real *_out1(real[::1] a) noexcept nogil:
+    return &a[0] if a is not None and a.shape[0] else NULL
+
+
+cdef inline const real *_in2(const real[:, ::1] a) noexcept nogil:
+    return &a[0, 0] if a is not None and a.shape[0] and a.shape[1] else NULL
+
+
+cdef inline real *_out2(real[:, ::1] a) noexcept nogil:
+    return &a[0, 0] if a is not None and a.shape[0] and a.shape[1] else NULL
+
+
+cdef inline Py_ssize_t _start(Py_ssize_t n, int part, int parts) noexcept nogil:
+    """Where part `part` of `parts` even parts of range(n) starts."""
+    return n // parts * part + min(n % parts, <Py_ssize_t> part)
+
+
+cdef int _check1(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
+    if got != expected:
+        raise ValueError(f"{name} has {got} elements, expected {expected}")
+    return 0
+
+
+cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected_rows, Py_ssize_t expected_cols) except -1:
+    if rows != expected_rows or cols != expected_cols:
+        raise ValueError(f"{name} has shape ({rows}, {cols}), expected ({expected_rows}, {expected_cols})")
+    return 0
+
+
+include "linear.pxi"
+include "activation.pxi"
+include "loss.pxi"
+include "optim.pxi"
+include "gather.pxi"

@@ -1,0 +1,73 @@
+# Losses: mean over the rows of a batch, gradients of that mean.
+#
+# Each function writes the loss of every row to row_loss (m,) and the gradient to dx (m, n); either may be None. The
+# mean is summed here in double and in the order of rows, whatever the number of threads. Targets are labels (m,),
+# int64 in [0, n), or, where labels is None, an array (m, n).
+
+cdef enum Loss:
+    CROSS_ENTROPY
+    NLL
+    MSE
+
+
+cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x, const int64_t *labels,
+                     const real *t, real *row_loss, real *dx, real scale) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts)
+    cdef Py_ssize_t rows = _start(m, part + 1, parts) - start
+    labels = labels + start if labels != NULL else NULL
+    t = t + start * n if t != NULL else NULL
+    row_loss = row_loss + start if row_loss != NULL else NULL
+    dx = dx + start * n if dx != NULL else NULL
+    if loss == CROSS_ENTROPY:
+        kernels().softmax_cross_entropy(rows, n, x + start * n, labels, t, row_loss, dx, scale)
+    elif loss == NLL:
+        kernels().nll(rows, n, x + start * n, labels, t, row_loss, dx, scale)
+    else:
+        kernels().mse(rows, n, x + start * n, t, row_loss, dx, scale)
+
+
+cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1], i
+    if labels is not None:
+        _check1("labels", labels.shape[0], m)
+        for i in range(m):
+            if not 0 <= labels[i] < n:
+                raise ValueError(f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes")
+    else:
+        _check2("targets", t.shape[0], t.shape[1], m, n)
+    if row_loss is not None:
+        _check1("row_loss", row_loss.shape[0], m)
+    if dx is not None:
+        _check2("dx", dx.shape[0], dx.shape[1], m, n)
+    if m == 0 or n == 0:
+        return 0.0
+    cdef real scale = 1 / (<real> m * (n if loss == MSE else 1))
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD), part
+    cdef const real *xp = _in2(x)
+    cdef const real *tp = _in2(t)
+    cdef const int64_t *lp = &labels[0] if labels is not None else NULL
+    cdef real *rp = _out1(row_loss)
+    cdef real *dp = _out2(dx)
+    cdef double total = 0
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _loss_part(loss, m, n, part, threads, xp, lp, tp, rp, dp, scale)
+        if rp != NULL:
+            for i in range(m):
+                total = total + rp[i]
+    return total / m
+
+
+def cross_entropy(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
+    """Softmax cross-entropy of logits x; returns the mean over rows."""
+    return _loss(CROSS_ENTROPY, row_loss, dx, x, labels, t)
+
+
+def nll(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
+    """Negative log-likelihood of probabilities x; returns the mean over rows."""
+    return _loss(NLL, row_loss, dx, x, labels, t)
+
+
+def mse(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const real[:, ::1] t):
+    """Squared error; returns the mean over all elements."""
+    return _loss(MSE, row_loss, dx, x, None, t)

@@ -1,0 +1,99 @@
+"""How many threads the compiled loops may use.
+
+In order of precedence: `set_num_threads`; ``CNET_NUM_THREADS``; ``OMP_NUM_THREADS`` (which joblib sets in its workers);
+the processors that this process may run on, by its affinity mask and by its control group's quota. A loop takes fewer
+where its work would not repay them.
+"""
+
+import math
+import operator
+import os
+from pathlib import Path
+
+from cnet._core import _threads
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def set_num_threads(n: int) -> None:
+    """Set the largest number of threads that a computation may use. Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. More threads than processors are allowed, and slow.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not a positive integer.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> cnet.set_num_threads(1)
+    >>> cnet.get_num_threads()
+    1
+    """
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"the number of threads is {n!r}, expected an integer of at least 1") from None
+    if not 1 <= count <= 4096:
+        raise ValueError(f"the number of threads is {count}, expected 1 to 4096")
+    _threads.allow(count)
+
+
+def get_num_threads() -> int:
+    """Return the largest number of threads that a computation may use.
+
+    It is 1 in a build without OpenMP, and in a process forked from one that had started threads: the OpenMP runtime
+    does not survive a fork. Start worker processes with the ``spawn`` or ``forkserver`` method to have threads there.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> cnet.get_num_threads() >= 1
+    True
+    """
+    return _threads.allowed()
+
+
+def _from_environment(name: str) -> int | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    first = text.split(",")[0]  # OMP_NUM_THREADS may list a number per level of nesting
+    if not (first.isascii() and first.isdigit() and 1 <= int(first) <= 4096):
+        if name == "CNET_NUM_THREADS":
+            raise ValueError(f"{name} is {text!r}, expected an integer of 1 to 4096")
+        return None  # another library's variable: not ours to refuse
+    return int(first)
+
+
+def _quota(root: Path = _CGROUP) -> int | None:
+    """Processors granted by the control group, rounded up; None without a limit. Versions 2 and 1 of the interface."""
+    try:
+        limit, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit, period = ((root / "cpu" / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period"))
+        except OSError:
+            return None
+    if not (limit.isdigit() and period.isdigit() and int(period)):
+        return None
+    return max(1, math.ceil(int(limit) / int(period)))
+
+
+def _default() -> int:
+    for name in ("CNET_NUM_THREADS", "OMP_NUM_THREADS"):
+        n = _from_environment(name)
+        if n is not None:
+            return n
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, _quota() or processors)
+
+
+set_num_threads(_default())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.after_fork_in_child)

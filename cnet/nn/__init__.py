@@ -1,0 +1,29 @@
+"""Layers, nets, losses and initialisers."""
+
+from cnet.nn import init as init
+from cnet.nn._activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from cnet.nn._linear import Linear
+from cnet.nn._losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from cnet.nn._module import Module
+from cnet.nn._parameter import Parameter
+from cnet.nn._sequential import Sequential
+from cnet.nn._shape import Flatten, Identity
+
+__all__ = [
+    "CrossEntropyLoss",
+    "Flatten",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "Loss",
+    "MSELoss",
+    "Module",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "init",
+]

@@ -1,0 +1,161 @@
+"""Activations: functions of each element, and softmax along rows.
+
+The backward passes use the output of the forward pass, which the kernels need anyway, and keep no other copy.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_real
+from cnet._core import FLOAT32, FLOAT64, _float32, loops
+from cnet.nn import init
+from cnet.nn._module import Module, check_row_shape, training_state
+
+
+def _input(x: ArrayLike) -> Array:
+    """An activation has no parameters to tell its dtype: it works in that of its input, else in float32."""
+    array = as_array(x, "x")
+    return as_real(array, array.dtype if array.dtype in (FLOAT32, FLOAT64) else FLOAT32)
+
+
+class _Elementwise(Module):
+    kind: int
+    slope: float = 0.0
+
+    def __init__(self) -> None:
+        self._out: Array | None = None
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = _input(x)
+        out = np.empty_like(x)
+        loops(x.dtype).activation_forward(out.reshape(-1), x.reshape(-1), self.kind, self.slope)
+        self._out = out if training else None
+        return out
+
+    def backward(self, grad: ArrayLike) -> Array:
+        out = training_state(self, "_out")
+        grad = as_real(grad, out.dtype, "grad")
+        dx = np.empty_like(out)
+        loops(out.dtype).activation_backward(dx.reshape(-1), grad.reshape(-1), out.reshape(-1), self.kind, self.slope)
+        return dx
+
+
+class ReLU(_Elementwise):
+    """``max(x, 0)``; the derivative at 0 is taken as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.ReLU()(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    kind = _float32.RELU
+    suggested_init = init.He()
+
+
+class LeakyReLU(_Elementwise):
+    """``x`` where positive, ``negative_slope * x`` elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float
+        At least 0: with a negative one, the output would no longer tell the sign of the input.
+
+    Raises
+    ------
+    ValueError
+        If the slope is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.LeakyReLU(0.5)(np.array([[-1.0, 2.0]]))
+    array([[-0.5,  2. ]])
+    """
+
+    kind = _float32.LEAKY_RELU
+    suggested_init = init.He()
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        if not 0 <= negative_slope < float("inf"):
+            raise ValueError(f"negative_slope is {negative_slope!r}, expected a finite number of at least 0")
+        self.slope = self.negative_slope = float(negative_slope)
+
+    def config(self) -> dict[str, Any]:
+        return {"negative_slope": self.negative_slope}
+
+
+class Tanh(_Elementwise):
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Tanh()(np.array([[0.0, 1000.0]]))
+    array([[0., 1.]])
+    """
+
+    kind = _float32.TANH
+    suggested_init = init.Xavier()
+
+
+class Sigmoid(_Elementwise):
+    """The logistic function ``1 / (1 + exp(-x))``, without overflow at any `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Sigmoid()(np.array([[0.0, -1000.0]]))
+    array([[0.5, 0. ]])
+    """
+
+    kind = _float32.SIGMOID
+    suggested_init = init.Xavier()
+
+
+class Softmax(Module):
+    """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
+
+    A net that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more exact, and has softmax
+    built in.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Softmax()(np.array([[0.0, 0.0], [0.0, -np.inf]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+
+    suggested_init = init.Xavier()
+
+    def __init__(self) -> None:
+        self._out: Array | None = None
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(input_shape) != 1:
+            check_row_shape(self, input_shape, (int(np.prod(input_shape)),))
+        return input_shape
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = _input(x)
+        self.output_shape(x.shape[1:])
+        out = np.empty_like(x)
+        loops(x.dtype).softmax_forward(out, x)
+        self._out = out if training else None
+        return out
+
+    def backward(self, grad: ArrayLike) -> Array:
+        out = training_state(self, "_out")
+        dx = np.empty_like(out)
+        loops(out.dtype).softmax_backward(dx, as_real(grad, out.dtype, "grad"), out)
+        return dx

@@ -1,0 +1,115 @@
+"""The dense layer."""
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cnet._arrays import Array, as_real, real_dtype
+from cnet._core import loops
+from cnet.nn import init
+from cnet.nn._module import Module, check_row_shape, training_state
+from cnet.nn._parameter import Parameter
+
+
+class Linear(Module):
+    """``y = x @ weight + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        At least 1.
+    bias : bool
+        Whether there is a bias.
+    weight_init, bias_init : Initializer, str or None
+        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and biases are zero.
+    seed : int or None
+        Fills the parameters now. None leaves that to the container, or to chance.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_features, out_features)
+        Transposed in `state_dict`, where PyTorch's shape is used.
+    bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not a positive integer, or an initialiser or dtype is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Linear(3, 2, weight_init="zeros")(np.ones((4, 3))).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        weight_init: init.Initializer | str | None = None,
+        bias_init: init.Initializer | str | None = None,
+        seed: int | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.in_features = _size("in_features", in_features)
+        self.out_features = _size("out_features", out_features)
+        dtype = real_dtype(dtype)
+        self.weight = Parameter((self.in_features, self.out_features), dtype, init.get(weight_init))
+        self.bias = Parameter((self.out_features,), dtype, init.get(bias_init)) if bias else None
+        self._x: Array | None = None
+        if seed is not None:
+            rng = np.random.default_rng(seed)
+            for parameter in self.parameters():
+                parameter.initialize(rng)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.in_features,)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_row_shape(self, input_shape, (self.in_features,))
+        return (self.out_features,)
+
+    def config(self) -> dict[str, Any]:
+        shape = {"in_features": self.in_features, "out_features": self.out_features}
+        return shape if self.bias else {**shape, "bias": False}
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = as_real(x, self.weight.dtype)
+        check_row_shape(self, x.shape[1:], (self.in_features,))
+        out = np.empty((len(x), self.out_features), x.dtype)
+        loops(x.dtype).linear_forward(out, x, self.weight.data, self.bias.data if self.bias else None)
+        self._x = x if training else None
+        return out
+
+    def backward(self, grad: ArrayLike) -> Array:
+        grad = as_real(grad, self.weight.dtype, "grad")
+        self.backward_params(grad)
+        dx = np.empty((len(grad), self.in_features), grad.dtype)
+        loops(grad.dtype).linear_backward_input(dx, grad, self.weight.data)
+        return dx
+
+    def backward_params(self, grad: ArrayLike) -> None:
+        grad = as_real(grad, self.weight.dtype, "grad")
+        x = training_state(self, "_x")
+        self.weight.grad = np.empty(self.weight.shape, grad.dtype)
+        if self.bias:
+            self.bias.grad = np.empty(self.bias.shape, grad.dtype)
+        loops(grad.dtype).linear_backward_params(self.weight.grad, self.bias.grad if self.bias else None, x, grad)
+
+
+def _size(name: str, value: Any) -> int:
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer of at least 1") from None
+    if size < 1:
+        raise ValueError(f"{name} is {size}, expected an integer of at least 1")
+    return size

@@ -1,0 +1,203 @@
+"""Losses: the mean over a batch, and its gradient with respect to the net's output.
+
+`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at once, for less. Targets
+of the classifying losses are labels (n,) or one row of weights per example (n, classes): one-hot, or soft.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
+from cnet._core import FLOAT32, FLOAT64, loops
+
+
+class Loss:
+    """Base of the losses.
+
+    To write one, override `forward` and `backward`; `forward` gets the output and the target of a batch, as arrays.
+    """
+
+    def forward(self, output: ArrayLike, target: ArrayLike) -> float:
+        """The mean loss of a batch.
+
+        Parameters
+        ----------
+        output : array-like, shape (n, ...)
+            What the net made of the batch.
+        target : array-like
+            n rows.
+
+        Returns
+        -------
+        float
+        """
+        raise TypeError(f"{type(self).__name__} does not define forward(output, target)")
+
+    def backward(self) -> Array:
+        """The gradient of the last `forward` with respect to its output; same shape."""
+        raise TypeError(f"{type(self).__name__} does not define backward()")
+
+    def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
+        """The mean loss and its gradient."""
+        return self.forward(output, target), self.backward()
+
+    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Check the targets of a whole data set and put them into the form that `forward` reads fastest.
+
+        Parameters
+        ----------
+        target : array-like
+        output_shape : tuple of int
+            Shape of an output row.
+        dtype : numpy.dtype
+            Dtype of the outputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the targets do not fit the outputs.
+        """
+        return as_array(target, "y")
+
+    def count_correct(self, output: Array, target: Array) -> int | None:
+        """How many rows are classified rightly; None if this loss does not classify."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class _KernelLoss(Loss):
+    _kernel: str
+
+    def __init__(self) -> None:
+        self._batch: tuple[Array, Array] | None = None
+
+    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
+        kernel = getattr(loops(output.dtype), self._kernel)
+        labels, weights = (target, None) if target.ndim == 1 else (None, target)
+        loss: float = kernel(row_loss, grad, output, labels, weights)
+        return loss
+
+    def _checked(self, output: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+        output = as_array(output, "output")
+        output = as_real(output, output.dtype if output.dtype in (FLOAT32, FLOAT64) else FLOAT32, "output")
+        target = self.prepare_target(target, output.shape[1:], output.dtype)
+        if len(target) != len(output):
+            raise ValueError(f"target has {len(target)} rows, output {len(output)}")
+        return output, target
+
+    def forward(self, output: ArrayLike, target: ArrayLike) -> float:
+        self._batch = output, target = self._checked(output, target)
+        return self._run(output, target, None, np.empty(len(output), output.dtype))
+
+    def backward(self) -> Array:
+        if self._batch is None:
+            raise RuntimeError(f"{self!r}: call forward(output, target) before backward()")
+        output, target = self._batch
+        grad = np.empty_like(output)
+        self._run(output, target, grad, None)
+        return grad
+
+    def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
+        grad = np.empty_like(output)
+        return self._run(output, target, grad, np.empty(len(output), output.dtype)), grad
+
+
+class _ClassificationLoss(_KernelLoss):
+    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if type(target) is np.ndarray and target.ndim == 1 and target.dtype == np.int64 and target.flags.c_contiguous:
+            y: Array = target
+        else:
+            y = as_array(target, "y")
+        if len(output_shape) != 1:
+            raise ValueError(f"{type(self).__name__} takes outputs of shape (n, classes), the model's are {shape_text(output_shape)}")
+        classes = output_shape[0]
+        if y.ndim == 2 and y.shape[1] == 1 != classes:
+            y = y[:, 0]
+        if y.ndim == 1:
+            return _as_labels(y, classes)
+        if y.shape[1:] != output_shape:
+            raise ValueError(f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): the model has {classes} outputs")
+        y = np.ascontiguousarray(y, dtype)
+        check_finite(y, "y")
+        if y.size and y.min() < 0:
+            raise ValueError(f"y holds {y.min()}: weights of classes must not be negative")
+        return y
+
+    def count_correct(self, output: Array, target: Array) -> int | None:
+        labels = target if target.ndim == 1 else target.argmax(axis=1)
+        correct: int = loops(output.dtype).count_correct(output, labels.astype(np.int64, copy=False))
+        return correct
+
+
+def _as_labels(y: Array, classes: int) -> Array:
+    labels = y.astype(np.int64, order="C", copy=False)
+    if y.dtype.kind == "f" and not np.array_equal(labels, y):
+        raise ValueError("y holds fractions, expected labels: whole numbers from 0")
+    if labels.size and not 0 <= (low := labels.min()) <= (high := labels.max()) < classes:
+        raise ValueError(f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so labels are 0 to {classes - 1}")
+    return labels
+
+
+class CrossEntropyLoss(_ClassificationLoss):
+    """Softmax cross-entropy of logits, stable at any magnitude.
+
+    For a row of logits `x` and weights `t` (1 at the label, or soft):
+    ``sum_j t_j * (log(sum_k exp(x_k)) - x_j)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> round(nn.CrossEntropyLoss().forward(np.array([[0.0, 0.0]]), [1]), 4)
+    0.6931
+    """
+
+    _kernel = "cross_entropy"
+
+
+class NLLLoss(_ClassificationLoss):
+    """Negative log-likelihood of probabilities, such as `Softmax` gives: ``-sum_j t_j * log(p_j)``.
+
+    (PyTorch's loss of this name takes logarithms of probabilities.) Probabilities are taken as at least the smallest
+    normal number, so that no loss is infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> round(nn.NLLLoss().forward(np.array([[0.5, 0.5]]), [1]), 4)
+    0.6931
+    """
+
+    _kernel = "nll"
+
+
+class MSELoss(_KernelLoss):
+    """Mean of the squared differences over all elements.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.MSELoss().forward([[1.0], [3.0]], [1.0, 1.0])
+    2.0
+    """
+
+    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        y = as_array(target, "y")
+        if y.ndim == 1 and output_shape == (1,):
+            y = y[:, None]
+        if y.shape[1:] != output_shape:
+            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs")
+        y = np.ascontiguousarray(y, dtype)
+        check_finite(y, "y")
+        return y
+
+    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
+        rows = (len(output), -1)
+        flat = None if grad is None else grad.reshape(rows)
+        loss: float = loops(output.dtype).mse(row_loss, flat, output.reshape(rows), target.reshape(rows))
+        return loss

@@ -1,0 +1,252 @@
+"""What every layer and every net has in common.
+
+A module maps a batch, one row per example, to another. Built-in modules, and modules that users write, override
+`forward`, `backward` and `output_shape`; all else here follows from these and from the parameters they own.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_real, shape_text
+from cnet._core import FLOAT32
+from cnet.nn._parameter import Parameter
+from cnet.nn._summary import summary_text
+from cnet.nn.init import Initializer
+
+_ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
+
+
+class Module:
+    """Base of layers and nets.
+
+    To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows changes; keep in
+    `forward` what `backward` needs when `training` is true.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> class Square(nn.Module):
+    ...     def forward(self, x, training=False):
+    ...         self.x = x
+    ...         return x * x
+    ...     def backward(self, grad):
+    ...         return grad * 2 * self.x
+    >>> nn.Sequential(nn.Linear(4, 3), Square(), seed=0)(np.ones((2, 4))).shape
+    (2, 3)
+    """
+
+    suggested_init: Initializer | None = None
+    """How the weights of the layer before this one are best initialised, if it matters."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of an input row, where only one fits; else None."""
+        return None
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        """Map a batch.
+
+        Parameters
+        ----------
+        x : array-like, shape (n, ...)
+        training : bool
+            Keep what `backward` needs.
+
+        Returns
+        -------
+        ndarray, shape (n, ...)
+        """
+        raise TypeError(f"{type(self).__name__} does not define forward(x, training=False)")
+
+    def backward(self, grad: ArrayLike) -> Array:
+        """Map the gradient of the last training batch's output to that of its input; set `grad` of the parameters.
+
+        Parameters
+        ----------
+        grad : array-like
+            Gradient of the loss with respect to the output of ``forward(x, training=True)``; same shape.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the loss with respect to `x`; same shape as `x`.
+        """
+        raise TypeError(f"{type(self).__name__} does not define backward(grad)")
+
+    def backward_params(self, grad: ArrayLike) -> None:
+        """As `backward`, without the gradient of the input: the first layer of a net needs none."""
+        self.backward(grad)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an output row for an input row of `input_shape`.
+
+        Raises
+        ------
+        ValueError
+            If rows of that shape do not fit this module.
+        """
+        return input_shape
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that construct this module anew, without its weights: what a saved model holds."""
+        return {}
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with the names that `state_dict` gives them."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+
+    def parameters(self) -> list[Parameter]:
+        """The parameters, in the order of the layers: what an optimiser takes."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the arithmetic: that of the parameters, float32 where there are none."""
+        return next((parameter.dtype for _, parameter in self.named_parameters()), FLOAT32)
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Map any number of rows, in inference mode.
+
+        Parameters
+        ----------
+        x : array-like, shape (n, ...)
+            Real numbers of any dtype and layout. uint8 is taken as grey levels: it is divided by 255.
+
+        Returns
+        -------
+        ndarray, shape (n, ...)
+            Of this module's dtype. A row's result does not depend on the other rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` does not hold real numbers, or its rows do not fit.
+        """
+        rows = as_array(x, "x")
+        if rows.ndim == 0:
+            raise ValueError("x is a single number, expected an array with one row per example")
+        shape = self.output_shape(rows.shape[1:])
+        if len(rows) <= _ROWS_PER_CALL:
+            return self.forward(as_real(rows, self.dtype))
+        out = np.empty((len(rows), *shape), self.dtype)
+        for start in range(0, len(rows), _ROWS_PER_CALL):
+            out[start : start + _ROWS_PER_CALL] = self.forward(as_real(rows[start : start + _ROWS_PER_CALL], self.dtype))
+        return out
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters, under PyTorch's names and in PyTorch's shapes: ``"0.weight"`` is (out, in)."""
+        return {name: np.ascontiguousarray(_torch_layout(parameter.data)).copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, ArrayLike]) -> Self:
+        """Set all parameters; nothing is changed if anything does not fit.
+
+        Parameters
+        ----------
+        state : dict
+            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU will do.
+
+        Raises
+        ------
+        KeyError
+            If names are missing or unknown.
+        ValueError
+            If a shape differs.
+        """
+        parameters = dict(self.named_parameters())
+        if missing := parameters.keys() - state.keys():
+            raise KeyError(f"the state has no {', '.join(sorted(missing))}; it has {', '.join(map(str, state)) or 'nothing'}")
+        if unknown := state.keys() - parameters.keys():
+            raise KeyError(f"the state has {', '.join(sorted(map(str, unknown)))}, which this model has not; it has {', '.join(parameters)}")
+        values = {name: _torch_layout(as_array(state[name], name)) for name in parameters}
+        for name, parameter in parameters.items():
+            if values[name].shape != parameter.shape:
+                raise ValueError(f"{name} has shape {values[name].shape[::-1]} in the state, expected {parameter.shape[::-1]}")
+        for name, parameter in parameters.items():
+            parameter.data = values[name]
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the architecture and the weights to a safetensors file; `cnet.load` reads it.
+
+        The file is written beside its final place and moved there when complete. PyTorch's matching
+        ``nn.Sequential`` loads the weights as they are.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.safetensors`` by custom.
+
+        Raises
+        ------
+        TypeError
+            If the model has layers that are not cnet's own: save their weights with `state_dict`.
+
+        Examples
+        --------
+        >>> import cnet, os, tempfile
+        >>> from cnet import nn
+        >>> path = os.path.join(tempfile.mkdtemp(), "m.safetensors")
+        >>> nn.Sequential(nn.Linear(784, 10), seed=0).save(path)
+        >>> cnet.load(path)
+        Sequential(
+          (0): Linear(in_features=784, out_features=10)
+        )
+        """
+        from cnet._serialize import save
+
+        save(self, path)
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> None:
+        """Print the layers with their output shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            The shape of an input row; by default that which the first layer asks for.
+
+        Examples
+        --------
+        >>> from cnet import nn
+        >>> nn.Sequential(nn.Linear(784, 10), nn.Softmax()).summary()
+        layer                                     output        parameters
+        ------------------------------------------------------------------
+        0 Linear(in_features=784, out_features=10) (n, 10)           7,850
+        1 Softmax()                               (n, 10)               0
+        ------------------------------------------------------------------
+        total: 7,850 parameters, 31.4 kB as float32
+        """
+        print(summary_text(self, input_shape))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+
+def _torch_layout(a: Array) -> Array:
+    """Weights are (in, out) here and (out, in) in PyTorch; the same call leads back."""
+    return a.T if a.ndim == 2 else a
+
+
+def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless rows of shape `got` are of shape `expected`."""
+    if got == expected:
+        return
+    hint = ""
+    if len(expected) == 1 and math.prod(got) == expected[0]:
+        hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected) if len(got) > 1 else "; for a single row pass x[None]"
+    raise ValueError(f"{layer!r} takes input of shape {shape_text(expected)}, got {shape_text(got)}{hint}")
+
+
+def training_state(module: Module, name: str) -> Array:
+    """What `forward` kept for `backward`, or an error that says that it kept nothing."""
+    state: Array | None = getattr(module, name)
+    if state is None:
+        raise RuntimeError(f"{module!r}: call forward(x, training=True) before backward")
+    return state

@@ -1,0 +1,142 @@
+"""Layers one after another."""
+
+from collections.abc import Iterator
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cnet._arrays import Array, as_real, real_dtype
+from cnet.nn._module import Module
+from cnet.nn._parameter import Parameter
+from cnet.nn.init import Initializer
+
+
+class Sequential(Module):
+    """A net of layers, each taking the output of the one before.
+
+    Parameters
+    ----------
+    *layers : Module
+        At least one; a single list of them will do.
+    seed : int or None
+        Fills the parameters that have no values yet; layers that have values keep them. None draws a seed from the
+        operating system.
+    dtype : {"float32", "float64"} or None
+        Dtype of parameters and arithmetic; None keeps that of the layers.
+
+    Raises
+    ------
+    TypeError
+        If something is not a layer.
+    ValueError
+        If there are no layers, a layer appears twice, shapes of neighbours do not match, or dtypes are mixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> model = nn.Sequential(nn.Linear(784, 128), nn.LeakyReLU(), nn.Linear(128, 10), seed=0)
+    >>> model(np.zeros((5, 784), np.uint8)).shape
+    (5, 10)
+    >>> model[0]
+    Linear(in_features=784, out_features=128)
+    """
+
+    def __init__(self, *layers: Module, seed: int | None = None, dtype: DTypeLike | None = None) -> None:
+        if len(layers) == 1 and isinstance(layers[0], list | tuple):
+            layers = tuple(layers[0])
+        self.layers: tuple[Module, ...] = layers
+        if not layers:
+            raise ValueError("Sequential has no layers, expected at least one")
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                hint = ": construct it" if isinstance(layer, type) else ""
+                raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
+        if len({id(layer) for layer in layers}) < len(layers):
+            raise ValueError("a layer appears twice: each place needs an object of its own, because a layer keeps what its backward pass needs")
+        self._set_dtype(dtype)
+        self._check_shapes()
+        self._initialize(seed)
+
+    def _set_dtype(self, dtype: DTypeLike | None) -> None:
+        if dtype is not None:
+            for parameter in self.parameters():
+                parameter.cast(real_dtype(dtype))
+        if len(found := {parameter.dtype for parameter in self.parameters()}) > 1:
+            raise ValueError(f"layers have different dtypes ({', '.join(sorted(map(str, found)))}): give Sequential the dtype that all shall have")
+
+    def _check_shapes(self) -> None:
+        shape: tuple[int, ...] | None = None
+        for i, layer in enumerate(self.layers):
+            shape = layer.input_shape if shape is None else shape
+            try:
+                shape = None if shape is None else layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"layer {i}: {error}") from None
+
+    def _initialize(self, seed: int | None) -> None:
+        seeds = np.random.SeedSequence(seed).spawn(len(self.layers))
+        for i, layer in enumerate(self.layers):
+            rng = np.random.default_rng(seeds[i])
+            for parameter in layer.parameters():
+                if not parameter.initialized:
+                    parameter.initialize(rng, self._suggested_init(i))
+
+    def _suggested_init(self, index: int) -> Initializer | None:
+        """What the first activation behind a layer suggests, looking past pooling and the like."""
+        for layer in self.layers[index + 1 :]:
+            if layer.suggested_init or layer.parameters():
+                return layer.suggested_init
+        return None
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self.layers[0].input_shape
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        for layer in self.layers:
+            input_shape = layer.output_shape(input_shape)
+        return input_shape
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for i, layer in enumerate(self.layers):
+            for name, parameter in layer.named_parameters():
+                yield f"{i}.{name}", parameter
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        out = as_real(x, self.dtype)
+        for layer in self.layers:
+            out = layer.forward(out, training)
+        return out
+
+    def backward(self, grad: ArrayLike) -> Array:
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return grad  # type: ignore[return-value]
+
+    def backward_params(self, grad: ArrayLike) -> None:
+        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), None)
+        if first is None:
+            return
+        for layer in reversed(self.layers[first + 1 :]):
+            grad = layer.backward(grad)
+        self.layers[first].backward_params(grad)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: Any) -> Module:
+        """A layer, or for a slice a net of the same layer objects."""
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
+
+    def __repr__(self) -> str:
+        lines = [f"  ({i}): " + repr(layer).replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
+        return "\n".join(["Sequential(", *lines, ")"])

@@ -1,0 +1,144 @@
+"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`.
+
+An initialiser is called with a shape whose last axis counts outputs and whose other axes count inputs, and with a
+generator. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such as ``"he"`` stands for one
+with its defaults. Where a layer is given none, the activation behind it chooses: `He` before ReLU and its kin, which
+pass on half of their input, `Xavier` elsewhere.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from cnet._arrays import Array
+
+
+class Initializer:
+    """Base of the initialisers: a callable ``(shape, rng) -> float64 array``."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Return an array of `shape`, drawn from `rng`."""
+        raise TypeError(f"{type(self).__name__} does not define __call__")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+
+class Zeros(Initializer):
+    """All zeros: the default of biases."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.zeros(shape)
+
+
+class Normal(Initializer):
+    """Normal distribution with a given standard deviation.
+
+    Parameters
+    ----------
+    std, mean : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.init.Normal(std=0.01)((784, 10), np.random.default_rng(0)).std().round(3)
+    np.float64(0.01)
+    """
+
+    def __init__(self, std: float = 0.01, mean: float = 0.0) -> None:
+        if not std >= 0:
+            raise ValueError(f"std is {std!r}, expected a number of at least 0")
+        self.std = std
+        self.mean = mean
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.normal(self.mean, self.std, shape)
+
+
+class Uniform(Initializer):
+    """Uniform distribution on [low, high).
+
+    Parameters
+    ----------
+    low, high : float
+    """
+
+    def __init__(self, low: float = -0.5, high: float = 0.5) -> None:
+        if not low <= high:
+            raise ValueError(f"low is {low!r} and high is {high!r}, expected low <= high")
+        self.low = low
+        self.high = high
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.uniform(self.low, self.high, shape)
+
+
+class _VarianceScaling(Initializer):
+    """A distribution whose variance depends on how many values meet in an output."""
+
+    def __init__(self, distribution: str = "uniform") -> None:
+        if distribution not in ("uniform", "normal"):
+            raise ValueError(f"distribution is {distribution!r}, expected 'uniform' or 'normal'")
+        self.distribution = distribution
+
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        raise TypeError(f"{type(self).__name__} does not define _variance")
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        std = math.sqrt(self._variance(math.prod(shape[:-1]), shape[-1]))
+        if self.distribution == "normal":
+            return rng.normal(0, std, shape)
+        bound = math.sqrt(3) * std
+        return rng.uniform(-bound, bound, shape)
+
+
+class Xavier(_VarianceScaling):
+    """Variance 2 / (inputs + outputs), also known as Glorot: keeps the scale of signals through tanh and sigmoid.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}
+
+    References
+    ----------
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010.
+    """
+
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return 2 / (fan_in + fan_out)
+
+
+class He(_VarianceScaling):
+    """Variance 2 / inputs, also known as Kaiming: keeps the scale of signals through ReLU.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015.
+    """
+
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return 2 / fan_in
+
+
+_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
+
+
+def get(initializer: Any) -> Initializer | None:
+    """The initialiser that a name stands for; an initialiser or None as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if initializer is None or isinstance(initializer, Initializer):
+        return initializer
+    if isinstance(initializer, str) and initializer.lower() in _BY_NAME:
+        return _BY_NAME[initializer.lower()]()
+    raise ValueError(f"initializer is {initializer!r}, expected one of {', '.join(map(repr, _BY_NAME))} or an nn.init.Initializer")

@@ -1,0 +1,73 @@
+"""What all optimisers have in common: groups of parameters with their own settings."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cnet._arrays import Array
+from cnet.nn import Parameter
+
+
+class Optimizer:
+    """Base of the optimisers.
+
+    To write one, override `_update`, and `_check` if settings have bounds.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        ``model.parameters()``; or groups such as ``{"params": model[0].parameters(), "lr": 0.2}``, whose settings
+        take precedence over the defaults.
+    defaults : dict
+        Settings of groups that do not give their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each with ``"params"`` and the settings, which may be changed between steps.
+    """
+
+    def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
+        items: list[Any] = list(params)
+        if not items:
+            raise ValueError("the optimizer got no parameters: does the model have layers with weights?")
+        groups = items if isinstance(items[0], dict) else [{"params": items}]
+        self.param_groups = [self._group(i, group, defaults) for i, group in enumerate(groups)]
+        self._state: dict[Parameter, Array] = {}
+        seen: set[int] = set()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if id(parameter) in seen:
+                    raise ValueError("a parameter appears twice: each belongs to one group, once")
+                seen.add(id(parameter))
+
+    def _group(self, index: int, group: Any, defaults: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f'parameter group {index} is {group!r}, expected a dict such as {{"params": model[0].parameters(), "lr": 0.1}}')
+        if unknown := group.keys() - defaults.keys() - {"params"}:
+            raise ValueError(f"parameter group {index} sets {', '.join(sorted(unknown))}, which is not one of {', '.join(defaults)}")
+        params = [group["params"]] if isinstance(group["params"], Parameter) else list(group["params"])
+        for parameter in params:
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"the optimizer got {parameter!r}, expected parameters: pass model.parameters()")
+        settings = {**defaults, **group, "params": params}
+        self._check(settings)
+        return settings
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        """Raise ValueError for settings out of bounds."""
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
+        raise TypeError(f"{type(self).__name__} does not define _update(parameter, settings)")
+
+    def zero_grad(self) -> None:
+        """Forget the gradients. There is no need to: backward passes overwrite them."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None

@@ -1,0 +1,86 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from cnet._core import loops
+from cnet.nn import Parameter
+from cnet.optim._optimizer import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov's variant and weight decay, as PyTorch defines them.
+
+    With gradient `g`, parameter `w` and buffer `v` (zero at first)::
+
+        g = g + weight_decay * w
+        v = momentum * v + g
+        w = w - lr * (g + momentum * v if nesterov else v)
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        ``model.parameters()``, or groups with settings of their own, such as a learning rate per layer.
+    lr : float
+        Learning rate, at least 0.
+    momentum : float
+        At least 0 and below 1 for a process that converges.
+    nesterov : bool
+        Needs momentum.
+    weight_decay : float
+        L2 penalty, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or a setting is out of bounds or unknown.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+
+    Examples
+    --------
+    >>> from cnet import nn, optim
+    >>> model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10), seed=0)
+    >>> groups = [{"params": model[0].parameters(), "lr": 0.2}, {"params": model[2].parameters()}]
+    >>> [group["lr"] for group in optim.SGD(groups, lr=0.1).param_groups]
+    [0.2, 0.1]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        lr: float = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            value = settings[name]
+            if isinstance(value, str) or not 0 <= value < float("inf"):
+                raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
+        if settings["nesterov"] and not settings["momentum"]:
+            raise ValueError("nesterov needs momentum, such as momentum=0.9")
+
+    def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
+        velocity = None
+        if settings["momentum"]:
+            if parameter not in self._state:
+                self._state[parameter] = np.zeros(parameter.shape, parameter.dtype)
+            velocity = self._state[parameter].reshape(-1)
+        assert parameter.grad is not None
+        loops(parameter.dtype).sgd_step(
+            parameter.data.reshape(-1),
+            parameter.grad.reshape(-1),
+            velocity,
+            settings["lr"],
+            settings["momentum"],
+            settings["weight_decay"],
+            settings["nesterov"],
+        )

@@ -1,0 +1,151 @@
+"""Build of the compiled core; everything declarative is in pyproject.toml.
+
+Environment:
+
+CNET_LIMITED_API=1    one binary for CPython 3.11 and later (abi3); ignored on free-threaded builds, which have no abi3
+CNET_NO_OPENMP=1      serial build, as happens by itself where the compiler has no OpenMP
+CNET_DEBUG_CYTHON=1   bounds, None and initialisation checks in the Cython loops
+CNET_EMULATE_AVX512=1 AVX-512 kernels through SIMDe's portable intrinsics (Debian: libsimde-dev), to test them anywhere
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+CORE = Path("cnet/_core")
+
+
+def flag(name):
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+ABI3 = flag("CNET_LIMITED_API") and not sysconfig.get_config_var("Py_GIL_DISABLED")
+DEBUG = flag("CNET_DEBUG_CYTHON")
+EMULATE_AVX512 = flag("CNET_EMULATE_AVX512")
+
+if sys.platform == "darwin":
+    # python.org's interpreters would build for two processors at once; one set of intrinsics does not fit both.
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+
+AVX2 = (["-mavx2", "-mfma"], ["/arch:AVX2"])
+AVX512 = (["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"], ["/arch:AVX512"])
+
+# Machine -> instruction sets, each with its flags for GCC-like compilers and for MSVC.
+ISAS = {
+    "x86_64": {"BASELINE": ([], []), "AVX2": AVX2, "AVX512": AVX2 if EMULATE_AVX512 else AVX512},
+    "arm64": {"NEON": ([], [])},
+    "other": {"BASELINE": ([], [])},
+}
+
+
+def machine():
+    name = sysconfig.get_platform().rsplit("-", 1)[-1].lower()
+    name = platform.machine().lower() if name == "universal2" else name
+    return {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}.get(name, "other")
+
+
+def isas():
+    found = dict(ISAS[machine()])
+    if sys.platform == "darwin":
+        found.pop("AVX512", None)  # Apple's assembler and most Intel Macs do without
+    return found
+
+
+class BuildExt(build_ext):
+    """Chooses flags once the compiler is known, and compiles csrc/kernels.c once per instruction set and type."""
+
+    def build_extensions(self):
+        msvc = self.compiler.compiler_type == "msvc"
+        if msvc:
+            self.common, self.openmp, self.openmp_link = ["/O2", "/std:c11"], ["/openmp"], []
+        else:
+            # No contraction: a multiply-add is fused where the kernels say so and nowhere else.
+            self.common = ["-O3", "-g0", "-std=c11", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+            self.openmp, self.openmp_link = ["-fopenmp"], ["-fopenmp"]
+            if sys.platform == "darwin":  # Apple's Clang knows OpenMP but ships no runtime: libomp comes from elsewhere
+                self.openmp, self.openmp_link = ["-Xpreprocessor", "-fopenmp"], ["-lomp"]
+        if not self.has_openmp():
+            if flag("CIBUILDWHEEL"):
+                raise RuntimeError("this compiler cannot build OpenMP programs, and wheels must not be serial")
+            self.openmp, self.openmp_link = [], []
+        for ext in self.extensions:
+            ext.extra_compile_args += self.common + self.openmp
+            ext.extra_link_args += self.openmp_link
+        super().build_extensions()
+
+    def has_openmp(self):
+        if flag("CNET_NO_OPENMP"):
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=self.openmp)
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=self.openmp_link)
+            except (CompileError, LinkError):
+                print("cnet: no OpenMP here, building a serial core", file=sys.stderr)
+                return False
+        return True
+
+    def build_extension(self, ext):
+        if ext.name == "cnet._core._isa":
+            msvc = self.compiler.compiler_type == "msvc"
+            for isa, (unix_flags, msvc_flags) in isas().items():
+                for real, macros in {"f32": [], "f64": [("CNET_F64", "1")]}.items():
+                    ext.extra_objects += self.compiler.compile(
+                        [str(CORE / "csrc/kernels.c")],
+                        output_dir=str(Path(self.build_temp, f"{isa.lower()}_{real}")),
+                        macros=[(f"CNET_ISA_{isa}", "1"), *macros, *([("CNET_EMULATE", "1")] if EMULATE_AVX512 and isa == "AVX512" else [])],
+                        depends=ext.depends,
+                        extra_postargs=self.common + (msvc_flags if msvc else unix_flags),
+                    )
+        super().build_extension(ext)
+
+
+def extensions():
+    limited = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
+    depends = sorted(str(path) for pattern in ("*.pxd", "*.pxi", "csrc/*") for path in CORE.glob(pattern))
+
+    def extension(name, *more_sources, macros=()):
+        sources = [str(CORE / f"{name}.pyx"), *map(str, more_sources)]
+        return Extension(f"cnet._core.{name}", sources, depends=depends, define_macros=[*limited, *macros], py_limited_api=ABI3, include_dirs=[str(CORE)])
+
+    have = [(f"CNET_HAVE_{isa}", "1") for isa in isas()]
+    emulate = [("CNET_EMULATE_AVX512", "1")] if EMULATE_AVX512 else []
+    modules = [
+        extension("_isa", CORE / "csrc/isa.c", macros=have + emulate),
+        extension("_build"),
+        extension("_threads"),
+        extension("_float32"),
+        extension("_float64", macros=[("CNET_F64", "1")]),
+        Extension("cnet._core._cyutility", [str(CORE / "_cyutility.c")], define_macros=limited, py_limited_api=ABI3),
+    ]
+    return cythonize(
+        modules,
+        shared_utility_qualified_name="cnet._core._cyutility",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": DEBUG,
+            "initializedcheck": DEBUG,
+            "nonecheck": DEBUG,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": True,
+        },
+    )
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
