@@ -3,11 +3,25 @@
 `nn` has layers and losses, `optim` optimisers, `datasets` data; a `Trainer` joins them.
 """
 
+from cnet import callbacks as callbacks
 from cnet import datasets as datasets
 from cnet import nn as nn
 from cnet import optim as optim
 from cnet._config import show_config
+from cnet._serialize import load
 from cnet._threads import get_num_threads, set_num_threads
+from cnet._trainer import Trainer
 from cnet._version import __version__
 
-__all__ = ["__version__", "datasets", "get_num_threads", "nn", "optim", "set_num_threads", "show_config"]
+__all__ = [
+    "Trainer",
+    "__version__",
+    "callbacks",
+    "datasets",
+    "get_num_threads",
+    "load",
+    "nn",
+    "optim",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,50 @@
+"""The rows of a data set, handed out in batches without a copy of the whole.
+
+Contiguous data of the net's own dtype, and uint8 images, are gathered by a kernel; anything else by NumPy, row by row,
+and converted on the way. Data may be larger than memory if it is memory-mapped.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_real
+from cnet._core import loops
+
+
+class Rows:
+    """The rows of `x`, as arrays of `dtype`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not an array of real numbers with rows.
+    """
+
+    def __init__(self, x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> None:
+        self.x = as_array(x, name)
+        if self.x.ndim == 0:
+            raise ValueError(f"{name} is a single number, expected an array with one row per example")
+        self.dtype = dtype
+        self.row_shape = self.x.shape[1:]
+        self._flat: Array | None = None
+        if self.x.flags.c_contiguous and self.x.dtype in (dtype, np.uint8):
+            self._flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
+        self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: Array) -> Array:
+        """The rows at int64 `indices`, in a new C-contiguous array."""
+        if self._flat is None:
+            return as_real(self.x[indices], self.dtype)
+        out = np.empty((len(indices), self._flat.shape[1]), self.dtype)
+        self._gather(out, self._flat, indices)
+        return out.reshape(len(indices), *self.row_shape)
+
+    def span(self, start: int, stop: int) -> Array:
+        """The rows from `start` to `stop`."""
+        return as_real(self.x[start:stop], self.dtype)

@@ -1,0 +1,264 @@
+"""The training loop: batches, epochs, history. No arithmetic of its own."""
+
+import math
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, check_finite
+from cnet._rows import Rows
+from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
+from cnet.nn import Loss, Module
+from cnet.optim import Optimizer
+
+History = dict[str, list[float]]
+
+_EVALUATION_ROWS = 1024
+
+
+class Trainer:
+    """Trains a model with a loss and an optimiser.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : nn.Loss
+    optimizer : optim.Optimizer
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs trained so far, over all calls of `fit`.
+    history : dict of lists
+        What the last `fit` returned; while it runs, and after an interruption, the epochs done.
+    stop : bool
+        A callback sets it to end training after the current epoch.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> from cnet import datasets, nn, optim
+    >>> data = datasets.digits(train=500, test=100, seed=0)
+    >>> model = nn.Sequential(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10), seed=0)
+    >>> trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    >>> history = trainer.fit(*data.train, epochs=3, seed=0, verbose=False)
+    >>> len(history["loss"])
+    3
+    >>> sorted(trainer.evaluate(*data.test))
+    ['accuracy', 'loss']
+    """
+
+    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer) -> None:
+        for name, value, kind, example in (
+            ("model", model, Module, "nn.Sequential(...)"),
+            ("loss", loss, Loss, "nn.CrossEntropyLoss()"),
+            ("optimizer", optimizer, Optimizer, "optim.SGD(model.parameters(), lr=0.1)"),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} is {value!r}, expected one such as {example}")
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.epoch = 0
+        self.history: History = {}
+        self.stop = False
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        callbacks: Iterable[Any] = (),
+        verbose: bool = True,
+    ) -> History:
+        """Train for a number of epochs. Calling it again goes on from there.
+
+        Everything is checked before the first step. A ``KeyboardInterrupt`` passes through between two kernels: the
+        model keeps what it has learned, and `history` the epochs done.
+
+        Parameters
+        ----------
+        x : array-like, shape (n, ...)
+            Real numbers of any dtype and layout; it is read in place. uint8 is taken as grey levels and divided by
+            255, batch by batch.
+        y : array-like
+            Targets, as the loss takes them: labels (n,), or n rows.
+        epochs : int
+            At least 0.
+        batch_size : int
+            At least 1. The last batch of an epoch may be smaller.
+        shuffle : bool
+            Visit the rows in a new random order in each epoch.
+        seed : int or None
+            Of the order: epoch `k` of a trainer has the same order for the same seed. None draws one from the
+            operating system.
+        validation_data : (x, y) or None
+            Evaluated after each epoch.
+        callbacks : iterable
+            See `cnet.callbacks`.
+        verbose : bool
+            Show progress.
+
+        Returns
+        -------
+        dict of lists
+            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies) and, with validation
+            data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
+            model learns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If anything does not fit.
+        FloatingPointError
+            If training diverges: the loss or a weight is no longer finite. The weights are those from before the epoch.
+        """
+        epochs = _count("epochs", epochs, 0)
+        batch_size = _count("batch_size", batch_size, 1)
+        rows, targets = self._data(x, y, "x", "y")
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+                raise TypeError(f"validation_data is of type {type(validation_data).__name__}, expected a pair (x, y)")
+            validation = self._data(*validation_data, "validation x", "validation y")
+        order = _Order(len(rows), batch_size, shuffle, seed)
+        listeners = [as_callback(callback) for callback in callbacks]
+        if verbose:
+            listeners.append(ProgressBar())
+
+        self.history = {}
+        self.stop = False
+        try:
+            for listener in listeners:
+                listener.on_train_begin(self, epochs, order.steps)
+            for _ in range(epochs):
+                logs = self._train_epoch(rows, targets, order, listeners)
+                self.epoch += 1
+                if validation is not None:
+                    logs |= {f"val_{key}": value for key, value in self._evaluate(*validation).items()}
+                for key, value in logs.items():
+                    self.history.setdefault(key, []).append(value)
+                for listener in listeners:
+                    listener.on_epoch_end(self, logs)
+                if self.stop:
+                    break
+        finally:
+            for listener in listeners:
+                listener.on_train_end(self)
+        return self.history
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike) -> Logs:
+        """The mean loss and, where the loss classifies, the share of rows classified rightly.
+
+        Parameters
+        ----------
+        x, y : array-like
+            As for `fit`.
+
+        Returns
+        -------
+        dict
+            ``"loss"`` and ``"accuracy"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If anything does not fit.
+        """
+        return self._evaluate(*self._data(x, y, "x", "y"))
+
+    def _data(self, x: ArrayLike, y: ArrayLike, x_name: str, y_name: str) -> tuple[Rows, Array]:
+        """Inputs and targets, checked against the model, the loss and each other."""
+        rows = Rows(x, self.model.dtype, x_name)
+        if not len(rows):
+            raise ValueError(f"{x_name} has no rows")
+        try:
+            targets = self.loss.prepare_target(y, self.model.output_shape(rows.row_shape), self.model.dtype)
+        except ValueError as error:
+            raise ValueError(f"{error} (x has shape {rows.x.shape}, y {as_array(y, y_name).shape})") from None
+        if len(targets) != len(rows):
+            raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
+        check_finite(rows.x, x_name)
+        return rows, targets
+
+    def _train_epoch(self, rows: Rows, targets: Array, order: "_Order", listeners: list[Callback]) -> Logs:
+        model, loss, optimizer = self.model, self.loss, self.optimizer
+        on_batch_end = [listener.on_batch_end for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
+        before = [parameter.data.copy() for parameter in model.parameters()]
+        total, correct, classifies = 0.0, 0, True
+        for step, indices in enumerate(order.batches(self.epoch), 1):
+            target = targets[indices]
+            output = model.forward(rows.take(indices), training=True)
+            batch_loss, grad = loss.forward_backward(output, target)
+            if not math.isfinite(batch_loss):
+                self._diverged(before, f"the loss of step {step} is {batch_loss}")
+            model.backward_params(grad)
+            optimizer.step()
+            total += batch_loss * len(indices)
+            hits = loss.count_correct(output, target)
+            classifies = hits is not None
+            correct += hits or 0
+            for call in on_batch_end:
+                call(self, step, batch_loss)
+        for parameter in model.parameters():
+            if not np.isfinite(parameter.data).all():
+                self._diverged(before, "a weight is no longer finite")
+        logs = {"loss": total / len(rows)}
+        return logs | {"accuracy": correct / len(rows)} if classifies else logs
+
+    def _diverged(self, before: list[Array], what: str) -> None:
+        for parameter, values in zip(self.model.parameters(), before, strict=True):
+            parameter.data = values
+        rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
+        raise FloatingPointError(
+            f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch; a learning rate below {rates} may help"
+        )
+
+    def _evaluate(self, rows: Rows, targets: Array) -> Logs:
+        total, correct, classifies = 0.0, 0, True
+        for start in range(0, len(rows), _EVALUATION_ROWS):
+            target = targets[start : start + _EVALUATION_ROWS]
+            output = self.model.forward(rows.span(start, start + _EVALUATION_ROWS))
+            total += self.loss.forward(output, target) * len(output)
+            hits = self.loss.count_correct(output, target)
+            classifies = hits is not None
+            correct += hits or 0
+        logs = {"loss": total / len(rows)}
+        return logs | {"accuracy": correct / len(rows)} if classifies else logs
+
+
+class _Order:
+    """The order in which an epoch visits the rows."""
+
+    def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int | None) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.steps = -(-rows // batch_size)
+        self._entropy = np.random.SeedSequence(seed).entropy
+
+    def batches(self, epoch: int) -> Iterator[Array]:
+        """Row numbers, batch by batch. An epoch's order depends on the seed and the epoch's number alone."""
+        order = np.arange(self.rows)
+        if self.shuffle:
+            np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(epoch,))).shuffle(order)
+        for start in range(0, self.rows, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}") from None
+    if count < least:
+        raise ValueError(f"{name} is {count}, expected an integer of at least {least}")
+    return count

@@ -1,0 +1,189 @@
+"""What every loader returns: splits of inputs and targets, and the options that shape them."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = 10
+_ROWS_PER_BLOCK = 4096
+
+
+class Split(NamedTuple):
+    """Inputs and their targets, one row each: ``trainer.fit(*split)`` takes it as it is.
+
+    Attributes
+    ----------
+    x : ndarray
+        Inputs, shape (n, ...).
+    y : ndarray
+        Targets, n rows: int64 class numbers, or float32 one-hot rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Split(np.zeros((2, 784), np.uint8), np.array([3, 1]))
+    Split(x: uint8 (2, 784), y: int64 (2,))
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+
+    def __repr__(self) -> str:
+        return f"Split(x: {self.x.dtype} {self.x.shape}, y: {self.y.dtype} {self.y.shape})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Training, validation and test data.
+
+    Attributes
+    ----------
+    train : Split
+        What the net learns from.
+    validation : Split or None
+        Held out from the end of the training set; None if nothing was held out, as ``Trainer.fit`` expects it.
+    test : Split or None
+        None if the source has no labelled test set.
+    mean, std : ndarray of float32 or None
+        With ``standardize=True``, the training split's mean and standard deviation of each feature, in the shape of
+        one input (``std`` is 0 where a feature never changes). Otherwise None.
+    """
+
+    train: Split
+    validation: Split | None
+    test: Split | None
+    mean: NDArray[np.float32] | None = None
+    std: NDArray[np.float32] | None = None
+
+    def __repr__(self) -> str:
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return "Dataset(\n" + "".join(f"    {name}={split},\n" for name, split in parts.items()) + ")"
+
+    def standardize(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Treat new inputs as this data's own inputs were treated.
+
+        Parameters
+        ----------
+        x : ndarray
+            Inputs in the units that `mean` has, shape (n, ...) with the features of this data.
+
+        Returns
+        -------
+        ndarray of float32
+            ``(x - mean) / std``, and 0 where `std` is 0; same shape as `x`.
+
+        Raises
+        ------
+        ValueError
+            If this data was loaded without ``standardize=True``, or if `x` has other features.
+        """
+        if self.mean is None or self.std is None:
+            raise ValueError("this data has no mean and std: it was loaded without standardize=True")
+        x = np.asarray(x)
+        if x.shape[1:] != self.mean.shape:
+            raise ValueError(f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}")
+        # A pixel that is blank in every training image says nothing, whatever it holds in a test image.
+        factor = np.divide(1, self.std, out=np.zeros_like(self.std), where=self.std > 0)
+        result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
+        result *= factor
+        return result
+
+
+def build(
+    train_images: NDArray[Any],
+    train_labels: NDArray[Any],
+    test_images: NDArray[Any] | None = None,
+    test_labels: NDArray[Any] | None = None,
+    *,
+    validation: int,
+    normalize: bool,
+    flatten: bool,
+    one_hot: bool,
+    standardize: bool,
+) -> Dataset:
+    """Split images and labels, and give them the form that was asked for.
+
+    Parameters
+    ----------
+    train_images, test_images : ndarray
+        Shape (n, height, width): uint8, or float32 in [0, 1]. Both of one dtype.
+    train_labels, test_labels : ndarray
+        Class numbers 0 to 9, shape (n,).
+    validation : int
+        How many images to take from the end of the training set; at least one stays in it.
+    normalize : bool
+        float32 in [0, 1] instead of uint8.
+    flatten : bool
+        Inputs of shape (n, height * width) instead of (n, 1, height, width).
+    one_hot : bool
+        float32 targets of shape (n, 10) instead of int64 of shape (n,).
+    standardize : bool
+        float32 with mean 0 and standard deviation 1 for each feature of the training split.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    TypeError
+        If `validation` is not a whole number.
+    ValueError
+        If `validation` is negative or leaves no training image.
+    """
+    count = len(train_images)
+    held_out = _checked_validation(validation, count)
+
+    def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
+        n, height, width = images.shape
+        x = images.reshape((n, height * width) if flatten else (n, 1, height, width))
+        if normalize and x.dtype == np.uint8:
+            x = np.divide(x, np.float32(255), dtype=np.float32)
+        y = labels.astype(np.int64, copy=False)
+        return Split(x, np.eye(CLASSES, dtype=np.float32)[y] if one_hot else y)
+
+    x, y = split(train_images, train_labels)
+    train = Split(x[: count - held_out], y[: count - held_out])
+    rest = Split(x[count - held_out :], y[count - held_out :]) if held_out else None
+    test = None if test_images is None or test_labels is None else split(test_images, test_labels)
+    if not standardize:
+        return Dataset(train, rest, test)
+
+    mean, std = _feature_statistics(train.x)
+    raw = Dataset(train, rest, test, mean, std)
+
+    def standardized(part: Split | None) -> Split | None:
+        return None if part is None else Split(raw.standardize(part.x), part.y)
+
+    return Dataset(Split(raw.standardize(train.x), train.y), standardized(rest), standardized(test), mean, std)
+
+
+def _checked_validation(validation: int, count: int) -> int:
+    """How many images to hold out, or an error that says what would do."""
+    wanted = f"validation must be a whole number from 0 to {count - 1}: a count of the {count} training images"
+    try:
+        number = operator.index(validation)
+    except TypeError:
+        raise TypeError(f"{wanted}; got {validation!r}") from None
+    if isinstance(validation, bool):
+        raise TypeError(f"{wanted}; got {validation!r}")
+    if not 0 <= number < count:
+        raise ValueError(f"{wanted}; got {number}")
+    return number
+
+
+def _feature_statistics(x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation along the first axis, summed in float64 a block at a time to spare memory."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for start in range(0, len(x), _ROWS_PER_BLOCK):
+        squares += np.square(x[start : start + _ROWS_PER_BLOCK] - mean).sum(axis=0)
+    std = np.sqrt(squares / len(x))
+    # Rounding in the mean would give a constant feature a tiny deviation, and its inverse would be huge.
+    std[x.min(axis=0) == x.max(axis=0)] = 0
+    return mean.astype(np.float32), std.astype(np.float32)

@@ -1,0 +1,264 @@
+"""The old ``mnist.pkl.gz``, a Python 2 pickle, read by an interpreter that can build arrays and do nothing else.
+
+The standard unpickler, even one that restricts what it imports, calls NumPy with the file's arguments and takes memory
+for sizes that the file only claims. Here no name from the file is ever imported or called: the dozens of operations
+that such a file consists of are carried out on plain values, and the few names it uses stand for steps of this module.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from enum import Enum, auto
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._images import MAX_IMAGES, Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images
+from ._reader import DataFileError, Reader, open_reader
+
+_MAX_BYTES = 256 << 20
+_MAX_OPERATIONS = 1000
+_MAX_NAME = 256
+_MAX_DIMENSIONS = 3
+
+_PUSH_ARGUMENT = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG1"),
+    *("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+}
+_PUSH_VALUE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class _Name(Enum):
+    """What a name in the file stands for; no value from the file can pass for one."""
+
+    RECONSTRUCT = auto()
+    NDARRAY = auto()
+    DTYPE = auto()
+    ENCODE = auto()
+
+
+_NAMES = {
+    "numpy.core.multiarray _reconstruct": _Name.RECONSTRUCT,
+    "numpy._core.multiarray _reconstruct": _Name.RECONSTRUCT,
+    "numpy ndarray": _Name.NDARRAY,
+    "numpy dtype": _Name.DTYPE,
+    "_codecs encode": _Name.ENCODE,
+}
+
+
+def load_pickle(path: Path) -> Arrays:
+    """Read MNIST from a pickle of two or three ``(x, y)`` tuples: training, perhaps validation, and test data.
+
+    Parameters
+    ----------
+    path : Path
+        The file; gzip is recognised by its content.
+
+    Returns
+    -------
+    Arrays
+        Validation data follow the training data, as they do in the IDX files.
+
+    Raises
+    ------
+    DataFileError
+        If the pickle asks for anything but arrays, is larger than 256 MiB, or holds other arrays than these.
+    """
+    with open_reader(path) as reader:
+        name = reader.name
+        content = _interpret(reader)
+        reader.end()
+    parts = _pairs(content, name)
+    for images, labels in parts:
+        check_images_header(images.shape, images.dtype, name)
+        check_labels_header(labels.shape, labels.dtype, name)
+        check_labels(images, labels, name, name)
+    x = to_images([images for images, _ in parts], name)
+    y = [labels for _, labels in parts]
+    return Arrays(np.concatenate(x[:-1]), np.concatenate(y[:-1]), x[-1], y[-1])
+
+
+class _Dtype:
+    """Stands for ``numpy.dtype`` while the file builds it."""
+
+    def __init__(self, arguments: object) -> None:
+        match arguments:
+            case (str(code), _, _) if code in {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"}:
+                self.dtype = np.dtype(code)
+            case _:
+                raise ValueError("expected a dtype of plain integers or floating-point numbers")
+
+    def build(self, state: object) -> None:
+        match state:
+            case (3 | 4, ("<" | ">" | "=" | "|") as order, None, None, None, *_):
+                self.dtype = self.dtype.newbyteorder(order)
+            case _:
+                raise ValueError("expected a plain dtype with a byte order")
+
+
+class _Array:
+    """Stands for ``numpy.ndarray`` while the file builds it."""
+
+    def __init__(self, arguments: object) -> None:
+        match arguments:
+            case (_Name.NDARRAY, (0,), _):
+                self.array: NDArray[Any] | None = None
+            case _:
+                raise ValueError("expected an empty ndarray to fill")
+
+    def build(self, state: object, name: str) -> None:
+        match state:
+            case (1, tuple(shape), _Dtype(dtype=dtype), bool(fortran), str() | bytes() | bytearray() as data):
+                if len(shape) > _MAX_DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape):
+                    raise ValueError(f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}")
+                self.array = from_bytes(_to_bytes(data), dtype, shape, fortran, name)
+            case _:
+                raise ValueError("expected an array's version, shape, dtype, order and bytes")
+
+
+class _Stream:
+    """What `pickletools.genops` reads from: it takes a size from the file and asks for that many bytes."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left = _MAX_BYTES
+
+    def read(self, size: int) -> bytearray:
+        self._left -= size
+        if self._left < 0:
+            raise DataFileError(self._reader.name, f"holds more than {_MAX_BYTES} bytes, the limit for a pickle")
+        return self._reader.exactly(size, "a pickled value")
+
+    def readline(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            if len(line) == _MAX_NAME:
+                raise DataFileError(self._reader.name, f"holds a name of more than {_MAX_NAME} bytes")
+            line += self.read(1)
+        return line
+
+
+def _interpret(reader: Reader) -> object:
+    """Carry out the pickle's operations; the value it leaves."""
+    machine = _Machine(reader.name)
+    stream = cast("IO[bytes]", _Stream(reader))
+    try:
+        for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+            if count == _MAX_OPERATIONS:
+                raise ValueError(f"expected at most {_MAX_OPERATIONS} operations")
+            machine.step(operation.name, argument)
+        return machine.pop()
+    except DataFileError:
+        raise
+    except (ValueError, LookupError, AssertionError, OverflowError) as error:
+        raise DataFileError(reader.name, f"is not a pickle of MNIST's arrays: {error}") from error
+
+
+class _Machine:
+    """The stack and memo of a pickle."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stack: list[object] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, object] = {}
+
+    def pop(self) -> object:
+        if not self._stack:
+            raise ValueError("it takes a value where there is none")
+        return self._stack.pop()
+
+    def _pop_tuple(self, size: int) -> tuple[object, ...]:
+        values = [self.pop() for _ in range(size)]
+        return tuple(reversed(values))
+
+    def step(self, operation: str, argument: Any) -> None:
+        push = self._stack.append
+        match operation:
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case _ if operation in _PUSH_ARGUMENT:
+                push(argument)
+            case _ if operation in _PUSH_VALUE:
+                push(_PUSH_VALUE[operation])
+            case _ if operation in _TUPLES:
+                push(self._pop_tuple(_TUPLES[operation]))
+            case "MARK":
+                self._marks.append(len(self._stack))
+            case "TUPLE":
+                push(self._pop_tuple(len(self._stack) - self._marks.pop()))
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = self._stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                push(self._memo[argument])
+            case "GLOBAL":
+                push(_named(argument))
+            case "STACK_GLOBAL":
+                push(_named(_joined(self._pop_tuple(2))))
+            case "REDUCE":
+                called, arguments = self._pop_tuple(2)
+                push(_call(called, arguments))
+            case "BUILD":
+                built, state = self._pop_tuple(2)
+                self._build(built, state)
+                push(built)
+            case _:
+                raise ValueError(f"it uses the operation {operation}, which such a file does not need")
+
+    def _build(self, built: object, state: object) -> None:
+        if isinstance(built, _Array):
+            built.build(state, self._name)
+        elif isinstance(built, _Dtype):
+            built.build(state)
+        else:
+            raise ValueError(f"it sets the state of a {type(built).__name__}")
+
+
+def _joined(parts: tuple[object, ...]) -> str:
+    """A name from its module and attribute, in the form that `GLOBAL` has it."""
+    match parts:
+        case (str(module), str(attribute)) if len(module) + len(attribute) < _MAX_NAME:
+            return f"{module} {attribute}"
+    raise ValueError("it asks for something by what is not a name")
+
+
+def _named(name: str) -> _Name:
+    """What a name from the file stands for here."""
+    if name not in _NAMES:
+        raise ValueError(f"it asks for {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle")
+    return _NAMES[name]
+
+
+def _call(called: object, arguments: object) -> object:
+    """What a call in the file amounts to here."""
+    match called, arguments:
+        case _Name.RECONSTRUCT, _:
+            return _Array(arguments)
+        case _Name.DTYPE, _:
+            return _Dtype(arguments)
+        case _Name.ENCODE, (str(text), "latin1"):
+            return _to_bytes(text)
+    raise ValueError("it makes a call other than those that build an array")
+
+
+def _to_bytes(data: str | bytes | bytearray) -> bytes | bytearray:
+    """Python 2 wrote bytes as a string, one character each."""
+    return data.encode("latin-1") if isinstance(data, str) else data
+
+
+def _pairs(content: object, name: str) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """The (x, y) tuples in the value that was unpickled."""
+    pairs = []
+    for part in content if isinstance(content, tuple) else ():
+        match part:
+            case (_Array(array=np.ndarray() as x), _Array(array=np.ndarray() as y)):
+                pairs.append((x, y))
+    if not isinstance(content, tuple) or len(pairs) != len(content) or len(pairs) not in (2, 3):
+        raise DataFileError(name, "should hold two or three (x, y) tuples of arrays: training, validation, test")
+    return pairs

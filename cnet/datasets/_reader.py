@@ -1,0 +1,114 @@
+"""Bounded reading of files from outside: a file's own claims never decide how much memory is taken."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+_CHUNK = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+# Handwriting shrinks two- to fifteenfold, whatever the format; a bomb shrinks a thousandfold.
+_FREE_BYTES = 64 << 20
+_LARGEST_RATIO = 100
+
+
+class DataFileError(ValueError):
+    """A data file is not what it should be: the message names the file, what was got and what was expected."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+
+
+def expanded_limit(compressed_bytes: int) -> int:
+    """How many bytes that many compressed bytes may become before they are taken for a bomb."""
+    return _FREE_BYTES + _LARGEST_RATIO * compressed_bytes
+
+
+class SupportsRead(Protocol):
+    """A binary file, as far as it matters here."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class Reader:
+    """Reads a stream of untrusted bytes; memory grows with the bytes that are there, not with those promised.
+
+    Parameters
+    ----------
+    stream : file
+        A plain, gzip or zip-member stream, at its start.
+    name : str
+        What error messages call the file.
+    limit : int
+        The most bytes that the whole stream may deliver.
+    """
+
+    def __init__(self, stream: SupportsRead, name: str, limit: int) -> None:
+        self.name = name
+        self._stream = stream
+        self._limit = limit
+        self._count = 0
+
+    def some(self, size: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file."""
+        try:
+            data = self._stream.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise DataFileError(self.name, f"the compressed data are damaged: {error}") from error
+        self._count += len(data)
+        if self._count > self._limit:
+            raise DataFileError(self.name, f"expands to more than {self._limit} bytes, too much for a file of its size")
+        return data
+
+    def exactly(self, size: int, what: str) -> bytearray:
+        """Read `size` bytes, named `what` in errors, or refuse without reading if the file cannot hold them."""
+        left = self._limit - self._count
+        if size > left:
+            raise DataFileError(self.name, f"{what} should take {size} bytes, but the file holds at most {left}")
+        data = bytearray()
+        while len(data) < size:
+            chunk = self.some(min(_CHUNK, size - len(data)))
+            if not chunk:
+                raise DataFileError(self.name, f"{what} should take {size} bytes, but the file ends after {len(data)}")
+            data += chunk
+        return data
+
+    def end(self) -> None:
+        """Refuse anything after what was read. Reaching the end also makes gzip and zip compare checksums."""
+        count = self._count
+        if self.some(1):
+            raise DataFileError(self.name, f"should end after {count} bytes, but has more")
+
+
+def require_regular(path: Path) -> None:
+    """Refuse pipes and devices, which may never end: opening one can already hang."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataFileError(str(path), "is not a regular file")
+
+
+@contextmanager
+def open_reader(path: Path) -> Iterator[Reader]:
+    """Open a file for bounded reading, through gzip if its content says so, whatever its name says.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    DataFileError
+        If it is not a regular file.
+    """
+    require_regular(path)
+    with open(path, "rb") as raw:
+        size = os.fstat(raw.fileno()).st_size
+        if raw.peek(2)[:2] == _GZIP_MAGIC:
+            with gzip.GzipFile(fileobj=raw) as expanded:
+                yield Reader(expanded, str(path), expanded_limit(size))
+        else:
+            yield Reader(raw, str(path), size)
