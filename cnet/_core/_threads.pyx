@@ -16,6 +16,7 @@ cdef extern from *:
     const bint CNET_OPENMP
 
 cdef int _allowed = 1
+cdef bint _always = False
 cdef bint _team_started = False
 cdef bint _forked = False
 
@@ -23,10 +24,10 @@ cdef bint _forked = False
 cdef int threads_for(double work, double per_thread) noexcept nogil:
     """Threads for `work` (in any unit) so that each gets at least `per_thread` of it."""
     global _team_started
-    if not CNET_OPENMP or _forked or work < 2 * per_thread or _allowed < 2:
+    if not CNET_OPENMP or _forked or _allowed < 2 or (work < 2 * per_thread and not _always):
         return 1
     _team_started = True
-    return <int> min(<double> _allowed, work / per_thread)
+    return _allowed if _always else <int> min(<double> _allowed, work / per_thread)
 
 
 def openmp():
@@ -39,10 +40,11 @@ def allowed():
     return 1 if _forked or not CNET_OPENMP else _allowed
 
 
-def allow(int n):
-    """Let loops use up to `n` threads."""
-    global _allowed
+def allow(int n, bint always=False):
+    """Let loops use up to `n` threads; with `always`, even where there is little to do (for tests)."""
+    global _allowed, _always
     _allowed = n
+    _always = always
 
 
 def after_fork_in_child():

@@ -1,0 +1,255 @@
+"""The table of kernel cases: each kernel with the shapes it is tried on, its inputs, and what it should give.
+
+The tests of parity, of gradients, of instruction sets and of threads all walk this one table, so that a kernel added
+here is tried in all these ways.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import reference
+
+from cnet._core import _float32
+
+Arrays = dict[str, Any]
+
+# (batch, inputs, outputs): nothing, one, odd, wider than a tile, longer than a block of the sum or of rows,
+# and rows of weights far enough apart that they are packed.
+LINEAR = [(0, 3, 2), (1, 1, 1), (3, 5, 7), (7, 1, 66), (2, 784, 10), (32, 33, 65), (37, 130, 17), (193, 257, 31), (300, 9, 4), (5, 64, 300), (40, 20, 300)]
+ROWS = [(0, 5), (1, 1), (3, 10), (2, 17), (33, 64), (5, 131)]
+FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
+
+
+class Guarded:
+    """Output arrays with a margin on both sides, to see writes beyond them."""
+
+    MARGIN = 64
+
+    def __init__(self, dtype) -> None:
+        self.dtype = dtype
+        self.buffers: list[np.ndarray] = []
+
+    def __call__(self, *shape):
+        size = int(np.prod(shape))
+        buffer = np.full(size + 2 * self.MARGIN, 7, self.dtype)
+        buffer[self.MARGIN : self.MARGIN + size] = np.nan  # anything not written shows
+        self.buffers.append(buffer)
+        return buffer[self.MARGIN : self.MARGIN + size].reshape(shape)
+
+    def intact(self) -> bool:
+        return all((b[: self.MARGIN] == 7).all() and (b[len(b) - self.MARGIN :] == 7).all() for b in self.buffers)
+
+
+@dataclass
+class Case:
+    """One kernel."""
+
+    name: str
+    shapes: list[tuple[int, ...]]
+    inputs: Callable[[np.random.Generator, tuple[int, ...], Any], Arrays]
+    run: Callable[[Any, Arrays, Guarded], Arrays]
+    """(loops, inputs, allocator of outputs) -> outputs by name"""
+    expected: Callable[[Arrays], Arrays] | None = None
+    """inputs -> outputs by name; None for gradients, which are held against `loss`"""
+    loss: Callable[[Arrays], float] | None = None
+    """The scalar whose gradient the outputs are"""
+    wrt: dict[str, str] = field(default_factory=dict)
+    """Output name -> the input that it is the gradient of"""
+    relative_step: bool = False
+    """Finite differences in proportion to the input: for a loss that is steep near zero"""
+
+
+def _normal(rng, shape, dtype):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _off_zero(x):
+    """Away from the kink of ReLU, where finite differences mean nothing."""
+    return np.where(np.abs(x) < 1e-2, x.dtype.type(0.5), x)
+
+
+def _linear_inputs(rng, shape, dtype):
+    batch, n_in, n_out = shape
+    return {
+        "x": _normal(rng, (batch, n_in), dtype),
+        "w": _normal(rng, (n_in, n_out), dtype),
+        "b": _normal(rng, (n_out,), dtype),
+        "dout": _normal(rng, (batch, n_out), dtype),
+    }
+
+
+def _linear_forward(loops, a, out):
+    y = out(len(a["x"]), a["w"].shape[1])
+    loops.linear_forward(y, a["x"], a["w"], a["b"])
+    return {"out": y}
+
+
+def _linear_forward_no_bias(loops, a, out):
+    y = out(len(a["x"]), a["w"].shape[1])
+    loops.linear_forward(y, a["x"], a["w"], None)
+    return {"out": y}
+
+
+def _linear_backward_input(loops, a, out):
+    dx = out(*a["x"].shape)
+    loops.linear_backward_input(dx, a["dout"], a["w"])
+    return {"dx": dx}
+
+
+def _linear_backward_params(loops, a, out):
+    dw, db = out(*a["w"].shape), out(*a["b"].shape)
+    loops.linear_backward_params(dw, db, a["x"], a["dout"])
+    return {"dw": dw, "db": db}
+
+
+def _linear_loss(a):
+    return (reference.linear_forward(a["x"], a["w"], a["b"]) * a["dout"]).sum()
+
+
+def _activation(name):
+    kind = getattr(_float32, name.upper())
+    function = getattr(reference, name)
+
+    def inputs(rng, shape, dtype):
+        return {"x": _off_zero(_normal(rng, shape, dtype)), "dout": _normal(rng, shape, dtype), "slope": 0.1}
+
+    def forward(loops, a, out):
+        y = out(len(a["x"]))
+        loops.activation_forward(y, a["x"], kind, a["slope"])
+        return {"out": y}
+
+    def backward(loops, a, out):
+        y, dx = out(len(a["x"])), out(len(a["x"]))
+        loops.activation_forward(y, a["x"], kind, a["slope"])
+        loops.activation_backward(dx, a["dout"], y, kind, a["slope"])
+        return {"dx": dx}
+
+    return [
+        Case(f"{name}_forward", FLAT, inputs, forward, lambda a: {"out": function(a["x"], a["slope"])}),
+        Case(f"{name}_backward", FLAT, inputs, backward, loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+    ]
+
+
+def _softmax_inputs(rng, shape, dtype):
+    return {"x": 3 * _normal(rng, shape, dtype), "dout": _normal(rng, shape, dtype)}
+
+
+def _softmax_forward(loops, a, out):
+    y = out(*a["x"].shape)
+    loops.softmax_forward(y, a["x"])
+    return {"out": y}
+
+
+def _softmax_backward(loops, a, out):
+    y, dx = out(*a["x"].shape), out(*a["x"].shape)
+    loops.softmax_forward(y, a["x"])
+    loops.softmax_backward(dx, a["dout"], y)
+    return {"dx": dx}
+
+
+def _loss_cases(name, function, *, labels, probabilities=False):
+    def inputs(rng, shape, dtype):
+        m, n = shape
+        x = 3 * _normal(rng, shape, dtype)
+        y = rng.integers(0, n, m)
+        soft = rng.random((m, n)) + 0.1
+        return {
+            "x": reference.softmax(x.astype(np.float64)).astype(dtype) if probabilities and m else x,
+            "labels": y if labels else None,
+            "t": reference.one_hot(y, n) if labels else soft.astype(dtype),
+        }
+
+    def call(loops, a, row_loss, dx):
+        if name == "mse":
+            return loops.mse(row_loss, dx, a["x"], a["t"])
+        return getattr(loops, name)(row_loss, dx, a["x"], a["labels"], None if labels else a["t"])
+
+    def forward(loops, a, out):
+        rows = out(len(a["x"]))
+        return {"rows": rows, "mean": np.array([call(loops, a, rows, None)])}
+
+    def backward(loops, a, out):
+        dx = out(*a["x"].shape)
+        call(loops, a, None, dx)
+        return {"dx": dx}
+
+    def fused(loops, a, out):
+        rows, dx = out(len(a["x"])), out(*a["x"].shape)
+        mean = call(loops, a, rows, dx)
+        return {"rows": rows, "mean": np.array([mean])}
+
+    def expected(a):
+        rows = function(a["x"], a["t"])
+        return {"rows": rows, "mean": np.array([rows.mean() if len(rows) else 0.0])}
+
+    suffix = "" if name == "mse" else "_labels" if labels else "_soft"
+    return [
+        Case(f"{name}{suffix}_forward", ROWS, inputs, forward, expected),
+        Case(f"{name}{suffix}_fused", ROWS, inputs, fused, expected),
+        Case(f"{name}{suffix}_backward", ROWS, inputs, backward, loss=lambda a: function(a["x"], a["t"]).mean(), wrt={"dx": "x"}, relative_step=probabilities),
+    ]
+
+
+def _sgd(name, momentum, nesterov, weight_decay):
+    settings = {"lr": 0.1, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+
+    def inputs(rng, shape, dtype):
+        return {name: _normal(rng, shape, dtype) for name in ("w", "g", "v")}
+
+    def run(loops, a, out):
+        w, v = out(len(a["w"])), out(len(a["w"]))
+        w[:], v[:] = a["w"], a["v"]
+        loops.sgd_step(w, a["g"], v if momentum else None, **settings)
+        return {"w": w, "v": v} if momentum else {"w": w}
+
+    def expected(a):
+        w, v = reference.sgd(a["w"], a["g"], a["v"] if momentum else 0, **settings)
+        return {"w": w, "v": v} if momentum else {"w": w}
+
+    return Case(name, FLAT, inputs, run, expected)
+
+
+def _gather_inputs(rng, shape, dtype):
+    n, width = shape
+    rows = rng.integers(0, n, 2 * n)
+    return {"x": _normal(rng, (n, width), dtype), "u": rng.integers(0, 256, (n, width), np.uint8), "rows": rows}
+
+
+def _gather(loops, a, out):
+    y, z = (out(len(a["rows"]), a["x"].shape[1]) for _ in range(2))
+    loops.gather(y, a["x"], a["rows"])
+    loops.gather_uint8(z, a["u"], a["rows"])
+    return {"y": y, "z": z}
+
+
+CASES = [
+    Case("linear_forward", LINEAR, _linear_inputs, _linear_forward, lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])}),
+    Case("linear_forward_no_bias", LINEAR, _linear_inputs, _linear_forward_no_bias, lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)}),
+    Case("linear_backward_input", LINEAR, _linear_inputs, _linear_backward_input, lambda a: {"dx": a["dout"] @ a["w"].T}, _linear_loss, {"dx": "x"}),
+    Case(
+        "linear_backward_params",
+        LINEAR,
+        _linear_inputs,
+        _linear_backward_params,
+        lambda a: {"dw": a["x"].T @ a["dout"], "db": a["dout"].sum(axis=0)},
+        _linear_loss,
+        {"dw": "w", "db": "b"},
+    ),
+    *_activation("relu"),
+    *_activation("leaky_relu"),
+    *_activation("tanh"),
+    *_activation("sigmoid"),
+    Case("softmax_forward", ROWS, _softmax_inputs, _softmax_forward, lambda a: {"out": reference.softmax(a["x"])}),
+    Case("softmax_backward", ROWS, _softmax_inputs, _softmax_backward, loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+    *_loss_cases("cross_entropy", reference.cross_entropy, labels=True),
+    *_loss_cases("cross_entropy", reference.cross_entropy, labels=False),
+    *_loss_cases("nll", reference.nll, labels=True, probabilities=True),
+    *_loss_cases("nll", reference.nll, labels=False, probabilities=True),
+    *_loss_cases("mse", reference.mse, labels=False),
+    _sgd("sgd", 0.0, False, 0.0),
+    _sgd("sgd_momentum", 0.9, False, 0.01),
+    _sgd("sgd_nesterov", 0.9, True, 0.01),
+    Case("gather", ROWS[1:], _gather_inputs, _gather, lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]] / 255}),
+]

@@ -1,0 +1,34 @@
+"""Fixtures that turn a test into one per instruction set, dtype or number of threads."""
+
+import numpy as np
+import pytest
+
+from cnet._core import _isa, _threads
+
+
+@pytest.fixture(params=_isa.available_isas())
+def isa(request):
+    """Every instruction set that this processor runs."""
+    before = _isa.active_isa()
+    _isa.use_isa(request.param)
+    yield request.param
+    _isa.use_isa(before)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Both types of arithmetic."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def threads():
+    """A function that sets the number of threads, used even for the smallest work; the default comes back after."""
+    before = _threads.allowed()
+    yield lambda n: _threads.allow(n, always=True)
+    _threads.allow(before)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(12345)

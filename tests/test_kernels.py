@@ -1,0 +1,160 @@
+"""Every kernel of the table: parity with NumPy, and the same bits for any number of threads."""
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import CASES, Guarded
+
+from cnet._core import loops
+
+TOLERANCE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 4e-15}
+
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def in_double(arrays):
+    return {k: v.astype(np.float64) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in arrays.items()}
+
+
+def normalised_error(got, expected):
+    """The largest difference, in units of the largest value (or of 1e-3, where all are smaller)."""
+    assert got.shape == expected.shape
+    return np.abs(got - expected).max(initial=0) / np.abs(expected).max(initial=1e-3)
+
+
+def run(case, dtype, inputs):
+    out = Guarded(dtype)
+    copies = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
+    outputs = case.run(loops(dtype), inputs, out)
+    assert out.intact(), "written outside the outputs"
+    for name, before in copies.items():
+        np.testing.assert_array_equal(inputs[name], before, "an input was changed")
+    return outputs
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.expected], ids=lambda case: case.name)
+def test_parity_with_numpy(case, isa, dtype, rng):
+    for shape in case.shapes:
+        inputs = case.inputs(rng, shape, dtype)
+        outputs = run(case, dtype, inputs)
+        for name, expected in case.expected(in_double(inputs)).items():
+            assert normalised_error(outputs[name], expected) <= TOLERANCE[dtype], (name, shape)
+
+
+@cases
+def test_same_bits_for_any_number_of_threads(case, isa, dtype, rng, threads):
+    for shape in case.shapes:
+        inputs = case.inputs(rng, shape, dtype)
+        threads(1)
+        alone = run(case, dtype, inputs)
+        for n in (2, 3, 4, 7):
+            threads(n)
+            for name, value in run(case, dtype, inputs).items():
+                np.testing.assert_array_equal(value, alone[name], f"{name} {shape} {n} threads")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(("linear_forward", "linear_backward_input", "softmax"))], ids=lambda c: c.name)
+def test_a_row_does_not_depend_on_its_place_or_its_batch(case, isa, dtype, rng):
+    for shape in case.shapes[1:]:
+        inputs = case.inputs(rng, shape, dtype)
+        (whole,) = run(case, dtype, inputs).values()
+        order = rng.permutation(len(whole))
+        for rows in (order, order[: len(order) // 2 + 1], order[:1]):
+            part = {k: np.ascontiguousarray(v[rows]) if k in ("x", "dout") else v for k, v in inputs.items()}
+            (result,) = run(case, dtype, part).values()
+            np.testing.assert_array_equal(result, whole[rows])
+
+
+def test_sets_that_fuse_multiply_and_add_agree_in_every_bit_of_a_product(dtype, rng):
+    """Blocks of the sum are the same everywhere, so only the rounding of the x86 baseline differs."""
+    from cnet._core import _isa
+
+    case = next(case for case in CASES if case.name == "linear_forward")
+    fused = [name for name in _isa.available_isas() if name != "baseline"]
+    before = _isa.active_isa()
+    try:
+        for shape in case.shapes:
+            inputs = case.inputs(rng, shape, dtype)
+            results = []
+            for name in fused:
+                _isa.use_isa(name)
+                results.append(run(case, dtype, inputs)["out"])
+            for a, b in itertools.pairwise(results):
+                np.testing.assert_array_equal(a, b)
+    finally:
+        _isa.use_isa(before)
+
+
+EXTREME = np.array([-np.inf, -1e30, -1000, -100, -88, -20, -1e-6, -0.0, 0.0, 1e-6, 20, 88, 100, 1000, 1e30, np.inf])
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("TANH", -1, 1), ("SIGMOID", 0, 1)])
+def test_saturating_activations_at_any_magnitude(name, low, high, isa, dtype):
+    x = EXTREME.astype(dtype)
+    y = np.empty_like(x)
+    loops(dtype).activation_forward(y, x, getattr(loops(dtype), name))
+    assert y[0] == low
+    assert y[-1] == high
+    assert ((y >= low) & (y <= high)).all()
+    assert (np.diff(y) >= 0).all()
+
+
+def test_activations_pass_nan_on(isa, dtype):
+    x = np.full(37, np.nan, dtype)
+    y = np.empty_like(x)
+    for kind in range(4):
+        loops(dtype).activation_forward(y, x, kind, 0.1)
+        assert np.isnan(y).all()
+
+
+def test_tanh_keeps_its_digits_near_zero(isa, dtype):
+    x = np.geomspace(1e-30, 1e-2, 100).astype(dtype)
+    y = np.empty_like(x)
+    loops(dtype).activation_forward(y, x, loops(dtype).TANH)
+    np.testing.assert_allclose(y, np.tanh(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
+
+
+def test_exp_within_a_few_units_in_the_last_place(isa, dtype):
+    """Through softmax of two logits, whose smaller probability is exp(-d) / (1 + exp(-d))."""
+    d = np.linspace(0, 80, 5001).astype(dtype)
+    x = np.stack([np.zeros_like(d), -d], axis=1)
+    y = np.empty_like(x)
+    loops(dtype).softmax_forward(y, x)
+    e = np.exp(-d.astype(np.float64))
+    np.testing.assert_allclose(y[:, 1], e / (1 + e), rtol=6 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+def test_softmax_cross_entropy_at_any_magnitude(scale, isa, dtype):
+    x = np.array([[scale, 0, -scale], [-scale, -scale, -scale], [scale, scale, -np.inf]], dtype)
+    y, rows, dx = np.empty_like(x), np.empty(3, dtype), np.empty_like(x)
+    loops(dtype).softmax_forward(y, x)
+    np.testing.assert_allclose(y, [[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]], rtol=1e-6)
+    loops(dtype).cross_entropy(rows, dx, x, np.array([0, 1, 1]), None)
+    np.testing.assert_allclose(rows, [0, np.log(3), np.log(2)], rtol=1e-6, atol=1e-12)
+    assert np.isfinite(dx).all()
+    loops(dtype).cross_entropy(rows, dx, x, np.array([2, 1, 1]), None)
+    np.testing.assert_allclose(rows[0], 2 * scale, rtol=1e-6)
+
+
+def test_uint8_scaling_has_the_bits_of_a_division(isa, dtype):
+    images = np.arange(256, dtype=np.uint8)[None].repeat(3, axis=0)
+    out = np.empty(images.shape, dtype)
+    loops(dtype).gather_uint8(out, images, np.arange(3))
+    np.testing.assert_array_equal(out, images.astype(dtype) / dtype.type(255))
+
+
+def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
+    k = loops(dtype)
+    a = np.zeros((4, 3), dtype)
+    with pytest.raises(ValueError, match=r"w has shape \(2, 5\), expected \(3, 5\)"):
+        k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((2, 5), dtype), None)
+    with pytest.raises(ValueError, match=r"out has shape \(4, 4\), expected \(4, 5\)"):
+        k.linear_forward(np.zeros((4, 4), dtype), a, np.zeros((3, 5), dtype), None)
+    with pytest.raises(ValueError, match="b has 4 elements, expected 5"):
+        k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((3, 5), dtype), np.zeros(4, dtype))
+    with pytest.raises(ValueError, match=r"label 3 of row 1 is outside 0\.\.2: there are 3 classes"):
+        k.cross_entropy(np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
+    with pytest.raises(IndexError, match="row -1 is outside a data set of 4 rows"):
+        k.gather(np.zeros((1, 3), dtype), a, np.array([-1]))

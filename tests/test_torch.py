@@ -1,0 +1,119 @@
+"""The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as in CI."""
+
+import numpy as np
+import pytest
+
+from cnet import Trainer, datasets, nn, optim
+from cnet.callbacks import Callback
+
+torch = pytest.importorskip("torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0")
+
+
+def pair(*sizes, activation="ReLU", dtype="float32", seed=0):
+    """A net here and the same one in PyTorch, with the same weights."""
+    ours, theirs = [], []
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        if i:
+            ours.append(getattr(nn, activation)())
+            theirs.append(getattr(torch.nn, activation)())
+        ours.append(nn.Linear(n_in, n_out))
+        theirs.append(torch.nn.Linear(n_in, n_out, dtype=getattr(torch, dtype)))
+    model, net = nn.Sequential(*ours, seed=seed, dtype=dtype), torch.nn.Sequential(*theirs)
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    return model, net
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.digits(train=9600, test=0, normalize=True).train
+
+
+def relative(got, expected):
+    return np.abs(got - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"lr": 0.1}, {"lr": 0.01, "momentum": 0.9}, {"lr": 0.01, "momentum": 0.9, "nesterov": True}, {"lr": 0.1, "weight_decay": 1e-3}],
+    ids=["plain", "momentum", "nesterov", "decay"],
+)
+def test_300_steps_of_a_deep_net_follow_pytorch(settings, isa, digits):
+    model, net = pair(784, 100, 200, 200, 10)
+    x, y = digits
+    losses = []
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), **settings))
+
+    optimizer, criterion = torch.optim.SGD(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
+    expected = []
+    for start in range(0, len(x), 32):
+        optimizer.zero_grad()
+        loss = criterion(net(torch.from_numpy(x[start : start + 32])), torch.from_numpy(y[start : start + 32]))
+        loss.backward()
+        optimizer.step()
+        expected.append(loss.item())
+
+    class Record(Callback):
+        def on_batch_end(self, trainer, step, loss):
+            losses.append(loss)
+
+    trainer.fit(x, y, epochs=1, batch_size=32, shuffle=False, callbacks=[Record()], verbose=False)
+    assert len(losses) == 300
+    assert losses[-1] < 0.9 * losses[0]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid"])
+def test_outputs_and_gradients(activation, isa, dtype, rng):
+    model, net = pair(20, 33, 7, activation=activation, dtype=str(dtype))
+    x = rng.standard_normal((13, 20)).astype(dtype)
+    y = rng.integers(0, 7, 13)
+    tensor = torch.from_numpy(x).requires_grad_()
+    output = net(tensor)
+    torch.nn.CrossEntropyLoss()(output, torch.from_numpy(y)).backward()
+
+    ours = model.forward(x, training=True)
+    dx = model.backward(nn.CrossEntropyLoss().forward_backward(ours, y)[1])
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    assert relative(ours, output.detach().numpy()) <= tolerance
+    assert relative(dx, tensor.grad.numpy()) <= tolerance
+    for parameter, theirs in zip(model.parameters(), net.parameters(), strict=True):
+        assert relative(parameter.grad.T, theirs.grad.numpy()) <= tolerance
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_losses(soft, isa, dtype, rng):
+    x = 5 * rng.standard_normal((9, 6)).astype(dtype)
+    target = rng.dirichlet(np.ones(6), 9).astype(dtype) if soft else rng.integers(0, 6, 9)
+    tensor = torch.from_numpy(x).requires_grad_()
+    expected = torch.nn.CrossEntropyLoss()(tensor, torch.from_numpy(target))
+    expected.backward()
+    loss, grad = nn.CrossEntropyLoss().forward_backward(x, target)
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-6)
+    assert relative(grad, tensor.grad.numpy()) <= 1e-6
+
+    t = rng.standard_normal((9, 6)).astype(dtype)
+    tensor = torch.from_numpy(x).requires_grad_()
+    expected = torch.nn.MSELoss()(tensor, torch.from_numpy(t))
+    expected.backward()
+    loss, grad = nn.MSELoss().forward_backward(x, t)
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-6)
+    assert relative(grad, tensor.grad.numpy()) <= 1e-6
+
+
+def test_saved_weights_load_into_pytorch(tmp_path, rng):
+    from safetensors.torch import load_file
+
+    _, net = pair(5, 4, 3)
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3), seed=7)
+    model.save(tmp_path / "m.safetensors")
+    net.load_state_dict(load_file(tmp_path / "m.safetensors"))
+    x = rng.standard_normal((6, 5)).astype(np.float32)
+    np.testing.assert_allclose(net(torch.from_numpy(x)).detach().numpy(), model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_dict_of_tensors_and_tensors_as_data_are_taken(rng):
+    model, net = pair(5, 4, 3)
+    other = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3), seed=2)
+    other.load_state_dict(net.state_dict())
+    x = torch.from_numpy(rng.standard_normal((6, 5)).astype(np.float32))
+    np.testing.assert_array_equal(other(x), model(x))
