@@ -6,6 +6,8 @@ CNET_LIMITED_API=1    one binary for CPython 3.11 and later (abi3); ignored on f
 CNET_NO_OPENMP=1      serial build, as happens by itself where the compiler has no OpenMP
 CNET_DEBUG_CYTHON=1   bounds, None and initialisation checks in the Cython loops
 CNET_EMULATE_AVX512=1 AVX-512 kernels through SIMDe's portable intrinsics (Debian: libsimde-dev), to test them anywhere
+
+Each combination builds in its own folder under build/; a build in place (build_ext --inplace) needs --force after a change of them.
 """
 
 import os
@@ -31,16 +33,21 @@ ABI3 = flag("CNET_LIMITED_API") and not sysconfig.get_config_var("Py_GIL_DISABLE
 DEBUG = flag("CNET_DEBUG_CYTHON")
 EMULATE_AVX512 = flag("CNET_EMULATE_AVX512")
 
+FLAGS = ("LIMITED_API", "NO_OPENMP", "DEBUG_CYTHON", "EMULATE_AVX512")
+# setuptools looks at dates alone: in a shared folder, a build with other flags would find everything up to date.
+BUILD = "-".join(["build/cnet", *(name.lower() for name in FLAGS if flag(f"CNET_{name}"))])
+
 if sys.platform == "darwin":
     # python.org's interpreters would build for two processors at once; one set of intrinsics does not fit both.
     os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
 AVX2 = (["-mavx2", "-mfma"], ["/arch:AVX2"])
 AVX512 = (["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"], ["/arch:AVX512"])
+EMULATED = ([*AVX2[0], "-O1"], [])  # at -O3 a compiler spends minutes on it
 
 # Machine -> instruction sets, each with its flags for GCC-like compilers and for MSVC.
 ISAS = {
-    "x86_64": {"BASELINE": ([], []), "AVX2": AVX2, "AVX512": AVX2 if EMULATE_AVX512 else AVX512},
+    "x86_64": {"BASELINE": ([], []), "AVX2": AVX2, "AVX512": EMULATED if EMULATE_AVX512 else AVX512},
     "arm64": {"NEON": ([], [])},
     "other": {"BASELINE": ([], [])},
 }
@@ -76,6 +83,7 @@ class BuildExt(build_ext):
             if flag("CIBUILDWHEEL"):
                 raise RuntimeError("this compiler cannot build OpenMP programs, and wheels must not be serial")
             self.openmp, self.openmp_link = [], []
+        self.parallel = self.parallel or os.cpu_count()
         for ext in self.extensions:
             ext.extra_compile_args += self.common + self.openmp
             ext.extra_link_args += self.openmp_link
@@ -89,11 +97,17 @@ class BuildExt(build_ext):
             source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=self.openmp)
-                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=self.openmp_link)
+                # Linked as an extension is: setuptools hands LDFLAGS, where libomp's folder stands, to no executable.
+                self.compiler.link_shared_object(objects, str(Path(folder, "probe.so")), extra_postargs=self.openmp_link)
             except (CompileError, LinkError):
                 print("cnet: no OpenMP here, building a serial core", file=sys.stderr)
                 return False
         return True
+
+    def get_source_files(self):
+        """What goes into the sdist: the .pyx files and not the C made of them, which depends on this file's flags; and the tests."""
+        patterns = ("cnet/_core/*.p[yx]*", "cnet/_core/csrc/*.[ch]", "tests/**/*.*")
+        return sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern) if "__pycache__" not in path.parts)
 
     def build_extension(self, ext):
         if ext.name == "cnet._core._isa":
@@ -130,6 +144,7 @@ def extensions():
     ]
     return cythonize(
         modules,
+        build_dir=BUILD,
         shared_utility_qualified_name="cnet._core._cyutility",
         compiler_directives={
             "language_level": 3,
@@ -147,5 +162,5 @@ def extensions():
 setup(
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildExt},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+    options={"build": {"build_base": BUILD}, **({"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {})},
 )

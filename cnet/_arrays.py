@@ -1,4 +1,4 @@
-"""What users pass, turned into what the kernels take: C-contiguous float32, float64 or int64 arrays.
+"""What users pass, turned into what the kernels take: C-contiguous, aligned float32, float64 or int64 arrays.
 
 An array that already fits is used as it is. Nothing here writes to what it is given.
 """
@@ -12,14 +12,16 @@ from cnet._core import FLOAT32, FLOAT64
 
 Array = NDArray[Any]
 
+_UINT8 = np.dtype(np.uint8)
+
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """The dtype of a net's arithmetic: float32 or float64, or an error."""
     try:
-        result = np.dtype(dtype)
+        result = None if dtype is None else np.dtype(dtype)  # None is float64 to NumPy
     except TypeError:
         result = None
-    if result not in (FLOAT32, FLOAT64):
+    if result is None or result not in (FLOAT32, FLOAT64):
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float64'")
     return result
 
@@ -38,33 +40,55 @@ def as_array(x: ArrayLike, name: str) -> Array:
         array = np.asarray(x)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last: a PyTorch tensor that wants gradients
         raise TypeError(f"{name} cannot be read as an array of real numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers")
     return array
 
 
-def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> Array:
-    """A C-contiguous array of `dtype`. uint8 is taken as grey levels and divided by 255."""
-    if type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous:
+def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
+    """An array of `dtype` that a kernel takes."""
+    if type(x) is np.ndarray and x.dtype == dtype and (flags := x.flags).c_contiguous and flags.aligned:
         return x
-    array = as_array(x, name)
-    if array.dtype == np.uint8:
-        return np.divide(array, 255, dtype=dtype, order="C")
-    return np.ascontiguousarray(array, dtype) if array.ndim else array.astype(dtype)
+    return np.require(as_array(x, name), dtype, ("C", "A"))
 
 
-def check_finite(x: Array, name: str, rows: int = 4096) -> None:
-    """Raise ValueError for a NaN or an infinity in a float array; a block of rows at a time, to spare memory."""
+def as_input(x: ArrayLike, dtype: np.dtype[Any] | None = None) -> Array:
+    """A batch of `dtype`. uint8 is taken as grey levels and divided by 255.
+
+    Without a dtype it is that of `x` where arithmetic is done in it, and else float32.
+    """
+    array = x if type(x) is np.ndarray else as_array(x, "x")
+    dtype = float_dtype(array) if dtype is None else dtype
+    return np.divide(array, 255, dtype=dtype, order="C") if array.dtype == _UINT8 else as_real(array, dtype, "x")
+
+
+def float_dtype(x: Array) -> np.dtype[Any]:
+    """The dtype of arithmetic on `x` where no parameter tells it."""
+    return FLOAT64 if x.dtype.kind == "f" and x.dtype.itemsize == FLOAT64.itemsize else FLOAT32
+
+
+def check_finite(x: Array, name: str, dtype: np.dtype[Any], rows: int = 4096) -> None:
+    """Raise ValueError for a float that is not finite once it is of `dtype`; a block of rows at a time, to spare memory."""
     if x.dtype.kind != "f":
         return
+    narrowed = x.dtype.itemsize > dtype.itemsize
     for start in range(0, len(x), rows):
-        finite = np.isfinite(x[start : start + rows])
+        block = x[start : start + rows]
+        finite = np.abs(block) <= np.finfo(dtype).max if narrowed else np.isfinite(block)
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             index = (where[0] + start, *where[1:])
-            raise ValueError(f"{name} holds {x[index]} at {index}: every value must be finite")
+            raise ValueError(f"{name} holds {x[index]} at {index}: every value must be finite{f' in {dtype}' if np.isfinite(x[index]) else ''}")
+
+
+def seed_sequence(seed: Any) -> np.random.SeedSequence:
+    """The source of random numbers that a seed stands for; None draws one from the operating system."""
+    try:
+        return np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed is {seed!r}, expected an integer of at least 0, or None") from None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real
+from cnet._arrays import Array, as_array, as_input
 from cnet._core import loops
 
 
@@ -30,7 +30,7 @@ class Rows:
         self.dtype = dtype
         self.row_shape = self.x.shape[1:]
         self._flat: Array | None = None
-        if self.x.flags.c_contiguous and self.x.dtype in (dtype, np.uint8):
+        if self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
             self._flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
         self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
 
@@ -40,11 +40,11 @@ class Rows:
     def take(self, indices: Array) -> Array:
         """The rows at int64 `indices`, in a new C-contiguous array."""
         if self._flat is None:
-            return as_real(self.x[indices], self.dtype)
+            return as_input(self.x[indices], self.dtype)
         out = np.empty((len(indices), self._flat.shape[1]), self.dtype)
         self._gather(out, self._flat, indices)
         return out.reshape(len(indices), *self.row_shape)
 
     def span(self, start: int, stop: int) -> Array:
         """The rows from `start` to `stop`."""
-        return as_real(self.x[start:stop], self.dtype)
+        return as_input(self.x[start:stop], self.dtype)

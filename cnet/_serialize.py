@@ -10,18 +10,20 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnet import nn
-from cnet._arrays import real_dtype
 from cnet._version import __version__
 
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
+_MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    temporary = path.with_name(f".cnet-{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -39,12 +41,14 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.close(folder)
 
 
-def _describe(module: nn.Module) -> dict[str, Any]:
+def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
+    if depth > _MOST_NESTED:
+        raise ValueError(f"the model has nets in nets more than {_MOST_NESTED} deep, which a file cannot hold: save its weights with state_dict()")
     name = type(module).__name__
     if getattr(nn, name, None) is not type(module):
         raise TypeError(f"{name} is not one of cnet's layers, so a file cannot name it: save its weights with state_dict()")
     if isinstance(module, nn.Sequential):
-        return {"type": name, "layers": [_describe(layer) for layer in module]}
+        return {"type": name, "layers": [_describe(layer, depth + 1) for layer in module]}
     return {"type": name, **module.config()}
 
 
@@ -53,15 +57,18 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
 
     Weights are filled before a container sees them: no memory is spent on sizes that the file only claims.
     """
+    if prefix.count(".") > _MOST_NESTED:
+        raise ValueError(f"it has nets in nets more than {_MOST_NESTED} deep")
     match description:
-        case {"type": "Sequential", "layers": [*layers]}:
+        case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
             return nn.Sequential(*(_construct(layer, tensors, f"{prefix}{i}.", dtype) for i, layer in enumerate(layers)))
-        case {"type": str(name), **arguments} if name in nn.__all__ and not arguments.keys() & _NOT_ARCHITECTURE:
+        case {"type": str(name)} if name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE:
+            arguments = {key: value for key, value in description.items() if key != "type"}
             kind = getattr(nn, name)
             if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module:
                 module: nn.Module = kind(**arguments)
                 for key, parameter in module.named_parameters():
-                    parameter.cast(real_dtype(dtype))
+                    parameter.cast(np.dtype(dtype))
                     _fill(parameter, prefix + key, tensors)
                 return module
     raise ValueError(f"it names a layer that this version of cnet does not know: {description!r}")
@@ -74,7 +81,13 @@ def _fill(parameter: nn.Parameter, name: str, tensors: dict[str, Any]) -> None:
     shape = tuple(tensor.get_shape())
     if shape != parameter.shape[::-1]:
         raise ValueError(f"tensor {name} has shape {shape}, but its layer {parameter.shape[::-1]}")
-    parameter.data = tensor[:].T
+    try:
+        values = tensor[:]
+    except (AttributeError, TypeError):
+        raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
+    if values.dtype != parameter.dtype:
+        raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {parameter.dtype}")
+    parameter.data = values.T
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -88,7 +101,15 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         "architecture": json.dumps(_describe(model)),
         "dtype": str(model.dtype),
     }
-    write_atomically(path, serialize(model.state_dict(), metadata))
+    write_atomically(path, _in_order(serialize(model.state_dict(), metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with the entries of its header sorted: safetensors puts them in another order each time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -121,7 +142,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
+        raise FileNotFoundError(f"{path} is not a file" if path.exists() else f"{path}: there is no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -129,10 +150,19 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
                 raise ValueError("it holds tensors but no cnet model: read them with safetensors and load_state_dict")
             if metadata["cnet"] != _FORMAT:
                 raise ValueError(f"it is in format {metadata['cnet']} of cnet {metadata.get('cnet_version', '?')}, this version reads format {_FORMAT}")
+            dtype = metadata.get("dtype", "float32")
+            if dtype not in ("float32", "float64"):
+                raise ValueError(f"its dtype is {dtype[:40]!r}, expected 'float32' or 'float64'")
             tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            model = _construct(json.loads(metadata.get("architecture", "null")), tensors, "", metadata.get("dtype", "float32"))
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as a model: {error}") from None
-    if tensors:
-        raise ValueError(f"{path} cannot be read as a model: no layer takes its {', '.join(tensors)}")
+            model = _construct(json.loads(metadata.get("architecture", "null")), tensors, "", dtype)
+            if tensors:
+                raise ValueError(f"no layer takes its {', '.join(tensors)}")
+    except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as a model: {_printable(str(error))}") from None
     return model
+
+
+def _printable(text: str) -> str:
+    """What a file made us say, short and without surprises for a terminal."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:301])
+    return text if len(text) <= 300 else f"{text[:300]}..."

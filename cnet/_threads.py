@@ -63,7 +63,7 @@ def _from_environment(name: str) -> int | None:
     text = os.environ.get(name, "").strip()
     if not text:
         return None
-    first = text.split(",")[0]  # OMP_NUM_THREADS may list a number per level of nesting
+    first = text.split(",")[0].strip()  # OMP_NUM_THREADS may list a number per level of nesting
     if not (first.isascii() and first.isdigit() and 1 <= int(first) <= 4096):
         if name == "CNET_NUM_THREADS":
             raise ValueError(f"{name} is {text!r}, expected an integer of 1 to 4096")

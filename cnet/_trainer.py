@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, check_finite
+from cnet._arrays import Array, as_array, as_real, check_finite, seed_sequence
 from cnet._rows import Rows
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
-from cnet.nn import Loss, Module
+from cnet.nn import Loss, Module, Parameter
 from cnet.optim import Optimizer
 
 History = dict[str, list[float]]
@@ -119,7 +119,8 @@ class Trainer:
         TypeError, ValueError
             If anything does not fit.
         FloatingPointError
-            If training diverges: the loss or a weight is no longer finite. The weights are those from before the epoch.
+            If training diverges: the loss or a weight is no longer finite. The weights, and what the optimiser remembers, are
+            those from before the epoch.
         """
         epochs = _count("epochs", epochs, 0)
         batch_size = _count("batch_size", batch_size, 1)
@@ -130,12 +131,15 @@ class Trainer:
                 raise TypeError(f"validation_data is of type {type(validation_data).__name__}, expected a pair (x, y)")
             validation = self._data(*validation_data, "validation x", "validation y")
         order = _Order(len(rows), batch_size, shuffle, seed)
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
         listeners = [as_callback(callback) for callback in callbacks]
         if verbose:
             listeners.append(ProgressBar())
 
         self.history = {}
         self.stop = False
+        done = 0
         try:
             for listener in listeners:
                 listener.on_train_begin(self, epochs, order.steps)
@@ -146,11 +150,14 @@ class Trainer:
                     logs |= {f"val_{key}": value for key, value in self._evaluate(*validation).items()}
                 for key, value in logs.items():
                     self.history.setdefault(key, []).append(value)
+                done += 1
                 for listener in listeners:
                     listener.on_epoch_end(self, logs)
                 if self.stop:
                     break
         finally:
+            for values in self.history.values():
+                del values[done:]  # an interrupt came between two numbers of an epoch
             for listener in listeners:
                 listener.on_train_end(self)
         return self.history
@@ -183,20 +190,21 @@ class Trainer:
         try:
             targets = self.loss.prepare_target(y, self.model.output_shape(rows.row_shape), self.model.dtype)
         except ValueError as error:
-            raise ValueError(f"{error} (x has shape {rows.x.shape}, y {as_array(y, y_name).shape})") from None
+            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {as_array(y, y_name).shape})") from None
         if len(targets) != len(rows):
             raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
-        check_finite(rows.x, x_name)
+        check_finite(rows.x, x_name, self.model.dtype)
         return rows, targets
 
     def _train_epoch(self, rows: Rows, targets: Array, order: "_Order", listeners: list[Callback]) -> Logs:
         model, loss, optimizer = self.model, self.loss, self.optimizer
         on_batch_end = [listener.on_batch_end for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
-        before = [parameter.data.copy() for parameter in model.parameters()]
+        before = [parameter.data.copy() for parameter in model.parameters()], optimizer.copy_state()
+        dtype = model.dtype
         total, correct, classifies = 0.0, 0, True
         for step, indices in enumerate(order.batches(self.epoch), 1):
             target = targets[indices]
-            output = model.forward(rows.take(indices), training=True)
+            output = as_real(model.forward(rows.take(indices), training=True), dtype, "output")
             batch_loss, grad = loss.forward_backward(output, target)
             if not math.isfinite(batch_loss):
                 self._diverged(before, f"the loss of step {step} is {batch_loss}")
@@ -214,9 +222,11 @@ class Trainer:
         logs = {"loss": total / len(rows)}
         return logs | {"accuracy": correct / len(rows)} if classifies else logs
 
-    def _diverged(self, before: list[Array], what: str) -> None:
-        for parameter, values in zip(self.model.parameters(), before, strict=True):
+    def _diverged(self, before: tuple[list[Array], dict[Parameter, Array]], what: str) -> None:
+        weights, state = before
+        for parameter, values in zip(self.model.parameters(), weights, strict=True):
             parameter.data = values
+        self.optimizer.set_state(state)
         rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
         raise FloatingPointError(
             f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch; a learning rate below {rates} may help"
@@ -226,7 +236,7 @@ class Trainer:
         total, correct, classifies = 0.0, 0, True
         for start in range(0, len(rows), _EVALUATION_ROWS):
             target = targets[start : start + _EVALUATION_ROWS]
-            output = self.model.forward(rows.span(start, start + _EVALUATION_ROWS))
+            output = as_real(self.model.forward(rows.span(start, start + _EVALUATION_ROWS)), rows.dtype, "output")
             total += self.loss.forward(output, target) * len(output)
             hits = self.loss.count_correct(output, target)
             classifies = hits is not None
@@ -243,7 +253,7 @@ class _Order:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.steps = -(-rows // batch_size)
-        self._entropy = np.random.SeedSequence(seed).entropy
+        self._entropy = seed_sequence(seed).entropy
 
     def batches(self, epoch: int) -> Iterator[Array]:
         """Row numbers, batch by batch. An epoch's order depends on the seed and the epoch's number alone."""

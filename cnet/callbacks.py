@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
+__all__ = ["Callback", "ProgressBar"]
+
 Logs = dict[str, float]
 
 
@@ -68,6 +70,18 @@ class ProgressBar(Callback):
     ----------
     interval : float
         Seconds between updates.
+
+    Examples
+    --------
+    ``verbose=True`` adds one; passed as a callback it may have other settings.
+
+    >>> import cnet
+    >>> from cnet import nn, optim
+    >>> model = nn.Linear(2, 1, weight_init="zeros")
+    >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+    >>> bar = cnet.callbacks.ProgressBar(interval=1)
+    >>> history = trainer.fit([[1.0, 2.0]], [3.0], callbacks=[bar], verbose=False)  # doctest: +ELLIPSIS
+    Epoch 1/1  ... s  loss 9.0000
     """
 
     def __init__(self, interval: float = 0.1) -> None:
@@ -76,7 +90,8 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
         self._epoch, self._epochs, self._steps = 0, epochs, steps
-        self._live = "ipykernel" in sys.modules or sys.stderr.isatty()
+        isatty = getattr(sys.stderr, "isatty", None)  # there may be no stderr at all, as under pythonw
+        self._live = "ipykernel" in sys.modules or bool(isatty and isatty())
         self._next_update = self._started = time.monotonic()
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:

@@ -110,12 +110,12 @@ class _Array:
             case _:
                 raise ValueError("expected an empty ndarray to fill")
 
-    def build(self, state: object, name: str) -> None:
+    def build(self, state: object, machine: _Machine) -> None:
         match state:
             case (1, tuple(shape), _Dtype(dtype=dtype), bool(fortran), str() | bytes() | bytearray() as data):
                 if len(shape) > _MAX_DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape):
                     raise ValueError(f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}")
-                self.array = from_bytes(_to_bytes(data), dtype, shape, fortran, name)
+                self.array = from_bytes(machine.to_bytes(data), dtype, shape, fortran, machine.name)
             case _:
                 raise ValueError("expected an array's version, shape, dtype, order and bytes")
 
@@ -139,6 +139,9 @@ class _Stream:
             if len(line) == _MAX_NAME:
                 raise DataFileError(self._reader.name, f"holds a name of more than {_MAX_NAME} bytes")
             line += self.read(1)
+        # pickletools would decode it as an escape, with a warning if there is no such escape.
+        if b"\\" in line:
+            raise DataFileError(self._reader.name, "holds a name with a backslash")
         return line
 
 
@@ -162,7 +165,8 @@ class _Machine:
     """The stack and memo of a pickle."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
+        self._encoded = 0
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
@@ -203,7 +207,7 @@ class _Machine:
                 push(_named(_joined(self._pop_tuple(2))))
             case "REDUCE":
                 called, arguments = self._pop_tuple(2)
-                push(_call(called, arguments))
+                push(self._call(called, arguments))
             case "BUILD":
                 built, state = self._pop_tuple(2)
                 self._build(built, state)
@@ -213,11 +217,32 @@ class _Machine:
 
     def _build(self, built: object, state: object) -> None:
         if isinstance(built, _Array):
-            built.build(state, self._name)
+            built.build(state, self)
         elif isinstance(built, _Dtype):
             built.build(state)
         else:
             raise ValueError(f"it sets the state of a {type(built).__name__}")
+
+    def _call(self, called: object, arguments: object) -> object:
+        """What a call in the file amounts to here."""
+        match called, arguments:
+            case _Name.RECONSTRUCT, _:
+                return _Array(arguments)
+            case _Name.DTYPE, _:
+                return _Dtype(arguments)
+            case _Name.ENCODE, (str(text), "latin1"):
+                return self.to_bytes(text)
+        raise ValueError("it makes a call other than those that build an array")
+
+    def to_bytes(self, data: str | bytes | bytearray) -> bytes | bytearray:
+        """Python 2 wrote bytes as a string, one character each."""
+        if not isinstance(data, str):
+            return data
+        # One string in the memo can be used, and so copied, any number of times.
+        self._encoded += len(data)
+        if self._encoded > _MAX_BYTES:
+            raise ValueError(f"it makes more than {_MAX_BYTES} bytes of its strings")
+        return data.encode("latin-1")
 
 
 def _joined(parts: tuple[object, ...]) -> str:
@@ -233,23 +258,6 @@ def _named(name: str) -> _Name:
     if name not in _NAMES:
         raise ValueError(f"it asks for {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle")
     return _NAMES[name]
-
-
-def _call(called: object, arguments: object) -> object:
-    """What a call in the file amounts to here."""
-    match called, arguments:
-        case _Name.RECONSTRUCT, _:
-            return _Array(arguments)
-        case _Name.DTYPE, _:
-            return _Dtype(arguments)
-        case _Name.ENCODE, (str(text), "latin1"):
-            return _to_bytes(text)
-    raise ValueError("it makes a call other than those that build an array")
-
-
-def _to_bytes(data: str | bytes | bytearray) -> bytes | bytearray:
-    """Python 2 wrote bytes as a string, one character each."""
-    return data.encode("latin-1") if isinstance(data, str) else data
 
 
 def _pairs(content: object, name: str) -> list[tuple[NDArray[Any], NDArray[Any]]]:

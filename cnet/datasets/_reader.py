@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 _CHUNK = 1 << 20
+_LONGEST_PROBLEM = 500
 _GZIP_MAGIC = b"\x1f\x8b"
 # Handwriting shrinks two- to fifteenfold, whatever the format; a bomb shrinks a thousandfold.
 _FREE_BYTES = 64 << 20
@@ -23,7 +24,8 @@ class DataFileError(ValueError):
     """A data file is not what it should be: the message names the file, what was got and what was expected."""
 
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}")
+        # A library's message may quote as much of the file as it likes.
+        super().__init__(f"{name}: {problem[:_LONGEST_PROBLEM]}")
 
 
 def expanded_limit(compressed_bytes: int) -> int:

@@ -1,23 +1,22 @@
-"""How people write the ten digits: pen strokes, and the splines that turn them into curves.
+"""How people write the ten digits: pen strokes as text, and the curves they stand for.
 
-Each variant of a digit is a line of text, in the manner of an SVG path: points ``x,y`` joined by a smooth curve,
-strokes separated by ``;``. ``x`` runs to the right and ``y`` downwards, in per cent of the height of the digit.
+Each variant of a digit is a line of text in the manner of an SVG path: points ``x,y`` joined by a smooth curve, strokes
+separated by ``;``. ``x`` runs to the right and ``y`` downwards, in per cent of the height of the digit.
 
-* A curve passes through its points (a uniform Catmull-Rom spline; Catmull & Rom, 1974).
-* A stroke that ends on its first point is a closed loop without a corner there.
-* A corner is made by ending a stroke and starting the next on the same point: points written with the same
-  coordinates are one point, so that strokes that touch stay together when points are jittered.
+* A curve passes through its points: a uniform Catmull-Rom spline (Catmull & Rom, 1974).
+* A stroke that ends on its first point is a loop, smooth there too.
+* A corner is the end of one stroke and the start of the next on the same point.
 
-A spline is linear in its control points. ``GLYPHS`` therefore holds one matrix for each variant, and drawing any number
-of distorted copies of it is a matrix product.
+The variants were designed by hand for this package; no font and no data set went into them.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-#: The variants of each digit, each with how often it is drawn relative to the other variants of the digit.
+# For each digit its variants, and how often each is written relative to the digit's others.
 VARIANTS: dict[int, dict[str, float]] = {
     0: {
         "35,0 8,20 0,52 10,86 35,100 62,82 70,48 60,14 35,0": 3,  # an ellipse
@@ -40,18 +39,20 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,34 26,0; 26,0 26,50 26,100": 0.7,  # with a long flag
     },
     2: {
-        "2,24 15,4 40,0 57,18 49,44 28,70 0,98; 0,98 32,94 68,98": 2,  # with a corner and a straight base
-        "0,10 28,0 51,10 47,38 15,84; 15,84 47,92 91,86": 1,  # the same, wide
-        "4,22 21,2 49,4 57,28 42,58 19,86 4,94 0,82 13,74 38,88 70,94": 2,  # with a loop
-        "0,22 23,0 51,6 57,34 42,66 19,92 2,94 4,76 30,72 59,88 85,96": 2,  # with a large loop
-        "4,20 25,0 53,8 53,40 32,74 11,84 2,74 19,66 51,76 89,70": 1,  # with a loop above the end of the tail
-        "2,20 25,0 55,14 49,44 21,74 4,92 23,98 68,94": 1,  # with a rounded corner
-        "11,32 2,16 25,0 53,8 55,32 34,62 0,98; 0,98 21,88 42,98 68,90": 1,  # with a hook and a wavy base
-        "15,34 4,18 19,2 45,4 51,26 40,60 23,96; 0,92 32,96 78,84": 1,  # the base crosses the stem
-        "0,8 30,0 53,14 42,44 0,96; 0,96 38,96 68,98": 1,  # flat, almost a Z
-        "0,34 11,8 34,0 55,14 51,42 32,66 11,88 0,80 15,66 36,76 55,98": 1,  # with a loop and a falling tail
-        "4,34 21,2 53,8 53,40 28,74 4,98 0,84 17,76 42,86 70,80": 1,  # with a large head
-        "0,16 30,0 53,10 36,46 0,80; 0,80 53,80 117,70": 0.7,  # low and wide
+        "2,24 16,4 40,0 58,18 50,44 28,70 0,98; 0,98 32,94 68,98": 2,  # with a corner and a straight base
+        "0,10 28,0 50,10 46,38 14,84; 14,84 46,92 90,86": 1,  # the same, wide
+        "4,24 20,2 50,2 60,28 44,58 20,86 4,96 0,84 12,74 38,86 70,96": 3,  # with a loop
+        "10,28 34,0 60,22 52,50 30,82 10,98 0,80 14,60 42,70 70,96": 2.5,  # a round head, a large loop
+        "8,40 6,14 34,0 58,14 56,42 36,76 14,98 0,84 14,64 38,72 58,98": 2,  # the head curls, the tail falls
+        "0,22 24,0 52,6 58,34 42,66 20,92 2,94 4,76 30,72 60,88 86,96": 2,  # a wide head, a large loop
+        "0,14 24,0 44,8 44,34 24,68 4,92 0,80 18,72 50,84 80,82": 1,  # a small head, a long tail
+        "4,20 26,0 54,8 54,40 32,74 10,84 2,74 20,66 50,76 90,70": 1,  # with a loop above the end of the tail
+        "2,20 26,0 56,14 48,44 22,74 4,92 24,98 68,94": 1,  # with a rounded corner
+        "10,32 2,16 26,0 54,8 56,32 34,62 0,98; 0,98 22,88 42,98 68,90": 1,  # with a hook and a wavy base
+        "14,34 4,18 20,2 44,4 50,26 40,60 24,96; 0,92 32,96 78,84": 1,  # the base crosses the stem
+        "4,16 20,0 30,14 24,50 8,96; 8,96 30,94 56,92": 1,  # a narrow head
+        "0,16 30,0 54,10 36,46 0,80; 0,80 54,80 116,70": 0.7,  # low and wide
+        "0,8 30,0 54,14 42,44 0,96; 0,96 38,96 68,98": 1,  # flat, almost a Z
     },
     3: {
         "4,12 28,0 52,12 50,34 20,48; 20,48 52,54 60,76 42,98 18,100 0,88": 3,  # two bows and a corner
@@ -63,6 +64,9 @@ VARIANTS: dict[int, dict[str, float]] = {
         "4,6 30,2 46,14 30,40 14,46; 14,46 44,44 54,66 36,94 0,96": 1,  # upright, a large lower bow
         "0,20 24,0 48,16 36,40 22,46 40,52 50,72 34,96 4,94 0,80": 1,  # round ends
         "0,4 40,0 62,8 40,30 24,44; 24,44 44,50 52,70 32,94 0,100": 1,  # a long roof
+        "8,18 30,0 50,14 44,34 26,44; 26,44 54,52 62,76 40,98 10,98 0,80": 1.5,  # the ends curl in
+        "0,10 26,0 50,10 48,30 24,46 46,52 50,74 28,100": 1,  # the end hangs down
+        "4,20 20,2 46,4 54,24 36,42 24,46 48,52 62,72 50,94 20,100 0,86": 1.5,  # round, without a corner
     },
     4: {
         "6,0 2,28 0,54; 0,54 28,54 60,50; 50,6 48,50 44,100": 2,  # open, angular
@@ -71,7 +75,7 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,0 0,24 2,48; 2,48 30,48 64,44; 48,20 48,60 48,100": 1,  # open, the right stem starts low
         "46,0 22,34 0,66; 0,66 30,66 64,64; 46,0 45,50 44,100": 2,  # closed, a triangle
         "40,0 18,26 0,50; 0,50 26,50 56,46; 44,4 42,50 38,100": 1,  # closed at the top, a short triangle
-        "50,4 24,14 0,44 16,54 48,46; 52,4 50,50 44,100": 0.7,  # closed, round
+        "50,4 24,14 0,44 16,54 48,46; 52,4 50,50 44,100": 0.5,  # closed, round
         "10,0 0,30 6,44 30,42 54,14; 54,14 46,56 36,100": 1,  # one stroke, like a y
     },
     5: {
@@ -82,6 +86,11 @@ VARIANTS: dict[int, dict[str, float]] = {
         "64,2 30,2 11,20 19,40 47,54 55,78 36,98 0,94": 1,  # almost an S
         "8,16 6,32 6,50; 6,50 36,42 59,58 55,86 30,100 0,88; 8,14 32,4 59,0": 1,  # a rising hat
         "15,0 8,22 8,42; 8,42 42,36 68,56 59,86 28,100 0,80; 15,0 38,2 66,4": 1,  # a large bowl
+        "13,2 9,22 6,42; 6,42 32,36 58,50 62,76 40,98 10,94 0,82; 13,2 42,2 68,0": 1.5,  # the bowl curls in
+        "56,0 28,4 18,20 13,38; 13,38 36,40 48,60 38,86 12,100 0,92": 1,  # a short rounded hat
+        "21,4 13,24 8,44; 8,44 32,36 52,52 48,80 22,100; 21,4 46,2 72,0": 1,  # the bowl ends at the bottom
+        "16,0 11,26 6,52; 6,52 32,46 54,60 50,86 26,100 0,92; 16,0 40,2 64,0": 1,  # a long neck
+        "36,2 24,18 16,36; 16,36 34,42 40,60 28,84 0,98; 36,2 50,4 64,0": 1,  # slanted, narrow
     },
     6: {
         "41,0 17,26 2,62 9,92 32,100 50,82 45,60 24,56 6,74": 3,
@@ -93,6 +102,7 @@ VARIANTS: dict[int, dict[str, float]] = {
         "46,2 19,20 0,58 7,92 33,98 48,72 37,44 17,50 4,68": 1,  # a large loop
         "37,0 19,30 4,64 2,90 17,100 32,84 24,68 7,82": 1,  # slanted, a tiny loop
         "9,0 2,40 0,80 13,100 41,92 48,70 28,60 4,78": 0.7,  # like a b
+        "10,0 0,36 2,76 22,98 52,90 66,68 54,52 36,62 28,88": 1,  # wide, like a u
     },
     7: {
         "0,6 30,6 59,2; 59,2 38,48 23,100": 3,
@@ -106,15 +116,22 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,4 23,4 47,2; 47,2 45,48 42,100": 1,  # an upright stem
         "0,30 6,6; 6,6 30,4 53,4; 53,4 51,50 47,100": 0.7,  # upright with a long serif
         "0,6 26,6 55,4; 55,4 34,50 17,100; 4,60 32,54 59,42": 0.7,  # with a rising bar
+        "0,26 10,6 36,10 58,2; 58,2 50,40 42,100": 1,  # with a rounded serif
+        "2,10 28,8 56,4; 56,4 40,48 30,100; 8,60 36,58 66,52": 0.7,  # upright with a bar
     },
     8: {
-        "45,14 26,0 7,12 12,34 37,56 47,80 26,100 3,84 12,60 37,38 45,14": 3,  # one stroke, a figure of eight
-        "26,0 7,10 9,36 26,48 44,36 45,10 26,0; 26,48 3,62 3,88 26,100 49,88 49,62 26,48": 1,  # two circles
-        "47,8 26,2 9,16 17,38 40,60 44,86 23,100 5,84 14,60 38,34 50,12": 2,  # open at the top
-        "52,14 30,0 7,12 9,32 30,48 37,70 24,98 10,94 10,74 28,50 52,26 52,14": 2,  # a narrow lower loop
-        "54,10 28,2 3,14 7,34 26,50 31,76 21,98 9,94 10,74 30,48 64,8": 2,  # the same, open
-        "38,14 24,0 14,12 19,32 44,54 50,80 28,100 2,84 9,60 31,34 38,14": 1,  # a narrow upper loop
-        "66,8 35,10 10,12 9,30 35,50 37,80 19,98 5,84 17,60 38,40 50,20": 1,  # a long flag
+        "45,14 26,0 7,12 12,34 36,56 47,80 26,100 4,84 12,60 36,38 45,14": 2,  # one stroke, a figure of eight
+        "26,0 7,10 9,36 26,48 43,36 45,10 26,0; 26,48 4,62 4,88 26,100 48,88 48,62 26,48": 1,  # two circles
+        "36,0 6,8 10,36 40,46 66,34 66,10 36,0; 40,46 2,60 6,90 40,100 74,86 74,60 40,46": 1,  # two wide circles
+        "47,8 26,2 9,16 18,38 40,60 44,86 22,100 6,84 14,60 38,34 50,12": 2,  # open at the top
+        "52,14 30,0 7,12 9,32 30,48 36,70 24,98 10,94 10,74 28,50 52,26 52,14": 2,  # a narrow lower loop
+        "54,10 28,2 4,14 7,34 26,50 31,76 21,98 9,94 10,74 30,48 64,8": 2,  # the same, open
+        "44,16 30,0 8,4 4,24 22,44 34,66 32,92 16,100 8,84 20,56 38,36 44,16": 1,  # slanted, even loops
+        "38,14 24,0 14,12 19,32 43,54 50,80 28,100 2,84 9,60 31,34 38,14": 1,  # a narrow upper loop
+        "36,12 24,0 10,10 14,30 26,44 40,66 38,92 22,100 8,90 8,68 24,44 34,28 36,12": 0.5,  # narrow
+        "66,8 34,10 10,12 9,30 34,50 36,80 19,98 5,84 18,60 38,40 50,20": 1,  # a long flag
+        "56,14 40,2 14,6 0,22 10,38 40,48 56,66 46,92 22,100 10,84 24,58 56,36 56,14": 1,  # leaning back
+        "60,6 34,0 12,10 10,28 30,44 48,64 44,90 22,100 8,86 22,62 44,44 56,26": 1,  # the upper loop open to the right
     },
     9: {
         "43,14 24,0 3,14 3,38 21,50 38,38 43,14; 43,14 42,56 38,100": 2,  # a straight tail
@@ -128,90 +145,79 @@ VARIANTS: dict[int, dict[str, float]] = {
         "43,10 26,0 5,16 5,36 19,42 34,28 43,10; 43,10 38,60 34,100": 1,  # a small loop
         "43,12 24,0 3,18 7,40 28,42 43,14; 43,14 45,70 29,98 0,86": 1,  # a hooked tail
         "52,10 31,0 7,12 5,34 24,46 43,36 46,24; 46,24 46,60 33,96 9,96": 1,  # an open loop, a curved tail
+        "56,8 32,0 4,20 0,42 22,50 46,34 56,8; 53,20 46,66 42,100": 1,  # the loop pointed at the top
+        "48,14 18,4 0,26 12,48 40,40 52,12; 52,12 44,56 34,100": 1,  # the loop ends above its start
     },
 }
 
-#: Points at which each glyph is sampled, equally far apart along its strokes.
-SAMPLES = 56
+# 72 samples of a digit 20 pixels high lie at most about a pixel apart: closer than the narrowest pen is wide.
+SAMPLES = 72
 
 _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]])
-_STEPS_PER_SPAN = 32
+_STEPS_PER_SPAN = 128
 
 
 class Glyphs(NamedTuple):
-    """The variants of all digits as arrays, one row for each variant, digit by digit.
+    """The variants of all digits, one row each, digit by digit.
 
     Attributes
     ----------
     share : float64 array, shape (glyphs,)
-        The digit plus the cumulative probability of its variants, up to and including this one.
-    points : float32 array, shape (glyphs, points, 2)
-        Control points in units of the digit's height; unused ones are zero.
-    spline : float32 array, shape (glyphs, SAMPLES, points)
-        ``spline[g] @ points[g]`` samples the strokes of glyph ``g``.
+        The digit plus the cumulative probability of its variants up to and including this one, so that
+        ``searchsorted(share, digit + u, side="right")`` chooses a variant for ``u`` uniform in [0, 1).
+    curves : float32 array, shape (glyphs, SAMPLES, 2)
+        Points x, y along the strokes, equally far apart, in units of the digit's height.
+    length : float32 array, shape (glyphs,)
+        Length of all strokes together, in the same units.
     pen_down : float32 array, shape (glyphs, SAMPLES - 1)
-        1 where a sample and the next lie on one stroke or on strokes that touch, else 0.
+        1 where the pen draws from a sample to the next, 0 where it is lifted.
     """
 
-    share: npt.NDArray[np.float64]
-    points: npt.NDArray[np.float32]
-    spline: npt.NDArray[np.float32]
-    pen_down: npt.NDArray[np.float32]
+    share: NDArray[np.float64]
+    curves: NDArray[np.float32]
+    length: NDArray[np.float32]
+    pen_down: NDArray[np.float32]
 
 
-_Point = tuple[float, float]
-_Matrix = npt.NDArray[np.float64]
+def _parse(path: str) -> list[NDArray[np.float64]]:
+    """Read the control points of each stroke, shape (points, 2), from a glyph's line of text."""
+    strokes = ([pair.split(",") for pair in stroke.split()] for stroke in path.split(";"))
+    return [np.array(stroke, np.float64) / 100 for stroke in strokes]
 
 
-def _parse(path: str) -> list[list[_Point]]:
-    """Read the strokes of a glyph from its line of text."""
-    return [[(float(x), float(y)) for x, y in (pair.split(",") for pair in s.split())] for s in path.split(";")]
-
-
-def _dense_spline(stroke: list[_Point]) -> _Matrix:
-    """Return the matrix, shape (steps, len(stroke)), that takes a stroke's points to closely spaced ones on its curve."""
-    identity = np.eye(len(stroke))
-    if stroke[0] == stroke[-1]:
-        before, after = identity[-2], identity[1]
+def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return closely spaced points, shape (steps, 2), on the smooth curve through a stroke's control points."""
+    if np.array_equal(points[0], points[-1]):
+        before, after = points[-2], points[1]
     else:
-        before, after = 2 * identity[0] - identity[1], 2 * identity[-1] - identity[-2]
-    padded = np.vstack([before, identity, after])
+        before, after = 2 * points[0] - points[1], 2 * points[-1] - points[-2]
+    padded = np.vstack([before, points, after])
     t = np.arange(_STEPS_PER_SPAN)[:, None] / _STEPS_PER_SPAN
     weights = t ** np.arange(4) @ _CATMULL_ROM
-    spans = [weights @ padded[k : k + 4] for k in range(len(stroke) - 1)]
-    return np.vstack([*spans, identity[-1:]])
+    spans = [weights @ padded[k : k + 4] for k in range(len(points) - 1)]
+    return np.vstack([*spans, points[-1:]])
 
 
-def _sampled_glyph(path: str) -> tuple[_Matrix, _Matrix, _Matrix]:
-    """Return a glyph's distinct control points, its spline matrix and where its pen is down."""
-    strokes = _parse(path)
-    points = list(dict.fromkeys(point for stroke in strokes for point in stroke))
-    place = np.eye(len(points))
-    dense = [_dense_spline(stroke) @ place[[points.index(point) for point in stroke]] for stroke in strokes]
-    control = np.array(points) / 100
-    steps = [np.hypot(*np.diff(rows @ control, axis=0).T) for rows in dense]
-    travelled = np.cumsum(np.concatenate([np.append(0, step) for step in steps]))
-    wanted = np.linspace(0, travelled[-1], SAMPLES)
-    chosen = np.searchsorted(travelled, wanted - 1e-9)
-    stroke_of = np.repeat(np.arange(len(strokes)), [len(rows) for rows in dense])[chosen]
-    touching = np.array([True, *(a[-1] == b[0] for a, b in zip(strokes, strokes[1:]))])
-    pen_down = (np.diff(stroke_of) == 0) | touching[stroke_of[1:]]
-    return control, np.vstack(dense)[chosen], pen_down
+def _sample(path: str) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
+    """Return a glyph's samples, its length, and whether the pen is down from each sample to the next."""
+    strokes = [_spline(points) for points in _parse(path)]
+    dense = np.vstack(strokes)
+    stroke_of = np.repeat(np.arange(len(strokes)), [len(stroke) for stroke in strokes])
+    step = np.hypot(*np.diff(dense, axis=0).T)
+    lifted = (np.diff(stroke_of) > 0) & (step > 0)
+    travelled = np.append(0, np.cumsum(np.where(lifted, 0, step)))
+    lifts = np.append(0, np.cumsum(lifted))
+    chosen = np.searchsorted(travelled, np.linspace(0, travelled[-1], SAMPLES)).clip(max=len(dense) - 1)
+    return dense[chosen], travelled[-1], np.diff(lifts[chosen]) == 0
 
 
-def _build_glyphs() -> Glyphs:
-    glyphs = [_sampled_glyph(path) for digit in range(10) for path in VARIANTS[digit]]
-    size = max(len(control) for control, _, _ in glyphs)
-    points = np.zeros((len(glyphs), size, 2), np.float32)
-    spline = np.zeros((len(glyphs), SAMPLES, size), np.float32)
-    for g, (control, matrix, _) in enumerate(glyphs):
-        points[g, : len(control)] = control
-        spline[g, :, : len(control)] = matrix
+@cache
+def load_glyphs() -> Glyphs:
+    """Sample all variants: at the first use, because it would slow down every import of the package."""
     share = []
-    for digit in range(10):
-        cumulative = np.cumsum(list(VARIANTS[digit].values()))
+    for digit, variants in VARIANTS.items():
+        cumulative = np.cumsum(list(variants.values()))
         share.append(digit + cumulative / cumulative[-1])
-    return Glyphs(np.concatenate(share), points, spline, np.array([p for _, _, p in glyphs], np.float32))
-
-
-GLYPHS = _build_glyphs()
+    samples = [_sample(path) for variants in VARIANTS.values() for path in variants]
+    curves, length, pen_down = (np.array(column, np.float32) for column in zip(*samples, strict=True))
+    return Glyphs(np.concatenate(share), curves, length, pen_down)

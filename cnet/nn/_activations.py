@@ -8,27 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real
-from cnet._core import FLOAT32, FLOAT64, _float32, loops
+from cnet._arrays import Array, as_input, as_real
+from cnet._core import FLOAT32, _float32, loops
 from cnet.nn import init
-from cnet.nn._module import Module, check_row_shape, training_state
+from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 
-
-def _input(x: ArrayLike) -> Array:
-    """An activation has no parameters to tell its dtype: it works in that of its input, else in float32."""
-    array = as_array(x, "x")
-    return as_real(array, array.dtype if array.dtype in (FLOAT32, FLOAT64) else FLOAT32)
+_LARGEST = float(np.finfo(FLOAT32).max)
 
 
 class _Elementwise(Module):
     kind: int
     slope: float = 0.0
+    _kept = ("_out",)
 
     def __init__(self) -> None:
         self._out: Array | None = None
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = _input(x)
+        x = as_input(x)
         out = np.empty_like(x)
         loops(x.dtype).activation_forward(out.reshape(-1), x.reshape(-1), self.kind, self.slope)
         self._out = out if training else None
@@ -37,6 +34,7 @@ class _Elementwise(Module):
     def backward(self, grad: ArrayLike) -> Array:
         out = training_state(self, "_out")
         grad = as_real(grad, out.dtype, "grad")
+        check_grad(self, grad.shape, out.shape)
         dx = np.empty_like(out)
         loops(out.dtype).activation_backward(dx.reshape(-1), grad.reshape(-1), out.reshape(-1), self.kind, self.slope)
         return dx
@@ -83,7 +81,7 @@ class LeakyReLU(_Elementwise):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        if not 0 <= negative_slope < float("inf"):
+        if not isinstance(negative_slope, int | float | np.number) or not 0 <= negative_slope <= _LARGEST:
             raise ValueError(f"negative_slope is {negative_slope!r}, expected a finite number of at least 0")
         self.slope = self.negative_slope = float(negative_slope)
 
@@ -137,6 +135,7 @@ class Softmax(Module):
     """
 
     suggested_init = init.Xavier()
+    _kept = ("_out",)
 
     def __init__(self) -> None:
         self._out: Array | None = None
@@ -147,7 +146,7 @@ class Softmax(Module):
         return input_shape
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = _input(x)
+        x = as_input(x)
         self.output_shape(x.shape[1:])
         out = np.empty_like(x)
         loops(x.dtype).softmax_forward(out, x)
@@ -156,6 +155,8 @@ class Softmax(Module):
 
     def backward(self, grad: ArrayLike) -> Array:
         out = training_state(self, "_out")
+        grad = as_real(grad, out.dtype, "grad")
+        check_grad(self, grad.shape, out.shape)
         dx = np.empty_like(out)
-        loops(out.dtype).softmax_backward(dx, as_real(grad, out.dtype, "grad"), out)
+        loops(out.dtype).softmax_backward(dx, grad, out)
         return dx

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_real, real_dtype
+from cnet._arrays import Array, as_input, as_real, real_dtype, seed_sequence
 from cnet._core import loops
 from cnet.nn import init
-from cnet.nn._module import Module, check_row_shape, training_state
+from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._parameter import Parameter
 
 
@@ -47,6 +47,8 @@ class Linear(Module):
     (4, 2)
     """
 
+    _kept = ("_x",)
+
     def __init__(
         self,
         in_features: int,
@@ -65,7 +67,7 @@ class Linear(Module):
         self.bias = Parameter((self.out_features,), dtype, init.get(bias_init)) if bias else None
         self._x: Array | None = None
         if seed is not None:
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(seed_sequence(seed))
             for parameter in self.parameters():
                 parameter.initialize(rng)
 
@@ -82,7 +84,7 @@ class Linear(Module):
         return shape if self.bias else {**shape, "bias": False}
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = as_real(x, self.weight.dtype)
+        x = as_input(x, self.weight.dtype)
         check_row_shape(self, x.shape[1:], (self.in_features,))
         out = np.empty((len(x), self.out_features), x.dtype)
         loops(x.dtype).linear_forward(out, x, self.weight.data, self.bias.data if self.bias else None)
@@ -99,6 +101,7 @@ class Linear(Module):
     def backward_params(self, grad: ArrayLike) -> None:
         grad = as_real(grad, self.weight.dtype, "grad")
         x = training_state(self, "_x")
+        check_grad(self, grad.shape, (len(x), self.out_features))
         self.weight.grad = np.empty(self.weight.shape, grad.dtype)
         if self.bias:
             self.bias.grad = np.empty(self.bias.shape, grad.dtype)

@@ -4,19 +4,37 @@
 of the classifying losses are labels (n,) or one row of weights per example (n, classes): one-hot, or soft.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
-from cnet._core import FLOAT32, FLOAT64, loops
+from cnet._arrays import Array, as_array, as_real, check_finite, float_dtype, shape_text
+from cnet._core import FLOAT64, loops
 
 
 class Loss:
     """Base of the losses.
 
     To write one, override `forward` and `backward`; `forward` gets the output and the target of a batch, as arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> class AbsoluteError(nn.Loss):
+    ...     def forward(self, output, target):
+    ...         self.difference = output - target
+    ...         return float(abs(self.difference).mean())
+    ...     def backward(self):
+    ...         return np.sign(self.difference) / self.difference.size
+    >>> loss = AbsoluteError()
+    >>> loss.forward(np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))
+    2.0
+    >>> loss.backward()
+    array([[-0.5],
+           [ 0.5]])
     """
 
     def forward(self, output: ArrayLike, target: ArrayLike) -> float:
@@ -83,7 +101,7 @@ class _KernelLoss(Loss):
 
     def _checked(self, output: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
         output = as_array(output, "output")
-        output = as_real(output, output.dtype if output.dtype in (FLOAT32, FLOAT64) else FLOAT32, "output")
+        output = as_real(output, float_dtype(output), "output")
         target = self.prepare_target(target, output.shape[1:], output.dtype)
         if len(target) != len(output):
             raise ValueError(f"target has {len(target)} rows, output {len(output)}")
@@ -121,8 +139,8 @@ class _ClassificationLoss(_KernelLoss):
             return _as_labels(y, classes)
         if y.shape[1:] != output_shape:
             raise ValueError(f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): the model has {classes} outputs")
-        y = np.ascontiguousarray(y, dtype)
-        check_finite(y, "y")
+        check_finite(y, "y", dtype)
+        y = as_real(y, dtype, "y")
         if y.size and y.min() < 0:
             raise ValueError(f"y holds {y.min()}: weights of classes must not be negative")
         return y
@@ -134,12 +152,12 @@ class _ClassificationLoss(_KernelLoss):
 
 
 def _as_labels(y: Array, classes: int) -> Array:
-    labels = y.astype(np.int64, order="C", copy=False)
-    if y.dtype.kind == "f" and not np.array_equal(labels, y):
+    check_finite(y, "y", FLOAT64)
+    if y.dtype.kind == "f" and not np.array_equal(np.floor(y), y):
         raise ValueError("y holds fractions, expected labels: whole numbers from 0")
-    if labels.size and not 0 <= (low := labels.min()) <= (high := labels.max()) < classes:
+    if y.size and not 0 <= (low := y.min()) <= (high := y.max()) < classes:
         raise ValueError(f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so labels are 0 to {classes - 1}")
-    return labels
+    return np.require(y, np.int64, ("C", "A"))
 
 
 class CrossEntropyLoss(_ClassificationLoss):
@@ -190,14 +208,13 @@ class MSELoss(_KernelLoss):
         y = as_array(target, "y")
         if y.ndim == 1 and output_shape == (1,):
             y = y[:, None]
-        if y.shape[1:] != output_shape:
+        if y.ndim == 0 or y.shape[1:] != output_shape:
             raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs")
-        y = np.ascontiguousarray(y, dtype)
-        check_finite(y, "y")
-        return y
+        check_finite(y, "y", dtype)
+        return as_real(y, dtype, "y")
 
     def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
-        rows = (len(output), -1)
+        rows = len(output), math.prod(output.shape[1:])
         flat = None if grad is None else grad.reshape(rows)
         loss: float = loops(output.dtype).mse(row_loss, flat, output.reshape(rows), target.reshape(rows))
         return loss

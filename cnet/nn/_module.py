@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real, shape_text
+from cnet._arrays import Array, as_array, as_input, shape_text
 from cnet._core import FLOAT32
 from cnet.nn._parameter import Parameter
 from cnet.nn._summary import summary_text
@@ -25,7 +25,7 @@ class Module:
     """Base of layers and nets.
 
     To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows changes; keep in
-    `forward` what `backward` needs when `training` is true.
+    `forward` what `backward` needs when `training` is true. Attributes that are a `Parameter`, or a module, are found.
 
     Examples
     --------
@@ -43,6 +43,9 @@ class Module:
 
     suggested_init: Initializer | None = None
     """How the weights of the layer before this one are best initialised, if it matters."""
+
+    _kept: tuple[str, ...] = ()
+    """Attributes in which `forward` keeps what `backward` needs."""
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -102,6 +105,9 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
+            elif isinstance(value, Module):
+                for inner, parameter in value.named_parameters():
+                    yield f"{name}.{inner}", parameter
 
     def parameters(self) -> list[Parameter]:
         """The parameters, in the order of the layers: what an optimiser takes."""
@@ -123,7 +129,7 @@ class Module:
         Returns
         -------
         ndarray, shape (n, ...)
-            Of this module's dtype. A row's result does not depend on the other rows.
+            Of this module's dtype; without parameters, float64 for float64 and else float32. A row's result does not depend on the other rows.
 
         Raises
         ------
@@ -133,13 +139,21 @@ class Module:
         rows = as_array(x, "x")
         if rows.ndim == 0:
             raise ValueError("x is a single number, expected an array with one row per example")
-        shape = self.output_shape(rows.shape[1:])
+        self.output_shape(rows.shape[1:])
         if len(rows) <= _ROWS_PER_CALL:
-            return self.forward(as_real(rows, self.dtype))
-        out = np.empty((len(rows), *shape), self.dtype)
+            return self.forward(self._as_input(rows))
+        out: Array | None = None
         for start in range(0, len(rows), _ROWS_PER_CALL):
-            out[start : start + _ROWS_PER_CALL] = self.forward(as_real(rows[start : start + _ROWS_PER_CALL], self.dtype))
+            block = self.forward(self._as_input(rows[start : start + _ROWS_PER_CALL]))
+            if out is None:
+                out = np.empty((len(rows), *block.shape[1:]), block.dtype)
+            out[start : start + _ROWS_PER_CALL] = block
+        assert out is not None
         return out
+
+    def _as_input(self, x: ArrayLike) -> Array:
+        """A batch in the dtype of the parameters; without any, in its own dtype if that can be."""
+        return as_input(x, next((parameter.dtype for _, parameter in self.named_parameters()), None))
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters, under PyTorch's names and in PyTorch's shapes: ``"0.weight"`` is (out, in)."""
@@ -216,14 +230,18 @@ class Module:
         --------
         >>> from cnet import nn
         >>> nn.Sequential(nn.Linear(784, 10), nn.Softmax()).summary()
-        layer                                     output        parameters
-        ------------------------------------------------------------------
-        0 Linear(in_features=784, out_features=10) (n, 10)           7,850
-        1 Softmax()                               (n, 10)               0
-        ------------------------------------------------------------------
+        layer                                       output   parameters
+        ---------------------------------------------------------------
+        0 Linear(in_features=784, out_features=10)  (n, 10)       7,850
+        1 Softmax()                                 (n, 10)           0
+        ---------------------------------------------------------------
         total: 7,850 parameters, 31.4 kB as float32
         """
         print(summary_text(self, input_shape))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles do without the last training batch."""
+        return {name: None if name in self._kept else value for name, value in vars(self).items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
@@ -239,9 +257,17 @@ def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ..
     if got == expected:
         return
     hint = ""
-    if len(expected) == 1 and math.prod(got) == expected[0]:
-        hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected) if len(got) > 1 else "; for a single row pass x[None]"
+    if not got and len(expected) == 1:
+        hint = "; for rows of one number pass x[:, None]" if expected == (1,) else "; for a single row pass x[None]"
+    elif len(expected) == 1 and math.prod(got) == expected[0]:
+        hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected)
     raise ValueError(f"{layer!r} takes input of shape {shape_text(expected)}, got {shape_text(got)}{hint}")
+
+
+def check_grad(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless a gradient of shape `got` is of shape `expected`."""
+    if got != expected:
+        raise ValueError(f"{layer!r} got a gradient of shape {got}, expected {expected}: the shape of its last training output")
 
 
 def training_state(module: Module, name: str) -> Array:

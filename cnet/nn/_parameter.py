@@ -1,11 +1,13 @@
 """A trainable array with its gradient."""
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cnet._arrays import Array, as_array
+from cnet._arrays import Array, as_array, real_dtype
 from cnet.nn.init import Initializer, Xavier, Zeros
 
 
@@ -13,6 +15,12 @@ class Parameter:
     """A trainable array, filled when its values are first needed.
 
     Waiting lets a container fill its layers from one seed, and spares the work where weights are loaded.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : {"float32", "float64"}
+    initializer : nn.init.Initializer or None
 
     Attributes
     ----------
@@ -32,35 +40,50 @@ class Parameter:
     (3, 2)
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], initializer: Initializer | None = None) -> None:
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32, initializer: Initializer | None = None) -> None:
+        self.shape = tuple(operator.index(size) for size in shape)
+        self.dtype = real_dtype(dtype)
         self.initializer = initializer
         self.grad: Array | None = None
-        self._data: Array | None = None
+        self._data: Array  # there once the values are
+        self._settled = False
+        self._suggestion: Initializer | None = None
 
     @property
     def initialized(self) -> bool:
-        """Whether the values exist already."""
-        return self._data is not None
+        """Whether the values exist already: drawn from a seed, assigned, or looked at."""
+        return self._settled
 
-    def initialize(self, rng: np.random.Generator, suggestion: Initializer | None = None) -> None:
-        """Draw the values; `suggestion` is for weights that were given no initialiser."""
-        default = Zeros() if len(self.shape) == 1 else suggestion or Xavier()
-        self._data = np.ascontiguousarray((self.initializer or default)(self.shape, rng), self.dtype)
+    def initialize(self, rng: np.random.Generator, suggestion: Initializer | None = None, settled: bool = True) -> None:
+        """Draw the values; `suggestion` is for weights that were given no initialiser, and the first one counts.
+
+        Unless `settled`, they may be drawn again until somebody looks at them: a net without a seed of its own may yet
+        become part of one with a seed.
+        """
+        self._suggestion = self._suggestion or suggestion
+        self._data = self._draw(rng)
+        self._settled = settled
+
+    def _draw(self, rng: np.random.Generator) -> Array:
+        default = Zeros() if len(self.shape) == 1 else self._suggestion or Xavier()
+        values = np.array((self.initializer or default)(self.shape, rng), self.dtype, order="C")  # a copy: an initialiser may keep what it gave
+        if values.shape != self.shape:
+            raise ValueError(f"{self.initializer!r} gave values of shape {values.shape}, the parameter has {self.shape}")
+        return values
 
     def cast(self, dtype: np.dtype[Any]) -> None:
         """Change the dtype."""
         self.dtype = dtype
         self.grad = None
-        if self._data is not None:
+        if "_data" in vars(self):
             self._data = self._data.astype(dtype)
 
     @property
     def data(self) -> Array:
-        if self._data is None:
-            self.initialize(np.random.default_rng())
-            assert self._data is not None
+        if not self._settled:
+            if "_data" not in vars(self):
+                vars(self).setdefault("_data", self._draw(np.random.default_rng()))  # in one go: threads that come together get the same
+            self._settled = True
         return self._data
 
     @data.setter
@@ -68,9 +91,10 @@ class Parameter:
         values = as_array(values, "data")
         if values.shape != self.shape:
             raise ValueError(f"the values have shape {values.shape}, the parameter {self.shape}")
-        if self._data is None:
+        if "_data" not in vars(self):
             self._data = np.empty(self.shape, self.dtype)
         self._data[...] = values
+        self._settled = True
 
     @property
     def size(self) -> int:

@@ -1,12 +1,12 @@
 """Layers one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_real, real_dtype
+from cnet._arrays import Array, real_dtype, seed_sequence
 from cnet.nn._module import Module
 from cnet.nn._parameter import Parameter
 from cnet.nn.init import Initializer
@@ -20,8 +20,8 @@ class Sequential(Module):
     *layers : Module
         At least one; a single list of them will do.
     seed : int or None
-        Fills the parameters that have no values yet; layers that have values keep them. None draws a seed from the
-        operating system.
+        Fills the parameters that have no values yet, also those of nets among the layers; layers that have values keep
+        them. None draws a seed from the operating system.
     dtype : {"float32", "float64"} or None
         Dtype of parameters and arithmetic; None keeps that of the layers.
 
@@ -53,16 +53,17 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 hint = ": construct it" if isinstance(layer, type) else ""
                 raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
-        if len({id(layer) for layer in layers}) < len(layers):
+        every = [id(layer) for layer in _descendants(layers)]
+        if len(set(every)) < len(every):
             raise ValueError("a layer appears twice: each place needs an object of its own, because a layer keeps what its backward pass needs")
-        self._set_dtype(dtype)
         self._check_shapes()
+        self._set_dtype(None if dtype is None else real_dtype(dtype))
         self._initialize(seed)
 
-    def _set_dtype(self, dtype: DTypeLike | None) -> None:
+    def _set_dtype(self, dtype: np.dtype[Any] | None) -> None:
         if dtype is not None:
             for parameter in self.parameters():
-                parameter.cast(real_dtype(dtype))
+                parameter.cast(dtype)
         if len(found := {parameter.dtype for parameter in self.parameters()}) > 1:
             raise ValueError(f"layers have different dtypes ({', '.join(sorted(map(str, found)))}): give Sequential the dtype that all shall have")
 
@@ -76,12 +77,12 @@ class Sequential(Module):
                 raise ValueError(f"layer {i}: {error}") from None
 
     def _initialize(self, seed: int | None) -> None:
-        seeds = np.random.SeedSequence(seed).spawn(len(self.layers))
+        seeds = seed_sequence(seed).spawn(len(self.layers))
         for i, layer in enumerate(self.layers):
             rng = np.random.default_rng(seeds[i])
             for parameter in layer.parameters():
                 if not parameter.initialized:
-                    parameter.initialize(rng, self._suggested_init(i))
+                    parameter.initialize(rng, self._suggested_init(i), settled=seed is not None)
 
     def _suggested_init(self, index: int) -> Initializer | None:
         """What the first activation behind a layer suggests, looking past pooling and the like."""
@@ -105,7 +106,7 @@ class Sequential(Module):
                 yield f"{i}.{name}", parameter
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        out = as_real(x, self.dtype)
+        out = self._as_input(x)
         for layer in self.layers:
             out = layer.forward(out, training)
         return out
@@ -140,3 +141,10 @@ class Sequential(Module):
     def __repr__(self) -> str:
         lines = [f"  ({i}): " + repr(layer).replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
         return "\n".join(["Sequential(", *lines, ")"])
+
+
+def _descendants(layers: Iterable[Module]) -> Iterator[Module]:
+    """Layers, their layers, and so on."""
+    for layer in layers:
+        yield layer
+        yield from _descendants(layer if isinstance(layer, Sequential) else [value for value in vars(layer).values() if isinstance(value, Module)])

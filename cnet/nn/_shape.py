@@ -4,9 +4,13 @@ import math
 
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array
-from cnet.nn._activations import _input
+from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
 from cnet.nn._module import Module
+
+
+def _grad(grad: ArrayLike) -> Array:
+    array = as_array(grad, "grad")
+    return as_real(array, float_dtype(array), "grad")
 
 
 class Flatten(Module):
@@ -20,6 +24,8 @@ class Flatten(Module):
     (2, 784)
     """
 
+    _kept = ("_shape",)
+
     def __init__(self) -> None:
         self._shape: tuple[int, ...] | None = None
 
@@ -27,12 +33,12 @@ class Flatten(Module):
         return (math.prod(input_shape),)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = _input(x)
-        self._shape = x.shape[1:]
+        x = as_input(x)
+        self._shape = x.shape[1:] if training else None
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, grad: ArrayLike) -> Array:
-        grad = _input(grad)
+        grad = _grad(grad)
         if self._shape is None:
             raise RuntimeError(f"{self!r}: call forward(x, training=True) before backward")
         return grad.reshape(len(grad), *self._shape)
@@ -50,7 +56,7 @@ class Identity(Module):
     """
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        return _input(x)
+        return as_input(x)
 
     def backward(self, grad: ArrayLike) -> Array:
-        return _input(grad)
+        return _grad(grad)

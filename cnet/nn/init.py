@@ -13,9 +13,23 @@ import numpy as np
 
 from cnet._arrays import Array
 
+__all__ = ["He", "Initializer", "Normal", "Uniform", "Xavier", "Zeros"]
+
 
 class Initializer:
-    """Base of the initialisers: a callable ``(shape, rng) -> float64 array``."""
+    """Base of the initialisers: a callable ``(shape, rng) -> float64 array``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> class Diagonal(nn.init.Initializer):
+    ...     def __call__(self, shape, rng):
+    ...         return np.eye(*shape)
+    >>> nn.Linear(2, 3, weight_init=Diagonal()).weight.data
+    array([[1., 0., 0.],
+           [0., 1., 0.]], dtype=float32)
+    """
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Return an array of `shape`, drawn from `rng`."""
@@ -26,7 +40,14 @@ class Initializer:
 
 
 class Zeros(Initializer):
-    """All zeros: the default of biases."""
+    """All zeros: the default of biases.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.Linear(2, 3, bias_init=nn.init.Zeros()).bias.data
+    array([0., 0., 0.], dtype=float32)
+    """
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
@@ -63,6 +84,14 @@ class Uniform(Initializer):
     Parameters
     ----------
     low, high : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> weights = nn.init.Uniform(-1, 1)((784, 10), np.random.default_rng(0))
+    >>> bool((abs(weights) <= 1).all())
+    True
     """
 
     def __init__(self, low: float = -0.5, high: float = 0.5) -> None:
@@ -104,6 +133,13 @@ class Xavier(_VarianceScaling):
     References
     ----------
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.init.Xavier("normal")((300, 200), np.random.default_rng(0)).var().round(4) == 2 / 500
+    np.True_
     """
 
     def _variance(self, fan_in: int, fan_out: int) -> float:
@@ -120,6 +156,13 @@ class He(_VarianceScaling):
     References
     ----------
     He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.init.He()((400, 200), np.random.default_rng(0)).var().round(3) == 2 / 400
+    np.True_
     """
 
     def _variance(self, fan_in: int, fan_out: int) -> float:

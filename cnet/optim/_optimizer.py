@@ -24,6 +24,24 @@ class Optimizer:
     ----------
     param_groups : list of dict
         Each with ``"params"`` and the settings, which may be changed between steps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn, optim
+    >>> class SignSGD(optim.Optimizer):
+    ...     def __init__(self, params, lr=0.01):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def _update(self, parameter, settings):
+    ...         parameter.data -= settings["lr"] * np.sign(parameter.grad)
+    >>> model = nn.Linear(2, 1, weight_init="zeros")
+    >>> optimizer = SignSGD(model.parameters(), lr=0.5)
+    >>> out = model.forward([[3.0, -4.0]], training=True)
+    >>> grad = model.backward([[1.0]])
+    >>> optimizer.step()
+    >>> model.weight.data
+    array([[-0.5],
+           [ 0.5]], dtype=float32)
     """
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
@@ -65,6 +83,14 @@ class Optimizer:
 
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
         raise TypeError(f"{type(self).__name__} does not define _update(parameter, settings)")
+
+    def copy_state(self) -> dict[Parameter, Array]:
+        """A copy of what the steps so far left to remember, such as momentum."""
+        return {parameter: values.copy() for parameter, values in self._state.items()}
+
+    def set_state(self, state: dict[Parameter, Array]) -> None:
+        """Go back to what `copy_state` gave; it is taken, not copied."""
+        self._state = state
 
     def zero_grad(self) -> None:
         """Forget the gradients. There is no need to: backward passes overwrite them."""

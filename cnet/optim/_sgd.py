@@ -1,5 +1,6 @@
 """Stochastic gradient descent."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,7 +64,7 @@ class SGD(Optimizer):
     def _check(self, settings: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             value = settings[name]
-            if isinstance(value, str) or not 0 <= value < float("inf"):
+            if not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
         if settings["nesterov"] and not settings["momentum"]:
             raise ValueError("nesterov needs momentum, such as momentum=0.9")

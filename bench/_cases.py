@@ -1,0 +1,51 @@
+"""The rows of the table: nets and batch sizes that people train on a CPU."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Inputs, hidden units, classes.
+    activation : {"", "relu", "leaky_relu", "tanh"}
+        Of the hidden layers; the slope of "leaky_relu" is 0.01.
+    batch : int or None
+        Rows a step; None for all rows of the data set.
+    training : bool
+        False for predicting one row at a time.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = ""
+    batch: int | None = None
+    training: bool = True
+
+    @property
+    def name(self) -> str:
+        """What `--rows` calls it, such as 784-128-10@32."""
+        return f"{'-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}"
+
+    @property
+    def title(self) -> str:
+        activation = {"": "", "relu": " ReLU", "leaky_relu": " LeakyReLU", "tanh": " tanh"}[self.activation]
+        work = f"batch {self.batch or 'all'}" if self.training else "predict 1 row"
+        return f"{'-'.join(map(str, self.sizes))}{activation}, {work}"
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case((784, 10), batch=40),
+        Case((784, 10, 784, 10), "tanh", 40),
+        Case((784, 100, 200, 200, 10), "relu", 32),
+        Case((784, 10, 10, 10), "relu"),
+        Case((784, 50, 50, 10), "relu", 1000),
+        Case((784, 128, 10), "leaky_relu", 32),
+        Case((784, 1024, 1024, 10), "relu", 256),
+        Case((784, 128, 10), "leaky_relu", training=False),
+    )
+}

@@ -1,0 +1,115 @@
+"""The results as a table, for a terminal or for Markdown, and below it what is needed to judge them."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from _cases import CASES
+
+Results = dict[str, Any]
+"""``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``: see `_harness.measure`."""
+
+CNET = "cnet"
+CNET_COLUMNS = (CNET, "cnet by hand")
+
+
+def machine() -> dict[str, str]:
+    """The processor, how many cores of it, and the system."""
+    cpu = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        cpu = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")), cpu)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": cpu, "cores": str(cores), "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
+
+
+def render(results: Results, markdown: bool) -> str:
+    """The whole report."""
+    where = results["machine"]
+    notes = [
+        f"Microseconds a step: medians of {results['rounds']} interleaved rounds{'' if markdown else ' (least-greatest)'}. "
+        "A ratio is the median of the rounds' ratios (least-greatest): above 1, cnet is faster.",
+        f"{where['cpu']}, {where['cores']} cores, of which every library may use {results['threads']}; {where['system']}, Python {where['python']}",
+        f"{results['data']}; {results['date']}",
+        *(f"{name}: {_about(peer)}" for name, peer in results["peers"].items()),
+        *_checks(results["rows"], results["threads"]),
+    ]
+    return "\n".join([table(results, markdown), "", *(f"- {note}" for note in notes)])
+
+
+def table(results: Results, markdown: bool) -> str:
+    """One line a case, one column a library that is there."""
+    names = [name for name, peer in results["peers"].items() if "error" not in peer]
+    lines = [["", *names, "fastest other / cnet", "PyTorch / cnet"]]
+    for case_name, row in results["rows"].items():
+        times = {name: result["us"] for name, result in row.items() if "us" in result}
+        fastest = min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
+        cells = [_time(times[name], markdown) if name in times else "-" for name in names]
+        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest)} {fastest}".strip(), _ratio(times, "PyTorch")])
+    return _markdown(lines) if markdown else _aligned(lines)
+
+
+def _time(us: Sequence[float], brief: bool) -> str:
+    middle = _digits(statistics.median(us))
+    return middle if brief else f"{middle} ({_digits(min(us))}-{_digits(max(us))})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _ratio(times: dict[str, list[float]], name: str) -> str:
+    """How many times as long as cnet a peer took, round by round: a slow minute of the machine slows both."""
+    if name not in times or CNET not in times:
+        return "-"
+    ratios = [theirs / ours for theirs, ours in zip(times[name], times[CNET], strict=True)]
+    middle = statistics.median(ratios)
+    text = f"{middle:.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+    return text if round(middle, 2) >= 1 else f"**slower** {text}"
+
+
+def _about(peer: dict[str, Any]) -> str:
+    if "error" in peer:
+        return f"left out: {peer['error']}"
+    pools = "; ".join(peer["thread pools"])
+    return f"{peer['version']}{f' ({pools})' if pools else ''}"
+
+
+def _checks(rows: dict[str, Any], threads: int) -> list[str]:
+    """What was left out, what was not timed, and whether losses and threads were as they should be."""
+    cells = [(case_name, name, result) for case_name, row in rows.items() for name, result in row.items()]
+    timed = [(case_name, name, result) for case_name, name, result in cells if "us" in result]
+    notes = [f"{case_name}: {name} left out: {result['error']}" for case_name, name, result in cells if "error" in result]
+    notes += [f"{case_name}: {name} ran {result['remark']}" for case_name, name, result in timed if result["remark"]]
+    if differences := [_difference(row) for row in rows.values()]:
+        notes.append(f"Losses of the libraries, after equal steps from equal weights, differ by at most {max(differences):.1e} (relative).")
+    compiling: dict[str, list[float]] = {}
+    for _, name, result in timed:
+        if result["compile_s"] > 0.01:
+            compiling.setdefault(name, []).append(result["compile_s"])
+    notes += [f"{name} compiled for {min(seconds):.1f} to {max(seconds):.1f} s a net, which is not in its times" for name, seconds in compiling.items()]
+    for case_name, name, result in timed:
+        if max(result["cores"]) > 1.1 * threads:
+            notes.append(f"{case_name}: {name} kept {max(result['cores']):.1f} cores busy, more than it was to")
+        if max(result["idle_cores"]) > 0.05:
+            notes.append(f"{case_name}: {name} kept {max(result['idle_cores']):.2f} cores busy while others ran")
+    return notes
+
+
+def _difference(row: dict[str, Any]) -> float:
+    losses = [result["loss"] for result in row.values() if result.get("loss") is not None and "us" in result]
+    return (max(losses) - min(losses)) / min(losses) if losses else 0.0
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], rule, *lines[1:]])
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *others = widths
+    return "\n".join("  ".join([cells[0].ljust(first), *(cell.rjust(width) for cell, width in zip(cells[1:], others, strict=True))]) for cells in lines)

@@ -1,0 +1,66 @@
+"""cnet: the trainer that users call, and its layers called one by one."""
+
+import numpy as np
+
+import cnet
+from _cases import Case
+from cnet import nn, optim
+from cnet._core import _isa
+from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+
+
+class _Net(Peer):
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x, y, threads)
+        cnet.set_num_threads(threads)
+        activation = {"": nn.Identity, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "tanh": nn.Tanh}[case.activation]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
+            layers += [activation(), nn.Linear(inputs, outputs)]
+        self.model = nn.Sequential(*layers[1:])
+        self.loss = nn.CrossEntropyLoss()
+        self.optimizer = optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
+
+    @staticmethod
+    def version() -> str:
+        return f"{cnet.__version__}, {_isa.active_isa()} kernels"
+
+    def set_weights(self, weights: Weights) -> None:
+        flat = [array for layer in weights for array in layer]
+        for parameter, values in zip(self.model.parameters(), flat, strict=True):
+            parameter.data = values
+
+    def get_weights(self) -> Weights:
+        arrays = [parameter.data.copy() for parameter in self.model.parameters()]
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+    def predict(self, row: Floats) -> Floats:
+        return self.model(row)
+
+
+class Fit(_Net):
+    """``Trainer.fit``, with all that it does once a call, such as looking for NaN in the data."""
+
+    def train(self, epochs: int, shuffle: bool = True) -> None:
+        trainer = cnet.Trainer(self.model, self.loss, self.optimizer)
+        trainer.fit(self.x, self.y, epochs=epochs, batch_size=self.batch, shuffle=shuffle and not self.full_batch, seed=0, verbose=False)
+
+
+class ByHand(_Net):
+    """The loop that a user writes to see every step."""
+
+    def train(self, epochs: int, shuffle: bool = True) -> None:
+        if self.full_batch:
+            for _ in range(epochs):
+                self._step(self.x, self.y)
+            return
+        for rows in self.batches(epochs, shuffle):
+            self._step(np.take(self.x, rows, axis=0), self.y[rows])
+
+    def _step(self, x: Floats, y: Ints) -> None:
+        _, grad = self.loss.forward_backward(self.model.forward(x, training=True), y)
+        self.model.backward_params(grad)
+        self.optimizer.step()
+
+    def predict(self, row: Floats) -> Floats:
+        return self.model.forward(row)

@@ -1,0 +1,106 @@
+"""NumPy: a net written by hand, with care.
+
+Every array is allocated once and every operation works in place, so that a step is BLAS and little else.
+"""
+
+import numpy as np
+
+from _cases import Case
+from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+
+
+class HandWritten(Peer):
+    """Forward, backward and update in NumPy."""
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x, y, threads)
+        pairs = list(zip(case.sizes, case.sizes[1:], strict=False))
+        self.w = [np.empty(pair, np.float32) for pair in pairs]
+        self.b = [np.empty(outputs, np.float32) for _, outputs in pairs]
+        self.dw = [np.empty_like(w) for w in self.w]
+        self.db = [np.empty_like(b) for b in self.b]
+        self.rows = np.arange(self.batch)
+        self.a = self._activations(self.batch)
+        self.da = [np.empty_like(a) for a in self.a]
+        self.one_row = self._activations(1)
+        self.x_batch = None if self.full_batch else np.empty((self.batch, case.sizes[0]), np.float32)
+
+    def _activations(self, rows: int) -> list[Floats]:
+        return [np.empty((rows, outputs), np.float32) for outputs in self.case.sizes[1:]]
+
+    @staticmethod
+    def version() -> str:
+        return np.__version__
+
+    def set_weights(self, weights: Weights) -> None:
+        for w, b, (new_w, new_b) in zip(self.w, self.b, weights, strict=True):
+            w[...] = new_w
+            b[...] = new_b
+
+    def get_weights(self) -> Weights:
+        return [(w.copy(), b.copy()) for w, b in zip(self.w, self.b, strict=True)]
+
+    def train(self, epochs: int, shuffle: bool = True) -> None:
+        if self.x_batch is None:
+            for _ in range(epochs):
+                self._step(self.x, self.y)
+            return
+        for rows in self.batches(epochs, shuffle):
+            # Unless told to clip, take() gathers into a buffer first.
+            np.take(self.x, rows, axis=0, out=self.x_batch, mode="clip")
+            self._step(self.x_batch, self.y[rows])
+
+    def predict(self, row: Floats) -> Floats:
+        return self._forward(row, self.one_row).copy()
+
+    def _forward(self, x: Floats, activations: list[Floats]) -> Floats:
+        for w, b, a in zip(self.w, self.b, activations, strict=True):
+            np.dot(x, w, out=a)
+            a += b
+            if a is not activations[-1]:
+                self._activate(a)
+            x = a
+        return x
+
+    def _activate(self, z: Floats) -> None:
+        if self.case.activation == "tanh":
+            np.tanh(z, out=z)
+        elif self.case.activation == "relu":
+            np.maximum(z, 0, out=z)
+        else:
+            np.maximum(z, z * LEAKY_SLOPE, out=z)
+
+    def _times_derivative(self, dz: Floats, a: Floats) -> None:
+        """Multiply by the activation's derivative, told by its output."""
+        if self.case.activation == "tanh":
+            np.multiply(a, a, out=a)
+            np.subtract(1, a, out=a)
+            dz *= a
+        elif self.case.activation == "relu":
+            dz *= a > 0
+        else:
+            np.multiply(dz, LEAKY_SLOPE, out=dz, where=a < 0)
+
+    def _step(self, x: Floats, y: Ints) -> float:
+        z = self._forward(x, self.a)
+        z -= z.max(axis=1, keepdims=True)
+        z_label = z[self.rows, y]
+        np.exp(z, out=z)
+        total = z.sum(axis=1, keepdims=True)
+        loss = float((np.log(total[:, 0]) - z_label).mean())
+
+        # From here on gradients are those of learning rate times loss: the update is then a subtraction.
+        z *= LEARNING_RATE / self.batch / total
+        z[self.rows, y] -= LEARNING_RATE / self.batch
+        dz = z
+        for i in reversed(range(len(self.w))):
+            before = self.a[i - 1] if i else x
+            np.dot(before.T, dz, out=self.dw[i])
+            np.sum(dz, axis=0, out=self.db[i])
+            if i:
+                np.dot(dz, self.w[i].T, out=self.da[i - 1])
+                self._times_derivative(self.da[i - 1], before)
+                dz = self.da[i - 1]
+            self.w[i] -= self.dw[i]
+            self.b[i] -= self.db[i]
+        return loss

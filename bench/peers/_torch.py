@@ -1,0 +1,85 @@
+"""PyTorch, eager and compiled."""
+
+import torch
+from torch import nn
+
+from _cases import Case
+from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+
+
+class Eager(Peer):
+    """The usual loop, except that batches are indexed from tensors: a ``DataLoader`` would take several times as long."""
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x, y, threads)
+        torch.set_num_threads(threads)
+        activation = {"": nn.Identity, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "tanh": nn.Tanh}[case.activation]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
+            layers += [activation(), nn.Linear(inputs, outputs)]
+        self.model = nn.Sequential(*layers[1:])
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
+        self.forward = self.model
+        self.tensor_x = torch.from_numpy(x)
+        self.tensor_y = torch.from_numpy(y)
+
+    @staticmethod
+    def version() -> str:
+        return torch.__version__
+
+    def set_weights(self, weights: Weights) -> None:
+        flat = [array for w, b in weights for array in (w.T, b)]
+        with torch.no_grad():
+            for parameter, values in zip(self.model.parameters(), flat, strict=True):
+                parameter.copy_(torch.from_numpy(values))
+
+    def get_weights(self) -> Weights:
+        arrays = [parameter.detach().numpy().T.copy() for parameter in self.model.parameters()]
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+    def train(self, epochs: int, shuffle: bool = True) -> None:
+        if self.full_batch:
+            for _ in range(epochs):
+                self._step(self.tensor_x, self.tensor_y)
+            return
+        for _ in range(epochs):
+            for rows in torch.from_numpy(self.order(shuffle)):
+                self._step(self.tensor_x[rows], self.tensor_y[rows])
+
+    def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.model(x), y)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def predict(self, row: Floats) -> Floats:
+        with torch.inference_mode():
+            return self.forward(torch.from_numpy(row)).numpy()
+
+
+class Compiled(Eager):
+    """``torch.compile`` of the whole step: forward, loss, gradient and update in one function."""
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x, y, threads)
+        torch._dynamo.reset()  # else the limit on recompilations counts the nets before
+        self.compiled_step = torch.compile(self._functional_step, dynamic=False)
+        self.forward = torch.compile(self.model, dynamic=False)
+
+    def compile(self, epochs: int) -> None:
+        if self.case.training:
+            self._step(self.tensor_x[: self.batch], self.tensor_y[: self.batch])
+        else:
+            self.predict(self.x[:1])
+
+    def _functional_step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        parameters = list(self.model.parameters())
+        loss = nn.functional.cross_entropy(self.model(x), y)
+        with torch.no_grad():
+            for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter.sub_(grad, alpha=LEARNING_RATE)
+        return loss
+
+    def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        return self.compiled_step(x, y).item()

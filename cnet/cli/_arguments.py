@@ -1,0 +1,104 @@
+"""The parser, and what turns the text of options into values: strictly, with errors that name the right ones."""
+
+import argparse
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from cnet.cli._console import one_line
+
+LARGEST_LAYER = 65536
+
+Commands = Any
+"""What `add_subparsers` returns; its type has no public name."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that keeps line breaks of its texts, takes no abbreviations and is brief about errors."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {one_line(message.removeprefix('argument '))}\nTry: {self.prog} --help\n")
+
+    def refuse_options(self, arguments: list[str]) -> NoReturn:
+        """Say that there are no such options, or too many arguments."""
+        known = re.findall(r"--[a-z-]+", self.format_help())
+        first = arguments[0]
+        if first.startswith("-"):
+            self.error(f"there is no option {first.partition('=')[0]}{did_you_mean(first, known)}")
+        self.error(f"there is no use for the argument {first!r}")
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """A hint to append to a message, if one of the names is near."""
+    near = difflib.get_close_matches(text, names, 1, cutoff=0.7)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers in a range."""
+    expected = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+
+    def parse(text: str) -> int:
+        # int() would also take underscores, blanks and the digits of any script.
+        if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            value = int(text)
+            if least <= value and (most is None or value <= most):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+
+    return parse
+
+
+def number(expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    """A parser of finite numbers that `accepts` takes; `expected` says in words which these are."""
+
+    def parse(text: str) -> float:
+        if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+            value = float(text)
+            if math.isfinite(value) and accepts(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+
+    return parse
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """A parser of names."""
+    known = tuple(names)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(known)}{did_you_mean(text, known)}")
+        return text
+
+    return parse
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Sizes such as ``128,64``; none for an empty text or ``none``."""
+    if text.strip().lower() in ("", "none"):
+        return ()
+    size = whole_number(1, LARGEST_LAYER)
+    try:
+        return tuple(size(part.strip()) for part in text.split(","))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}: expected sizes such as 128 or 128,64, or none") from None
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        default="digits",
+        metavar="DATA",
+        help="digits: drawn by cnet, nothing to download; mnist: downloaded once; or a folder or file of MNIST's formats: "
+        "IDX, .npz, .pkl.gz, .csv (default: %(default)s)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=whole_number(1, 4096), metavar="N", help="most threads to use (default: one per processor; the result is the same)")

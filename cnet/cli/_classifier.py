@@ -1,0 +1,111 @@
+"""Nets that tell what is on an image of 28x28 pixels: making, reading, asking and judging them."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import cnet
+from cnet import nn
+from cnet._arrays import Array
+from cnet.cli._console import CommandError
+from cnet.datasets import Split
+from cnet.metrics import accuracy, confusion_matrix
+
+PIXELS = 784
+CLASSES = 10
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+_ROW_SHAPES = ((PIXELS,), (1, 28, 28))
+
+
+def build(hidden: tuple[int, ...], activation: str, seed: int) -> nn.Sequential:
+    """A net of dense layers with an activation between them; its outputs are logits."""
+    sizes = (PIXELS, *hidden, CLASSES)
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1], seed=seed)
+
+
+class Classifier:
+    """A model that takes images, as rows of 784 pixels or as (1, 28, 28), and gives a number per class."""
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self.model = model
+        self.row_shape, self.classes = _shapes(model, name)
+        last = model
+        while isinstance(last, nn.Sequential):
+            last = last[-1]
+        self._gives_probabilities = isinstance(last, nn.Softmax)
+        self._name = name
+
+    def outputs(self, images: Array) -> Array:
+        """The model's outputs for images of any shape with 784 pixels each."""
+        outputs = self.model(images.reshape(-1, *self.row_shape))
+        if not np.isfinite(outputs).all():
+            raise CommandError(f"{self._name} gives outputs that are not finite numbers: its weights are damaged, or its training diverged")
+        return outputs
+
+    def probabilities(self, images: Array) -> Array:
+        """A row per image, a column per class."""
+        outputs = self.outputs(images)
+        return outputs if self._gives_probabilities else nn.Softmax()(outputs)
+
+    def judge(self, split: Split) -> "Verdict":
+        """How well the model does on labelled images."""
+        outputs = self.outputs(split.x)
+        loss = nn.NLLLoss() if self._gives_probabilities else nn.CrossEntropyLoss()
+        return Verdict(loss.forward(outputs, split.y), split.y, outputs.argmax(axis=1), self.classes)
+
+
+def read_classifier(path: str) -> Classifier:
+    """The classifier in a file."""
+    return Classifier(cnet.load(Path(os.path.expanduser(path))), path)
+
+
+def _shapes(model: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
+    """The shape in which the model takes images, and its number of classes."""
+    problem = ""
+    for row_shape in _ROW_SHAPES:
+        try:
+            output_shape = model.output_shape(row_shape)
+        except ValueError as error:
+            problem = problem or str(error)
+        else:
+            if len(output_shape) == 1 and output_shape[0] > 1:
+                return row_shape, output_shape[0]
+            problem = problem or f"its outputs have shape {output_shape}"
+    raise CommandError(f"{name} does not classify images of 28x28 pixels: {problem}")
+
+
+class Verdict(NamedTuple):
+    """What a net made of labelled images."""
+
+    loss: float
+    labels: Array
+    predicted: Array
+    classes: int
+
+    def line(self) -> str:
+        """The figures in a line."""
+        right = int((self.labels == self.predicted).sum())
+        return f"loss {self.loss:.4f}, accuracy {100 * accuracy(self.labels, self.predicted):.2f} % ({right:,} of {len(self.labels):,})"
+
+    def matrix(self) -> str:
+        """The confusion matrix as text: zeros as dots, and the share of each class that was recognised."""
+        counts = confusion_matrix(self.labels, self.predicted, self.classes)
+        width = max(3, len(str(counts.max()))) + 2
+        lines = ["    " + "".join(f"{label:{width}}" for label in range(self.classes)) + "   recognised"]
+        for label, row in enumerate(counts):
+            cells = "".join(f"{n or '.':>{width}}" for n in row.tolist())
+            share = f"{100 * row[label] / row.sum():9.1f} %" if row.any() else ""
+            lines.append(f"{label:4}{cells}{share}".rstrip())
+        return "\n".join(["Confusion matrix: a row per true class, a column per predicted one.", *lines])

@@ -1,0 +1,30 @@
+"""What ``--data`` names."""
+
+import os
+from collections.abc import Callable
+
+from cnet import datasets
+from cnet.cli._arguments import did_you_mean
+from cnet.cli._console import CommandError
+
+_NAMED: dict[str, Callable[[int], datasets.Dataset]] = {
+    "digits": lambda validation: datasets.digits(validation=validation),
+    "mnist": lambda validation: datasets.mnist(validation=validation),
+}
+
+
+def load_data(name: str, validation: int = 0) -> datasets.Dataset:
+    """The data set of a name or a path, with some of its training images held out."""
+    if name in _NAMED:
+        return _NAMED[name](validation)
+    path = os.path.expanduser(name)
+    if not os.path.exists(path):
+        raise CommandError(f"--data: there is no file, folder or data set {name!r}{did_you_mean(name, _NAMED)}; expected {', '.join(_NAMED)} or a path")
+    return datasets.mnist(path, validation=validation)
+
+
+def describe(name: str, data: datasets.Dataset) -> str:
+    """Which data, and how many images for what."""
+    parts = {"training": data.train, "validation": data.validation, "test": data.test}
+    counts = [f"{len(split.x):,} {part}" for part, split in parts.items() if split is not None]
+    return f"{name}: {', '.join(counts)} images"

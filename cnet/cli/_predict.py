@@ -1,0 +1,89 @@
+"""``cnet predict``."""
+
+import argparse
+import json
+import sys
+from typing import NamedTuple
+
+from cnet._arrays import Array
+from cnet.cli._arguments import Commands
+from cnet.cli._classifier import read_classifier
+from cnet.cli._console import one_line, shows_greys, writes_unicode
+from cnet.cli._image import read_images
+from cnet.cli._picture import Style, draw
+
+_DESCRIPTION = """\
+Tell which digits are on images.
+
+FILE is an image (PNG, JPEG and others; needs pip install "cnet[image]"), or a
+NumPy array (.npy) of one image or many: 28x28 or 784 numbers each, uint8 from
+0 to 255 or floats from 0 to 1, light digits on dark as in MNIST.
+
+A net only knows images like those it was trained on. Therefore an image file
+of another size than 28x28, or with a dark digit on light, is made like MNIST's:
+it becomes grey; a light background is inverted; it is cropped to its ink,
+fitted to 20x20 pixels, and its centre of mass is put in the middle of 28x28.
+"""
+
+_EPILOG = """\
+examples:
+  cnet predict model.safetensors seven.png
+  cnet predict model.safetensors scans/*.png
+  cnet predict model.safetensors images.npy --json
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "predict", usage="cnet predict [options] MODEL FILE...", help="tell which digits are on images", description=_DESCRIPTION, epilog=_EPILOG
+    )
+    parser.set_defaults(parser=parser, run=run)
+    parser.add_argument("model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote')
+    parser.add_argument("files", nargs="+", metavar="FILE", help="images to look at")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--picture",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show each image as the net sees it, beside its probabilities, or print one line each (default: show a single image in a terminal)",
+    )
+    form.add_argument("--json", action="store_true", help="print a JSON array, for each image: file, index in the file, prediction, probabilities")
+
+
+class _Prediction(NamedTuple):
+    file: str
+    position: int
+    name: str
+    image: Array
+    probabilities: Array
+
+    @property
+    def digit(self) -> int:
+        return int(self.probabilities.argmax())
+
+    def line(self) -> str:
+        return f"{one_line(self.name)}: {self.digit} ({100 * self.probabilities[self.digit]:.1f} %)"
+
+    def json(self) -> str:
+        probabilities = [round(float(p), 6) for p in self.probabilities]
+        return json.dumps({"file": self.file, "index": self.position, "prediction": self.digit, "probabilities": probabilities})
+
+
+def run(args: argparse.Namespace) -> int:
+    """All files are read before anything is printed: an error then stands alone."""
+    classifier = read_classifier(args.model)
+    predictions = []
+    for file in args.files:
+        images = read_images(file)
+        for position, (image, probabilities) in enumerate(zip(images, classifier.probabilities(images), strict=True)):
+            name = file if len(images) == 1 else f"{file}[{position}]"
+            predictions.append(_Prediction(file, position, name, image, probabilities))
+
+    if args.json:
+        print("[\n" + ",\n".join(prediction.json() for prediction in predictions) + "\n]")
+    elif args.picture or (args.picture is None and len(predictions) == 1 and sys.stdout.isatty()):
+        style = Style.GREYS if shows_greys() else Style.UNICODE if writes_unicode() and sys.stdout.isatty() else Style.ASCII
+        print("\n\n".join(f"{draw(p.image, p.probabilities, style)}\n{p.line()}" for p in predictions))
+    else:
+        print("\n".join(prediction.line() for prediction in predictions))
+    return 0

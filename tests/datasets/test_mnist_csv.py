@@ -1,0 +1,162 @@
+"""CSV files: the notations that are read, and what is said of the cells that cannot be."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnet import datasets
+
+
+def load(path, content):
+    path.write_bytes(content)
+    return datasets.mnist(path, validation=0)
+
+
+@pytest.fixture
+def holds(few, tmp_path):
+    """Whether a file of this content loads to `few`'s training set."""
+
+    def check(content):
+        data = load(tmp_path / "digits.csv", content)
+        assert data.test is None
+        np.testing.assert_array_equal(data.train.x, few.train_images.reshape(-1, 784))
+        np.testing.assert_array_equal(data.train.y, few.train_labels)
+
+    return check
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_lines_end_in_any_way(header, newline, end, start, holds, files, few):
+    content = files.csv_bytes(few.train_images, few.train_labels, header, newline)
+    holds(start + content + end)
+    holds(start + content.rstrip() + end)
+
+
+@pytest.mark.parametrize("written", ["{}.0", " {}", "{} ", "0{}", "{:.18e}", "+{}"])
+def test_numbers_in_other_notations(written, holds, few):
+    table = np.c_[few.train_labels, few.train_images.reshape(-1, 784)].tolist()
+    holds("\n".join(",".join(written.format(cell) for cell in row) for row in table).encode())
+
+
+def test_what_savetxt_writes(holds, few, tmp_path):
+    np.savetxt(tmp_path / "saved", np.c_[few.train_labels, few.train_images.reshape(-1, 784)], delimiter=",")
+    holds((tmp_path / "saved").read_bytes())
+
+
+def test_more_than_one_block(files, tmp_path):
+    arrays = files.arrays(700, 1)
+    data = load(tmp_path / "digits.csv", files.csv_bytes(arrays.train_images, arrays.train_labels, True))
+    np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784))
+    np.testing.assert_array_equal(data.train.y, arrays.train_labels)
+
+
+@given(
+    index=st.integers(0, 5),
+    column=st.integers(0, 784),
+    cell=st.sampled_from(["x", "", "-1", "1.5", "nan", "1e999", "256", "0x1", "1;2"]),
+)
+@settings(deadline=None)
+def test_a_wrong_cell_is_named(index, column, cell, files, few, tmp_path_factory):
+    rows = [line.split(",") for line in files.csv_bytes(few.train_images, few.train_labels, True).decode().splitlines()]
+    rows[1 + index][column] = cell
+    path = tmp_path_factory.mktemp("csv") / "train.csv"
+    largest = 255 if column else 9
+    expected = f"line {2 + index}, column {column + 1} is {cell!r}, expected a whole number from 0 to {largest}"
+    with pytest.raises(ValueError, match=r"train\.csv: ") as caught:
+        load(path, "\n".join(map(",".join, rows)).encode())
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+def test_a_wrong_cell_far_down_is_named(files, refused):
+    arrays = files.arrays(2500, 1)
+    lines = files.csv_bytes(arrays.train_images, arrays.train_labels, True).splitlines(keepends=True)
+    lines[2345] = lines[2345].replace(b",", b",x", 1)
+    assert "line 2346, column 2 is 'x" in refused("train.csv", b"".join(lines))
+
+
+@pytest.mark.parametrize("label", ["10", "255", "-1", "4.5", "five"])
+def test_labels_are_digits(label, refused):
+    content = ",".join(["5"] * 785) + "\n" + ",".join([label] + ["0"] * 784)
+    message = refused("train.csv", content.encode())
+    assert f"line 2, column 1 is {label!r}, expected a whole number from 0 to 9" in message
+
+
+@pytest.mark.parametrize("cells", [1, 2, 784, 786, 1570])
+def test_a_ragged_row_is_named(cells, refused):
+    good = b",".join([b"5"] * 785) + b"\n"
+    ragged = b",".join([b"5"] * cells) + b"\n"
+    expected = f"line 3 has {cells} cells, expected 785: a label, then 784 pixels"
+    assert expected in refused("train.csv", good * 2 + ragged + good)
+
+
+def test_rows_that_add_up_are_still_ragged(refused):
+    lines = [b",".join([b"5"] * cells) for cells in (786, 784, 785)]
+    assert "line 1 has 786 cells" in refused("train.csv", b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize("blocks", [1, 800])
+def test_a_blank_line_between_others(blocks, refused):
+    good = b",".join([b"5"] * 785) + b"\n"
+    message = refused("train.csv", good * blocks + b"\n" + good)
+    assert f"line {blocks + 1} has 1 cells" in message or f"line {blocks + 1} is blank" in message
+
+
+def test_blank_lines_longer_than_a_block_end_the_file(files, few, holds, refused):
+    content = files.csv_bytes(few.train_images, few.train_labels) + b"\n" * 3_000_000
+    holds(content)
+    assert "line 3000006 is blank, but more lines follow" in refused("train.csv", content + b"x")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", b"\n\n\n", b",".join([b"name"] * 785) + b"\n"])
+def test_no_images(content, refused):
+    assert "holds 0 images or labels, expected 1 to" in refused("train.csv", content)
+
+
+def test_an_endless_line(refused):
+    assert "line 1 has more than 50240 characters, expected 785 cells" in refused("train.csv", b"1," * 2_000_000)
+    good = b",".join([b"5"] * 785) + b"\n"
+    assert "line 3 has more than 50240 characters" in refused("train.csv", good * 2 + b"1" * 3_000_000)
+
+
+def test_other_text(refused):
+    for content in (b"\0" * 5000, "5,5".encode("utf-16"), b"PK\x03\x04" + bytes(range(256)), b"<html>\n</html>"):
+        assert "expected" in refused("train.csv", content)
+
+
+def test_the_test_file_lies_beside(files, few, tmp_path):
+    path = files.csv(tmp_path / "train", few)
+    for train in ("mnist_train.csv", "train.csv", "my-train-set.csv", "train-train.csv"):
+        test = {"train-train.csv": "train-test.csv"}.get(train, train.replace("train", "test"))
+        path.with_name("mnist_train.csv").rename(path.with_name(train))
+        path.with_name("mnist_test.csv").rename(path.with_name(test))
+        data = datasets.mnist(path.with_name(train), validation=0)
+        np.testing.assert_array_equal(data.test.y, few.test_labels)
+        path.with_name(train).rename(path.with_name("mnist_train.csv"))
+        path.with_name(test).rename(path.with_name("mnist_test.csv"))
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_test_file_without_labels_is_no_test_set(header, files, few, tmp_path):
+    path = files.csv(tmp_path, few, header)
+    sibling = path.with_name("mnist_test.csv")
+    unlabelled = [line.split(b",", 1)[1] for line in sibling.read_bytes().splitlines()]
+    sibling.write_bytes(b"\n".join(unlabelled))
+    assert datasets.mnist(path, validation=0).test is None
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_training_file_without_labels(header, files, few, refused):
+    lines = files.csv_bytes(few.train_images, few.train_labels, header).splitlines()
+    message = refused("train.csv", b"\n".join(line.split(b",", 1)[1] for line in lines))
+    assert "784 columns, expected 785: a label, then 784 pixels" in message
+
+
+def test_a_bad_test_file_is_named(files, few, tmp_path):
+    path = files.csv(tmp_path, few)
+    path.with_name("mnist_test.csv").write_bytes(b"1,2,3\n")
+    with pytest.raises(ValueError, match=r"mnist_test\.csv: line 1 has 3 cells"):
+        datasets.mnist(path)

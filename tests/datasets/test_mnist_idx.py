@@ -1,0 +1,103 @@
+"""IDX files that are not what they should be."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from cnet import datasets
+
+IMAGES, LABELS = 0, 1
+
+
+@pytest.fixture
+def refused(files, few, tmp_path):
+    """Replace one of four good files and give the message of the ValueError that must come of it."""
+
+    def load(which, content, ending=""):
+        folder = files.idx(tmp_path / "mnist", few)
+        path = folder / files.idx_names[which]
+        path.unlink()
+        path = path.with_name(path.name + ending)
+        path.write_bytes(content)
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
+            datasets.mnist(folder, validation=0)
+        assert str(path) in str(caught.value)
+        return str(caught.value)
+
+    return load
+
+
+def header(*sizes, magic=None):
+    return (magic or bytes([0, 0, 8, len(sizes)])) + struct.pack(f">{len(sizes)}I", *sizes)
+
+
+@pytest.mark.parametrize(
+    "magic", [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"]
+)
+def test_another_magic_number(magic, refused):
+    message = refused(IMAGES, header(6, 28, 28, magic=magic) + bytes(6 * 784))
+    assert f"starts with the bytes {magic.hex(' ')}, expected 00 00 08 03" in message
+
+
+def test_labels_in_place_of_images(files, few, refused):
+    message = refused(LABELS, files.idx_bytes(few.train_images))
+    assert "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1)" in message
+
+
+@pytest.mark.parametrize("sizes", [(6, 28, 27), (6, 0, 0), (6, 32, 32), (6, 65536, 65536), (6, 784, 1)])
+def test_images_of_another_size(sizes, refused):
+    message = refused(IMAGES, header(*sizes) + bytes(6 * 784))
+    assert f"images of shape ({sizes[1]}, {sizes[2]}), expected (28, 28)" in message
+
+
+@pytest.mark.parametrize("count", [0, 10_000_001, 2**32 - 1])
+def test_an_absurd_count(count, refused):
+    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(IMAGES, header(count, 28, 28))
+    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(LABELS, header(count))
+
+
+@pytest.mark.parametrize("missing", [1, 784, 6 * 784])
+def test_a_file_cut_short(missing, files, few, refused):
+    content = files.idx_bytes(few.train_images)[:-missing]
+    assert f"the data should take 4704 bytes, but the file holds at most {4704 - missing}" in refused(IMAGES, content)
+    message = refused(IMAGES, gzip.compress(content), ".gz")
+    assert f"the data should take 4704 bytes, but the file ends after {4704 - missing}" in message
+
+
+@pytest.mark.parametrize("length", range(16))
+def test_a_header_cut_short(length, files, few, refused):
+    content = files.idx_bytes(few.train_images)[:length]
+    assert "bytes, but the file holds at most" in refused(IMAGES, content)
+    assert "bytes, but the file ends after" in refused(IMAGES, gzip.compress(content), ".gz")
+
+
+def test_bytes_after_the_data(files, few, refused):
+    content = files.idx_bytes(few.train_images)
+    assert "should end after 4720 bytes, but has more" in refused(IMAGES, content + b"\0")
+    assert "should end after 4720 bytes, but has more" in refused(IMAGES, gzip.compress(content + b"\0"), ".gz")
+    assert "damaged: Not a gzipped file" in refused(IMAGES, gzip.compress(content) + b"junk", ".gz")
+
+
+@pytest.mark.parametrize("kept", [3, 12, 200, -1, -8])
+def test_a_gzip_file_cut_short(kept, files, few, refused):
+    content = gzip.compress(files.idx_bytes(few.train_images))[:kept]
+    assert "the compressed data are damaged" in refused(IMAGES, content, ".gz")
+
+
+def test_a_gzip_file_with_a_flipped_bit(files, few, refused):
+    content = bytearray(gzip.compress(files.idx_bytes(few.train_labels)))
+    content[-6] ^= 1
+    assert "the compressed data are damaged: CRC check failed" in refused(LABELS, bytes(content), ".gz")
+
+
+@pytest.mark.parametrize("count", [5, 7])
+def test_as_many_labels_as_images(count, files, few, refused):
+    message = refused(LABELS, files.idx_bytes(np.zeros(count, np.uint8)))
+    assert f"{count} labels, expected one for each of the 6 images in" in message
+
+
+def test_labels_are_digits(files, refused):
+    message = refused(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
+    assert "label number 3, counted from 0, is 10, expected 0 to 9" in message

@@ -1,0 +1,128 @@
+"""npz files that are not what they should be."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+DEFLATED, LZMA = zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA
+
+
+def npz(few, **changes):
+    """A good file but for the changes; None leaves an array out."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    members = dict(zip(names, few, strict=True)) | changes
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{name: array for name, array in members.items() if array is not None})
+    return stream.getvalue()
+
+
+def test_no_zip_at_all(refused):
+    for content in (b"", b"PK", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x01\x00"):
+        message = refused("mnist.npz", content)
+        assert "is not a readable npz" in message or "it holds nothing" in message
+
+
+def test_a_missing_array(few, refused):
+    message = refused("mnist.npz", npz(few, y_train=None))
+    assert "has no array y_train; it holds x_train.npy, x_test.npy, y_test.npy, expected x_train, y_train" in message
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
+def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(tmp_path / "executed"), "w")
+
+    message = refused("mnist.npz", npz(few, **{name: np.array([Payload()] * 6)}))
+    assert f"[{name}]: " in message
+    assert "expected" in message
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"x_train": np.zeros((6, 28, 27), np.uint8)}, "images of shape (6, 28, 27), expected (n, 28, 28) or (n, 784)"),
+        ({"x_train": np.zeros((6, 28, 28, 3), np.uint8)}, "images of shape (6, 28, 28, 3), expected"),
+        ({"x_train": np.zeros((), np.uint8)}, "holds 0 images or labels, expected 1 to"),
+        ({"x_test": np.zeros((0, 28, 28), np.uint8)}, "holds 0 images or labels, expected 1 to"),
+        ({"x_train": np.zeros((6, 784), np.int8)}, "images of dtype int8, expected uint8, float32 or float64"),
+        ({"x_train": np.zeros((6, 784), np.complex64)}, "images of dtype complex64, expected"),
+        ({"x_train": np.zeros((6, 784), "U1")}, "images of dtype <U1, expected"),
+        ({"x_train": np.zeros((6, 784), [("a", "u1")])}, "expected uint8, float32 or float64"),
+        ({"x_train": np.full((6, 784), 255.0)}, "pixels from 255.0 to 255.0, expected 0 to 1 for floating point"),
+        ({"x_train": np.full((6, 784), np.nan)}, "pixels from nan to nan, expected 0 to 1"),
+        ({"x_test": np.full((2, 784), -0.5)}, "pixels from -0.5 to -0.5, expected 0 to 1"),
+        ({"y_train": np.zeros((6, 1), np.uint8)}, "labels of shape (6, 1), expected (n,)"),
+        ({"y_train": np.zeros(6)}, "labels of dtype float64, expected an integer type"),
+        ({"y_train": np.zeros(6, bool)}, "labels of dtype bool, expected an integer type"),
+        ({"y_train": np.zeros(5, np.uint8)}, "5 labels, expected one for each of the 6 images in"),
+        ({"y_test": np.array([-1, 0])}, "label number 0, counted from 0, is -1, expected 0 to 9"),
+        ({"y_test": np.array([0, 2**64 - 1], np.uint64)}, "label number 1, counted from 0, is 18446744073709551615"),
+    ],
+)
+def test_arrays_that_are_no_images_or_labels(changes, expected, few, refused):
+    assert expected in refused("mnist.npz", npz(few, **changes))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10000001, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-6, -28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (9000000, 28, 28), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (6, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': 1, 'shape': (6, 28, 28), }",
+        "{'descr': '|u1', 'shape': (6, 28, 28), }",
+        "{'descr': ('|u1', (1000000000,)), 'fortran_order': False, 'shape': (6, 28, 28), }",
+        "__import__('os').system('true')",
+        "(" * 5000,
+        "-" * 9000 + "1",
+        "{'descr': '|u1'" + " " * 20000,
+        "\xff\xfe",
+        "",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required additional header parsing")
+def test_a_header_that_lies_or_is_none(header, files, refused):
+    content = files.npy_bytes(header, bytes(6 * 784))
+    message = refused("mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), zipfile.ZIP_STORED)}))
+    assert "[x_train]: " in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99]
+)
+def test_a_member_that_is_no_array(content, files, refused):
+    assert "[x_train]: " in refused("mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), 0)}))
+
+
+@pytest.mark.parametrize("claimed", [0, 100, 6 * 784, 10**6, 2**32 - 1])
+def test_a_member_that_lies_about_its_size(claimed, files, refused):
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (6, 28, 28), }"
+    data, _ = files.zip_bomb(files.npy_bytes(header, bytes(6 * 784)), 0)
+    assert "[x_train]: " in refused("mnist.npz", files.zip_bytes({"x_train.npy": (data, claimed, DEFLATED)}))
+
+
+def test_a_damaged_member(few, refused):
+    content = bytearray(npz(few))
+    content[200] ^= 255
+    assert "[x_train]: the compressed data are damaged" in refused("mnist.npz", bytes(content))
+
+
+def test_an_unbounded_compression_method(few, files, refused):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", LZMA) as archive:
+        archive.writestr("x_train.npy", b"")
+    assert "uses zip compression method 14, expected stored or deflated" in refused("mnist.npz", stream.getvalue())
+
+
+def test_an_encrypted_member(few, refused):
+    content = bytearray(npz(few))
+    start = content.index(b"PK\x01\x02")
+    content[start + 8] |= 1
+    content[6] |= 1
+    assert "[x_train]: cannot be read from the zip file" in refused("mnist.npz", bytes(content))

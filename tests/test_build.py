@@ -1,0 +1,45 @@
+"""What holds of an installation whatever it was built with."""
+
+import importlib.metadata
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import cnet
+from cnet._config import config
+from cnet._core import _build, _isa, _threads
+
+
+def test_the_version_is_that_of_the_metadata():
+    assert importlib.metadata.version("cnet") == cnet.__version__
+
+
+def test_type_checkers_find_the_types():
+    core = Path(_build.__file__)
+    assert Path(cnet.__file__).with_name("py.typed").exists()
+    for module in ("_build", "_float32", "_float64", "_isa", "_threads"):
+        assert core.with_name(f"{module}.pyi").exists(), module
+
+
+def test_the_plainest_instruction_set_is_in_every_build_and_runs_everywhere():
+    compiled, available = _isa.compiled_isas(), _isa.available_isas()
+    assert compiled[0] in {"baseline", "neon"}
+    assert compiled[0] == available[0]
+    assert [name for name in compiled if name in available] == list(available)
+
+
+def test_show_config_reports_the_build(capsys):
+    cnet.show_config()
+    shown = capsys.readouterr().out
+    assert all(value in shown for value in config().values())
+    assert config()["OpenMP"].startswith("yes" if _threads.openmp() else "no")
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the GIL")
+def test_an_import_leaves_the_gil_off():
+    """A single extension module without the declaration would turn it on again for the whole process."""
+    code = "import cnet, sys; sys.exit(sys._is_gil_enabled())"
+    subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], check=True)

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnet.metrics import accuracy, confusion_matrix
+
+LABELS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1)
+
+
+@given(LABELS)
+def test_matrix_counts_every_pair(pairs):
+    true, predicted = zip(*pairs, strict=True)
+    matrix = confusion_matrix(true, predicted, classes=7)
+    for i in range(7):
+        for j in range(7):
+            assert matrix[i, j] == pairs.count((i, j))
+
+
+@given(LABELS)
+def test_accuracy_is_the_diagonal_of_the_matrix(pairs):
+    true, predicted = np.array(pairs).T
+    matrix = confusion_matrix(true, predicted)
+    assert accuracy(true, predicted) == pytest.approx(np.trace(matrix) / matrix.sum())
+
+
+def test_rows_are_true_classes():
+    matrix = confusion_matrix([0, 0, 0], [0, 1, 1])
+    np.testing.assert_array_equal(matrix, [[1, 2], [0, 0]])
+    assert matrix.dtype == np.int64
+
+
+def test_classes_default_to_the_largest_label_on_either_side():
+    assert confusion_matrix([0], [3]).shape == (4, 4)
+    assert confusion_matrix([3], [0]).shape == (4, 4)
+    assert confusion_matrix([0], [0], classes=10).shape == (10, 10)
+
+
+def test_no_rows():
+    np.testing.assert_array_equal(confusion_matrix([], [], classes=2), np.zeros((2, 2)))
+    assert confusion_matrix([], []).shape == (0, 0)
+    with pytest.raises(ValueError, match="no rows"):
+        accuracy([], [])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64, np.float32, np.float64, ">i4", bool])
+def test_any_real_dtype(dtype):
+    labels = np.array([1, 0, 1]).astype(dtype)
+    assert accuracy(labels, [1, 0, 0]) == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(confusion_matrix(labels, labels), [[1, 0], [0, 2]])
+
+
+@pytest.mark.parametrize("bad", [[-1], [0.5], [np.nan], [np.inf], [2.0**60], np.array([2**63], np.uint64)])
+def test_what_is_no_class_number(bad):
+    with pytest.raises(ValueError, match="y_pred holds other values"):
+        accuracy([0], bad)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (([0, 1], [0]), "y_true has 2 rows, y_pred 1"),
+        ((0, [0]), r"y_true has shape \(\), expected class numbers"),
+        (([0], [[0.1, 0.9]]), r"y_pred has shape \(1, 2\).*argmax"),
+        (([0], [3], 3), "there is a label 3, expected 0 to 2"),
+        (([0], [0], 0), "classes is 0, expected a whole number from 1"),
+        (([0], [0], 1 << 40), "classes is 1099511627776"),
+        (([0], [1 << 40]), "there is a label 1099511627776"),
+    ],
+)
+def test_refused_values(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        confusion_matrix(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(["a"], [0]), ([0], [0], 2.5), ([0], [0], "3")])
+def test_refused_types(arguments):
+    with pytest.raises(TypeError):
+        confusion_matrix(*arguments)

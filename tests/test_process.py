@@ -1,0 +1,536 @@
+"""cnet and the process it runs in: threads, forks, interrupts, the environment, other libraries."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import cnet
+from cnet import _threads, nn
+from cnet._core import _isa
+from cnet._core import _threads as core_threads
+
+TIMEOUT = 120  # of what takes a second: a hang is what it is to find
+
+# A net and data for which two threads are used, in this process and in those that tests start.
+WORK = """
+import hashlib, os, sys
+import numpy as np
+import cnet
+from cnet import nn, optim
+
+rng = np.random.default_rng(0)
+X, Y = rng.standard_normal((512, 200)).astype(np.float32), rng.integers(0, 5, 512)
+
+def trainer(seed=0):
+    model = nn.Sequential(nn.Linear(200, 128), nn.Tanh(), nn.Linear(128, 5), seed=seed)
+    return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+
+def work(seed=0, x=X):
+    t = trainer(seed)
+    t.fit(x, Y, epochs=2, batch_size=256, seed=seed, verbose=False)
+    return hashlib.sha256(b"".join(p.data.tobytes() for p in t.model.parameters()) + t.model(x).tobytes()).hexdigest()
+"""
+
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+openmp = pytest.mark.skipif(not core_threads.openmp(), reason="a serial build has no threads")
+
+
+def python(*code, check=True, **environment):
+    """Run pieces of code in a new interpreter, with changes to the environment (None removes a variable)."""
+    env = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
+    for name, value in environment.items():
+        if value is None:
+            env.pop(name, None)
+    result = subprocess.run([sys.executable, "-W", "error", "-c", "".join(code)], env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def shared():
+    namespace = {}
+    exec(WORK, namespace)
+    return namespace
+
+
+@pytest.fixture(scope="module")
+def alone(shared):
+    """What each seed comes to on one thread of one process."""
+    before = cnet.get_num_threads()
+    cnet.set_num_threads(1)
+    try:
+        return {seed: shared["work"](seed) for seed in range(8)}
+    finally:
+        cnet.set_num_threads(before)
+
+
+# Interrupts
+
+
+INTERRUPTS = """
+import random, signal, threading, time
+
+random.seed(1)
+t = trainer()
+latencies = []
+for i in range(15):
+    sent = []
+    def interrupt():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+    epoch = t.epoch
+    cnet.set_num_threads(i % 2 + 1)
+    t.history = {}  # an interrupt may come before fit has begun
+    timer = threading.Timer(random.random() * 0.05, interrupt)
+    try:
+        timer.start()
+        t.fit(X, Y, epochs=10**9, batch_size=random.choice([8, 64, 512]), validation_data=(X, Y) if i % 2 else None, verbose=False)
+        sys.exit("not interrupted")
+    except KeyboardInterrupt:
+        latencies.append(time.monotonic() - sent[0])
+    timer.join()
+    assert all(np.isfinite(p.data).all() for p in t.model.parameters())
+    lengths = {len(values) for values in t.history.values()}
+    assert len(lengths) <= 1, t.history
+    assert t.epoch - epoch - max(lengths, default=0) in (0, 1)  # one more if validation was interrupted
+    assert np.isfinite(t.model(X)).all()
+    t.evaluate(X, Y)
+    epoch = t.epoch
+    assert len(t.fit(X, Y, epochs=1, verbose=False)["loss"]) == 1
+    assert t.epoch == epoch + 1
+print(len(latencies), max(latencies))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent with kill")
+def test_interrupts_pass_and_leave_a_model_that_works():
+    count, latency = python(WORK, INTERRUPTS).stdout.split()
+    assert int(count) == 15
+    assert float(latency) < 30
+
+
+def test_an_interrupt_is_not_taken_in_another_thread(shared, alone):
+    """Training off the main thread is left alone by signals, which Python gives to the main thread."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(shared["work"](0)))
+    thread.start()
+    thread.join(TIMEOUT)
+    assert result == [alone[0]]
+
+
+# Forks
+
+
+FORK = """
+import multiprocessing
+
+def child(queue, seed):
+    queue.put((cnet.get_num_threads(), work(seed)))
+
+def in_children(n=3):
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    children = [context.Process(target=child, args=(queue, seed)) for seed in range(n)]
+    for process in children:
+        process.start()
+    results = [queue.get() for _ in children]
+    for process in children:
+        process.join(60)
+        assert process.exitcode == 0
+    return results
+
+def threads_of_this_process():
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 2
+
+cnet.set_num_threads(2)
+"""
+
+# Python 3.12 warns of any fork while there are threads, which is what is tried here.
+WARNINGS = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
+
+
+@posix
+@openmp
+def test_a_child_forked_after_threads_were_used_works_on_one(alone):
+    code = """
+first = work(0)
+assert threads_of_this_process() > 1
+results = in_children()
+assert {n for n, _ in results} == {1}
+cnet.set_num_threads(2)
+assert cnet.get_num_threads() == 2
+assert work(0) == first
+print(*sorted(digest for _, digest in results))
+"""
+    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(3))
+
+
+@posix
+@openmp
+def test_a_child_forked_before_threads_were_used_may_use_them(alone):
+    code = """
+def child(queue, seed):
+    queue.put((cnet.get_num_threads(), work(seed), threads_of_this_process()))
+
+results = in_children(2)
+assert {n for n, _, _ in results} == {2}
+assert all(used > 1 for _, _, used in results)
+print(*sorted(digest for _, digest, _ in results))
+"""
+    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(2))
+
+
+@posix
+@openmp
+def test_children_of_children_and_settings_in_children():
+    code = """
+work(0)
+pid = os.fork()
+if not pid:
+    cnet.set_num_threads(2)
+    grandchild = os.fork()
+    if not grandchild:
+        assert cnet.get_num_threads() == 1
+        work(0)
+        os._exit(7)
+    status = os.waitpid(grandchild, 0)[1]
+    os._exit(8 if os.waitstatus_to_exitcode(status) == 7 and cnet.get_num_threads() == 1 else 9)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 8
+"""
+    python(WARNINGS, WORK, FORK, code)
+
+
+@posix
+@openmp
+def test_forks_while_another_thread_trains():
+    code = """
+import threading
+stop = threading.Event()
+def train():
+    while not stop.is_set():
+        work(0)
+thread = threading.Thread(target=train)
+thread.start()
+try:
+    for _ in range(8):
+        pid = os.fork()
+        if not pid:
+            t = trainer()
+            t.fit(X, Y, verbose=False)
+            os._exit(5)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+finally:
+    stop.set()
+    thread.join()
+"""
+    python(WARNINGS, WORK, FORK, code)
+
+
+# Python threads
+
+
+def in_threads(functions):
+    results, barrier = [None] * len(functions), threading.Barrier(len(functions))
+
+    def run(i):
+        barrier.wait(TIMEOUT)
+        results[i] = functions[i]()
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+    return results
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_threads_that_train_nets_of_their_own_get_what_they_get_alone(shared, alone, n):
+    """They share one input, too."""
+    before = cnet.get_num_threads()
+    cnet.set_num_threads(n)
+    x = shared["X"].copy()
+    x.flags.writeable = False
+    try:
+        assert in_threads([lambda seed=seed: shared["work"](seed, x) for seed in range(8)]) == [alone[seed] for seed in range(8)]
+    finally:
+        cnet.set_num_threads(before)
+
+
+def test_threads_that_share_a_model_predict_what_it_predicts_alone(shared):
+    model, x = shared["trainer"]().model, shared["X"]
+    expected = model(x)
+    for result in in_threads([lambda: model(x)] * 8):
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_a_model_whose_weights_are_drawn_at_first_use_is_drawn_once():
+    for _ in range(20):
+        layer = nn.Linear(50, 20)
+        results = in_threads([lambda layer=layer: layer(np.ones((1, 50)))] * 4)
+        for result in results:
+            np.testing.assert_array_equal(result, layer(np.ones((1, 50))))
+
+
+# What importing and training change in a process: nothing
+
+
+def test_the_process_is_left_as_it_was():
+    before = """
+import os, random, signal, sys, threading, warnings
+import numpy as np
+
+def state():
+    signals = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
+    floats = sys.float_info.min / 2, np.finfo(np.float32).tiny / np.float32(2), 1e16 + 1.0, -1e16 - 1.0
+    rest = list(warnings.filters), random.getstate(), threading.active_count(), os.getcwd(), sys.getrecursionlimit()
+    return dict(os.environ), signals, floats, np.geterr(), *rest
+
+def in_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(sys.float_info.min / 2))
+    thread.start()
+    thread.join()
+    return results
+
+before = state()
+assert before[2][0] > 0 and before[2][1] > 0
+"""
+    after = """
+np.random.seed(1)
+after_import = state()
+work(0)
+after = state()
+for earlier in (before, after_import):
+    for a, b in zip(earlier, after):
+        assert a == b, (a, b)
+assert in_thread() == [sys.float_info.min / 2]
+"""
+    python(before, WORK, after)
+
+
+def test_importing_is_light():
+    """What only some need is imported when it is needed."""
+    code = "import sys, cnet; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(python(code).stdout.split())
+    assert not loaded & {"torch", "sklearn", "scipy", "pandas", "matplotlib", "PIL", "pooch", "requests", "tqdm", "safetensors", "multiprocessing"}
+
+
+# How many threads
+
+
+def clear(monkeypatch, **environment):
+    for name in ("CNET_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 6),
+        ({"CNET_NUM_THREADS": "3"}, 3),
+        ({"CNET_NUM_THREADS": " 3 ", "OMP_NUM_THREADS": "5"}, 3),
+        ({"CNET_NUM_THREADS": "", "OMP_NUM_THREADS": "5"}, 5),
+        ({"OMP_NUM_THREADS": "5"}, 5),
+        ({"OMP_NUM_THREADS": "5,2"}, 5),
+        ({"OMP_NUM_THREADS": " 5 , 2"}, 5),
+        ({"OMP_NUM_THREADS": "many"}, 6),
+        ({"OMP_NUM_THREADS": "0"}, 6),
+        ({"OMP_NUM_THREADS": "-1"}, 6),
+        ({"OMP_NUM_THREADS": "99999999"}, 6),
+        ({"CNET_NUM_THREADS": "64"}, 64),
+        ({"CNET_NUM_THREADS": "4096"}, 4096),
+    ],
+    ids=str,
+)
+def test_precedence_of_the_environment(monkeypatch, environment, expected):
+    clear(monkeypatch, **environment)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setattr(_threads, "_quota", lambda: None)
+    assert _threads._default() == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "2.5", "4097", "1e3", "٣", "²"])
+def test_a_bad_number_in_our_own_variable_is_an_error(monkeypatch, value):
+    clear(monkeypatch, CNET_NUM_THREADS=value, OMP_NUM_THREADS="2")
+    with pytest.raises(ValueError, match=f"CNET_NUM_THREADS is '{re.escape(value)}', expected an integer of 1 to 4096"):
+        _threads._default()
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(None, 4), (1, 1), (3, 3), (9, 4)])
+def test_processors_are_those_of_the_mask_and_of_the_quota(monkeypatch, quota, expected):
+    clear(monkeypatch)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5, 6, 7}, raising=False)
+    monkeypatch.setattr(_threads, "_quota", lambda: quota)
+    assert _threads._default() == expected
+
+
+def test_systems_without_affinity(monkeypatch):
+    clear(monkeypatch)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(_threads, "_quota", lambda: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert _threads._default() == 5
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert _threads._default() == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "1000 100000\n"}, 1),
+        ({"cpu.max": "100000 0\n"}, None),
+        ({"cpu.max": ""}, None),
+        ({"cpu.max": "nonsense\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "250000\n"}, None),
+        ({"cpu.max": "nonsense\n", "cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+    ],
+    ids=str,
+)
+def test_quotas_of_both_versions_of_control_groups(tmp_path, files, expected):
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    assert _threads._quota(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "the number of threads is 0, expected 1 to 4096"),
+        (-2, ValueError, "the number of threads is -2"),
+        (2**70, ValueError, "expected 1 to 4096"),
+        (2.0, TypeError, r"the number of threads is 2\.0, expected an integer of at least 1"),
+        (None, TypeError, "the number of threads is None"),
+        ("2", TypeError, "the number of threads is '2'"),
+    ],
+)
+def test_bad_numbers_of_threads(n, error, message):
+    before = cnet.get_num_threads()
+    with pytest.raises(error, match=message):
+        cnet.set_num_threads(n)
+    assert cnet.get_num_threads() == before
+
+
+@openmp
+def test_the_number_of_threads_is_that_which_was_set():
+    before = cnet.get_num_threads()
+    try:
+        for n in (1, np.int64(3), 4096):
+            cnet.set_num_threads(n)
+            assert cnet.get_num_threads() == n
+    finally:
+        cnet.set_num_threads(before)
+
+
+def test_variables_are_read_at_import():
+    code = "import cnet; print(cnet.get_num_threads()); cnet.show_config()"
+    expected = "3" if core_threads.openmp() else "1"
+    assert python(code, CNET_NUM_THREADS="3", OMP_NUM_THREADS="2").stdout.split()[0] == expected
+    result = python(code, check=False, CNET_NUM_THREADS="none")
+    assert result.returncode
+    assert result.stderr.splitlines()[-1] == "ValueError: CNET_NUM_THREADS is 'none', expected an integer of 1 to 4096"
+
+
+# Instruction sets
+
+
+def test_the_instruction_set_is_chosen_at_import():
+    code = "import cnet; from cnet._core import _isa; print(_isa.active_isa())"
+    for name in (None, "", *_isa.available_isas()):
+        assert python(code, CNET_ISA=name).stdout.strip() == (name or _isa.available_isas()[-1])
+    result = python(code, check=False, CNET_ISA="mmx")
+    assert result.returncode
+    last = result.stderr.splitlines()[-1]
+    assert last == f"ValueError: instruction set 'mmx': there is no such set in this build; choose one of {', '.join(_isa.available_isas())} (CNET_ISA)"
+
+
+def test_sets_that_cannot_be_used_are_refused():
+    before = _isa.active_isa()
+    for name in ("AVX2", "", None, "avx1024"):
+        with pytest.raises(ValueError, match="there is no such set in this build; choose one of"):
+            _isa.use_isa(name)
+    for name in set(_isa.compiled_isas()) - set(_isa.available_isas()):
+        with pytest.raises(ValueError, match="this processor does not run it; choose one of"):
+            _isa.use_isa(name)
+    assert _isa.active_isa() == before
+
+
+def test_show_config(capsys):
+    cnet.show_config()
+    lines = capsys.readouterr().out.splitlines()
+    shown = {line[:17].strip(): line[17:] for line in lines}
+    assert list(shown) == ["cnet", "instruction set", "OpenMP", "threads", "abi3", "compiler", "Python", "NumPy", "platform"]
+    assert shown["cnet"] == cnet.__version__
+    assert shown["instruction set"].startswith(f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this build: ")
+    assert shown["OpenMP"].startswith("yes" if core_threads.openmp() else "no: serial build")
+    assert shown["threads"] == str(cnet.get_num_threads())
+    assert shown["abi3"] in ("yes", "no")
+    assert re.match(r"GCC \d|Clang \d|MSVC \d", shown["compiler"])
+    assert shown["Python"].startswith(sys.version.split()[0])
+    assert shown["NumPy"] == np.__version__
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?(\.dev\d+)?", cnet.__version__)
+
+
+# Other libraries that bring threads of their own
+
+
+OTHERS = {
+    "torch": """
+import torch
+torch.set_num_threads(2)
+theirs = lambda: (torch.get_num_threads(), float((torch.ones(600, 600) @ torch.ones(600, 600)).sum()))
+expected = (2, 600.0**3)
+""",
+    "sklearn": """
+from sklearn.ensemble import HistGradientBoostingClassifier
+features = np.linspace(0, 1, 400).reshape(200, 2)
+theirs = lambda: HistGradientBoostingClassifier(max_iter=3).fit(features, features[:, 0] > 0.5).score(features, features[:, 0] > 0.5)
+expected = 1.0
+""",
+}
+
+
+@pytest.mark.parametrize("first", ["cnet", "other"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_libraries_before_and_after(name, first, alone):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not a requirement of the test suite")
+    other = "import warnings; import numpy as np\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n" + "".join(
+        f"    {line}\n" for line in OTHERS[name].splitlines()
+    )
+    parts = [f"{WORK}\ncnet.set_num_threads(2)\n", other]
+    after = """
+warnings.simplefilter("ignore")
+digests = set()
+for _ in range(3):
+    digests.add(work(0))
+    assert theirs() == expected, theirs()
+assert cnet.get_num_threads() in (1, 2)
+assert sys.float_info.min / 2 > 0
+print(*digests)
+"""
+    assert python(*(parts if first == "cnet" else reversed(parts)), after).stdout.split() == [alone[0]]
+
+
+def test_work_is_the_same_in_another_process(alone):
+    assert python(WORK, "print(work(3))", CNET_NUM_THREADS="4").stdout.strip() == alone[3]
