@@ -12,6 +12,7 @@ IMPORT = "import time; start = time.perf_counter(); import {}; print((time.perf_
 
 STATE = """
 import os, pathlib, signal, sys
+import numpy  # its OpenBLAS starts threads, and with them the C library takes a signal
 
 def state():
     status = pathlib.Path("/proc/self/status")

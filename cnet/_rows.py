@@ -29,9 +29,9 @@ class Rows:
             raise ValueError(f"{name} is a single number, expected an array with one row per example")
         self.dtype = dtype
         self.row_shape = self.x.shape[1:]
-        self._flat: Array | None = None
+        self.flat: Array | None = None
         if self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
-            self._flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
+            self.flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
         self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
 
     def __len__(self) -> int:
@@ -39,12 +39,8 @@ class Rows:
 
     def take(self, indices: Array) -> Array:
         """The rows at int64 `indices`, in a new C-contiguous array."""
-        if self._flat is None:
+        if self.flat is None:
             return as_input(self.x[indices], self.dtype)
-        out = np.empty((len(indices), self._flat.shape[1]), self.dtype)
-        self._gather(out, self._flat, indices)
+        out = np.empty((len(indices), self.flat.shape[1]), self.dtype)
+        self._gather(out, self.flat, indices)
         return out.reshape(len(indices), *self.row_shape)
-
-    def span(self, start: int, stop: int) -> Array:
-        """The rows from `start` to `stop`."""
-        return as_input(self.x[start:stop], self.dtype)

@@ -2,13 +2,16 @@
 
 import math
 import operator
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real, check_finite, seed_sequence
+from cnet._arrays import Array, as_array, check_finite, seed_sequence
+from cnet._engine import Compiled, Loop, engine
 from cnet._rows import Rows
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Loss, Module, Parameter
@@ -16,7 +19,7 @@ from cnet.optim import Optimizer
 
 History = dict[str, list[float]]
 
-_EVALUATION_ROWS = 1024
+_EVALUATION_ROWS = 512
 
 
 class Trainer:
@@ -118,6 +121,8 @@ class Trainer:
         ------
         TypeError, ValueError
             If anything does not fit.
+        RuntimeError
+            If the model is being trained already, by another thread.
         FloatingPointError
             If training diverges: the loss or a weight is no longer finite. The weights, and what the optimiser remembers, are
             those from before the epoch.
@@ -134,9 +139,16 @@ class Trainer:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
         listeners = [as_callback(callback) for callback in callbacks]
-        if verbose:
+        if verbose and not any(isinstance(listener, ProgressBar) for listener in listeners):
             listeners.append(ProgressBar())
 
+        if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
+            raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
+        with _exclusive(self.model):
+            return self._fit(rows, targets, order, epochs, validation, listeners)
+
+    def _fit(self, rows: Rows, targets: Array, order: "_Order", epochs: int, validation: tuple[Rows, Array] | None, listeners: list[Callback]) -> History:
+        steps = engine(self.model, self.loss, self.optimizer, rows, targets)
         self.history = {}
         self.stop = False
         done = 0
@@ -144,7 +156,7 @@ class Trainer:
             for listener in listeners:
                 listener.on_train_begin(self, epochs, order.steps)
             for _ in range(epochs):
-                logs = self._train_epoch(rows, targets, order, listeners)
+                logs = self._train_epoch(steps, order, listeners)
                 self.epoch += 1
                 if validation is not None:
                     logs |= {f"val_{key}": value for key, value in self._evaluate(*validation).items()}
@@ -196,31 +208,22 @@ class Trainer:
         check_finite(rows.x, x_name, self.model.dtype)
         return rows, targets
 
-    def _train_epoch(self, rows: Rows, targets: Array, order: "_Order", listeners: list[Callback]) -> Logs:
-        model, loss, optimizer = self.model, self.loss, self.optimizer
-        on_batch_end = [listener.on_batch_end for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
-        before = [parameter.data.copy() for parameter in model.parameters()], optimizer.copy_state()
-        dtype = model.dtype
-        total, correct, classifies = 0.0, 0, True
-        for step, indices in enumerate(order.batches(self.epoch), 1):
-            target = targets[indices]
-            output = as_real(model.forward(rows.take(indices), training=True), dtype, "output")
-            batch_loss, grad = loss.forward_backward(output, target)
-            if not math.isfinite(batch_loss):
-                self._diverged(before, f"the loss of step {step} is {batch_loss}")
-            model.backward_params(grad)
-            optimizer.step()
-            total += batch_loss * len(indices)
-            hits = loss.count_correct(output, target)
-            classifies = hits is not None
-            correct += hits or 0
-            for call in on_batch_end:
-                call(self, step, batch_loss)
-        for parameter in model.parameters():
+    def _train_epoch(self, steps: Loop | Compiled, order: "_Order", listeners: list[Callback]) -> Logs:
+        tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
+        every_step = any(listener.every_batch for listener in tellers)
+        before = [parameter.data.copy() for parameter in self.model.parameters()], self.optimizer.copy_state()
+        mean, step = _Mean(order.rows, order.batch_size), 0
+        for losses, correct in steps.run(order.of_epoch(self.epoch), order.batch_size, every_step):
+            mean.add(losses, correct)
+            step += len(losses)
+            if not math.isfinite(losses[-1]):
+                self._diverged(before, f"the loss of step {step} is {losses[-1]}")
+            for listener in tellers:
+                listener.on_batch_end(self, step, losses[-1])
+        for parameter in self.model.parameters():
             if not np.isfinite(parameter.data).all():
                 self._diverged(before, "a weight is no longer finite")
-        logs = {"loss": total / len(rows)}
-        return logs | {"accuracy": correct / len(rows)} if classifies else logs
+        return mean.logs()
 
     def _diverged(self, before: tuple[list[Array], dict[Parameter, Array]], what: str) -> None:
         weights, state = before
@@ -233,16 +236,50 @@ class Trainer:
         )
 
     def _evaluate(self, rows: Rows, targets: Array) -> Logs:
-        total, correct, classifies = 0.0, 0, True
-        for start in range(0, len(rows), _EVALUATION_ROWS):
-            target = targets[start : start + _EVALUATION_ROWS]
-            output = as_real(self.model.forward(rows.span(start, start + _EVALUATION_ROWS)), rows.dtype, "output")
-            total += self.loss.forward(output, target) * len(output)
-            hits = self.loss.count_correct(output, target)
-            classifies = hits is not None
-            correct += hits or 0
-        logs = {"loss": total / len(rows)}
-        return logs | {"accuracy": correct / len(rows)} if classifies else logs
+        mean = _Mean(len(rows), _EVALUATION_ROWS)
+        for losses, correct in engine(self.model, self.loss, None, rows, targets).run(np.arange(len(rows)), _EVALUATION_ROWS, every_step=False):
+            mean.add(losses, correct)
+        return mean.logs()
+
+
+class _Mean:
+    """Means over rows of what batches report."""
+
+    def __init__(self, rows: int, batch: int) -> None:
+        self.rows, self.batch = rows, batch
+        self.seen, self.total, self.correct = 0, 0.0, 0
+        self.classifies = True
+
+    def add(self, losses: list[float], correct: int | None) -> None:
+        """The mean losses of some batches, and how many of their rows were classified rightly."""
+        for loss in losses:
+            size = min(self.batch, self.rows - self.seen)
+            self.total += loss * size
+            self.seen += size
+        self.classifies = correct is not None
+        self.correct += correct or 0
+
+    def logs(self) -> Logs:
+        """The means under the names that the history has."""
+        logs = {"loss": self.total / self.rows}
+        return logs | {"accuracy": self.correct / self.rows} if self.classifies else logs
+
+
+_training: set[int] = set()
+_training_lock = threading.Lock()
+
+
+@contextmanager
+def _exclusive(model: Module) -> Iterator[None]:
+    """Keep a second thread from training the same model, which would spoil both trainings silently."""
+    with _training_lock:
+        if id(model) in _training:
+            raise RuntimeError("this model is being trained already: another thread, or a callback, called fit on it")
+        _training.add(id(model))
+    try:
+        yield
+    finally:
+        _training.discard(id(model))
 
 
 class _Order:
@@ -255,13 +292,12 @@ class _Order:
         self.steps = -(-rows // batch_size)
         self._entropy = seed_sequence(seed).entropy
 
-    def batches(self, epoch: int) -> Iterator[Array]:
-        """Row numbers, batch by batch. An epoch's order depends on the seed and the epoch's number alone."""
+    def of_epoch(self, epoch: int) -> Array:
+        """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
         order = np.arange(self.rows)
         if self.shuffle:
             np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(epoch,))).shuffle(order)
-        for start in range(0, self.rows, self.batch_size):
-            yield order[start : start + self.batch_size]
+        return order
 
 
 def _count(name: str, value: Any, least: int) -> int:

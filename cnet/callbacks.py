@@ -6,7 +6,7 @@ A callback is a `Callback`, or any function ``f(trainer, logs)``, which is calle
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
@@ -32,6 +32,9 @@ class Callback:
     >>> len(trainer.fit([[1.0, 2.0]], [3.0], epochs=5, callbacks=[Stop()], verbose=False)["loss"])
     1
     """
+
+    every_batch = True
+    """Whether `on_batch_end` is wanted after each step, or, which costs nothing, some tens of times a second."""
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
         """Before the first of `epochs` epochs of `steps` steps each."""
@@ -64,67 +67,59 @@ def as_callback(callback: Any) -> Callback:
 
 
 class ProgressBar(Callback):
-    """A bar for each epoch, in a terminal and in a notebook; a line for each epoch anywhere else.
+    """A line of figures for each epoch and, in a terminal or a notebook, a bar with the time left.
 
-    Parameters
-    ----------
-    interval : float
-        Seconds between updates.
+    Lines go to standard error, in a notebook to its output. Where standard error is no terminal there is no bar, and no
+    control character. ``verbose=True`` adds one of these to `Trainer.fit`.
 
     Examples
     --------
-    ``verbose=True`` adds one; passed as a callback it may have other settings.
-
     >>> import cnet
     >>> from cnet import nn, optim
-    >>> model = nn.Linear(2, 1, weight_init="zeros")
+    >>> model = nn.Sequential(nn.Linear(2, 1), seed=0)
     >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
-    >>> bar = cnet.callbacks.ProgressBar(interval=1)
-    >>> history = trainer.fit([[1.0, 2.0]], [3.0], callbacks=[bar], verbose=False)  # doctest: +ELLIPSIS
-    Epoch 1/1  ... s  loss 9.0000
+    >>> history = trainer.fit([[1.0, 2.0]], [3.0], callbacks=[cnet.callbacks.ProgressBar()], verbose=False)
     """
 
-    def __init__(self, interval: float = 0.1) -> None:
-        self.interval = interval
-        self._bar: Any = None
+    every_batch = False
+    _COLUMNS: ClassVar = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val. loss", "val_accuracy": "val. accuracy"}
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
         self._epoch, self._epochs, self._steps = 0, epochs, steps
+        self._bar: Any = None
+        self._began = time.monotonic()
+        self._notebook = "ipykernel" in sys.modules
         isatty = getattr(sys.stderr, "isatty", None)  # there may be no stderr at all, as under pythonw
-        self._live = "ipykernel" in sys.modules or bool(isatty and isatty())
-        self._next_update = self._started = time.monotonic()
+        if self._notebook or (isatty and isatty()):
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(desc=f"epoch 1/{epochs}", total=epochs * steps, leave=False, bar_format="{desc} |{bar:30}| {percentage:3.0f} %, {remaining} left")
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
-        if not self._live or (now := time.monotonic()) < self._next_update:
-            return
-        self._next_update = now + self.interval
-        bar = self._open()
-        bar.update(step - bar.n)
+        if self._bar is not None:
+            self._bar.update(self._epoch * self._steps + step - self._bar.n)
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self._epoch += 1
-        numbers = {key: f"{value:.4f}" for key, value in logs.items()}
-        if self._live:
-            bar = self._open(self._epoch)
-            bar.set_postfix(numbers, refresh=False)
-            bar.update(self._steps - bar.n)
-            self._close()
-        else:
-            seconds = time.monotonic() - self._started
-            print(f"Epoch {self._epoch}/{self._epochs}  {seconds:.1f} s  " + "  ".join(f"{key} {value}" for key, value in numbers.items()), flush=True)
-        self._started = time.monotonic()
+        names = [name for name in self._COLUMNS if name in logs]
+        width = 2 * len(str(self._epochs)) + 1
+        if self._epoch == 1:
+            self._print(f"{'epoch':>{width + 2}} {'seconds':>9}" + "".join(f"{self._COLUMNS[name]:>15}" for name in names))
+        cells = (f"{100 * logs[name]:.2f} %" if name.endswith("accuracy") else f"{logs[name]:.4f}" for name in names)
+        label, now = f"{self._epoch}/{self._epochs}", time.monotonic()
+        self._print(f"{label:>{width + 2}} {now - self._began:9.1f}" + "".join(f"{cell:>15}" for cell in cells))
+        self._began = now
+        if self._bar is not None:
+            self._bar.set_description_str(f"epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}", refresh=False)
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        self._close()
-
-    def _open(self, epoch: int | None = None) -> Any:
-        if self._bar is None:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=self._steps, desc=f"Epoch {epoch or self._epoch + 1}/{self._epochs}", unit="step", dynamic_ncols=True)
-        return self._bar
-
-    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _print(self, line: str) -> None:
+        file = sys.stdout if self._notebook else sys.stderr
+        if self._bar is not None:
+            self._bar.write(line, file=file)
+        elif hasattr(file, "write"):
+            print(line, file=file, flush=True)

@@ -216,9 +216,9 @@ def test_kernels_get_aligned_memory(rng):
     assert not x.flags.aligned
     assert as_real(x, x.dtype, "x").flags.aligned
     assert as_input(x).flags.aligned
-    for part in (Rows(x, x.dtype).span(0, 8), Rows(x, x.dtype).take(np.arange(8))):
-        assert part.flags.aligned
-        np.testing.assert_array_equal(part, x)
+    part = Rows(x, x.dtype).take(np.arange(8))
+    assert part.flags.aligned
+    np.testing.assert_array_equal(part, x)
     assert nn.CrossEntropyLoss().prepare_target(y, (CLASSES,), x.dtype).flags.aligned
     assert nn.MSELoss().prepare_target(x, (FEATURES,), x.dtype).flags.aligned
 

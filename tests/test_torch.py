@@ -1,5 +1,7 @@
 """The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as in CI."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not a requirement of the
 def pair(*sizes, activation="ReLU", dtype="float32", seed=0):
     """A net here and the same one in PyTorch, with the same weights."""
     ours, theirs = [], []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         if i:
             ours.append(getattr(nn, activation)())
             theirs.append(getattr(torch.nn, activation)())
@@ -32,14 +34,22 @@ def relative(got, expected):
     return np.abs(got - expected).max() / np.abs(expected).max()
 
 
+# In float32, 300 steps may meet an input of ReLU that rounding puts on the other side of zero, after which two trainings
+# part whoever is right; float64 makes that unlikely and shows any difference in the formulas.
 @pytest.mark.parametrize(
-    "settings",
-    [{"lr": 0.1}, {"lr": 0.01, "momentum": 0.9}, {"lr": 0.01, "momentum": 0.9, "nesterov": True}, {"lr": 0.1, "weight_decay": 1e-3}],
-    ids=["plain", "momentum", "nesterov", "decay"],
+    ("settings", "arithmetic", "tolerance"),
+    [
+        ({"lr": 0.1}, "float32", 1e-4),
+        ({"lr": 0.1}, "float64", 1e-9),
+        ({"lr": 0.05, "momentum": 0.9}, "float64", 1e-9),
+        ({"lr": 0.05, "momentum": 0.9, "nesterov": True}, "float64", 1e-9),
+        ({"lr": 0.1, "weight_decay": 1e-3}, "float64", 1e-9),
+    ],
+    ids=["plain float32", "plain", "momentum", "nesterov", "decay"],
 )
-def test_300_steps_of_a_deep_net_follow_pytorch(settings, isa, digits):
-    model, net = pair(784, 100, 200, 200, 10)
-    x, y = digits
+def test_300_steps_of_a_deep_net_follow_pytorch(settings, arithmetic, tolerance, isa, digits):
+    model, net = pair(784, 100, 200, 200, 10, dtype=arithmetic)
+    x, y = digits[0].astype(arithmetic), digits[1]
     losses = []
     trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), **settings))
 
@@ -59,7 +69,7 @@ def test_300_steps_of_a_deep_net_follow_pytorch(settings, isa, digits):
     trainer.fit(x, y, epochs=1, batch_size=32, shuffle=False, callbacks=[Record()], verbose=False)
     assert len(losses) == 300
     assert losses[-1] < 0.9 * losses[0]
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    np.testing.assert_allclose(losses, expected, rtol=tolerance)
 
 
 @pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid"])

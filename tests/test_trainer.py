@@ -469,11 +469,13 @@ def test_an_error_in_a_callback_passes_and_ends_training_in_order(data):
 def test_a_line_for_each_epoch_where_there_is_no_terminal(data, capsys):
     make().fit(*data, epochs=2, seed=0, validation_data=data)
     captured = capsys.readouterr()
-    pattern = r"Epoch {}/2  \d+\.\d s  loss \d\.\d{{4}}  accuracy \d\.\d{{4}}  val_loss \d\.\d{{4}}  val_accuracy \d\.\d{{4}}"
-    lines = captured.out.splitlines()
+    header, *lines = captured.err.splitlines()
+    assert header.split() == ["epoch", "seconds", "loss", "accuracy", "val.", "loss", "val.", "accuracy"]
     assert len(lines) == 2
-    assert all(re.fullmatch(pattern.format(i), line) for i, line in enumerate(lines, 1))
-    assert captured.err == ""
+    assert all(re.fullmatch(rf" *{i}/2 +\d+\.\d +\d\.\d{{4}} +\d+\.\d\d % +\d\.\d{{4}} +\d+\.\d\d %", line) for i, line in enumerate(lines, 1))
+    assert {len(line) for line in lines} == {len(header)}
+    assert len(header) <= 79
+    assert captured.out == ""
 
 
 def test_silence(data, capsys):
@@ -486,14 +488,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_bar_for_each_epoch_in_a_terminal(data, monkeypatch, capsys):
+def test_a_bar_and_a_line_for_each_epoch_in_a_terminal(data, monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     make().fit(*data, epochs=2, batch_size=10, seed=0, validation_data=data)
     text = terminal.getvalue()
-    assert re.search(r"Epoch 1/2: 100%.* 20/20 .*loss=\d", text)
-    assert re.search(r"Epoch 2/2: 100%.* 20/20 .*val_accuracy=\d", text)
-    assert text.count("\n") == 2
+    assert re.search(r"epoch 1/2 \|.*\| +\d+ %, .* left", text)
+    assert re.search(r"[\r\n] +2/2 +\d+\.\d .* %\n", text)
+    assert re.search(r"\r *\r$", text), "the bar is still there"
     assert capsys.readouterr().out == ""
 
 
@@ -508,8 +510,8 @@ def test_a_bar_is_closed_when_training_is_interrupted(data, monkeypatch):
 
     trainer = make()
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(*data, epochs=5, batch_size=10, callbacks=[Interrupt(), bar := ProgressBar(interval=0)])
-    assert terminal.getvalue().endswith("\n")
+        trainer.fit(*data, epochs=5, batch_size=10, callbacks=[Interrupt(), bar := ProgressBar()])
+    assert re.search(r"\r *\r$", terminal.getvalue()), "the bar is still there"
     assert bar._bar is None
     assert len(trainer.history["loss"]) == 1
 
@@ -517,8 +519,8 @@ def test_a_bar_is_closed_when_training_is_interrupted(data, monkeypatch):
 @pytest.mark.parametrize("stream", [None, object()], ids=["none", "without isatty"])
 def test_programs_without_a_standard_error(data, monkeypatch, capsys, stream):
     monkeypatch.setattr(sys, "stderr", stream)
-    make().fit(*data, epochs=1)
-    assert capsys.readouterr().out.startswith("Epoch 1/1")
+    assert len(make().fit(*data, epochs=1)["loss"]) == 1
+    assert capsys.readouterr().out == ""
 
 
 # Divergence
@@ -695,3 +697,23 @@ def test_a_layer_alone_is_a_model(data):
     model = nn.Linear(3, CLASSES, seed=0)
     history = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5)).fit(*data, epochs=5, seed=0, verbose=False)
     assert history["accuracy"][-1] > 0.9
+
+
+# What does not belong together
+
+
+def test_a_model_is_trained_by_one_call_at_a_time(data):
+    trainer = make()
+
+    def again(same, logs):
+        with pytest.raises(RuntimeError, match="this model is being trained already"):
+            Trainer(trainer.model, trainer.loss, trainer.optimizer).fit(*data, verbose=False)
+
+    trainer.fit(*data, epochs=1, callbacks=[again], verbose=False)
+    trainer.fit(*data, epochs=1, verbose=False)
+
+
+def test_an_optimizer_of_another_model_is_refused(data):
+    trainer, other = make(), make()
+    with pytest.raises(ValueError, match="holds none of the model's parameters"):
+        Trainer(trainer.model, trainer.loss, other.optimizer).fit(*data, verbose=False)

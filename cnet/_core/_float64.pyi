@@ -1,1 +1,1 @@
-from cnet._core._float32 import *
+from cnet._core._float32 import *  # noqa: F403

@@ -21,13 +21,14 @@ cdef bint _team_started = False
 cdef bint _forked = False
 
 
-cdef int threads_for(double work, double per_thread) noexcept nogil:
-    """Threads for `work` (in any unit) so that each gets at least `per_thread` of it."""
+cdef int threads_for(double work, double per_thread, int limit) noexcept nogil:
+    """Threads for `work` (in any unit), at most `limit`, so that each gets at least `per_thread` of it."""
     global _team_started
-    if not CNET_OPENMP or _forked or _allowed < 2 or (work < 2 * per_thread and not _always):
+    cdef int most = min(_allowed, limit)
+    if not CNET_OPENMP or _forked or most < 2 or (work < 2 * per_thread and not _always):
         return 1
     _team_started = True
-    return _allowed if _always else <int> min(<double> _allowed, work / per_thread)
+    return most if _always else <int> min(<double> most, work / per_thread)
 
 
 def openmp():

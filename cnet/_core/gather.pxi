@@ -33,15 +33,23 @@ def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] r
                 kernels().scale_uint8(n, &x[rows[i], 0], &out[i, 0])
 
 
+cdef Py_ssize_t _count_correct(Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels) noexcept nogil:
+    cdef Py_ssize_t i, j, best, correct = 0
+    for i in range(m):
+        best = 0
+        for j in range(1, n):
+            if x[j] > x[best]:
+                best = j
+        correct += best == labels[i]
+        x += n
+    return correct
+
+
 def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
     """How many rows of x have their (first) largest element at the row's label."""
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1], i, j, best, correct = 0
-    _check1("labels", labels.shape[0], m)
-    with nogil:
-        for i in range(m):
-            best = 0
-            for j in range(1, n):
-                if x[i, j] > x[i, best]:
-                    best = j
-            correct += best == labels[i]
+    cdef Py_ssize_t correct = 0
+    _check1("labels", labels.shape[0], x.shape[0])
+    if x.shape[0]:
+        with nogil:
+            correct = _count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
     return correct

@@ -1,9 +1,26 @@
 # The dense layer: x (B, I), w (I, O), b (O,), out = x @ w + b, and its gradients.
+#
+# A product may carry work on its result that is done while the result is still in the cache of the thread that made it:
+# an activation (forward), the derivative of one (backward), or a step of SGD with the gradient, which then is never
+# written to memory as a whole. The arithmetic is that of the separate kernels, so the bits are the same.
 
 
 cdef struct Cut:
     int rows
     int cols
+
+
+cdef struct Product:
+    cnet_gemm gemm
+    int activation      # one of RELU, ...; NONE for none
+    real slope
+    const real *output  # of the activation, laid out like gemm.c: multiply by the derivative there instead of activating
+    const cnet_sgd *sgd # or NULL; else gemm.c is scratch (see _scratch_rows), and w and v are laid out like the gradient
+    real *w
+    real *v             # may be NULL
+    int most_parts      # that the scratch has room for
+
+cdef int NONE = -1
 
 
 cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcept nogil:
@@ -24,48 +41,79 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
     return best
 
 
-cdef void _gemm_part(const cnet_kernels *k, const cnet_gemm *g, Cut cut, int part) noexcept nogil:
+cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
+    """Rows of a gradient that a thread makes before it uses them up: few, to stay in the level-1 cache, unless rows are
+    so wide that the product packs its panels, which is worth its while for many rows only."""
+    return 48 if n * sizeof(real) < 1024 else 192
+
+
+cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
     """Columns are cut at whole vectors, so that only the last part has a narrow tile."""
-    cdef Py_ssize_t vectors = (g.n + k.lanes - 1) // k.lanes
-    cdef Py_ssize_t row = _start(g.m, part // cut.cols, cut.rows)
-    cdef Py_ssize_t row_end = _start(g.m, part // cut.cols + 1, cut.rows)
-    cdef Py_ssize_t col = min(g.n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
-    cdef Py_ssize_t col_end = min(g.n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
-    cdef cnet_gemm p = g[0]
+    cdef cnet_gemm p = whole.gemm
+    cdef Py_ssize_t vectors = (p.n + k.lanes - 1) // k.lanes
+    cdef Py_ssize_t row = _start(p.m, part // cut.cols, cut.rows)
+    cdef Py_ssize_t row_end = _start(p.m, part // cut.cols + 1, cut.rows)
+    cdef Py_ssize_t col = min(p.n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
+    cdef Py_ssize_t col_end = min(p.n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
+    cdef Py_ssize_t offset = row * p.c_row + col * p.c_col, i, chunk, width
     p.m = row_end - row
     p.n = col_end - col
-    p.a += row * g.a_row
-    p.b += col * g.b_col
-    p.c += row * g.c_row + col * g.c_col
+    p.a += row * p.a_row
+    p.b += col * p.b_col
     if p.bias != NULL:
         p.bias += col
-    if p.m and p.n:
-        k.gemm(&p)
+    if p.m == 0 or p.n == 0:
+        return
+
+    if whole.sgd != NULL:
+        chunk = _scratch_rows(whole.gemm.n)
+        p.c += part // cut.cols * chunk * p.c_row + col
+        p.m = min(chunk, p.m)
+        while row < row_end:
+            p.m = min(chunk, row_end - row)
+            k.gemm(&p)
+            for i in range(p.m):
+                offset = (row + i) * p.c_row + col
+                k.sgd(p.n, whole.w + offset, p.c + i * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
+            p.a += p.m * p.a_row
+            row += p.m
+        return
+
+    p.c += offset
+    k.gemm(&p)
+    if whole.activation != NONE:
+        # Rows of memory, whichever way the product is laid out.
+        chunk, width = (p.m, p.n) if p.c_col == 1 else (p.n, p.m)
+        for i in range(chunk):
+            offset = i * (p.c_row if p.c_col == 1 else p.c_col)
+            if whole.output == NULL:
+                k.activation(whole.activation, width, p.c + offset, p.c + offset, whole.slope)
+            else:
+                k.activation_backward(whole.activation, width, whole.output + (p.c - whole.gemm.c) + offset, p.c + offset, p.c + offset, whole.slope)
 
 
-cdef void _gemm(const cnet_gemm *g) noexcept nogil:
+cdef void _multiply(const Product *product, int limit) noexcept nogil:
     cdef const cnet_kernels *k = kernels()
-    cdef int threads = threads_for(2.0 * g.m * g.n * g.k, FLOPS_PER_THREAD), part
-    cdef Cut cut = _cut(g.m, g.n, k.lanes, threads)
+    if product.sgd != NULL:
+        limit = min(limit, product.most_parts)
+    cdef int threads = threads_for(2.0 * product.gemm.m * product.gemm.n * product.gemm.k, FLOPS_PER_THREAD, limit), part
+    cdef Cut cut = _cut(product.gemm.m, product.gemm.n, k.lanes, threads)
     for part in prange(cut.rows * cut.cols, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _gemm_part(k, g, cut, part)
+        _multiply_part(k, product, cut, part)
 
 
-def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
-    """Write x @ w + b to out; b may be None."""
+cdef Product _forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b) except *:
+    """The product x @ w + b."""
     cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = w.shape[1]
     _check2("w", w.shape[0], O, I, O)
     _check2("out", out.shape[0], out.shape[1], B, O)
     if b is not None:
         _check1("b", b.shape[0], O)
-    cdef cnet_gemm g = cnet_gemm(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out), O, 1, _in1(b))
-    if B and O:
-        with nogil:
-            _gemm(&g)
+    return Product(cnet_gemm(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out), O, 1, _in1(b), 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
 
 
-def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w):
-    """Write dout @ w.T to dx."""
+cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w) except *:
+    """The product dout @ w.T."""
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
@@ -73,24 +121,41 @@ def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:
     # The product wants rows of its second factor contiguous, and neither w.T nor dout.T is: either w is transposed as
     # it is packed, or dout is and dx is written transposed. Both sum over O in the same order; the cheaper one is taken.
     if 2 * B * (I + O) < I * O:
-        g = cnet_gemm(I, B, O, _in2(w), O, 1, _in2(dout), 1, O, _out2(dx), 1, I, NULL)
+        g = cnet_gemm(I, B, O, _in2(w), O, 1, _in2(dout), 1, O, _out2(dx), 1, I, NULL, 0, False)
     else:
-        g = cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL)
-    if B and I:
-        with nogil:
-            _gemm(&g)
+        g = cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False)
+    return Product(g, NONE, 0, NULL, NULL, NULL, NULL, 0)
+
+
+cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
+    """The product x.T @ dout."""
+    cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = dout.shape[1]
+    _check2("dout", dout.shape[0], O, B, O)
+    return Product(cnet_gemm(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw, O, 1, NULL, 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
+
+
+def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
+    """Write x @ w + b to out; b may be None."""
+    cdef Product product = _forward(out, x, w, b)
+    with nogil:
+        _multiply(&product, ALL)
+
+
+def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w):
+    """Write dout @ w.T to dx."""
+    cdef Product product = _backward_input(dx, dout, w)
+    with nogil:
+        _multiply(&product, ALL)
 
 
 def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout):
     """Write x.T @ dout to dw and the column sums of dout to db; db may be None."""
-    cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = dout.shape[1]
-    _check2("dout", dout.shape[0], O, B, O)
-    _check2("dw", dw.shape[0], dw.shape[1], I, O)
+    cdef Py_ssize_t B = x.shape[0], O = dout.shape[1]
+    _check2("dw", dw.shape[0], dw.shape[1], x.shape[1], O)
     if db is not None:
         _check1("db", db.shape[0], O)
-    cdef cnet_gemm g = cnet_gemm(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, _out2(dw), O, 1, NULL)
+    cdef Product product = _backward_weight(_out2(dw), x, dout)
     with nogil:
-        if I and O:
-            _gemm(&g)
-        if db is not None and O:
-            kernels().column_sums(B, O, _in2(dout), O, _out1(db))
+        _multiply(&product, ALL)
+        if db is not None:
+            kernels().column_sums(B, O, _in2(dout), _out1(db), 0, False)

@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 cdef extern from "csrc/kernels.h":
     enum:
+        CNET_BLOCK
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
 
     ctypedef struct cnet_gemm:
@@ -27,6 +28,10 @@ cdef extern from "csrc/kernels.h":
         real *c
         Py_ssize_t c_row, c_col
         const real *bias
+        Py_ssize_t block
+        int accumulate
+
+    Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
 
     ctypedef struct cnet_sgd:
         real lr, momentum, weight_decay
@@ -35,7 +40,7 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
-        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *) noexcept nogil
+        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, real *, Py_ssize_t, int) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
@@ -50,6 +55,7 @@ cdef extern from "csrc/kernels.h":
 # A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
 cdef double FLOPS_PER_THREAD = 500_000
 cdef double ELEMENTS_PER_THREAD = 20_000
+cdef int ALL = 1 << 30  # threads: as many as are allowed
 
 
 cdef inline const cnet_kernels *kernels() noexcept nogil:
@@ -95,3 +101,4 @@ include "activation.pxi"
 include "loss.pxi"
 include "optim.pxi"
 include "gather.pxi"
+include "program.pxi"

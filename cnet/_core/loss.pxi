@@ -26,13 +26,35 @@ cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts,
         kernels().mse(rows, n, x + start * n, t, row_loss, dx, scale)
 
 
+cdef void _run_loss(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, Py_ssize_t batch, int limit) noexcept nogil:
+    """Rows of a batch: `batch` is the number of all its rows, over which the mean is taken."""
+    cdef real scale = 1 / (<real> batch * (n if loss == MSE else 1))
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, limit), part
+    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _loss_part(loss, m, n, part, threads, x, labels, t, row_loss, dx, scale)
+
+
+cdef double _sum(Py_ssize_t m, const real *row_loss, double total) noexcept nogil:
+    """`total` plus the losses of m rows, in the order of rows."""
+    cdef Py_ssize_t i
+    for i in range(m):
+        total += row_loss[i]
+    return total
+
+
+cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
+    cdef Py_ssize_t i
+    for i in range(labels.shape[0]):
+        if not 0 <= labels[i] < n:
+            raise ValueError(f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes")
+    return 0
+
+
 cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1], i
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     if labels is not None:
         _check1("labels", labels.shape[0], m)
-        for i in range(m):
-            if not 0 <= labels[i] < n:
-                raise ValueError(f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes")
+        _check_labels(labels, n)
     else:
         _check2("targets", t.shape[0], t.shape[1], m, n)
     if row_loss is not None:
@@ -41,21 +63,13 @@ cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, 
         _check2("dx", dx.shape[0], dx.shape[1], m, n)
     if m == 0 or n == 0:
         return 0.0
-    cdef real scale = 1 / (<real> m * (n if loss == MSE else 1))
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD), part
-    cdef const real *xp = _in2(x)
-    cdef const real *tp = _in2(t)
-    cdef const int64_t *lp = &labels[0] if labels is not None else NULL
-    cdef real *rp = _out1(row_loss)
-    cdef real *dp = _out2(dx)
-    cdef double total = 0
+    cdef const int64_t *label = &labels[0] if labels is not None else NULL
+    cdef double mean = 0
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _loss_part(loss, m, n, part, threads, xp, lp, tp, rp, dp, scale)
-        if rp != NULL:
-            for i in range(m):
-                total = total + rp[i]
-    return total / m
+        _run_loss(loss, m, n, _in2(x), label, _in2(t), _out1(row_loss), _out2(dx), m, ALL)
+        if row_loss is not None:
+            mean = _sum(m, &row_loss[0], 0) / m
+    return mean
 
 
 def cross_entropy(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):

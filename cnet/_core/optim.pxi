@@ -1,22 +1,22 @@
 # Optimiser steps, on parameters of any shape seen as one row.
 
 
-def sgd_step(real[::1] w, const real[::1] grad, real[::1] velocity, real lr, real momentum, real weight_decay, bint nesterov):
-    """One step of stochastic gradient descent on w, in place; velocity may be None where momentum is 0."""
-    cdef Py_ssize_t n = w.shape[0]
-    _check1("grad", grad.shape[0], n)
-    if velocity is not None:
-        _check1("velocity", velocity.shape[0], n)
-    cdef cnet_sgd s = cnet_sgd(lr, momentum, weight_decay, nesterov)
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD), part
-    cdef real *wp = _out1(w)
-    cdef const real *gp = _in1(grad)
-    cdef real *vp = _out1(velocity)
-    with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _sgd_part(n, part, threads, wp, gp, vp, &s)
+cdef void _sgd(Py_ssize_t n, real *w, const real *g, real *v, const cnet_sgd *s, int limit) noexcept nogil:
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, limit), part
+    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _sgd_part(n, part, threads, w, g, v, s)
 
 
 cdef void _sgd_part(Py_ssize_t n, int part, int parts, real *w, const real *g, real *v, const cnet_sgd *s) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
     kernels().sgd(_start(n, part + 1, parts) - start, w + start, g + start, v + start if v != NULL else NULL, s)
+
+
+def sgd_step(real[::1] w, const real[::1] grad, real[::1] velocity, real lr, real momentum, real weight_decay, bint nesterov):
+    """One step of stochastic gradient descent on w, in place; velocity may be None where momentum is 0."""
+    _check1("grad", grad.shape[0], w.shape[0])
+    if velocity is not None:
+        _check1("velocity", velocity.shape[0], w.shape[0])
+    cdef cnet_sgd s = cnet_sgd(lr, momentum, weight_decay, nesterov)
+    with nogil:
+        _sgd(w.shape[0], _out1(w), _in1(grad), _out1(velocity), &s, ALL)

@@ -13,7 +13,6 @@ from cnet.cli._arguments import Commands, add_data, add_threads, layer_sizes, nu
 from cnet.cli._classifier import ACTIVATIONS, Classifier, build
 from cnet.cli._console import INTERRUPTED, CommandError, complain, count, one_line
 from cnet.cli._data import describe, load_data
-from cnet.cli._progress import Progress
 from cnet.datasets import Dataset
 
 _POSITIVE = number("a number greater than 0", lambda x: x > 0)
@@ -163,8 +162,7 @@ def _fit(trainer: cnet.Trainer, data: Dataset, args: argparse.Namespace) -> None
         batch_size=args.batch_size,
         seed=args.seed,
         validation_data=data.validation,
-        callbacks=() if args.quiet else [Progress()],
-        verbose=False,
+        verbose=not args.quiet,
     )
 
 

@@ -81,8 +81,7 @@ def _pooch(reason: str) -> ModuleType:
         import pooch  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{reason}, and downloading them needs pooch: pip install "cnet[download]"; '
-            "or set CNET_DATA to a folder that holds mnist/, or pass path="
+            f'{reason}, and downloading them needs pooch: pip install "cnet[download]"; or set CNET_DATA to a folder that holds mnist/, or pass path='
         ) from error
     module: ModuleType = pooch
     return module

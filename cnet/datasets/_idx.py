@@ -87,8 +87,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         if magic != expected:
             raise DataFileError(
                 reader.name,
-                f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} "
-                f"(IDX, unsigned bytes, dimensions: {ndim})",
+                f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} (IDX, unsigned bytes, dimensions: {ndim})",
             )
         sizes = np.frombuffer(reader.exactly(4 * ndim, "the dimensions"), ">u4").tolist()
         if tuple(sizes[1:]) != item_shape:

@@ -51,9 +51,7 @@ def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
         raise DataFileError(name, f"labels of dtype {dtype}, expected an integer type")
 
 
-def from_bytes(
-    data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str
-) -> NDArray[Any]:
+def from_bytes(data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str) -> NDArray[Any]:
     """An array over bytes from a file, once its shape and dtype are known to fit them."""
     expected = prod(shape) * dtype.itemsize
     if len(data) != expected:
@@ -104,10 +102,7 @@ def to_images(arrays: Sequence[NDArray[Any]], name: str) -> list[NDArray[Any]]:
         if len(exact) == len(arrays):
             break
     else:
-        exact = [
-            np.divide(array, np.float32(255), dtype=np.float32) if array.dtype == np.uint8 else array.astype(np.float32)
-            for array in arrays
-        ]
+        exact = [np.divide(array, np.float32(255), dtype=np.float32) if array.dtype == np.uint8 else array.astype(np.float32) for array in arrays]
     return [np.ascontiguousarray(array.reshape(-1, SIDE, SIDE)) for array in exact]
 
 

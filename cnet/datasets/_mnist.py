@@ -22,10 +22,7 @@ _LOADERS: dict[str, Callable[[Path], Arrays]] = {
     ".csv": load_csv,
 }
 _USUAL_NAMES = ("mnist.npz", "mnist.pkl.gz", "mnist.pkl", "mnist_train.csv", "train.csv")
-_EXPECTED = (
-    f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), "
-    "or mnist.npz, mnist.pkl.gz, mnist_train.csv or train.csv"
-)
+_EXPECTED = f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), or mnist.npz, mnist.pkl.gz, mnist_train.csv or train.csv"
 _LISTED = 10
 
 

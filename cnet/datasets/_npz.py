@@ -48,8 +48,7 @@ def load_npz(path: Path) -> Arrays:
             # Offsets and sizes that lie can raise almost anything.
             raise DataFileError(name, f"is not a readable npz (zip) file: {error}") from error
         x_train, y_train, x_test, y_test = (
-            _read_member(archive, member, path, check_images_header if member[0] == "x" else check_labels_header)
-            for member in _MEMBERS
+            _read_member(archive, member, path, check_images_header if member[0] == "x" else check_labels_header) for member in _MEMBERS
         )
     check_labels(x_train, y_train, f"{name}[x_train]", f"{name}[y_train]")
     check_labels(x_test, y_test, f"{name}[x_test]", f"{name}[y_test]")

@@ -3,7 +3,9 @@
 The backward passes use the output of the forward pass, which the kernels need anyway, and keep no other copy.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +14,9 @@ from cnet._arrays import Array, as_input, as_real
 from cnet._core import FLOAT32, _float32, loops
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+
+if TYPE_CHECKING:
+    from cnet._program import Lowering
 
 _LARGEST = float(np.finfo(FLOAT32).max)
 
@@ -23,6 +28,10 @@ class _Elementwise(Module):
 
     def __init__(self) -> None:
         self._out: Array | None = None
+
+    def lower(self, program: Lowering) -> bool:
+        program.activation(self.kind, self.slope)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x)
@@ -144,6 +153,10 @@ class Softmax(Module):
         if len(input_shape) != 1:
             check_row_shape(self, input_shape, (int(np.prod(input_shape)),))
         return input_shape
+
+    def lower(self, program: Lowering) -> bool:
+        program.softmax()
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x)

@@ -1,7 +1,9 @@
 """The dense layer."""
 
+from __future__ import annotations
+
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -11,6 +13,9 @@ from cnet._core import loops
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._parameter import Parameter
+
+if TYPE_CHECKING:
+    from cnet._program import Lowering
 
 
 class Linear(Module):
@@ -82,6 +87,10 @@ class Linear(Module):
     def config(self) -> dict[str, Any]:
         shape = {"in_features": self.in_features, "out_features": self.out_features}
         return shape if self.bias else {**shape, "bias": False}
+
+    def lower(self, program: Lowering) -> bool:
+        program.linear(self)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x, self.weight.dtype)

@@ -79,6 +79,9 @@ class Loss:
         """
         return as_array(target, "y")
 
+    program_kind: int
+    """Number of a built-in loss in the compiled core."""
+
     def count_correct(self, output: Array, target: Array) -> int | None:
         """How many rows are classified rightly; None if this loss does not classify."""
         return None
@@ -175,6 +178,7 @@ class CrossEntropyLoss(_ClassificationLoss):
     """
 
     _kernel = "cross_entropy"
+    program_kind = 0
 
 
 class NLLLoss(_ClassificationLoss):
@@ -192,6 +196,7 @@ class NLLLoss(_ClassificationLoss):
     """
 
     _kernel = "nll"
+    program_kind = 1
 
 
 class MSELoss(_KernelLoss):
@@ -203,6 +208,8 @@ class MSELoss(_KernelLoss):
     >>> nn.MSELoss().forward([[1.0], [3.0]], [1.0, 1.0])
     2.0
     """
+
+    program_kind = 2
 
     def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         y = as_array(target, "y")

@@ -7,7 +7,7 @@ A module maps a batch, one row per example, to another. Built-in modules, and mo
 import math
 import os
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,9 @@ from cnet._core import FLOAT32
 from cnet.nn._parameter import Parameter
 from cnet.nn._summary import summary_text
 from cnet.nn.init import Initializer
+
+if TYPE_CHECKING:
+    from cnet._program import Lowering
 
 _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
 
@@ -95,6 +98,10 @@ class Module:
             If rows of that shape do not fit this module.
         """
         return input_shape
+
+    def lower(self, program: "Lowering") -> bool:
+        """Add this module to a compiled program; False, as here, if it has no compiled form and is run from Python."""
+        return False
 
     def config(self) -> dict[str, Any]:
         """Arguments that construct this module anew, without its weights: what a saved model holds."""
@@ -245,6 +252,13 @@ class Module:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+
+
+def is_builtin(thing: object) -> bool:
+    """Whether a layer or loss is cnet's own, and not a subclass whose methods may do anything."""
+    from cnet import nn
+
+    return getattr(nn, type(thing).__name__, None) is type(thing)
 
 
 def _torch_layout(a: Array) -> Array:

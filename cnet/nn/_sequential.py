@@ -1,15 +1,20 @@
 """Layers one after another."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._arrays import Array, real_dtype, seed_sequence
-from cnet.nn._module import Module
+from cnet.nn._module import Module, is_builtin
 from cnet.nn._parameter import Parameter
 from cnet.nn.init import Initializer
+
+if TYPE_CHECKING:
+    from cnet._program import Lowering
 
 
 class Sequential(Module):
@@ -105,6 +110,9 @@ class Sequential(Module):
             for name, parameter in layer.named_parameters():
                 yield f"{i}.{name}", parameter
 
+    def lower(self, program: Lowering) -> bool:
+        return all(is_builtin(layer) and layer.lower(program) for layer in self.layers)
+
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         out = self._as_input(x)
         for layer in self.layers:
@@ -133,7 +141,7 @@ class Sequential(Module):
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: Any) -> Module:
         """A layer, or for a slice a net of the same layer objects."""
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]

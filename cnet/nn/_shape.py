@@ -1,11 +1,17 @@
 """Layers that move no numbers about: Flatten and Identity."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
 from cnet.nn._module import Module
+
+if TYPE_CHECKING:
+    from cnet._program import Lowering
 
 
 def _grad(grad: ArrayLike) -> Array:
@@ -32,6 +38,9 @@ class Flatten(Module):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(input_shape),)
 
+    def lower(self, program: Lowering) -> bool:
+        return True  # rows are one stretch of memory whatever their shape
+
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x)
         self._shape = x.shape[1:] if training else None
@@ -54,6 +63,9 @@ class Identity(Module):
     >>> nn.Identity()(np.array([[1.5]]))
     array([[1.5]])
     """
+
+    def lower(self, program: Lowering) -> bool:
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         return as_input(x)

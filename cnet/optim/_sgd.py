@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cnet._arrays import Array
 from cnet._core import loops
 from cnet.nn import Parameter
 from cnet.optim._optimizer import Optimizer
@@ -69,17 +70,21 @@ class SGD(Optimizer):
         if settings["nesterov"] and not settings["momentum"]:
             raise ValueError("nesterov needs momentum, such as momentum=0.9")
 
+    def velocity(self, parameter: Parameter, settings: dict[str, Any]) -> Array | None:
+        """The momentum buffer of a parameter in a group with these settings; None without momentum."""
+        if not settings["momentum"]:
+            return None
+        if parameter not in self._state:
+            self._state[parameter] = np.zeros(parameter.shape, parameter.dtype)
+        return self._state[parameter]
+
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
-        velocity = None
-        if settings["momentum"]:
-            if parameter not in self._state:
-                self._state[parameter] = np.zeros(parameter.shape, parameter.dtype)
-            velocity = self._state[parameter].reshape(-1)
+        velocity = self.velocity(parameter, settings)
         assert parameter.grad is not None
         loops(parameter.dtype).sgd_step(
             parameter.data.reshape(-1),
             parameter.grad.reshape(-1),
-            velocity,
+            None if velocity is None else velocity.reshape(-1),
             settings["lr"],
             settings["momentum"],
             settings["weight_decay"],

@@ -80,9 +80,7 @@ def pickled_array(array: np.ndarray, first: bool) -> bytes:
 
 def python2_pickle(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
     """A tuple of (x, y) tuples as Python 2's cPickle wrote it, protocol 2."""
-    body = b"".join(
-        pickled_array(x, index == 0) + pickled_array(y, False) + b"\x86" for index, (x, y) in enumerate(parts)
-    )
+    body = b"".join(pickled_array(x, index == 0) + pickled_array(y, False) + b"\x86" for index, (x, y) in enumerate(parts))
     return b"\x80\x02" + body + {2: b"\x86", 3: b"\x87"}[len(parts)] + b"."
 
 

@@ -71,13 +71,8 @@ def mirror(monkeypatch):
 @pytest.fixture
 def good(files, few, monkeypatch):
     """The content of a good mirror, which `_download.FILES` describes for the test."""
-    content = {
-        f"{name}.gz": gzip.compress(files.idx_bytes(array)) for name, array in zip(files.idx_names, few, strict=True)
-    }
-    described = {
-        name.removesuffix(".gz"): _download.RemoteFile(len(data), hashlib.sha256(data).hexdigest())
-        for name, data in content.items()
-    }
+    content = {f"{name}.gz": gzip.compress(files.idx_bytes(array)) for name, array in zip(files.idx_names, few, strict=True)}
+    described = {name.removesuffix(".gz"): _download.RemoteFile(len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()}
     monkeypatch.setattr(_download, "FILES", described)
     return content
 

@@ -72,9 +72,7 @@ REGIONS = {
     "end": lambda offset, size: size - offset % max(1, min(size, 300)),
     "any": lambda offset, size: offset % max(1, size),
 }
-EDIT = st.tuples(
-    st.sampled_from(sorted(REGIONS)), st.integers(0, 10**6), st.sampled_from([0, 1, 2, 4, 100]), st.binary(max_size=8)
-)
+EDIT = st.tuples(st.sampled_from(sorted(REGIONS)), st.integers(0, 10**6), st.sampled_from([0, 1, 2, 4, 100]), st.binary(max_size=8))
 
 
 # A damaged .npy header makes NumPy warn before it refuses.

@@ -33,9 +33,7 @@ def header(*sizes, magic=None):
     return (magic or bytes([0, 0, 8, len(sizes)])) + struct.pack(f">{len(sizes)}I", *sizes)
 
 
-@pytest.mark.parametrize(
-    "magic", [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"]
-)
+@pytest.mark.parametrize("magic", [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"])
 def test_another_magic_number(magic, refused):
     message = refused(IMAGES, header(6, 28, 28, magic=magic) + bytes(6 * 784))
     assert f"starts with the bytes {magic.hex(' ')}, expected 00 00 08 03" in message

@@ -118,9 +118,7 @@ FILES = [
     *(csv_bomb, csv_of_newlines),
 ]
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux both limits a process's memory and shows it"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux both limits a process's memory and shows it")
 
 
 def load_within_the_limit(path):

@@ -93,9 +93,7 @@ def test_a_header_that_lies_or_is_none(header, files, refused):
     assert "[x_train]: " in message
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99]
-)
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99])
 def test_a_member_that_is_no_array(content, files, refused):
     assert "[x_train]: " in refused("mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), 0)}))
 

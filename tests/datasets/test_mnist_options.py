@@ -20,9 +20,7 @@ def test_validation_is_the_end_of_the_training_set(validation, folder, arrays):
     data = datasets.mnist(folder, validation=validation)
     assert len(data.train.x) == len(data.train.y) == 60 - validation
     np.testing.assert_array_equal(np.concatenate([data.train.y, data.validation.y]), arrays.train_labels)
-    np.testing.assert_array_equal(
-        np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784)
-    )
+    np.testing.assert_array_equal(np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784))
 
 
 def test_no_validation_is_none(folder):

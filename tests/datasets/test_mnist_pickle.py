@@ -177,9 +177,7 @@ def test_one_string_used_again_and_again(use, refused, monkeypatch):
     monkeypatch.setattr(_pickle, "_MAX_BYTES", 1_000_000)
     string = b"T" + struct.pack("<i", 100_000) + bytes(100_000) + b"q\x01"
     assert "should hold two or three" in refused("mnist.pkl", b"\x80\x02" + string + use * 10 + b".")
-    assert "makes more than 1000000 bytes of its strings" in refused(
-        "mnist.pkl", b"\x80\x02" + string + use * 11 + b"."
-    )
+    assert "makes more than 1000000 bytes of its strings" in refused("mnist.pkl", b"\x80\x02" + string + use * 11 + b".")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,6 @@
 /* Rows of a in flight: with a block of k they fill about half of a 512 KiB level-2 cache. */
 #define ROW_BLOCK 192
 
-INLINE ptrdiff_t block_length(ptrdiff_t k) {
-    ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
-    return blocks ? (k + blocks - 1) / blocks : 0;
-}
-
 typedef struct {
     const real *a;
     ptrdiff_t a_row, a_col;
@@ -140,7 +135,7 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t) {
 
 static void gemm(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS];
-    const ptrdiff_t block = block_length(g->k);
+    const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
 
     for (ptrdiff_t i = 0; i < g->m; i += ROW_BLOCK) {
@@ -154,7 +149,7 @@ static void gemm(const cnet_gemm *g) {
                     g->a + i * g->a_row + k * g->a_col, g->a_row, g->a_col,
                     g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
                     g->c + i * g->c_row + j * g->c_col, g->c_row, g->c_col,
-                    g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0,
+                    g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0 && !g->accumulate,
                 };
                 if (packed) {
                     pack(depth, cols, t.b, g->b_row, g->b_col, panel);
@@ -168,16 +163,16 @@ static void gemm(const cnet_gemm *g) {
 }
 
 /* Blocks of rows as in the product, so that a bias gradient is summed like the weight gradient beside it. */
-static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out) {
-    const ptrdiff_t block = block_length(m);
+static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate) {
+    block = block ? block : cnet_block_length(m);
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const vmask mask = v_mask(n - j < VL ? n - j : VL);
-        vec total = v_set1(0);
+        vec total = accumulate ? v_load_m(out + j, mask) : v_set1(0);
         for (ptrdiff_t i = 0; i < m; i += block) {
             const ptrdiff_t end = m - i < block ? m : i + block;
             vec sum = v_set1(0);
             for (ptrdiff_t r = i; r < end; r++)
-                sum = v_add(sum, v_load_m(x + r * x_row + j, mask));
+                sum = v_add(sum, v_load_m(x + r * n + j, mask));
             total = v_add(total, sum);
         }
         v_store_m(out + j, total, mask);

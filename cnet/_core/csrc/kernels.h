@@ -5,8 +5,9 @@
    nothing and decide nothing about threads. Matrices are row-major; "row stride" counts elements.
 
    Summation order is part of the contract. A reduction over k terms is cut into equal blocks of at most
-   CNET_BLOCK terms (see block_length in gemm.h); a block is summed from zero in the order of k, and block
-   sums are added in order. No result depends on how rows, columns or threads were cut. */
+   CNET_BLOCK terms (cnet_block_length); a block is summed from zero in the order of k, and block sums are
+   added in order. No result depends on how rows, columns or threads were cut, nor, since a sum may go on
+   over several calls, on how many terms there were in each. */
 #ifndef CNET_KERNELS_H
 #define CNET_KERNELS_H
 
@@ -21,6 +22,11 @@ typedef float real;
 
 #define CNET_BLOCK 128
 
+static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
+    ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
+    return blocks ? (k + blocks - 1) / blocks : 0;
+}
+
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] where there is one.
@@ -34,6 +40,9 @@ typedef struct {
     real *c;
     ptrdiff_t c_row, c_col;
     const real *bias;
+    /* A sum over more terms than are here: the length of its blocks (0: that of k), and whether to go on from c. */
+    ptrdiff_t block;
+    int accumulate;
 } cnet_gemm;
 
 typedef struct {
@@ -45,8 +54,8 @@ typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
     void (*gemm)(const cnet_gemm *g);
-    /* out[j] = sum over i of x[i, j], for x (m, n) with the given row stride */
-    void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out);
+    /* out[j] = sum over i of x[i, j], for x (m, n); block and accumulate as in cnet_gemm */
+    void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate);
 
     /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
     void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);

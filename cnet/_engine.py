@@ -1,0 +1,125 @@
+"""The two ways to run training steps: a compiled program, and the layer-by-layer loop. Both give the same bits.
+
+Either takes an order of rows and yields, slice by slice, the losses of the steps taken and the number of rows classified
+rightly. The loop takes a step at a time and runs anything; the program takes as many steps in one call as fit into a few
+tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cnet._arrays import Array, as_real
+from cnet._program import build, lower
+from cnet._rows import Rows
+from cnet._threads import get_num_threads
+from cnet.nn import Loss, Module
+from cnet.optim import SGD, Optimizer
+
+Slice = tuple[list[float], int | None]
+
+_SECONDS_PER_CALL = 0.02
+_CALLS_BETWEEN_TRIALS = 64
+
+
+class Loop:
+    """Layer by layer, from Python. Without an optimizer it evaluates."""
+
+    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array) -> None:
+        self.model, self.loss, self.optimizer, self.rows, self.targets = model, loss, optimizer, rows, targets
+
+    def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
+        """Visit rows in `order`, in batches of `batch`."""
+        for start in range(0, len(order), batch):
+            indices = order[start : start + batch]
+            x, target = self.rows.take(indices), self.targets[indices]
+            if self.optimizer is None:
+                output = as_real(self.model.forward(x), self.rows.dtype, "output")
+                loss = self.loss.forward(output, target)
+            else:
+                output = as_real(self.model.forward(x, training=True), self.rows.dtype, "output")
+                loss, grad = self.loss.forward_backward(output, target)
+                if np.isfinite(loss):
+                    self.model.backward_params(grad)
+                    self.optimizer.step()
+            yield [loss], self.loss.count_correct(output, target)
+
+
+class Compiled:
+    """As a compiled program."""
+
+    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: SGD | None, x: Array, targets: Array) -> None:
+        self.stages, self.loss, self.optimizer = stages, loss, optimizer
+        self.dtype = model.dtype
+        self.x = x
+        self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
+        self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
+        self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
+        self._programs: dict[tuple[Any, ...], Any] = {}
+        self._team = _Team()
+
+    def _program(self, batch: int) -> Any:
+        groups = self.optimizer.param_groups if self.optimizer else []
+        threads = get_num_threads()
+        key = (batch, threads, *(bool(group["momentum"]) for group in groups))
+        if key not in self._programs:
+            self._programs[key] = build(self.stages, self.loss, self.optimizer, self.x, self.labels, self.targets, batch, threads, self.dtype)
+        for i, group in enumerate(groups):
+            self._programs[key].sgd(i, group["lr"], group["momentum"], group["weight_decay"], group["nesterov"])
+        return self._programs[key]
+
+    def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
+        """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
+        steps, start = 1, 0
+        while start < len(order):
+            rows = order[start : start + steps * batch]
+            losses = np.empty(-(-len(rows) // batch))
+            program, threads = self._program(min(batch, len(order))), self._team.threads()
+            began = time.perf_counter()
+            done, correct = program.run(rows, batch, losses, threads)
+            per_row = (time.perf_counter() - began) / len(rows)
+            self._team.took(threads, per_row)
+            if not every_step:
+                steps = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (per_row * batch))))
+            start += len(rows)
+            yield losses[:done].tolist(), correct if self.classifies else None
+
+
+class _Team:
+    """Chooses between all threads and one, by what each was seen to take.
+
+    Threads that wait for each other are slow where other programs use the processors too, and a step may be too small
+    to share. Results do not depend on the number of threads, so that it may change at any time: now and then, the
+    number that is not in use is tried again.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, float] = {}
+        self.calls = 0
+
+    def threads(self) -> int:
+        """The number of threads for the next call."""
+        allowed = get_num_threads()
+        choices = sorted({1, allowed}, reverse=True)
+        for choice in choices:
+            if choice not in self.seconds:
+                return choice
+        best = min(choices, key=self.seconds.__getitem__)
+        self.calls += 1
+        if self.calls % _CALLS_BETWEEN_TRIALS == 0:
+            return next((choice for choice in choices if choice != best), best)
+        return best
+
+    def took(self, threads: int, seconds: float) -> None:
+        """A row took so long."""
+        self.seconds[threads] = seconds if threads not in self.seconds else 0.7 * self.seconds[threads] + 0.3 * seconds
+
+
+def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array) -> Loop | Compiled:
+    """The faster way that these can be run."""
+    stages = lower(model, loss, optimizer) if rows.flat is not None else None
+    if stages is None or rows.flat is None:
+        return Loop(model, loss, optimizer, rows, targets)
+    return Compiled(stages, model, loss, optimizer, rows.flat, targets)  # type: ignore[arg-type] # lower has seen to it

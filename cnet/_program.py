@@ -1,0 +1,140 @@
+"""A model, loss and optimiser lowered to a compiled program for one batch size.
+
+Layers add *stages* through `Module.lower`; the stages become operations on buffers that are allocated here, once. An
+activation behind a dense layer joins its product, and its derivative the product that brings the gradient back. What
+has no compiled form (a layer, loss or optimiser written in Python) has no program, and is run layer by layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnet import nn, optim
+from cnet._core import loops
+from cnet.nn._module import is_builtin
+
+if TYPE_CHECKING:
+    from cnet._arrays import Array
+
+_NO_ACTIVATION = (-1, 0.0)
+
+_MOST_ROWS = 1024
+"""Larger batches are walked in blocks of rows."""
+_BLOCK_ROWS = 512
+
+
+@dataclass
+class _Stage:
+    """A dense layer with the activation behind it, an activation alone, or a softmax."""
+
+    linear: nn.Linear | None = None
+    activation: tuple[int, float] = _NO_ACTIVATION
+    softmax: bool = False
+
+
+class Lowering:
+    """What `Module.lower` adds stages to."""
+
+    def __init__(self) -> None:
+        self.stages: list[_Stage] = []
+
+    def linear(self, layer: nn.Linear) -> None:
+        """A dense layer."""
+        self.stages.append(_Stage(linear=layer))
+
+    def activation(self, kind: int, slope: float) -> None:
+        """A function of each element."""
+        last = self.stages[-1] if self.stages else None
+        if last and last.linear and last.activation is _NO_ACTIVATION:
+            last.activation = (kind, slope)
+        else:
+            self.stages.append(_Stage(activation=(kind, slope)))
+
+    def softmax(self) -> None:
+        """A softmax of each row."""
+        self.stages.append(_Stage(softmax=True))
+
+
+def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None) -> list[_Stage] | None:
+    """The stages of a model; None if any part of the training step has no compiled form."""
+    lowering = Lowering()
+    if not (is_builtin(loss) and is_builtin(model) and model.lower(lowering)):
+        return None
+    if optimizer is not None and type(optimizer) is not optim.SGD:
+        return None
+    return lowering.stages
+
+
+def build(
+    stages: list[_Stage], loss: Any, optimizer: optim.SGD | None, x: Array, labels: Array | None, targets: Array | None, batch: int, threads: int, dtype: Any
+) -> Any:
+    """A program for batches of up to `batch` rows of x (rows, width); without an optimizer, one that only evaluates."""
+    kernels = loops(dtype)
+    room = batch if batch <= _MOST_ROWS else _BLOCK_ROWS
+    room = max(room, kernels.LEAST_ROOM)
+
+    def buffer(*shape: int) -> Array:
+        return np.empty(shape, dtype)
+
+    program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0)
+    values = [buffer(room, x.shape[1])]
+    program.source(values[0], x)
+    for stage in stages:
+        value = values[-1]
+        width = stage.linear.out_features if stage.linear else value.shape[1]
+        out = buffer(room, width)
+        if stage.linear:
+            layer = stage.linear
+            program.forward(out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
+        elif stage.softmax:
+            program.softmax(out, value)
+        else:
+            program.activate(out, value, *stage.activation)
+        values.append(out)
+    grad = np.empty_like(values[-1]) if optimizer else None
+    program.loss(loss.program_kind, buffer(room), grad, values[-1], labels, targets)
+    if optimizer is None:
+        return program
+
+    settings = optimizer.param_groups
+    groups = {parameter: i for i, group in enumerate(settings) for parameter in group["params"]}
+    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in groups for p in stage.linear.parameters())]
+    derived = False
+    for i in reversed(range(min(trained, default=len(stages)), len(stages))):
+        stage, value, out = stages[i], values[i], values[i + 1]
+        if stage.activation is not _NO_ACTIVATION and not derived:
+            program.derive(grad, grad, out, *stage.activation)
+        derived = False
+        if stage.softmax:
+            dx = np.empty_like(value)
+            program.softmax_backward(dx, grad, out)
+            grad = dx
+        elif stage.linear:
+            weight, bias, dout = stage.linear.weight, stage.linear.bias, grad
+            if i > trained[0]:
+                grad = np.empty_like(value)
+                before = stages[i - 1].activation
+                derived = before is not _NO_ACTIVATION
+                program.backward_input(grad, dout, weight.data, value if derived else None, *before)
+            if weight in groups:
+                group = groups[weight]
+                velocity = optimizer.velocity(weight, settings[group])
+                if batch <= room:
+                    scratch = buffer(kernels.scratch_rows(weight.shape[1]) * threads, weight.shape[1])
+                    program.backward_weight(weight.data, velocity, scratch, value, dout, group)
+                else:
+                    gradient = buffer(*weight.shape)
+                    program.gather_weight(gradient, value, dout)
+                    program.update(weight.data.reshape(-1), _flat(velocity), gradient.reshape(-1), group)
+            if bias and bias in groups:
+                gradient = buffer(*bias.shape)
+                program.gather_bias(gradient, dout)
+                program.update(bias.data, optimizer.velocity(bias, settings[groups[bias]]), gradient, groups[bias])
+    return program
+
+
+def _flat(a: Array | None) -> Array | None:
+    return None if a is None else a.reshape(-1)

@@ -1,0 +1,200 @@
+"""The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and optimiser there is."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnet import Trainer, _engine, _program, nn, optim
+from cnet._rows import Rows
+from cnet.callbacks import Callback
+
+ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softmax, nn.Identity, nn.Flatten]
+
+
+def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None, **sgd):
+    model = nn.Sequential(*(layer() for layer in layers), seed=1, dtype=dtype)
+    parameters = model.parameters() if groups is None else groups(model)
+    trainer = Trainer(model, loss(), optim.SGD(parameters, **{"lr": 0.1, **sgd}))
+    with pytest.MonkeyPatch.context() as patch:
+        if not compiled:
+            patch.setattr(_engine, "lower", lambda *parts: None)
+        kind = type(_engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), trainer.loss.prepare_target(y, (3,), model.dtype)))
+        assert kind is (_engine.Compiled if compiled else _engine.Loop)
+        history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
+    buffers = trainer.optimizer._state
+    return [*model.state_dict().values(), *(buffers[parameter] for parameter in model.parameters() if parameter in buffers)], history
+
+
+def same(a, b):
+    (weights, history), (others, other_history) = a, b
+    assert history == other_history
+    assert len(weights) == len(others)
+    for value, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def data(rng, n=37, width=5):
+    return rng.standard_normal((n, width)), rng.integers(0, 3, n)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.9, "nesterov": True}], ids=["plain", "momentum", "nesterov"])
+def test_layers_and_optimisers(activation, sgd, isa, dtype, rng):
+    x, y = data(rng)
+    layers = [
+        activation,
+        lambda: nn.Linear(5, 20),
+        activation,
+        activation,
+        lambda: nn.Linear(20, 70, bias=False),
+        activation,
+        lambda: nn.Linear(70, 3),
+        activation,
+    ]
+    arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
+    same(train(*arguments, compiled=True, **sgd), train(*arguments, compiled=False, **sgd))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss])
+@pytest.mark.parametrize("targets", ["labels", "one-hot", "soft"])
+def test_losses(loss, targets, isa, dtype, rng):
+    x, y = data(rng)
+    if targets == "one-hot" or (loss is nn.MSELoss and targets == "labels"):
+        y = np.eye(3, dtype=dtype)[y]
+    elif targets == "soft":
+        y = rng.random((len(y), 3))
+    layers = [lambda: nn.Linear(5, 6), nn.Tanh, lambda: nn.Linear(6, 3), *([nn.Softmax] if loss is nn.NLLLoss else [])]
+    same(*(train(layers, loss, dtype, x.astype(dtype), y, compiled=compiled) for compiled in (True, False)))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 37, 100, 300])
+def test_batches_of_any_size(batch, dtype, rng):
+    x, y = data(rng, n=301)
+    layers = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 3)]
+    same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, momentum=0.5) for compiled in (True, False)))
+
+
+@pytest.mark.parametrize("batch", [130, 300, 1100, 2500])
+@pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"])
+def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=2501)
+    layers = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 9, bias=False), nn.Softmax, lambda: nn.Linear(9, 3)]
+    same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, **sgd) for compiled in (True, False)))
+
+
+def test_images_of_uint8(isa, dtype, rng):
+    x, y = rng.integers(0, 256, (50, 4, 5), np.uint8), rng.integers(0, 3, 50)
+    layers = [nn.Flatten, lambda: nn.Linear(20, 9), nn.ReLU, lambda: nn.Linear(9, 3)]
+    compiled = train(layers, nn.CrossEntropyLoss, dtype, x, y, compiled=True)
+    same(compiled, train(layers, nn.CrossEntropyLoss, dtype, x, y, compiled=False))
+    same(compiled, train(layers, nn.CrossEntropyLoss, dtype, x / dtype.type(255), y, compiled=True))
+
+
+def test_groups_of_parameters_and_layers_that_are_not_trained(rng):
+    x, y = data(rng)
+    layers = [lambda: nn.Linear(5, 8), nn.ReLU, lambda: nn.Linear(8, 9), nn.Tanh, lambda: nn.Linear(9, 3)]
+
+    def own_rates(model):
+        return [{"params": model[2].parameters(), "lr": 0.3, "momentum": 0.9}, {"params": [model[4].bias]}]
+
+    same(*(train(layers, nn.CrossEntropyLoss, np.float32, x.astype("f4"), y, compiled=compiled, groups=own_rates) for compiled in (True, False)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 40), min_size=0, max_size=3),
+    kinds=st.lists(st.sampled_from(ACTIVATIONS), min_size=3, max_size=3),
+    batch=st.integers(1, 20),
+    momentum=st.sampled_from([0, 0.9]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 100),
+)
+def test_any_net(widths, kinds, batch, momentum, dtype, seed):
+    x, y = data(np.random.default_rng(seed), n=23)
+    sizes = [5, *widths, 3]
+    layers = []
+    for i in range(len(sizes) - 1):
+        layers += [lambda i=i: nn.Linear(sizes[i], sizes[i + 1]), kinds[i % 3]]
+    same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, momentum=momentum) for compiled in (True, False)))
+
+
+def test_same_bits_for_any_number_of_threads(isa, dtype, rng, threads):
+    x, y = data(rng, n=60)
+    layers = [lambda: nn.Linear(5, 70), nn.ReLU, lambda: nn.Linear(70, 33), nn.Tanh, lambda: nn.Linear(33, 3)]
+    results = []
+    for n in (1, 2, 3, 4, 7):
+        threads(n)
+        results.append(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=25, compiled=True, momentum=0.9))
+    for result in results[1:]:
+        same(result, results[0])
+
+
+def test_threads_may_be_added_while_it_runs(rng, threads):
+    """The scratch of an update has room for the threads that there were when the program was built."""
+    x, y = data(rng, n=60)
+
+    class More(Callback):
+        def on_batch_end(self, trainer, step, loss):
+            threads(step % 7 + 1)
+
+    layers = [nn.Linear(5, 70), nn.ReLU(), nn.Linear(70, 3)]
+    threads(1)
+    model = nn.Sequential(*layers, seed=1)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    trainer.fit(x, y, epochs=3, batch_size=4, seed=3, callbacks=[More()], verbose=False)
+    threads(1)
+    other = nn.Sequential(nn.Linear(5, 70), nn.ReLU(), nn.Linear(70, 3), seed=1)
+    Trainer(other, nn.CrossEntropyLoss(), optim.SGD(other.parameters(), lr=0.1)).fit(x, y, epochs=3, batch_size=4, seed=3, verbose=False)
+    np.testing.assert_array_equal(model.state_dict()["0.weight"], other.state_dict()["0.weight"])
+
+
+def test_settings_changed_between_epochs_take_effect(rng):
+    x, y = data(rng)
+    results = []
+    for compiled in (True, False):
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3), seed=1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def change(trainer, logs, optimizer=optimizer):
+            optimizer.param_groups[0].update(lr=0.01 * trainer.epoch, momentum=0.9 if trainer.epoch > 1 else 0)
+
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(_engine, "lower", lambda *parts: None)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=4, seed=3, callbacks=[change], verbose=False)
+        results.append(model.state_dict()["0.weight"])
+    np.testing.assert_array_equal(*results)
+
+
+def test_what_is_written_in_python_runs_layer_by_layer(rng):
+    class Square(nn.Module):
+        def forward(self, x, training=False):
+            self.x = x
+            return x * x
+
+        def backward(self, grad):
+            return 2 * grad * self.x
+
+    class Louder(nn.ReLU):
+        def forward(self, x, training=False):
+            return 2 * super().forward(x, training)
+
+    class Own(nn.CrossEntropyLoss):
+        pass
+
+    class Slower(optim.SGD):
+        pass
+
+    x, y = data(rng)
+    for layer, loss, kind in [
+        (Square, nn.CrossEntropyLoss, optim.SGD),
+        (Louder, nn.CrossEntropyLoss, optim.SGD),
+        (nn.ReLU, Own, optim.SGD),
+        (nn.ReLU, nn.CrossEntropyLoss, Slower),
+    ]:
+        model = nn.Sequential(nn.Linear(5, 8), layer(), nn.Linear(8, 3), seed=1)
+        rows = Rows(x.astype("f4"), model.dtype)
+        assert type(_engine.engine(model, loss(), kind(model.parameters()), rows, y)) is _engine.Loop
