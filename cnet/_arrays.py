@@ -3,6 +3,8 @@
 An array that already fits is used as it is. Nothing here writes to what it is given.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

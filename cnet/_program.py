@@ -7,7 +7,6 @@ has no compiled form (a layer, loss or optimiser written in Python) has no progr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +25,11 @@ _MOST_ROWS = 1024
 _BLOCK_ROWS = 512
 
 
-@dataclass
 class _Stage:
     """A dense layer with the activation behind it, an activation alone, or a softmax."""
 
-    linear: nn.Linear | None = None
-    activation: tuple[int, float] = _NO_ACTIVATION
-    softmax: bool = False
+    def __init__(self, linear: nn.Linear | None = None, activation: tuple[int, float] = _NO_ACTIVATION, softmax: bool = False) -> None:
+        self.linear, self.activation, self.softmax = linear, activation, softmax
 
 
 class Lowering:
@@ -123,7 +120,7 @@ def build(
                 group = groups[weight]
                 velocity = optimizer.velocity(weight, settings[group])
                 if batch <= room:
-                    scratch = buffer(kernels.scratch_rows(weight.shape[1]) * threads, weight.shape[1])
+                    scratch = buffer(kernels.scratch_size(weight.shape[1]) * threads)
                     program.backward_weight(weight.data, velocity, scratch, value, dout, group)
                 else:
                     gradient = buffer(*weight.shape)

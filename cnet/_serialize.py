@@ -6,7 +6,6 @@ and never evaluates anything; sizes are checked against the tensors that the fil
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ _MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    temporary = path.with_name(f".cnet-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".cnet-{os.urandom(8).hex()}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)

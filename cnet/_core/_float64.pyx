@@ -1,7 +1,6 @@
 """The compiled loops for float64: see loops.pxi for what they have in common."""
 
 from cnet._core._isa cimport float64_kernels as table
-from cnet._core._threads cimport threads_for
 
 ctypedef double real
 

@@ -12,10 +12,10 @@ cdef struct Cut:
 
 cdef struct Product:
     cnet_gemm gemm
-    int activation      # one of RELU, ...; NONE for none
+    int activation  # one of RELU, ...; NONE for none
     real slope
     const real *output  # of the activation, laid out like gemm.c: multiply by the derivative there instead of activating
-    const cnet_sgd *sgd # or NULL; else gemm.c is scratch (see _scratch_rows), and w and v are laid out like the gradient
+    const cnet_sgd *sgd  # or NULL; else gemm.c is scratch (see _scratch_size), and w and v are laid out like the gradient
     real *w
     real *v             # may be NULL
     int most_parts      # that the scratch has room for
@@ -41,10 +41,19 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
     return best
 
 
+cdef enum:
+    SCRATCH_COLS = 256
+
+
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
-    """Rows of a gradient that a thread makes before it uses them up: few, to stay in the level-1 cache, unless rows are
-    so wide that the product packs its panels, which is worth its while for many rows only."""
-    return 48 if n * sizeof(real) < 1024 else 192
+    """Rows of a gradient with n columns that a thread makes before it uses them up: few, to stay in the level-1 cache,
+    unless n is so large that the product copies its factors into another order, which pays for many rows only."""
+    return 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
+
+
+cdef inline Py_ssize_t _scratch_size(Py_ssize_t n) noexcept nogil:
+    """Elements of scratch for each part of a gradient with n columns."""
+    return _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
 
 
 cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
@@ -55,41 +64,58 @@ cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, i
     cdef Py_ssize_t row_end = _start(p.m, part // cut.cols + 1, cut.rows)
     cdef Py_ssize_t col = min(p.n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
     cdef Py_ssize_t col_end = min(p.n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
-    cdef Py_ssize_t offset = row * p.c_row + col * p.c_col, i, chunk, width
     p.m = row_end - row
     p.n = col_end - col
     p.a += row * p.a_row
     p.b += col * p.b_col
-    if p.bias != NULL:
-        p.bias += col
     if p.m == 0 or p.n == 0:
         return
-
     if whole.sgd != NULL:
-        chunk = _scratch_rows(whole.gemm.n)
-        p.c += part // cut.cols * chunk * p.c_row + col
-        p.m = min(chunk, p.m)
-        while row < row_end:
-            p.m = min(chunk, row_end - row)
-            k.gemm(&p)
-            for i in range(p.m):
-                offset = (row + i) * p.c_row + col
-                k.sgd(p.n, whole.w + offset, p.c + i * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
-            p.a += p.m * p.a_row
-            row += p.m
+        _update_part(k, whole, &p, row, col, part)
         return
-
-    p.c += offset
+    if p.bias != NULL:
+        p.bias += col
+    p.c += row * p.c_row + col * p.c_col
     k.gemm(&p)
     if whole.activation != NONE:
-        # Rows of memory, whichever way the product is laid out.
-        chunk, width = (p.m, p.n) if p.c_col == 1 else (p.n, p.m)
-        for i in range(chunk):
-            offset = i * (p.c_row if p.c_col == 1 else p.c_col)
-            if whole.output == NULL:
-                k.activation(whole.activation, width, p.c + offset, p.c + offset, whole.slope)
-            else:
-                k.activation_backward(whole.activation, width, whole.output + (p.c - whole.gemm.c) + offset, p.c + offset, p.c + offset, whole.slope)
+        _activate_product(k, whole, &p)
+
+
+cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t row, Py_ssize_t col, int number) noexcept nogil:
+    """A piece of the gradient at a time, and the step of SGD with it while it is in the cache."""
+    cdef cnet_gemm p = part[0]
+    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, offset
+    p.c += number * _scratch_size(whole.gemm.n)
+    while j < part.n:
+        p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
+        p.c_row = p.n
+        p.b = part.b + j * p.b_col
+        i = 0
+        while i < part.m:
+            p.m = min(rows, part.m - i)
+            p.a = part.a + i * p.a_row
+            k.gemm(&p)
+            for r in range(p.m):
+                offset = (row + i + r) * whole.gemm.c_row + col + j
+                k.sgd(p.n, whole.w + offset, p.c + r * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
+            i += p.m
+        j += p.n
+
+
+cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
+    """By rows of memory, whichever way the product is laid out."""
+    cdef Py_ssize_t rows = p.m, width = p.n, stride = p.c_row, i
+    cdef real *c = p.c
+    cdef const real *output
+    if p.c_col != 1:
+        rows, width, stride = p.n, p.m, p.c_col
+    for i in range(rows):
+        if whole.output == NULL:
+            k.activation(whole.activation, width, c, c, whole.slope)
+        else:
+            output = whole.output + (c - whole.gemm.c)
+            k.activation_backward(whole.activation, width, output, c, c, whole.slope)
+        c += stride
 
 
 cdef void _multiply(const Product *product, int limit) noexcept nogil:

@@ -13,10 +13,13 @@ cimport cython
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint8_t
 
+from cnet._core._threads cimport threads_for
+
 
 cdef extern from "csrc/kernels.h":
     enum:
         CNET_BLOCK
+        CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
 
     ctypedef struct cnet_gemm:

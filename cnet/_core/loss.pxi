@@ -26,7 +26,8 @@ cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts,
         kernels().mse(rows, n, x + start * n, t, row_loss, dx, scale)
 
 
-cdef void _run_loss(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, Py_ssize_t batch, int limit) noexcept nogil:
+cdef void _run_loss(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t,
+                    real *row_loss, real *dx, Py_ssize_t batch, int limit) noexcept nogil:
     """Rows of a batch: `batch` is the number of all its rows, over which the mean is taken."""
     cdef real scale = 1 / (<real> batch * (n if loss == MSE else 1))
     cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, limit), part

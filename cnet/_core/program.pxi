@@ -119,13 +119,13 @@ cdef class Program:
         product.output = _in2(output)
         self._append(BACKWARD_INPUT, (dx, dout, w, output)).product = product
 
-    def backward_weight(self, real[:, ::1] w, real[:, ::1] v, real[:, ::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
+    def backward_weight(self, real[:, ::1] w, real[:, ::1] v, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
         """A step of SGD on w with the gradient x.T @ dout; v, its velocity, may be None."""
-        cdef Product product = _backward_weight(_out2(scratch), x, dout)
+        cdef Product product = _backward_weight(_out1(scratch), x, dout)
         _check2("w", w.shape[0], w.shape[1], product.gemm.m, product.gemm.n)
-        product.most_parts = <int> (scratch.shape[0] // _scratch_rows(w.shape[1]))
-        if product.most_parts < 1 or scratch.shape[1] != w.shape[1]:
-            raise ValueError(f"scratch has shape ({scratch.shape[0]}, {scratch.shape[1]}), expected ({_scratch_rows(w.shape[1])} per thread, {w.shape[1]})")
+        product.most_parts = <int> (scratch.shape[0] // _scratch_size(w.shape[1]))
+        if product.most_parts < 1:
+            raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(w.shape[1])} for each thread")
         if v is not None:
             _check2("v", v.shape[0], v.shape[1], w.shape[0], w.shape[1])
         self._check_group(group)
@@ -331,6 +331,6 @@ cdef class Program:
 LEAST_ROOM = CNET_BLOCK
 
 
-def scratch_rows(Py_ssize_t n):
-    """Rows of scratch that `Program.backward_weight` needs for each thread, for weights with n outputs."""
-    return _scratch_rows(n)
+def scratch_size(Py_ssize_t n):
+    """Elements of scratch that `Program.backward_weight` needs for each thread, for weights with n outputs."""
+    return _scratch_size(n)

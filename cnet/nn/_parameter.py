@@ -1,5 +1,7 @@
 """A trainable array with its gradient."""
 
+from __future__ import annotations
+
 import math
 import operator
 from typing import Any

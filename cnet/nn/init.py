@@ -6,6 +6,8 @@ with its defaults. Where a layer is given none, the activation behind it chooses
 pass on half of their input, `Xavier` elsewhere.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -10,8 +10,11 @@
    PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache, and a page each. */
 #define PACK_TILES 4
 #define PACK_STRIDE 1024
-/* Rows of a in flight: with a block of k they fill about half of a 512 KiB level-2 cache. */
-#define ROW_BLOCK 192
+/* Rows of a in flight: with a block of k they fill a quarter of a 512 KiB level-2 cache. Where a is transposed,
+   its columns lie a page apart for wide layers, and so many columns of c read them, CNET_PACKED_ROWS of them are copied
+   into the order of reading. That takes 72 KiB of stack, of which some C libraries give a thread no more than 128. */
+#define ROW_BLOCK 256
+#define PACK_COLS 256
 
 typedef struct {
     const real *a;
@@ -108,45 +111,74 @@ static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
     }
 }
 
-/* panel (k, TILE_COLS) = b (k, cols), padded with zeros that no one reads into c. */
+/* panel (k, TILE_COLS) = b (k, cols). What lies beyond cols is zero, or not written: no one reads it into c. */
 static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *panel) {
-    if (b_col == 1) {
-        for (ptrdiff_t i = 0; i < k; i++, b += b_row, panel += TILE_COLS)
-            for (ptrdiff_t j = 0; j < TILE_COLS; j++)
-                panel[j] = j < cols ? b[j] : 0;
-    } else {
-        for (ptrdiff_t j = 0; j < TILE_COLS; j++)
+    if (b_col != 1) {
+        for (ptrdiff_t j = 0; j < cols; j++)
             for (ptrdiff_t i = 0; i < k; i++)
-                panel[i * TILE_COLS + j] = j < cols ? b[i * b_row + j * b_col] : 0;
+                panel[i * TILE_COLS + j] = b[i * b_row + j * b_col];
+    } else if (cols == TILE_COLS) {
+        for (ptrdiff_t i = 0; i < k; i++)
+            UNROLL for (int v = 0; v < TILE_VECS; v++)
+                v_store(panel + i * TILE_COLS + v * VL, v_load(b + i * b_row + v * VL));
+    } else {
+        for (ptrdiff_t i = 0; i < k; i++)
+            for (ptrdiff_t j = 0; j < cols; j += VL)
+                v_store(panel + i * TILE_COLS + j, v_load_m(b + i * b_row + j, v_mask(cols - j < VL ? cols - j : VL)));
     }
 }
 
-/* All rows of one panel of columns, for one block of k; rows are dealt out evenly, because a last tile of one
-   row would cost as much time as a full one. */
-static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t) {
-    ptrdiff_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
-    for (ptrdiff_t i = 0; i < tiles; i++) {
-        int rows = (int)(m / tiles + (i < m % tiles));
+/* Rows are dealt out evenly to tiles, because a last tile of one row would cost as much time as a full one. */
+INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t tile) {
+    const ptrdiff_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+    return (int)(m / tiles + (tile < m % tiles));
+}
+
+/* rows (m, k) = a: for each tile, its columns one after another. */
+static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, real *rows) {
+    for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
+        const int height = rows_of_tile(m, tile);
+        for (ptrdiff_t j = 0; j < k; j++)
+            for (int r = 0; r < height; r++)
+                *rows++ = a[(i + r) * a_row + j * a_col];
+        i += height;
+    }
+}
+
+/* All rows of one panel of columns, for one block of k; with packed rows, t->a is what pack_rows made. */
+static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows) {
+    for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
+        const int rows = rows_of_tile(m, tile);
+        if (packed_rows) {
+            t->a_row = 1;
+            t->a_col = rows;
+        }
         run_tile(rows, cols, t);
-        t->a += rows * t->a_row;
+        t->a += packed_rows ? rows * t->k : rows * t->a_row;
         t->c += rows * t->c_row;
+        i += rows;
     }
 }
 
 static void gemm(const cnet_gemm *g) {
-    real panel[CNET_BLOCK * TILE_COLS];
+    real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
+    const int packed_rows = g->a_col != 1 && g->n >= PACK_COLS;
+    const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
     const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
 
-    for (ptrdiff_t i = 0; i < g->m; i += ROW_BLOCK) {
-        const ptrdiff_t m = g->m - i < ROW_BLOCK ? g->m - i : ROW_BLOCK;
+    for (ptrdiff_t i = 0; i < g->m; i += row_block) {
+        const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
         const int packed = g->b_col != 1 || (scattered && m >= PACK_TILES * TILE_ROWS);
         for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
+            const real *a = g->a + i * g->a_row + k * g->a_col;
+            if (packed_rows)
+                pack_rows(m, depth, a, g->a_row, g->a_col, rows);
             for (ptrdiff_t j = 0; j < g->n; j += TILE_COLS) {
                 const ptrdiff_t cols = g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
                 tile_args t = {
-                    g->a + i * g->a_row + k * g->a_col, g->a_row, g->a_col,
+                    packed_rows ? rows : a, g->a_row, g->a_col,
                     g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
                     g->c + i * g->c_row + j * g->c_col, g->c_row, g->c_col,
                     g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0 && !g->accumulate,
@@ -156,7 +188,7 @@ static void gemm(const cnet_gemm *g) {
                     t.b = panel;
                     t.b_row = TILE_COLS;
                 }
-                run_panel(m, cols, &t);
+                run_panel(m, cols, &t, packed_rows);
             }
         }
     }

@@ -21,6 +21,8 @@ typedef float real;
 #endif
 
 #define CNET_BLOCK 128
+/* A product with a transposed is best given this many rows at a time, or all. */
+#define CNET_PACKED_ROWS (576 / (ptrdiff_t)sizeof(real))
 
 static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
     ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
