@@ -22,6 +22,7 @@ Slice = tuple[list[float], int | None]
 
 _SECONDS_PER_CALL = 0.02
 _CALLS_BETWEEN_TRIALS = 64
+_CALLS_BEFORE_TRIAL = 4
 
 
 class Loop:
@@ -47,10 +48,39 @@ class Loop:
             yield [loss], self.loss.count_correct(output, target)
 
 
+class Team:
+    """Chooses between all threads and one, by what each was seen to take.
+
+    Threads that wait for each other are slow where other programs use the processors too, and a step may be too small
+    to share. Results do not depend on the number of threads, so that it may change at any time: after a few calls, and
+    now and then, the number that is not in use is tried.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, float] = {}
+        self.calls = 0
+
+    def threads(self) -> int:
+        """The number of threads for the next call."""
+        allowed = get_num_threads()
+        if allowed == 1:
+            return 1
+        self.calls += 1
+        one, all_ = self.seconds.get(1), self.seconds.get(allowed)
+        best = 1 if one is not None and all_ is not None and one < all_ else allowed
+        trial = self.calls % _CALLS_BETWEEN_TRIALS == _CALLS_BEFORE_TRIAL
+        return 1 + allowed - best if trial else best
+
+    def took(self, threads: int, seconds: float) -> None:
+        """A row took so long."""
+        known = self.seconds.get(threads, seconds)
+        self.seconds[threads] = 0.7 * known + 0.3 * seconds
+
+
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: SGD | None, x: Array, targets: Array) -> None:
+    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: SGD | None, x: Array, targets: Array, team: Team) -> None:
         self.stages, self.loss, self.optimizer = stages, loss, optimizer
         self.dtype = model.dtype
         self.x = x
@@ -58,7 +88,7 @@ class Compiled:
         self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
         self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
         self._programs: dict[tuple[Any, ...], Any] = {}
-        self._team = _Team()
+        self._team = team
 
     def _program(self, batch: int) -> Any:
         groups = self.optimizer.param_groups if self.optimizer else []
@@ -87,39 +117,9 @@ class Compiled:
             yield losses[:done].tolist(), correct if self.classifies else None
 
 
-class _Team:
-    """Chooses between all threads and one, by what each was seen to take.
-
-    Threads that wait for each other are slow where other programs use the processors too, and a step may be too small
-    to share. Results do not depend on the number of threads, so that it may change at any time: now and then, the
-    number that is not in use is tried again.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[int, float] = {}
-        self.calls = 0
-
-    def threads(self) -> int:
-        """The number of threads for the next call."""
-        allowed = get_num_threads()
-        choices = sorted({1, allowed}, reverse=True)
-        for choice in choices:
-            if choice not in self.seconds:
-                return choice
-        best = min(choices, key=self.seconds.__getitem__)
-        self.calls += 1
-        if self.calls % _CALLS_BETWEEN_TRIALS == 0:
-            return next((choice for choice in choices if choice != best), best)
-        return best
-
-    def took(self, threads: int, seconds: float) -> None:
-        """A row took so long."""
-        self.seconds[threads] = seconds if threads not in self.seconds else 0.7 * self.seconds[threads] + 0.3 * seconds
-
-
-def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array) -> Loop | Compiled:
-    """The faster way that these can be run."""
+def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
+    """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
     stages = lower(model, loss, optimizer) if rows.flat is not None else None
     if stages is None or rows.flat is None:
         return Loop(model, loss, optimizer, rows, targets)
-    return Compiled(stages, model, loss, optimizer, rows.flat, targets)  # type: ignore[arg-type] # lower has seen to it
+    return Compiled(stages, model, loss, optimizer, rows.flat, targets, team)  # type: ignore[arg-type] # lower has seen to it

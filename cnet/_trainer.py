@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, check_finite, seed_sequence
-from cnet._engine import Compiled, Loop, engine
+from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Loss, Module, Parameter
@@ -68,6 +68,7 @@ class Trainer:
         self.epoch = 0
         self.history: History = {}
         self.stop = False
+        self._team, self._evaluation_team = Team(), Team()
 
     def fit(
         self,
@@ -148,7 +149,7 @@ class Trainer:
             return self._fit(rows, targets, order, epochs, validation, listeners)
 
     def _fit(self, rows: Rows, targets: Array, order: "_Order", epochs: int, validation: tuple[Rows, Array] | None, listeners: list[Callback]) -> History:
-        steps = engine(self.model, self.loss, self.optimizer, rows, targets)
+        steps = engine(self.model, self.loss, self.optimizer, rows, targets, self._team)
         self.history = {}
         self.stop = False
         done = 0
@@ -237,7 +238,9 @@ class Trainer:
 
     def _evaluate(self, rows: Rows, targets: Array) -> Logs:
         mean = _Mean(len(rows), _EVALUATION_ROWS)
-        for losses, correct in engine(self.model, self.loss, None, rows, targets).run(np.arange(len(rows)), _EVALUATION_ROWS, every_step=False):
+        for losses, correct in engine(self.model, self.loss, None, rows, targets, self._evaluation_team).run(
+            np.arange(len(rows)), _EVALUATION_ROWS, every_step=False
+        ):
             mean.add(losses, correct)
         return mean.logs()
 

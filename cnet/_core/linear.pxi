@@ -84,7 +84,7 @@ cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, i
 cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t row, Py_ssize_t col, int number) noexcept nogil:
     """A piece of the gradient at a time, and the step of SGD with it while it is in the cache."""
     cdef cnet_gemm p = part[0]
-    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, offset
+    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, offset, height, width
     p.c += number * _scratch_size(whole.gemm.n)
     while j < part.n:
         p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
@@ -95,9 +95,12 @@ cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_g
             p.m = min(rows, part.m - i)
             p.a = part.a + i * p.a_row
             k.gemm(&p)
-            for r in range(p.m):
+            height, width = p.m, p.n
+            if width == whole.gemm.c_row:  # rows without a gap are one row
+                height, width = 1, p.m * p.n
+            for r in range(height):
                 offset = (row + i + r) * whole.gemm.c_row + col + j
-                k.sgd(p.n, whole.w + offset, p.c + r * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
+                k.sgd(width, whole.w + offset, p.c + r * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
             i += p.m
         j += p.n
 
