@@ -217,3 +217,14 @@ def test_the_number_of_threads_follows_what_was_seen(threads):
     busy = choices(200, {1: 4.0, 4: 50.0})
     assert busy[-50:].count(1) >= 48, "one thread where others get in the way, and a trial now and then"
     assert choices(2000, {1: 4.0, 4: 1.0})[-50:].count(4) >= 48, "and back"
+
+
+def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
+    model = nn.Sequential(nn.Linear(1, 2, bias=False), seed=0)
+    model[0].weight.data = [[3e38, -3e38]]
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()))
+    x, y = np.ones((2000, 1), np.float32), rng.integers(0, 2, 2000)
+    compiled = trainer.evaluate(x, y)
+    assert compiled == {"loss": np.inf, "accuracy": (y == 0).mean()}
+    monkeypatch.setattr(_engine, "lower", lambda *parts: None)
+    assert trainer.evaluate(x, y) == compiled

@@ -48,9 +48,10 @@ cdef class Program:
     cdef int n_ops
     cdef cnet_sgd *settings
     cdef int n_settings
+    cdef bint training
     cdef list kept
     cdef Py_ssize_t room
-    # The data set, and the place of the current's rows
+    # The data set, and where the rows at hand are collected
     cdef const real *x
     cdef const uint8_t *x_uint8
     cdef Py_ssize_t n_rows, width
@@ -72,10 +73,16 @@ cdef class Program:
         if self.settings == NULL:
             raise MemoryError
         self.n_settings = groups
+        self.training = groups > 0
 
     def __dealloc__(self):
         free(self.ops)
         free(self.settings)
+
+    cdef int _check_room(self, Py_ssize_t rows) except -1:
+        if rows != self.room:
+            raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
+        return 0
 
     cdef Op *_append(self, OpKind kind, tuple arrays) except NULL:
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
@@ -104,6 +111,7 @@ cdef class Program:
 
     def forward(self, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):
         """out = f(x @ w + b), with f an activation or NONE."""
+        self._check_room(x.shape[0])
         cdef Product product = _forward(out, x, w, b)
         product.activation = activation
         product.slope = slope
@@ -111,6 +119,7 @@ cdef class Program:
 
     def backward_input(self, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w, const real[:, ::1] output, int activation, real slope):
         """dx = dout @ w.T, times the derivative of the activation that gave `output`."""
+        self._check_room(dout.shape[0])
         cdef Product product = _backward_input(dx, dout, w)
         if activation != NONE:
             _check2("output", output.shape[0], output.shape[1], dx.shape[0], dx.shape[1])
@@ -121,6 +130,7 @@ cdef class Program:
 
     def backward_weight(self, real[:, ::1] w, real[:, ::1] v, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
         """A step of SGD on w with the gradient x.T @ dout; v, its velocity, may be None."""
+        self._check_room(x.shape[0])
         cdef Product product = _backward_weight(_out1(scratch), x, dout)
         _check2("w", w.shape[0], w.shape[1], product.gemm.m, product.gemm.n)
         product.most_parts = <int> (scratch.shape[0] // _scratch_size(w.shape[1]))
@@ -136,12 +146,14 @@ cdef class Program:
 
     def gather_weight(self, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
         """dw += x.T @ dout over the blocks of a batch; `update` makes use of it."""
+        self._check_room(x.shape[0])
         cdef Product product = _backward_weight(_out2(dw), x, dout)
         _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
         self._append(BACKWARD_WEIGHT, (dw, x, dout)).product = product
 
     def gather_bias(self, real[::1] db, const real[:, ::1] dout):
         """db += the column sums of dout over the blocks of a batch; `update` makes use of it."""
+        self._check_room(dout.shape[0])
         _check1("db", db.shape[0], dout.shape[1])
         cdef Op *op = self._append(BACKWARD_BIAS, (db, dout))
         op.n = dout.shape[1]
@@ -178,6 +190,7 @@ cdef class Program:
         self._elementwise(DERIVE, dx, dout, output, activation, slope)
 
     cdef int _elementwise(self, OpKind kind, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y, int activation, real slope) except -1:
+        self._check_room(out.shape[0])
         cdef Op *op = self._append(kind, (out, x, y))
         op.n = out.shape[1]
         op.activation = activation
@@ -245,8 +258,8 @@ cdef class Program:
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
 
-        The last batch may be smaller. Stops after a step whose loss is not finite, before its update. Returns the
-        number of steps taken, and of rows classified rightly.
+        The last batch may be smaller. Training stops after a step whose loss is not finite, before its update. Returns
+        the number of steps taken, and of rows classified rightly.
         """
         cdef Py_ssize_t n = order.shape[0], step = 0, start = 0, correct = 0
         _check1("losses", losses.shape[0], (n + batch - 1) // batch)
@@ -256,7 +269,7 @@ cdef class Program:
                 losses[step] = self._step(&order[start], min(batch, n - start), threads, &correct)
                 start += batch
                 step += 1
-                if not isfinite(losses[step - 1]):
+                if self.training and not isfinite(losses[step - 1]):
                     break
         return step, correct
 
@@ -273,7 +286,7 @@ cdef class Program:
                     self._run(&self.ops[i], start, m, batch, threads)
                 if self.ops[i].kind == LOSS:
                     total = _sum(m, self.row_loss, total)
-                    if not isfinite(total):
+                    if self.training and not isfinite(total):
                         return total
             if self.labels != NULL:
                 correct[0] += _count_correct(m, self.classes, self.scores, self.labels_batch)
