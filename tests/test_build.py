@@ -1,6 +1,8 @@
 """What holds of an installation whatever it was built with."""
 
 import importlib.metadata
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -29,6 +31,15 @@ def test_the_plainest_instruction_set_is_in_every_build_and_runs_everywhere():
     assert compiled[0] in {"baseline", "neon"}
     assert compiled[0] == available[0]
     assert [name for name in compiled if name in available] == list(available)
+
+
+def test_a_source_folder_says_that_it_is_not_installed(tmp_path):
+    """In a clone, the folder cnet comes before the installed package on the path."""
+    sources = Path(cnet.__file__).parent
+    shutil.copytree(sources, tmp_path / "cnet", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
+    result = subprocess.run([sys.executable, "-c", "import cnet"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "ImportError: cnet's compiled core is missing: this is a source folder, not an installed package." in result.stderr
 
 
 def test_show_config_reports_the_build(capsys):

@@ -9,8 +9,10 @@ import numpy as np
 
 try:
     from cnet._core import _float32, _float64
-except ModuleNotFoundError as error:
-    if error.name is None or not error.name.startswith("cnet._core."):
+except ImportError as error:
+    from importlib.util import find_spec
+
+    if find_spec("cnet._core._float32"):
         raise
     raise ImportError(
         "cnet's compiled core is missing: this is a source folder, not an installed package. Install it (pip install .) and run Python "
