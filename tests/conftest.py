@@ -2,17 +2,12 @@
 
 import os
 
-import os
-
 import numpy as np
 import pytest
 
 from cnet._core import _isa, _threads
 
 # Programs that tests start with `python -c` would find the folder they run in first: in a clone, the sources without a core.
-os.environ["PYTHONSAFEPATH"] = "1"
-
-# Children that tests start import the installed package too, and not the source folder that they may start in.
 os.environ["PYTHONSAFEPATH"] = "1"
 
 
