@@ -195,7 +195,7 @@ static void gemm(const cnet_gemm *g) {
 }
 
 /* Blocks of rows as in the product, so that a bias gradient is summed like the weight gradient beside it. */
-static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate) {
+static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {
     block = block ? block : cnet_block_length(m);
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const vmask mask = v_mask(n - j < VL ? n - j : VL);
@@ -204,7 +204,7 @@ static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrd
             const ptrdiff_t end = m - i < block ? m : i + block;
             vec sum = v_set1(0);
             for (ptrdiff_t r = i; r < end; r++)
-                sum = v_add(sum, v_load_m(x + r * n + j, mask));
+                sum = v_add(sum, v_load_m(x + r * x_row + j, mask));
             total = v_add(total, sum);
         }
         v_store_m(out + j, total, mask);
