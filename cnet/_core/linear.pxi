@@ -118,19 +118,14 @@ cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_g
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
-    """By rows of memory, whichever way the product is laid out."""
-    cdef Py_ssize_t rows = p.m, width = p.n, stride = p.c_row, i
+    cdef Py_ssize_t i
     cdef real *c = p.c
-    cdef const real *output
-    if p.c_col != 1:
-        rows, width, stride = p.n, p.m, p.c_col
-    for i in range(rows):
+    for i in range(p.m):
         if whole.output == NULL:
-            k.activation(whole.activation, width, c, c, whole.slope)
+            k.activation(whole.activation, p.n, c, c, whole.slope)
         else:
-            output = whole.output + (c - whole.gemm.c)
-            k.activation_backward(whole.activation, width, output, c, c, whole.slope)
-        c += stride
+            k.activation_backward(whole.activation, p.n, whole.output + (c - whole.gemm.c), c, c, whole.slope)
+        c += p.c_row
 
 
 cdef void _multiply(const Product *product) noexcept nogil:
@@ -156,14 +151,7 @@ cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const rea
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    cdef cnet_gemm g
-    # The product wants rows of its second factor contiguous, and neither w.T nor dout.T is: either w is transposed as
-    # it is packed, or dout is and dx is written transposed. Both sum over O in the same order; the cheaper one is taken.
-    if 2 * B * (I + O) < I * O:
-        g = cnet_gemm(I, B, O, _in2(w), O, 1, _in2(dout), 1, O, _out2(dx), 1, I, NULL, 0, False)
-    else:
-        g = cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False)
-    return Product(g, NONE, 0, NULL, NULL, NULL, NULL, 0)
+    return Product(cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
 
 
 cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
@@ -201,22 +189,15 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
 
 
 cdef void _run_rows(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
-    """The rows of the batch are those of the product, or, where it is written transposed, its columns."""
+    """The rows of the batch are those of the product."""
     cdef Product product = (<const Product *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
-    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts)
-    cdef bint transposed = product.gemm.c_col != 1
     product.gemm.a = _input(block, product.gemm.a)
-    if transposed:
-        product.gemm.n = block.m
+    product.gemm.m = block.m
+    if block.by_rows:
+        _multiply_piece(k, &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), 0, product.gemm.n, part)
     else:
-        product.gemm.m = block.m
-    if not block.by_rows:
         _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
-    elif transposed:
-        _multiply_piece(k, &product, 0, product.gemm.m, start, end, part)
-    else:
-        _multiply_piece(k, &product, start, end, 0, product.gemm.n, part)
 
 
 cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
