@@ -76,7 +76,6 @@ def build(
         return empty(shape, dtype)
 
     program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0, threads)
-    first = next((stage for stage in stages if stage.linear), None)
     values = [buffer(room, x.shape[1])]
     program.source(values[0], x)
     for stage in stages:
@@ -85,7 +84,7 @@ def build(
         out = buffer(room, width)
         if stage.linear:
             layer = stage.linear
-            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation, stage is first)
+            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
         elif stage.softmax:
             kernels.program_softmax(program, out, value)
         else:

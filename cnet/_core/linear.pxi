@@ -12,10 +12,10 @@ cdef struct Cut:
 
 cdef struct Product:
     cnet_gemm gemm
-    int activation  # one of RELU, ...; NONE for none
+    int activation      # one of RELU, ...; NONE for none
     real slope
     const real *output  # of the activation, laid out like gemm.c: multiply by the derivative there instead of activating
-    const cnet_sgd *sgd  # or NULL; else gemm.c is scratch (see _scratch_size), and w and v are laid out like the gradient
+    const cnet_sgd *sgd # or NULL; else w and v are laid out like the gradient, and gemm.c is scratch
     real *w
     real *v             # may be NULL
     Py_ssize_t scratch  # elements of it for each part
@@ -24,19 +24,16 @@ cdef int NONE = -1
 
 
 cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcept nogil:
-    """How to cut an (m, n) output among threads: by columns, unless rows come out clearly more even.
-
-    Columns of w then stay with one core from the forward product to the update.
-    """
+    """How to cut an (m, n) output among threads: by rows, unless columns come out clearly more even."""
     cdef Cut best = Cut(threads, 1), cut
-    cdef double biggest, smallest_biggest = (m + threads - 1) // threads * <double> n
     cdef Py_ssize_t vectors = (n + lanes - 1) // lanes
+    cdef Py_ssize_t smallest_biggest = (m + threads - 1) // threads * vectors, biggest
     cdef int cols
     for cols in range(2, threads + 1):
         cut = Cut(threads // cols, cols)
-        biggest = <double> ((m + cut.rows - 1) // cut.rows) * min(n, (vectors + cols - 1) // cols * lanes)
-        if biggest <= 1.05 * smallest_biggest:
-            smallest_biggest = min(biggest, smallest_biggest)
+        biggest = (m + cut.rows - 1) // cut.rows * ((vectors + cols - 1) // cols)
+        if biggest < 0.95 * smallest_biggest:
+            smallest_biggest = biggest
             best = cut
     return best
 
@@ -44,12 +41,11 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
 cdef enum:
     SCRATCH_COLS = 256
     LINE = 16  # elements, at least a cache line
-    SHARED_COLS = 32  # that a thread must have to be worth its share
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
-    """Rows of a gradient with n columns that a thread makes before it uses them up: few, to stay in the level-1 cache,
-    unless n is so large that the product copies its factors into another order, which pays for many rows only."""
+    """Rows of a gradient with n columns that a thread finishes before it begins others: few, so that their sums stay in the
+    level-1 cache, unless n is so large that the product copies its factors into another order, which pays for many rows."""
     return 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
 
 
@@ -83,7 +79,8 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
     if p.m == 0 or p.n == 0:
         return
     if whole.sgd != NULL:
-        _update_part(k, whole, &p, row, col, part)
+        p.c += part * whole.scratch
+        _update(k, whole, &p, row * p.c_row + col)
         return
     if p.bias != NULL:
         p.bias += col
@@ -93,11 +90,10 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
         _activate_product(k, whole, &p)
 
 
-cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t row, Py_ssize_t col, int number) noexcept nogil:
+cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset) noexcept nogil:
     """A piece of the gradient at a time, and the step of SGD with it while it is in the cache."""
     cdef cnet_gemm p = part[0]
-    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, offset, height, width
-    p.c += number * whole.scratch
+    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
     while j < part.n:
         p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
         p.c_row = p.n
@@ -107,24 +103,22 @@ cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_g
             p.m = min(rows, part.m - i)
             p.a = part.a + i * p.a_row
             k.gemm(&p)
-            height, width = p.m, p.n
-            if width == whole.gemm.c_row:  # rows without a gap are one row
-                height, width = 1, p.m * p.n
-            for r in range(height):
-                offset = (row + i + r) * whole.gemm.c_row + col + j
-                k.sgd(width, whole.w + offset, p.c + r * p.c_row, whole.v + offset if whole.v != NULL else NULL, whole.sgd)
+            at = offset + i * part.c_row + j
+            k.sgd(p.m, p.n, whole.w + at, whole.v + at if whole.v != NULL else NULL, part.c_row, p.c, p.c_row, whole.sgd)
             i += p.m
         j += p.n
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t rows = p.m, width = p.n, i
     cdef real *c = p.c
-    for i in range(p.m):
+    if width == p.c_row:  # rows without a gap are one row
+        rows, width = 1, p.m * p.n
+    for i in range(rows):
         if whole.output == NULL:
-            k.activation(whole.activation, p.n, c, c, whole.slope)
+            k.activation(whole.activation, width, c, c, whole.slope)
         else:
-            k.activation_backward(whole.activation, p.n, whole.output + (c - whole.gemm.c), c, c, whole.slope)
+            k.activation_backward(whole.activation, width, whole.output + (c - whole.gemm.c), c, c, whole.slope)
         c += p.c_row
 
 
@@ -136,6 +130,18 @@ cdef void _multiply(const Product *product) noexcept nogil:
         _multiply_part(k, product, cut, part)
 
 
+cdef inline Product _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t a_row, Py_ssize_t a_col,
+                             const real *b, Py_ssize_t b_row, Py_ssize_t b_col, real *c) noexcept nogil:
+    cdef Product product
+    memset(&product, 0, sizeof(product))
+    product.gemm.m, product.gemm.n, product.gemm.k = m, n, k
+    product.gemm.a, product.gemm.a_row, product.gemm.a_col = a, a_row, a_col
+    product.gemm.b, product.gemm.b_row, product.gemm.b_col = b, b_row, b_col
+    product.gemm.c, product.gemm.c_row, product.gemm.c_col = c, n, 1
+    product.activation = NONE
+    return product
+
+
 cdef Product _forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b) except *:
     """The product x @ w + b."""
     cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = w.shape[1]
@@ -143,7 +149,9 @@ cdef Product _forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1]
     _check2("out", out.shape[0], out.shape[1], B, O)
     if b is not None:
         _check1("b", b.shape[0], O)
-    return Product(cnet_gemm(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out), O, 1, _in1(b), 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
+    cdef Product product = _product(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
+    product.gemm.bias = _in1(b)
+    return product
 
 
 cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w) except *:
@@ -151,14 +159,14 @@ cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const rea
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    return Product(cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
+    return _product(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
 
 
 cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
     """The product x.T @ dout."""
     cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = dout.shape[1]
     _check2("dout", dout.shape[0], O, B, O)
-    return Product(cnet_gemm(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw, O, 1, NULL, 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
+    return _product(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
 
 
 def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
@@ -229,22 +237,17 @@ cdef void _run_bias(const void *arguments, const Block *block, int part, int par
         return
     kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
     if bias.sgd != NULL:
-        kernels().sgd(end - start, bias.b + start, bias.db + start, bias.v + start if bias.v != NULL else NULL, bias.sgd)
+        kernels().sgd(1, end - start, bias.b + start, bias.v + start if bias.v != NULL else NULL, 0, bias.db + start, 0, bias.sgd)
 
 
-def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope, bint first):
-    """Add: out = f(x @ w + b), with f an activation or NONE.
-
-    In the first layer that is trained, for which no input gradient is asked, threads take the columns of w that they will
-    update: w is larger than a small batch, and then stays where it is.
-    """
+def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):
+    """Add: out = f(x @ w + b), with f an activation or NONE."""
     program.check_room(x.shape[0])
     cdef Product product = _forward(out, x, w, b)
     product.activation = activation
     product.slope = slope
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
-    cdef bint shared = first and program.n_settings and w.shape[1] >= program.threads * SHARED_COLS
-    program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b), w.shape[0] if shared else 0)
+    program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b))
 
 
 def program_linear_input(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w, const real[:, ::1] output, int activation,

@@ -12,6 +12,7 @@
 cimport cython
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
 
 from cnet._core._threads cimport threads_for
 
@@ -21,6 +22,10 @@ cdef extern from "csrc/kernels.h":
         CNET_BLOCK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+
+    ctypedef struct cnet_sgd:
+        real lr, momentum, weight_decay
+        int nesterov
 
     ctypedef struct cnet_gemm:
         Py_ssize_t m, n, k
@@ -36,10 +41,6 @@ cdef extern from "csrc/kernels.h":
 
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
 
-    ctypedef struct cnet_sgd:
-        real lr, momentum, weight_decay
-        int nesterov
-
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
@@ -51,7 +52,7 @@ cdef extern from "csrc/kernels.h":
         void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
-        void (*sgd)(Py_ssize_t, real *, const real *, real *, const cnet_sgd *) noexcept nogil
+        void (*sgd)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, const real *, Py_ssize_t, const cnet_sgd *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
 

@@ -9,7 +9,7 @@ cdef void _sgd(Py_ssize_t n, real *w, const real *g, real *v, const cnet_sgd *s)
 
 cdef void _sgd_part(Py_ssize_t n, int part, int parts, real *w, const real *g, real *v, const cnet_sgd *s) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().sgd(_start(n, part + 1, parts) - start, w + start, g + start, v + start if v != NULL else NULL, s)
+    kernels().sgd(1, _start(n, part + 1, parts) - start, w + start, v + start if v != NULL else NULL, 0, g + start, 0, s)
 
 
 def sgd_step(real[::1] w, const real[::1] grad, real[::1] velocity, real lr, real momentum, real weight_decay, bint nesterov):

@@ -17,7 +17,7 @@
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 
 cdef extern from "csrc/team.h":
@@ -38,7 +38,7 @@ cdef struct Block:
     Py_ssize_t batch      # rows of the batch that this is a block of
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
-    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other after each operation
+    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
     const int64_t *labels  # what the loss is to take: labels, or targets
@@ -52,7 +52,6 @@ cdef struct Op:
     Phase phase
     Run run
     void *arguments
-    Py_ssize_t shared_below  # in phase ROWS: all share each row of a block with fewer rows than this, and wait for each other
 
 
 cdef struct Call:
@@ -114,7 +113,7 @@ cdef class Program:
         free(self.ops)
         free(self.settings)
 
-    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, Py_ssize_t shared_below=0) except -1:
+    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
         if ops == NULL:
@@ -124,7 +123,7 @@ cdef class Program:
         if copy == NULL:
             raise MemoryError
         memcpy(copy, arguments, size)
-        ops[self.n_ops] = Op(phase, run, copy, shared_below)
+        ops[self.n_ops] = Op(phase, run, copy)
         self.n_ops += 1
         self.n_updates += phase == UPDATE
         self.kept.append(arrays)
@@ -246,36 +245,28 @@ cdef class Program:
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(rows + block.start, block.m, part, parts)
-            self._run_rows(call, &block, part, parts)
+            block.by_rows = block.m >= ROWS_PER_MEMBER * parts
+            self._run(ROWS, call, &block, part, parts)
             if self.labels != NULL:
                 correct[0] += self._count_correct(&block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             total = _sum(block.m, self.row_loss, total)
             if self.n_settings and not isfinite(total):
                 return total
-            self._run_phase(WEIGHTS, &block, part, parts)
+            self._run(WEIGHTS, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
         if self.n_updates:
-            self._run_phase(UPDATE, &block, part, parts)
+            self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
         return total / batch
 
-    cdef void _run_rows(self, Call *call, Block *block, int part, int parts) noexcept nogil:
-        cdef bint few = block.m < ROWS_PER_MEMBER * parts, own = not few
-        cdef int i
-        for i in range(self.n_ops):
-            if self.ops[i].phase == ROWS:
-                block.by_rows = not few and block.m >= self.ops[i].shared_below
-                if not (own and block.by_rows):
-                    cnet_barrier_wait(&call.barrier, parts)
-                own = block.by_rows
-                self.ops[i].run(self.ops[i].arguments, block, part, parts)
-
-    cdef void _run_phase(self, Phase phase, const Block *block, int part, int parts) noexcept nogil:
+    cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef int i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:
+                if phase == ROWS and not block.by_rows:
+                    cnet_barrier_wait(&call.barrier, parts)
                 self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
     cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:

@@ -73,19 +73,21 @@ INLINE vec sgd_step(vec w, vec g, vec *v, const cnet_sgd *s) {
     return v_fma(v_set1(-s->lr), g, w);
 }
 
-static void sgd(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s) {
-    ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        vec velocity = v ? v_load(v + i) : v_set1(0);
-        v_store(w + i, sgd_step(v_load(w + i), v_load(g + i), v ? &velocity : NULL, s));
-        if (v)
-            v_store(v + i, velocity);
-    }
-    if (i < n) {
-        const vmask mask = v_mask(n - i);
-        vec velocity = v ? v_load_m(v + i, mask) : v_set1(0);
-        v_store_m(w + i, sgd_step(v_load_m(w + i, mask), v_load_m(g + i, mask), v ? &velocity : NULL, s), mask);
-        if (v)
-            v_store_m(v + i, velocity, mask);
+static void sgd(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_sgd *s) {
+    for (; m--; w += w_row, v = v ? v + w_row : NULL, g += g_row) {
+        ptrdiff_t i = 0;
+        for (; i + VL <= n; i += VL) {
+            vec velocity = v ? v_load(v + i) : v_set1(0);
+            v_store(w + i, sgd_step(v_load(w + i), v_load(g + i), v ? &velocity : NULL, s));
+            if (v)
+                v_store(v + i, velocity);
+        }
+        if (i < n) {
+            const vmask mask = v_mask(n - i);
+            vec velocity = v ? v_load_m(v + i, mask) : v_set1(0);
+            v_store_m(w + i, sgd_step(v_load_m(w + i, mask), v_load_m(g + i, mask), v ? &velocity : NULL, s), mask);
+            if (v)
+                v_store_m(v + i, velocity, mask);
+        }
     }
 }

@@ -15,6 +15,7 @@
    into the order of reading. That takes 72 KiB of stack, of which some C libraries give a thread no more than 128. */
 #define ROW_BLOCK 256
 #define PACK_COLS 256
+#define COLUMN_VECS 4
 
 typedef struct {
     const real *a;
@@ -264,19 +265,31 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
     }
 }
 
-/* Blocks of rows as in the product, so that a bias gradient is summed like the weight gradient beside it. */
-static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {
-    block = block ? block : cnet_block_length(m);
-    for (ptrdiff_t j = 0; j < n; j += VL) {
-        const vmask mask = v_mask(n - j < VL ? n - j : VL);
-        vec total = accumulate ? v_load_m(out + j, mask) : v_set1(0);
-        for (ptrdiff_t i = 0; i < m; i += block) {
-            const ptrdiff_t end = m - i < block ? m : i + block;
-            vec sum = v_set1(0);
-            for (ptrdiff_t r = i; r < end; r++)
-                sum = v_add(sum, v_load_m(x + r * x_row + j, mask));
-            total = v_add(total, sum);
-        }
-        v_store_m(out + j, total, mask);
+/* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the
+   weight gradient beside it. */
+INLINE void sum_columns(const int vecs, vmask mask, ptrdiff_t m, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {
+    vec total[COLUMN_VECS], sum[COLUMN_VECS];
+    UNROLL for (int v = 0; v < vecs; v++)
+        total[v] = accumulate ? v_load_m(out + v * VL, mask) : v_set1(0);
+    for (ptrdiff_t i = 0; i < m; i += block) {
+        const ptrdiff_t end = m - i < block ? m : i + block;
+        UNROLL for (int v = 0; v < vecs; v++)
+            sum[v] = v_set1(0);
+        for (ptrdiff_t r = i; r < end; r++)
+            UNROLL for (int v = 0; v < vecs; v++)
+                sum[v] = v_add(sum[v], v_load_m(x + r * x_row + v * VL, mask));
+        UNROLL for (int v = 0; v < vecs; v++)
+            total[v] = v_add(total[v], sum[v]);
     }
+    UNROLL for (int v = 0; v < vecs; v++)
+        v_store_m(out + v * VL, total[v], mask);
+}
+
+static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {
+    ptrdiff_t j = 0;
+    block = block ? block : cnet_block_length(m);
+    for (; j + COLUMN_VECS * VL <= n; j += COLUMN_VECS * VL)
+        sum_columns(COLUMN_VECS, v_mask(VL), m, x + j, x_row, out + j, block, accumulate);
+    for (; j < n; j += VL)
+        sum_columns(1, v_mask(n - j < VL ? n - j : VL), m, x + j, x_row, out + j, block, accumulate);
 }

@@ -31,6 +31,11 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
 
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
 
+typedef struct {
+    real lr, momentum, weight_decay;
+    int nesterov;
+} cnet_sgd;
+
 /* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] where there is one.
    a: element (i, k) at a[i*a_row + k*a_col]; likewise b and c, each with a unit stride along one axis. */
 typedef struct {
@@ -46,11 +51,6 @@ typedef struct {
     ptrdiff_t block;
     int accumulate;
 } cnet_gemm;
-
-typedef struct {
-    real lr, momentum, weight_decay;
-    int nesterov;
-} cnet_sgd;
 
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
@@ -72,8 +72,8 @@ typedef struct cnet_kernels {
     void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
     void (*mse)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real *row_loss, real *dx, real scale);
 
-    /* w -= step; v (the momentum buffer) may be NULL where momentum is 0 */
-    void (*sgd)(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s);
+    /* w -= step, for m rows of n elements; v (the momentum buffer, laid out like w) may be NULL where momentum is 0 */
+    void (*sgd)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_sgd *s);
 
     /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
