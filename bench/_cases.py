@@ -1,4 +1,4 @@
-"""The rows of the table: nets and batch sizes that people train on a CPU."""
+"""The rows of the table: nets and batch sizes that people train on a CPU; and a grid of them, from small to large."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Case:
         return f"{'-'.join(map(str, self.sizes))}{activation}, {work}"
 
 
-CASES = {
+TABLE = {
     case.name: case
     for case in (
         Case((784, 10), batch=40),
@@ -49,3 +49,16 @@ CASES = {
         Case((784, 128, 10), "leaky_relu", training=False),
     )
 }
+
+GRID_BATCHES = (1, 8, 32, 128, 1024)
+GRID_WIDTHS = (16, 64, 256, 1024)
+
+
+def grid_case(batch: int, width: int) -> Case:
+    """A cell of the grid: one hidden layer."""
+    return Case((784, width, 10), "relu", batch)
+
+
+GRID = {case.name: case for case in (grid_case(batch, width) for batch in GRID_BATCHES for width in GRID_WIDTHS)}
+
+CASES = TABLE | GRID

@@ -105,8 +105,13 @@ def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: floa
         start = i % max(1, len(running))
         for peer in running[start:] + running[:start]:
             time.sleep(PAUSE)
-            timing = peer.call("time")
             result = results[peer.name]
+            try:
+                timing = peer.call("time")
+            except PeerError as error:
+                results[peer.name] = {"error": str(error)}
+                running = [other for other in running if other is not peer]
+                continue
             result["us"].append(timing["seconds"] / result["steps"] * 1e6)
             result["cores"].append(timing["cores"])
             result["idle_cores"].append(timing["idle_cores"])

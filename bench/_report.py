@@ -1,4 +1,4 @@
-"""The results as a table, for a terminal or for Markdown, and below it what is needed to judge them."""
+"""The results as tables, for a terminal or for Markdown, and below them what is needed to judge them."""
 
 import os
 import platform
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _cases import CASES
+from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
 
 Results = dict[str, Any]
 """``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``: see `_harness.measure`."""
+
+Times = dict[str, list[float]]
 
 CNET = "cnet"
 CNET_COLUMNS = (CNET, "cnet by hand")
@@ -37,7 +39,17 @@ def render(results: Results, markdown: bool) -> str:
         *(f"{name}: {_about(peer)}" for name, peer in results["peers"].items()),
         *_checks(results["rows"], results["threads"]),
     ]
-    return "\n".join([table(results, markdown), "", *(f"- {note}" for note in notes)])
+    tables = [grid(results, markdown), ""] if GRID.keys() & results["rows"] else []
+    return "\n".join([*tables, table(results, markdown), "", *(f"- {note}" for note in notes)])
+
+
+def grid(results: Results, markdown: bool) -> str:
+    """One line a batch size, one column a width of the hidden layer: the ratio to the fastest other library."""
+    lines = [["fastest other / cnet", *(f"width {width}" for width in GRID_WIDTHS)]]
+    for batch in GRID_BATCHES:
+        times = [row_times(results["rows"].get(grid_case(batch, width).name, {})) for width in GRID_WIDTHS]
+        lines.append([f"batch {batch}", *(f"{_ratio(t, fastest(t))} {fastest(t)}".strip() for t in times)])
+    return _markdown(lines) if markdown else _aligned(lines)
 
 
 def table(results: Results, markdown: bool) -> str:
@@ -45,11 +57,27 @@ def table(results: Results, markdown: bool) -> str:
     names = [name for name, peer in results["peers"].items() if "error" not in peer]
     lines = [["", *names, "fastest other / cnet", "PyTorch / cnet"]]
     for case_name, row in results["rows"].items():
-        times = {name: result["us"] for name, result in row.items() if "us" in result}
-        fastest = min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
+        times = row_times(row)
         cells = [_time(times[name], markdown) if name in times else "-" for name in names]
-        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest)} {fastest}".strip(), _ratio(times, "PyTorch")])
+        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest(times))} {fastest(times)}".strip(), _ratio(times, "PyTorch")])
     return _markdown(lines) if markdown else _aligned(lines)
+
+
+def row_times(row: dict[str, Any]) -> Times:
+    """Microseconds a step, round by round, of the libraries that were timed."""
+    return {name: result["us"] for name, result in row.items() if result.get("us")}
+
+
+def fastest(times: Times) -> str:
+    """Which library other than cnet is; "" for none."""
+    return min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
+
+
+def ratios(times: Times, name: str) -> list[float]:
+    """How many times as long as cnet a peer took, round by round: a slow minute of the machine slows both."""
+    if name not in times or CNET not in times:
+        return []
+    return [theirs / ours for theirs, ours in zip(times[name], times[CNET], strict=True)]
 
 
 def _time(us: Sequence[float], brief: bool) -> str:
@@ -61,13 +89,12 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _ratio(times: dict[str, list[float]], name: str) -> str:
-    """How many times as long as cnet a peer took, round by round: a slow minute of the machine slows both."""
-    if name not in times or CNET not in times:
+def _ratio(times: Times, name: str) -> str:
+    values = ratios(times, name)
+    if not values:
         return "-"
-    ratios = [theirs / ours for theirs, ours in zip(times[name], times[CNET], strict=True)]
-    middle = statistics.median(ratios)
-    text = f"{middle:.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+    middle = statistics.median(values)
+    text = f"{middle:.2f} ({min(values):.2f}-{max(values):.2f})"
     return text if round(middle, 2) >= 1 else f"**slower** {text}"
 
 

@@ -22,6 +22,8 @@ from peers._peer import Peer, cross_entropy, initial_weights, reference_logits
 
 CHECK_STEPS = 20
 CHECK_STEPS_OF_ALL_ROWS = 3
+MOST_STEPS = 4096
+"""Of an epoch: with batches of a few rows, all of the data would take minutes."""
 PREDICTIONS = 1000
 
 
@@ -80,7 +82,7 @@ class Worker:
         An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
         """
         case = CASES[case_name]
-        peer = self._build(case, _whole_batches(case, len(self._x)))
+        peer = self._build(case, _whole_batches(case, len(self._x), MOST_STEPS))
         start = time.perf_counter()
         peer.compile(1)
         compile_seconds = time.perf_counter() - start
@@ -123,10 +125,10 @@ class Worker:
         return [self._x[i : i + 1] for i in range(min(PREDICTIONS, len(self._x)))]
 
 
-def _whole_batches(case: Case, images: int, most: int | None = None) -> int:
-    """How many images to use: a whole number of batches."""
+def _whole_batches(case: Case, images: int, most: int) -> int:
+    """How many images to use: a whole number of batches, and no more than so many."""
     batch = case.batch or images
-    return batch * min(images // batch, most or images)
+    return batch * min(images // batch, most)
 
 
 def _predict_each(peer: Peer, rows: list[np.ndarray]) -> None:

@@ -4,6 +4,7 @@ README.md in this folder says what is measured and how to read it.
 """
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -13,25 +14,36 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from _cases import CASES
+from _cases import CASES, GRID, TABLE
 from _harness import HERE, PeerError, PeerProcess, environment, measure
 from _report import machine, render
 from peers import PEERS
 
 IMAGES = 59_000
+GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=list(CASES), default=list(CASES), metavar="ROW", help=f"rows of the table, of {', '.join(CASES)}")
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}")
+    parser.add_argument("--grid", action="store_true", help="a net with one hidden layer, by batch size and width, instead of the nets of the table")
+    parser.add_argument("--rows", nargs="+", choices=list(CASES), metavar="ROW", help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every timing there")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios, with Matplotlib, as PNG, SVG or PDF")
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.rows = options.rows or list(GRID if options.grid else TABLE)
+    options.peers = options.peers or (GRID_PEERS if options.grid else list(PEERS))
+    if len({row in GRID for row in options.rows}) > 1:
+        parser.error("rows of the grid and of the table do not go together")
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs Matplotlib: pip install matplotlib")
+    return options
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -59,10 +71,17 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    with TemporaryDirectory() as folder:
-        results = run(options, Path(folder))
+    if options.load:
+        results = json.loads(options.load.read_text())
+    else:
+        with TemporaryDirectory() as folder:
+            results = run(options, Path(folder))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.plot:
+        import _plot
+
+        _plot.save(results, options.plot)
     print(render(results, options.markdown))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 import _peak
 import cnet
-from _cases import CASES
+from _cases import TABLE
 from _harness import PAUSE, environment
 from _report import machine
 from cnet._core import _isa, loops
@@ -62,11 +62,11 @@ class Limits:
 
 
 def layers() -> list[Shape]:
-    """The layers of all nets that are trained."""
+    """The layers of all nets of the table that are trained."""
     return list(
         dict.fromkeys(
             (case.batch or ALL_ROWS, inputs, outputs)
-            for case in CASES.values()
+            for case in TABLE.values()
             if case.training
             for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False)
         )
