@@ -6,8 +6,6 @@ README.md in this folder says what is measured and how to read it.
 import argparse
 import importlib.util
 import json
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from _cases import CASES, GRID, TABLE
-from _harness import HERE, PeerError, PeerProcess, environment, measure
+from _harness import IMAGES, QUICK, SECONDS, PeerError, PeerProcess, measure, write_data
 from _report import machine, render
 from peers import PEERS
 
-IMAGES = 59_000
 GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
 
 
@@ -48,11 +45,9 @@ def arguments() -> argparse.Namespace:
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
-    images, rounds, seconds = (IMAGES // 10, 3, 0.1) if options.quick else (IMAGES, options.rounds, 0.5)
-    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images)], env=environment(options.threads), stdout=subprocess.PIPE, text=True)
-    if data.returncode:
-        sys.exit("The data could not be loaded, see above. (This needs cnet installed, or built in place and on PYTHONPATH.)")
-    results: dict[str, Any] = {"machine": machine(), "data": data.stdout.strip(), "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
+    images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
+    data = write_data(folder, images)
+    results: dict[str, Any] = {"machine": machine(), "data": data, "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
     results["date"] = datetime.now(UTC).date().isoformat()
     with ExitStack() as stack:
         peers = []
@@ -78,11 +73,11 @@ def main() -> None:
             results = run(options, Path(folder))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(render(results, options.markdown))
     if options.plot:
         import _plot
 
         _plot.save(results, options.plot)
-    print(render(results, options.markdown))
 
 
 if __name__ == "__main__":
