@@ -24,7 +24,9 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--grid", action="store_true", help="a net with one hidden layer, by batch size and width, instead of the nets of the table")
-    parser.add_argument("--rows", nargs="+", choices=list(CASES), metavar="ROW", help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on")
+    parser.add_argument(
+        "--rows", nargs="+", choices=[*TABLE, *GRID], metavar="ROW", help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on"
+    )
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
