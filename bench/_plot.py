@@ -3,10 +3,12 @@
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
 from matplotlib import colors, pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
@@ -17,7 +19,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 INK, GREY, LIGHT = "#222222", "#777777", "#e4e4e4"
 LIBRARY_COLORS = {"NumPy": "#4c78a8", "PyTorch": "#e45756", "torch.compile": "#f0a04b", "JAX": "#54a24b", "scikit-learn": "#9467bd"}
 FASTER, EVEN, SLOWER = "#2a7f8e", "#fafafa", "#c8553d"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "svg.fonttype": "none",
@@ -97,7 +99,7 @@ def _grid(results: Results) -> Figure:
             color = palette(scale(math.log2(middle)))
             ink = "white" if abs(math.log2(middle)) > 0.7 * math.log2(MOST) else INK
             edge = SLOWER if (slower := round(middle, 2) < 1) else color
-            axes.add_patch(pyplot.Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=color, edgecolor=edge, linewidth=1.2))
+            axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=color, edgecolor=edge, linewidth=1.2))
             axes.text(x, y - 0.1, f"{middle:.2f}{TIMES}", ha="center", va="center", fontsize=14, color=ink)
             axes.text(x, y + 0.24, f"{'slower than' if slower else 'against'} {fastest(times)}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_xlim(-0.5, len(GRID_WIDTHS) - 0.5)

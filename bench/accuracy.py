@@ -34,7 +34,7 @@ Runs = dict[str, list[list[dict[str, float]]]]
 """For each library and seed, what `Worker.learn` answered, call after call."""
 
 
-def train(recipe: Recipe, peers: Sequence[PeerProcess], seeds: int, calls: int, epochs: int, target: float) -> Runs:
+def train(recipe: Recipe, peers: list[PeerProcess], seeds: int, calls: int, epochs: int, target: float) -> Runs:
     """Train with each seed, up to so many calls of so many epochs, or to a target. Libraries take turns, and turns in going first."""
     runs: Runs = {peer.name: [] for peer in peers}
     for seed in range(seeds):
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     images, most_epochs, epochs = (QUICK[0], 2, 1) if options.quick else (IMAGES, MOST_EPOCHS, EPOCHS)
     results: dict[str, Any] = {"machine": machine(), "data": write_data(folder, images), "threads": options.threads, "seeds": options.seeds, "epochs": epochs}
     results["date"] = datetime.now(UTC).date().isoformat()
-    command = [sys.executable, HERE / "_memory.py", folder, str(epochs)]
+    command = [sys.executable, str(HERE / "_memory.py"), str(folder), str(epochs)]
     results["memory"] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment(options.threads)).stdout)
     with PeerProcess(PEERS[0], options.threads, folder) as first, PeerProcess(PEERS[1], options.threads, folder) as second:
         peers = [first, second]
