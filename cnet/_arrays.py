@@ -5,6 +5,7 @@ An array that already fits is used as it is. Nothing here writes to what it is g
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from cnet._core import FLOAT32, FLOAT64
 Array = NDArray[Any]
 
 _UINT8 = np.dtype(np.uint8)
+_LINE = 64
+"""Bytes of a cache line."""
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -26,6 +29,15 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if result is None or result not in (FLOAT32, FLOAT64):
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float64'")
     return result
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An array that begins at a cache line, as NumPy's need not: where rows are whole lines, threads then share none."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def as_array(x: ArrayLike, name: str) -> Array:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cnet import nn, optim
+from cnet._arrays import empty
 from cnet._core import loops
 from cnet.nn._module import is_builtin
 
@@ -74,9 +73,10 @@ def build(
     room = max(room, kernels.LEAST_ROOM)
 
     def buffer(*shape: int) -> Array:
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
 
-    program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0)
+    program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0, threads)
+    first = next((stage for stage in stages if stage.linear), None)
     values = [buffer(room, x.shape[1])]
     program.source(values[0], x)
     for stage in stages:
@@ -85,51 +85,60 @@ def build(
         out = buffer(room, width)
         if stage.linear:
             layer = stage.linear
-            program.forward(out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
+            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation, stage is first)
         elif stage.softmax:
-            program.softmax(out, value)
+            kernels.program_softmax(program, out, value)
         else:
-            program.activate(out, value, *stage.activation)
+            kernels.program_activation(program, out, value, *stage.activation)
         values.append(out)
-    grad = np.empty_like(values[-1]) if optimizer else None
-    program.loss(loss.program_kind, buffer(room), grad, values[-1], labels, targets)
+    row_loss = buffer(room)
+    grad = buffer(*values[-1].shape) if optimizer else None
+    program.answers(row_loss, values[-1], labels, targets)
+    kernels.program_loss(program, loss.program_kind, row_loss, grad, values[-1])
     if optimizer is None:
         return program
 
     settings = optimizer.param_groups
     groups = {parameter: i for i, group in enumerate(settings) for parameter in group["params"]}
     trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in groups for p in stage.linear.parameters())]
+    gradients = []  # of the parameters: made when the rows of a batch have been all the way back
     derived = False
     for i in reversed(range(min(trained, default=len(stages)), len(stages))):
         stage, value, out = stages[i], values[i], values[i + 1]
         if stage.activation is not _NO_ACTIVATION and not derived:
-            program.derive(grad, grad, out, *stage.activation)
+            kernels.program_derivative(program, grad, grad, out, *stage.activation)
         derived = False
         if stage.softmax:
-            dx = np.empty_like(value)
-            program.softmax_backward(dx, grad, out)
+            dx = buffer(*value.shape)
+            kernels.program_softmax_backward(program, dx, grad, out)
             grad = dx
         elif stage.linear:
-            weight, bias, dout = stage.linear.weight, stage.linear.bias, grad
+            gradients.append((stage.linear, value, grad))
             if i > trained[0]:
-                grad = np.empty_like(value)
+                dout, grad = grad, buffer(*value.shape)
                 before = stages[i - 1].activation
                 derived = before is not _NO_ACTIVATION
-                program.backward_input(grad, dout, weight.data, value if derived else None, *before)
-            if weight in groups:
-                group = groups[weight]
-                velocity = optimizer.velocity(weight, settings[group])
-                if batch <= room:
-                    scratch = buffer(kernels.scratch_size(weight.shape[1]) * threads)
-                    program.backward_weight(weight.data, velocity, scratch, value, dout, group)
-                else:
-                    gradient = buffer(*weight.shape)
-                    program.gather_weight(gradient, value, dout)
-                    program.update(weight.data.reshape(-1), _flat(velocity), gradient.reshape(-1), group)
-            if bias and bias in groups:
-                gradient = buffer(*bias.shape)
-                program.gather_bias(gradient, dout)
-                program.update(bias.data, optimizer.velocity(bias, settings[groups[bias]]), gradient, groups[bias])
+                kernels.program_linear_input(program, grad, dout, stage.linear.weight.data, value if derived else None, *before)
+
+    scratch = buffer(threads * max((kernels.scratch_size(layer.out_features) for layer, _, _ in gradients), default=0))
+    for layer, value, dout in gradients:
+        weight, bias = layer.weight, layer.bias
+        if weight in groups:
+            velocity, group = optimizer.velocity(weight, settings[groups[weight]]), groups[weight]
+            if batch <= room:
+                kernels.program_linear_weight(program, weight.data, velocity, scratch, value, dout, group)
+            else:
+                sums = buffer(*weight.shape)
+                kernels.program_linear_weight_sums(program, sums, value, dout)
+                kernels.program_sgd(program, weight.data.reshape(-1), _flat(velocity), sums.reshape(-1), group)
+        if bias and bias in groups:
+            velocity, group = optimizer.velocity(bias, settings[groups[bias]]), groups[bias]
+            sums = buffer(*bias.shape)
+            if batch <= room:
+                kernels.program_linear_bias(program, bias.data, velocity, sums, dout, group)
+            else:
+                kernels.program_linear_bias(program, None, None, sums, dout, group)
+                kernels.program_sgd(program, bias.data, velocity, sums, group)
     return program
 
 

@@ -3,8 +3,8 @@
 RELU, LEAKY_RELU, TANH, SIGMOID = CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
 
 
-cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope, int limit) noexcept nogil:
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, limit), part
+cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) noexcept nogil:
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _activate_part(n, part, threads, y, x, kind, slope)
 
@@ -14,8 +14,8 @@ cdef void _activate_part(Py_ssize_t n, int part, int parts, real *y, const real 
     kernels().activation(kind, _start(n, part + 1, parts) - start, x + start, y + start, slope)
 
 
-cdef void _derive(Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope, int limit) noexcept nogil:
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, limit), part
+cdef void _derive(Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _derive_part(n, part, threads, dx, dy, y, kind, slope)
 
@@ -25,8 +25,8 @@ cdef void _derive_part(Py_ssize_t n, int part, int parts, real *dx, const real *
     kernels().activation_backward(kind, _start(n, part + 1, parts) - start, y + start, dy + start, dx + start, slope)
 
 
-cdef void _softmax(Py_ssize_t m, Py_ssize_t n, real *y, const real *x, int limit) noexcept nogil:
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, limit), part
+cdef void _softmax(Py_ssize_t m, Py_ssize_t n, real *y, const real *x) noexcept nogil:
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _softmax_part(m, n, part, threads, y, x)
 
@@ -40,7 +40,7 @@ def activation_forward(real[::1] out, const real[::1] x, int kind, real slope=0)
     """Write f(x) to out, f being RELU, LEAKY_RELU (with its negative slope), TANH or SIGMOID."""
     _check1("out", out.shape[0], x.shape[0])
     with nogil:
-        _activate(x.shape[0], _out1(out), _in1(x), kind, slope, ALL)
+        _activate(x.shape[0], _out1(out), _in1(x), kind, slope)
 
 
 def activation_backward(real[::1] dx, const real[::1] dout, const real[::1] out, int kind, real slope=0):
@@ -48,7 +48,7 @@ def activation_backward(real[::1] dx, const real[::1] dout, const real[::1] out,
     _check1("dout", dout.shape[0], out.shape[0])
     _check1("dx", dx.shape[0], out.shape[0])
     with nogil:
-        _derive(out.shape[0], _out1(dx), _in1(dout), _in1(out), kind, slope, ALL)
+        _derive(out.shape[0], _out1(dx), _in1(dout), _in1(out), kind, slope)
 
 
 def softmax_forward(real[:, ::1] out, const real[:, ::1] x):
@@ -57,7 +57,7 @@ def softmax_forward(real[:, ::1] out, const real[:, ::1] x):
     _check2("out", out.shape[0], out.shape[1], m, n)
     if m and n:
         with nogil:
-            _softmax(m, n, _out2(out), _in2(x), ALL)
+            _softmax(m, n, _out2(out), _in2(x))
 
 
 def softmax_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] out):
@@ -68,3 +68,65 @@ def softmax_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1
     if m and n:
         with nogil:
             kernels().softmax_backward(m, n, _in2(out), _in2(dout), _out2(dx))
+
+
+cdef struct Elementwise:
+    Py_ssize_t n  # elements of a row
+    const real *x
+    const real *y
+    real *out
+    int kind
+    real slope
+
+
+cdef void _run_activation(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Elementwise *e = <const Elementwise *> arguments
+    cdef Py_ssize_t start = _start(block.m, part, parts) * e.n, end = _start(block.m, part + 1, parts) * e.n
+    kernels().activation(e.kind, end - start, _input(block, e.x) + start, e.out + start, e.slope)
+
+
+cdef void _run_derivative(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Elementwise *e = <const Elementwise *> arguments
+    cdef Py_ssize_t start = _start(block.m, part, parts) * e.n, end = _start(block.m, part + 1, parts) * e.n
+    kernels().activation_backward(e.kind, end - start, e.y + start, e.x + start, e.out + start, e.slope)
+
+
+cdef void _run_softmax(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Elementwise *e = <const Elementwise *> arguments
+    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
+    kernels().softmax(rows, e.n, _input(block, e.x) + start * e.n, e.out + start * e.n)
+
+
+cdef void _run_softmax_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Elementwise *e = <const Elementwise *> arguments
+    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
+    kernels().softmax_backward(rows, e.n, e.y + start * e.n, e.x + start * e.n, e.out + start * e.n)
+
+
+cdef int _append_elementwise(Program program, Run run, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y, int kind, real slope) except -1:
+    program.check_room(out.shape[0])
+    _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
+    _check2("y", y.shape[0], y.shape[1], out.shape[0], out.shape[1])
+    cdef Elementwise e = Elementwise(out.shape[1], _in2(x), _in2(y), _out2(out), kind, slope)
+    program.append(ROWS, run, &e, sizeof(e), (out, x, y))
+    return 0
+
+
+def program_activation(Program program, real[:, ::1] out, const real[:, ::1] x, int kind, real slope):
+    """Add: out = f(x)."""
+    _append_elementwise(program, _run_activation, out, x, x, kind, slope)
+
+
+def program_derivative(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output, int kind, real slope):
+    """Add: dx = dout * f'(x), from the output of f; dx may be dout."""
+    _append_elementwise(program, _run_derivative, dx, dout, output, kind, slope)
+
+
+def program_softmax(Program program, real[:, ::1] out, const real[:, ::1] x):
+    """Add: out = the softmax of each row of x."""
+    _append_elementwise(program, _run_softmax, out, x, x, NONE, 0)
+
+
+def program_softmax_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output):
+    """Add: dx = the gradient of a softmax's input, from its output."""
+    _append_elementwise(program, _run_softmax_backward, dx, dout, output, NONE, 0)

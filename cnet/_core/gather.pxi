@@ -1,7 +1,5 @@
 # Rows of a data set, collected into a batch. Images stay uint8 in memory and are scaled to [0, 1] on the way.
 
-from libc.string cimport memcpy
-
 
 cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
     cdef Py_ssize_t i
@@ -13,24 +11,22 @@ cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
 
 def gather(real[:, ::1] out, const real[:, ::1] x, const int64_t[::1] rows):
     """Write x[rows] to out."""
-    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1], i
+    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     _check_rows(rows, x.shape[0])
-    if n:
+    if m and n:
         with nogil:
-            for i in range(m):
-                memcpy(&out[i, 0], &x[rows[i], 0], n * sizeof(real))
+            kernels().gather(m, n, _in2(x), &rows[0], _out2(out))
 
 
 def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] rows):
     """Write x[rows] / 255 to out."""
-    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1], i
+    cdef Py_ssize_t m = rows.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     _check_rows(rows, x.shape[0])
-    if n:
+    if m and n:
         with nogil:
-            for i in range(m):
-                kernels().scale_uint8(n, &x[rows[i], 0], &out[i, 0])
+            kernels().gather_uint8(m, n, &x[0, 0], &rows[0], _out2(out))
 
 
 cdef Py_ssize_t _count_correct(Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels) noexcept nogil:

@@ -18,7 +18,7 @@ cdef struct Product:
     const cnet_sgd *sgd  # or NULL; else gemm.c is scratch (see _scratch_size), and w and v are laid out like the gradient
     real *w
     real *v             # may be NULL
-    int most_parts      # that the scratch has room for
+    Py_ssize_t scratch  # elements of it for each part
 
 cdef int NONE = -1
 
@@ -43,6 +43,8 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
 
 cdef enum:
     SCRATCH_COLS = 256
+    LINE = 16  # elements, at least a cache line
+    SHARED_COLS = 32  # that a thread must have to be worth its share
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
@@ -58,12 +60,22 @@ cdef inline Py_ssize_t _scratch_size(Py_ssize_t n) noexcept nogil:
 
 cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
     """Columns are cut at whole vectors, so that only the last part has a narrow tile."""
+    cdef Py_ssize_t m = whole.gemm.m, n = whole.gemm.n, vectors = (n + k.lanes - 1) // k.lanes
+    if part < cut.rows * cut.cols:
+        _multiply_piece(
+            k,
+            whole,
+            _start(m, part // cut.cols, cut.rows),
+            _start(m, part // cut.cols + 1, cut.rows),
+            min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes),
+            min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes),
+            part,
+        )
+
+
+cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col, Py_ssize_t col_end,
+                          int part) noexcept nogil:
     cdef cnet_gemm p = whole.gemm
-    cdef Py_ssize_t vectors = (p.n + k.lanes - 1) // k.lanes
-    cdef Py_ssize_t row = _start(p.m, part // cut.cols, cut.rows)
-    cdef Py_ssize_t row_end = _start(p.m, part // cut.cols + 1, cut.rows)
-    cdef Py_ssize_t col = min(p.n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
-    cdef Py_ssize_t col_end = min(p.n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
     p.m = row_end - row
     p.n = col_end - col
     p.a += row * p.a_row
@@ -85,7 +97,7 @@ cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_g
     """A piece of the gradient at a time, and the step of SGD with it while it is in the cache."""
     cdef cnet_gemm p = part[0]
     cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, offset, height, width
-    p.c += number * _scratch_size(whole.gemm.n)
+    p.c += number * whole.scratch
     while j < part.n:
         p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
         p.c_row = p.n
@@ -106,26 +118,19 @@ cdef void _update_part(const cnet_kernels *k, const Product *whole, const cnet_g
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
-    """By rows of memory, whichever way the product is laid out."""
-    cdef Py_ssize_t rows = p.m, width = p.n, stride = p.c_row, i
+    cdef Py_ssize_t i
     cdef real *c = p.c
-    cdef const real *output
-    if p.c_col != 1:
-        rows, width, stride = p.n, p.m, p.c_col
-    for i in range(rows):
+    for i in range(p.m):
         if whole.output == NULL:
-            k.activation(whole.activation, width, c, c, whole.slope)
+            k.activation(whole.activation, p.n, c, c, whole.slope)
         else:
-            output = whole.output + (c - whole.gemm.c)
-            k.activation_backward(whole.activation, width, output, c, c, whole.slope)
-        c += stride
+            k.activation_backward(whole.activation, p.n, whole.output + (c - whole.gemm.c), c, c, whole.slope)
+        c += p.c_row
 
 
-cdef void _multiply(const Product *product, int limit) noexcept nogil:
+cdef void _multiply(const Product *product) noexcept nogil:
     cdef const cnet_kernels *k = kernels()
-    if product.sgd != NULL:
-        limit = min(limit, product.most_parts)
-    cdef int threads = threads_for(2.0 * product.gemm.m * product.gemm.n * product.gemm.k, FLOPS_PER_THREAD, limit), part
+    cdef int threads = threads_for(2.0 * product.gemm.m * product.gemm.n * product.gemm.k, FLOPS_PER_THREAD, ALL), part
     cdef Cut cut = _cut(product.gemm.m, product.gemm.n, k.lanes, threads)
     for part in prange(cut.rows * cut.cols, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _multiply_part(k, product, cut, part)
@@ -146,14 +151,7 @@ cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const rea
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    cdef cnet_gemm g
-    # The product wants rows of its second factor contiguous, and neither w.T nor dout.T is: either w is transposed as
-    # it is packed, or dout is and dx is written transposed. Both sum over O in the same order; the cheaper one is taken.
-    if 2 * B * (I + O) < I * O:
-        g = cnet_gemm(I, B, O, _in2(w), O, 1, _in2(dout), 1, O, _out2(dx), 1, I, NULL, 0, False)
-    else:
-        g = cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False)
-    return Product(g, NONE, 0, NULL, NULL, NULL, NULL, 0)
+    return Product(cnet_gemm(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx), I, 1, NULL, 0, False), NONE, 0, NULL, NULL, NULL, NULL, 0)
 
 
 cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
@@ -167,14 +165,14 @@ def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w,
     """Write x @ w + b to out; b may be None."""
     cdef Product product = _forward(out, x, w, b)
     with nogil:
-        _multiply(&product, ALL)
+        _multiply(&product)
 
 
 def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w):
     """Write dout @ w.T to dx."""
     cdef Product product = _backward_input(dx, dout, w)
     with nogil:
-        _multiply(&product, ALL)
+        _multiply(&product)
 
 
 def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout):
@@ -185,6 +183,125 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
         _check1("db", db.shape[0], O)
     cdef Product product = _backward_weight(_out2(dw), x, dout)
     with nogil:
-        _multiply(&product, ALL)
+        _multiply(&product)
         if db is not None:
-            kernels().column_sums(B, O, _in2(dout), _out1(db), 0, False)
+            kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
+
+
+cdef void _run_rows(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    """The rows of the batch are those of the product."""
+    cdef Product product = (<const Product *> arguments)[0]
+    cdef const cnet_kernels *k = kernels()
+    product.gemm.a = _input(block, product.gemm.a)
+    product.gemm.m = block.m
+    if block.by_rows:
+        _multiply_piece(k, &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), 0, product.gemm.n, part)
+    else:
+        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+
+
+cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    """The sum runs over the rows of the batch."""
+    cdef Product product = (<const Product *> arguments)[0]
+    cdef const cnet_kernels *k = kernels()
+    product.gemm.a = _input(block, product.gemm.a)
+    product.gemm.k = block.m
+    product.gemm.block = cnet_block_length(block.batch)
+    product.gemm.accumulate = block.start > 0
+    _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+
+
+cdef struct Bias:
+    Py_ssize_t n
+    const real *dout
+    real *db
+    const cnet_sgd *sgd  # or NULL
+    real *b
+    real *v
+
+
+cdef void _run_bias(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    """By columns; whole cache lines, so that no two threads write to one."""
+    cdef const Bias *bias = <const Bias *> arguments
+    cdef Py_ssize_t lines = (bias.n + LINE - 1) // LINE
+    cdef Py_ssize_t start = min(bias.n, _start(lines, part, parts) * LINE), end = min(bias.n, _start(lines, part + 1, parts) * LINE)
+    if start == end:
+        return
+    kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
+    if bias.sgd != NULL:
+        kernels().sgd(end - start, bias.b + start, bias.db + start, bias.v + start if bias.v != NULL else NULL, bias.sgd)
+
+
+def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope, bint first):
+    """Add: out = f(x @ w + b), with f an activation or NONE.
+
+    In the first layer that is trained, for which no input gradient is asked, threads take the columns of w that they will
+    update: w is larger than a small batch, and then stays where it is.
+    """
+    program.check_room(x.shape[0])
+    cdef Product product = _forward(out, x, w, b)
+    product.activation = activation
+    product.slope = slope
+    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
+    cdef bint shared = first and program.n_settings and w.shape[1] >= program.threads * SHARED_COLS
+    program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b), w.shape[0] if shared else 0)
+
+
+def program_linear_input(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w, const real[:, ::1] output, int activation,
+                         real slope):
+    """Add: dx = dout @ w.T, times the derivative of the activation that gave `output`."""
+    program.check_room(dout.shape[0])
+    cdef Product product = _backward_input(dx, dout, w)
+    if activation != NONE:
+        _check2("output", output.shape[0], output.shape[1], dx.shape[0], dx.shape[1])
+    product.activation = activation
+    product.slope = slope
+    product.output = _in2(output)
+    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
+    program.append(ROWS, _run_rows, &product, sizeof(product), (dx, dout, w, output))
+
+
+def program_linear_weight(Program program, real[:, ::1] w, real[:, ::1] v, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
+    """Add: a step of SGD on w with the gradient x.T @ dout; v, its velocity, may be None."""
+    program.check_room(x.shape[0])
+    cdef Product product = _backward_weight(_out1(scratch), x, dout)
+    _check2("w", w.shape[0], w.shape[1], product.gemm.m, product.gemm.n)
+    product.scratch = scratch.shape[0] // program.threads
+    if product.scratch < _scratch_size(w.shape[1]):
+        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(w.shape[1])} for each of {program.threads} threads")
+    if v is not None:
+        _check2("v", v.shape[0], v.shape[1], w.shape[0], w.shape[1])
+    product.sgd = program.group(group)
+    product.w = _out2(w)
+    product.v = _out2(v)
+    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
+    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, v, scratch, x, dout))
+
+
+def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
+    """Add: dw = x.T @ dout over all blocks of a batch, for `program_sgd`."""
+    program.check_room(x.shape[0])
+    cdef Product product = _backward_weight(_out2(dw), x, dout)
+    _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
+    program.flops_per_row += 2.0 * dw.shape[0] * dw.shape[1]
+    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (dw, x, dout))
+
+
+def program_linear_bias(Program program, real[::1] b, real[::1] v, real[::1] db, const real[:, ::1] dout, int group):
+    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a step of SGD on b with it."""
+    program.check_room(dout.shape[0])
+    _check1("db", db.shape[0], dout.shape[1])
+    cdef Bias bias = Bias(dout.shape[1], _in2(dout), _out1(db), NULL, NULL, NULL)
+    if b is not None:
+        _check1("b", b.shape[0], db.shape[0])
+        bias.sgd = program.group(group)
+        bias.b = _out1(b)
+        if v is not None:
+            _check1("v", v.shape[0], b.shape[0])
+            bias.v = _out1(v)
+    program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, v, db, dout))
+
+
+def scratch_size(Py_ssize_t n):
+    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n outputs."""
+    return _scratch_size(n)

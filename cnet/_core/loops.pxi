@@ -43,7 +43,7 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
-        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, real *, Py_ssize_t, int) noexcept nogil
+        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
@@ -52,7 +52,8 @@ cdef extern from "csrc/kernels.h":
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
         void (*sgd)(Py_ssize_t, real *, const real *, real *, const cnet_sgd *) noexcept nogil
-        void (*scale_uint8)(Py_ssize_t, const uint8_t *, real *) noexcept nogil
+        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
+        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
 
 
 # A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
@@ -99,9 +100,9 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
     return 0
 
 
+include "gather.pxi"
+include "program.pxi"
 include "linear.pxi"
 include "activation.pxi"
 include "loss.pxi"
 include "optim.pxi"
-include "gather.pxi"
-include "program.pxi"

@@ -26,11 +26,15 @@ cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts,
         kernels().mse(rows, n, x + start * n, t, row_loss, dx, scale)
 
 
-cdef void _run_loss(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t,
-                    real *row_loss, real *dx, Py_ssize_t batch, int limit) noexcept nogil:
-    """Rows of a batch: `batch` is the number of all its rows, over which the mean is taken."""
-    cdef real scale = 1 / (<real> batch * (n if loss == MSE else 1))
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, limit), part
+cdef inline real _loss_scale(Loss loss, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
+    """What makes a mean of a sum over a batch."""
+    return 1 / (<real> batch * (n if loss == MSE else 1))
+
+
+cdef void _losses(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t,
+                  real *row_loss, real *dx) noexcept nogil:
+    cdef real scale = _loss_scale(loss, m, n)
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _loss_part(loss, m, n, part, threads, x, labels, t, row_loss, dx, scale)
 
@@ -67,7 +71,7 @@ cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, 
     cdef const int64_t *label = &labels[0] if labels is not None else NULL
     cdef double mean = 0
     with nogil:
-        _run_loss(loss, m, n, _in2(x), label, _in2(t), _out1(row_loss), _out2(dx), m, ALL)
+        _losses(loss, m, n, _in2(x), label, _in2(t), _out1(row_loss), _out2(dx))
         if row_loss is not None:
             mean = _sum(m, &row_loss[0], 0) / m
     return mean
@@ -86,3 +90,27 @@ def nll(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t
 def mse(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const real[:, ::1] t):
     """Squared error; returns the mean over all elements."""
     return _loss(MSE, row_loss, dx, x, None, t)
+
+
+cdef struct LossOp:
+    Loss loss
+    Py_ssize_t n
+    const real *x
+    real *row_loss
+    real *dx  # or NULL
+
+
+cdef void _run_loss(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const LossOp *op = <const LossOp *> arguments
+    cdef real scale = _loss_scale(op.loss, block.batch, op.n)
+    _loss_part(op.loss, block.m, op.n, part, parts, _input(block, op.x), block.labels, block.targets, op.row_loss, op.dx, scale)
+
+
+def program_loss(Program program, int loss, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x):
+    """Add: the loss of outputs x for the program's answers, with its gradient unless dx is None."""
+    program.check_room(x.shape[0])
+    _check1("row_loss", row_loss.shape[0], x.shape[0])
+    if dx is not None:
+        _check2("dx", dx.shape[0], dx.shape[1], x.shape[0], x.shape[1])
+    cdef LossOp op = LossOp(<Loss> loss, x.shape[1], _in2(x), _out1(row_loss), _out2(dx))
+    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, x))

@@ -1,56 +1,88 @@
 # A net lowered to a flat list of operations over preallocated buffers, run for many steps in one call without the GIL.
 #
-# A Program is put together by the methods named after operations, in the order in which they shall run, and runs them
-# for each batch of an order of rows. Every operation is that of the function of the same name in the files beside this
-# one, on the same kernels: a program and the layer-by-layer loop give the same bits. The program keeps the arrays that
-# it was given alive, and reads and writes them in place.
+# An operation is a function and its arguments: the files beside this one hold, for each layer, loss and optimiser, the
+# function and a `program_...` that adds it. It runs on the kernels of the layer-by-layer loop, so both give the same bits.
+# The program keeps the arrays that it was given alive, and reads and writes them in place.
 #
-# Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is
-# born. A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the
-# activations cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the
-# last. Blocks are multiples of the blocks in which a gradient is summed anyway, so the bits stay the same.
+# One team of threads runs all steps of a call. Each thread takes its rows of the batch through the whole net, forward and
+# back to the gradient of the first layer's output, without meeting the others; when all have come, each makes the
+# gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where a
+# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation.
+#
+# Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
+# A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
+# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last. Blocks are
+# multiples of the blocks in which a gradient is summed anyway, so the bits stay the same.
 
+from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
 
 
-cdef enum OpKind:
-    FORWARD          # a product whose rows are those of the batch
-    BACKWARD_INPUT   # the same, or, written transposed, one whose columns are
-    BACKWARD_WEIGHT  # a product that sums over the rows of the batch
-    BACKWARD_BIAS
-    UPDATE           # after the last rows of a batch
-    ACTIVATE
-    DERIVE
-    SOFTMAX
-    SOFTMAX_BACKWARD
-    LOSS
+cdef extern from "csrc/team.h":
+    ctypedef struct cnet_barrier:
+        pass
+    int cnet_team_size() noexcept nogil
+    void cnet_barrier_wait(cnet_barrier *, int) noexcept nogil
+    void cnet_team_add(Py_ssize_t *, Py_ssize_t) noexcept nogil
+
+
+cdef enum Phase:
+    ROWS     # a part takes its rows of the batch, and reads those rows alone
+    WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
+    UPDATE   # when all blocks are done: a part takes its share of some parameters
+
+
+cdef struct Block:
+    Py_ssize_t batch      # rows of the batch that this is a block of
+    Py_ssize_t start      # the block's first row in the batch
+    Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
+    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other after each operation
+    const real *x         # the block's rows of the data set, for operations that were told to read x_batch
+    const real *x_batch
+    const int64_t *labels  # what the loss is to take: labels, or targets
+    const real *targets
+
+
+ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
 
 
 cdef struct Op:
-    OpKind kind
-    Product product                     # the first three
-    Py_ssize_t n                        # all others: row width, or size
-    int activation
-    real slope
-    const real *x
-    const real *y
-    real *out
-    real *velocity
-    const cnet_sgd *sgd
-    Loss loss
+    Phase phase
+    Run run
+    void *arguments
+    Py_ssize_t shared_below  # in phase ROWS: all share each row of a block with fewer rows than this, and wait for each other
+
+
+cdef struct Call:
+    const int64_t *order
+    Py_ssize_t n, batch
+    double *losses
+    Py_ssize_t steps, correct
+    cnet_barrier barrier
+
+
+# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core gains nothing.
+cdef double FLOPS_PER_MEMBER = 100_000
+# Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
+cdef enum:
+    ROWS_PER_MEMBER = 4
 
 
 cdef class Program:
-    """Operations on up to `room` rows at a time; see the top of program.pxi."""
+    """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of program.pxi.
+
+    `settings` are the optimiser's, by group; a program without any evaluates, and does not stop at a loss that is not finite.
+    """
 
     cdef Op *ops
-    cdef int n_ops
+    cdef int n_ops, n_updates
     cdef cnet_sgd *settings
-    cdef int n_settings
-    cdef bint training
+    cdef int n_settings, threads
     cdef list kept
     cdef Py_ssize_t room
+    cdef double flops_per_row
     # The data set, and where the rows at hand are collected
     cdef const real *x
     cdef const uint8_t *x_uint8
@@ -64,38 +96,52 @@ cdef class Program:
     cdef real *row_loss
     cdef const real *scores             # what the loss reads
 
-    def __cinit__(self, Py_ssize_t room, int groups):
+    def __cinit__(self, Py_ssize_t room, int groups, int threads):
         if room < LEAST_ROOM:
             raise ValueError(f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum")
         self.room = room
+        self.threads = threads
         self.kept = []
-        self.settings = <cnet_sgd *> realloc(NULL, max(groups, 1) * sizeof(cnet_sgd))
+        self.settings = <cnet_sgd *> malloc(max(groups, 1) * sizeof(cnet_sgd))
         if self.settings == NULL:
             raise MemoryError
         self.n_settings = groups
-        self.training = groups > 0
 
     def __dealloc__(self):
+        cdef int i
+        for i in range(self.n_ops):
+            free(self.ops[i].arguments)
         free(self.ops)
         free(self.settings)
 
-    cdef int _check_room(self, Py_ssize_t rows) except -1:
-        if rows != self.room:
-            raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
-        return 0
-
-    cdef Op *_append(self, OpKind kind, tuple arrays) except NULL:
+    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, Py_ssize_t shared_below=0) except -1:
+        """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
         if ops == NULL:
             raise MemoryError
         self.ops = ops
+        cdef void *copy = malloc(size)
+        if copy == NULL:
+            raise MemoryError
+        memcpy(copy, arguments, size)
+        ops[self.n_ops] = Op(phase, run, copy, shared_below)
         self.n_ops += 1
+        self.n_updates += phase == UPDATE
         self.kept.append(arrays)
-        ops[self.n_ops - 1].kind = kind
-        return &ops[self.n_ops - 1]
+        return 0
+
+    cdef int check_room(self, Py_ssize_t rows) except -1:
+        if rows != self.room:
+            raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
+        return 0
+
+    cdef const cnet_sgd *group(self, int group) except NULL:
+        if not 0 <= group < self.n_settings:
+            raise IndexError(f"group {group} is outside 0..{self.n_settings - 1}")
+        return &self.settings[group]
 
     def source(self, real[:, ::1] x_batch, x):
-        """Batches are rows of x, real or uint8, collected in x_batch."""
+        """Batches are rows of x, real or uint8; operations find them in x_batch."""
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
         _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
@@ -109,126 +155,23 @@ cdef class Program:
             self.x = _in2(x_real)
         self.kept.append((x_batch, x))
 
-    def forward(self, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):
-        """out = f(x @ w + b), with f an activation or NONE."""
-        self._check_room(x.shape[0])
-        cdef Product product = _forward(out, x, w, b)
-        product.activation = activation
-        product.slope = slope
-        self._append(FORWARD, (out, x, w, b)).product = product
+    def answers(self, real[::1] row_loss, const real[:, ::1] scores, labels, targets):
+        """What the net is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None.
 
-    def backward_input(self, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w, const real[:, ::1] output, int activation, real slope):
-        """dx = dout @ w.T, times the derivative of the activation that gave `output`."""
-        self._check_room(dout.shape[0])
-        cdef Product product = _backward_input(dx, dout, w)
-        if activation != NONE:
-            _check2("output", output.shape[0], output.shape[1], dx.shape[0], dx.shape[1])
-        product.activation = activation
-        product.slope = slope
-        product.output = _in2(output)
-        self._append(BACKWARD_INPUT, (dx, dout, w, output)).product = product
-
-    def backward_weight(self, real[:, ::1] w, real[:, ::1] v, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
-        """A step of SGD on w with the gradient x.T @ dout; v, its velocity, may be None."""
-        self._check_room(x.shape[0])
-        cdef Product product = _backward_weight(_out1(scratch), x, dout)
-        _check2("w", w.shape[0], w.shape[1], product.gemm.m, product.gemm.n)
-        product.most_parts = <int> (scratch.shape[0] // _scratch_size(w.shape[1]))
-        if product.most_parts < 1:
-            raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(w.shape[1])} for each thread")
-        if v is not None:
-            _check2("v", v.shape[0], v.shape[1], w.shape[0], w.shape[1])
-        self._check_group(group)
-        product.sgd = &self.settings[group]
-        product.w = _out2(w)
-        product.v = _out2(v)
-        self._append(BACKWARD_WEIGHT, (w, v, scratch, x, dout)).product = product
-
-    def gather_weight(self, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
-        """dw += x.T @ dout over the blocks of a batch; `update` makes use of it."""
-        self._check_room(x.shape[0])
-        cdef Product product = _backward_weight(_out2(dw), x, dout)
-        _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
-        self._append(BACKWARD_WEIGHT, (dw, x, dout)).product = product
-
-    def gather_bias(self, real[::1] db, const real[:, ::1] dout):
-        """db += the column sums of dout over the blocks of a batch; `update` makes use of it."""
-        self._check_room(dout.shape[0])
-        _check1("db", db.shape[0], dout.shape[1])
-        cdef Op *op = self._append(BACKWARD_BIAS, (db, dout))
-        op.n = dout.shape[1]
-        op.x = _in2(dout)
-        op.out = _out1(db)
-
-    def update(self, real[::1] w, real[::1] v, const real[::1] grad, int group):
-        """A step of SGD on w, seen as one row, when all of a batch has been through; v, its velocity, may be None."""
-        _check1("grad", grad.shape[0], w.shape[0])
-        if v is not None:
-            _check1("v", v.shape[0], w.shape[0])
-        self._check_group(group)
-        cdef Op *op = self._append(UPDATE, (w, v, grad))
-        op.n = w.shape[0]
-        op.x = _in1(grad)
-        op.out = _out1(w)
-        op.velocity = _out1(v)
-        op.sgd = &self.settings[group]
-
-    cdef int _check_group(self, int group) except -1:
-        if not 0 <= group < self.n_settings:
-            raise IndexError(f"group {group} is outside 0..{self.n_settings - 1}")
-        return 0
-
-    def activate(self, real[:, ::1] out, const real[:, ::1] x, int activation, real slope):
-        """out = f(x)"""
-        _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
-        self._elementwise(ACTIVATE, out, x, x, activation, slope)
-
-    def derive(self, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output, int activation, real slope):
-        """dx = dout * f'(x), from the output of f; dx may be dout"""
-        _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
-        _check2("output", output.shape[0], output.shape[1], dout.shape[0], dout.shape[1])
-        self._elementwise(DERIVE, dx, dout, output, activation, slope)
-
-    cdef int _elementwise(self, OpKind kind, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y, int activation, real slope) except -1:
-        self._check_room(out.shape[0])
-        cdef Op *op = self._append(kind, (out, x, y))
-        op.n = out.shape[1]
-        op.activation = activation
-        op.slope = slope
-        op.x = _in2(x)
-        op.y = _in2(y)
-        op.out = _out2(out)
-        return 0
-
-    def softmax(self, real[:, ::1] out, const real[:, ::1] x):
-        """out = the softmax of each row of x"""
-        _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
-        self._elementwise(SOFTMAX, out, x, x, NONE, 0)
-
-    def softmax_backward(self, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output):
-        """dx = the gradient of a softmax's input, from its output"""
-        _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
-        _check2("output", output.shape[0], output.shape[1], dout.shape[0], dout.shape[1])
-        self._elementwise(SOFTMAX_BACKWARD, dx, dout, output, NONE, 0)
-
-    def loss(self, int kind, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, labels, targets):
-        """The loss of outputs x, with its gradient unless dx is None.
-
-        labels (rows,) and targets (rows, n) are those of the whole data set; either may be None. The loss takes targets
-        where there are any; labels tell which rows are classified rightly.
+        Rows of `scores` are classified rightly where the largest element is at the label. `row_loss` is where the loss
+        of each row will be.
         """
-        cdef Py_ssize_t n = x.shape[1]
+        cdef Py_ssize_t n = scores.shape[1]
         cdef const int64_t[::1] all_labels
         cdef const real[:, ::1] all_targets
         cdef int64_t[::1] labels_batch
         cdef real[:, ::1] targets_batch
         _check1("row_loss", row_loss.shape[0], self.room)
-        _check2("x", x.shape[0], n, self.room, n)
-        if dx is not None:
-            _check2("dx", dx.shape[0], dx.shape[1], self.room, n)
+        self.check_room(scores.shape[0])
         self.classes = n
-        self.scores = _in2(x)
+        self.scores = _in2(scores)
         self.row_loss = _out1(row_loss)
+        self.kept.append((row_loss, scores))
         if labels is not None:
             all_labels = labels
             _check1("labels", all_labels.shape[0], self.n_rows)
@@ -244,15 +187,10 @@ cdef class Program:
             self.targets = _in2(all_targets)
             self.targets_batch = _out2(targets_batch)
             self.kept.append((targets, targets_batch))
-        cdef Op *op = self._append(LOSS, (row_loss, dx, x))
-        op.loss = <Loss> kind
-        op.n = n
-        op.x = _in2(x)
-        op.out = _out2(dx)
 
     def sgd(self, int group, real lr, real momentum, real weight_decay, bint nesterov):
         """Settings of a group, for steps from now on."""
-        self._check_group(group)
+        self.group(group)
         self.settings[group] = cnet_sgd(lr, momentum, weight_decay, nesterov)
 
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
@@ -261,89 +199,118 @@ cdef class Program:
         The last batch may be smaller. Training stops after a step whose loss is not finite, before its update. Returns
         the number of steps taken, and of rows classified rightly.
         """
-        cdef Py_ssize_t n = order.shape[0], step = 0, start = 0, correct = 0
-        _check1("losses", losses.shape[0], (n + batch - 1) // batch)
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.n = order.shape[0]
+        call.batch = batch
+        _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
         _check_rows(order, self.n_rows)
+        if call.n == 0:
+            return 0, 0
+        call.order = &order[0]
+        call.losses = &losses[0]
+        cdef int members = threads_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, min(threads, self.threads))
         with nogil:
-            while start < n:
-                losses[step] = self._step(&order[start], min(batch, n - start), threads, &correct)
-                start += batch
-                step += 1
-                if self.training and not isfinite(losses[step - 1]):
-                    break
-        return step, correct
+            if members == 1:
+                self._take_part(&call, 0, 1)
+            else:
+                with parallel(num_threads=members):
+                    self._take_part(&call, threadid(), cnet_team_size())
+        return call.steps, call.correct
 
-    cdef double _step(self, const int64_t *rows, Py_ssize_t batch, int threads, Py_ssize_t *correct) noexcept nogil:
-        cdef Py_ssize_t block = cnet_block_length(batch), most = batch if batch <= self.room else self.room // block * block
-        cdef Py_ssize_t start = 0, m
+    cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
+        """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""
+        cdef Py_ssize_t start = 0, step = 0, correct = 0
+        cdef double loss
+        while start < call.n:
+            loss = self._step(call, call.order + start, min(call.batch, call.n - start), part, parts, &correct)
+            if part == 0:
+                call.losses[step] = loss
+            start += call.batch
+            step += 1
+            if self.n_settings and not isfinite(loss):
+                break
+        cnet_team_add(&call.correct, correct)
+        if part == 0:
+            call.steps = step
+
+    cdef double _step(self, Call *call, const int64_t *rows, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
+        cdef Block block
+        cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length
         cdef double total = 0
-        cdef int i
-        while start < batch:
-            m = min(most, batch - start)
-            self._collect(rows + start, m, threads)
-            for i in range(self.n_ops):
-                if self.ops[i].kind != UPDATE:
-                    self._run(&self.ops[i], start, m, batch, threads)
-                if self.ops[i].kind == LOSS:
-                    total = _sum(m, self.row_loss, total)
-                    if self.training and not isfinite(total):
-                        return total
+        block.batch = batch
+        block.start = 0
+        block.x_batch = self.x_batch
+        block.labels = self.labels_batch if self.targets == NULL else NULL
+        block.targets = self.targets_batch
+        while block.start < batch:
+            block.m = min(most, batch - block.start)
+            block.x = self._collect(rows + block.start, block.m, part, parts)
+            self._run_rows(call, &block, part, parts)
             if self.labels != NULL:
-                correct[0] += _count_correct(m, self.classes, self.scores, self.labels_batch)
-            start += m
-        for i in range(self.n_ops):
-            if self.ops[i].kind == UPDATE:
-                _sgd(self.ops[i].n, self.ops[i].out, self.ops[i].x, self.ops[i].velocity, self.ops[i].sgd, threads)
+                correct[0] += self._count_correct(&block, part, parts)
+            cnet_barrier_wait(&call.barrier, parts)
+            total = _sum(block.m, self.row_loss, total)
+            if self.n_settings and not isfinite(total):
+                return total
+            self._run_phase(WEIGHTS, &block, part, parts)
+            cnet_barrier_wait(&call.barrier, parts)
+            block.start += block.m
+        if self.n_updates:
+            self._run_phase(UPDATE, &block, part, parts)
+            cnet_barrier_wait(&call.barrier, parts)
         return total / batch
 
-    cdef void _collect(self, const int64_t *rows, Py_ssize_t m, int limit) noexcept nogil:
-        cdef int threads = threads_for(<double> m * self.width, ELEMENTS_PER_THREAD, limit), part
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            self._collect_part(rows, m, part, threads)
+    cdef void _run_rows(self, Call *call, Block *block, int part, int parts) noexcept nogil:
+        cdef bint few = block.m < ROWS_PER_MEMBER * parts, own = not few
+        cdef int i
+        for i in range(self.n_ops):
+            if self.ops[i].phase == ROWS:
+                block.by_rows = not few and block.m >= self.ops[i].shared_below
+                if not (own and block.by_rows):
+                    cnet_barrier_wait(&call.barrier, parts)
+                own = block.by_rows
+                self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
-    cdef void _collect_part(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(_start(m, part, parts), _start(m, part + 1, parts)):
-            if self.x_uint8 != NULL:
-                kernels().scale_uint8(self.width, self.x_uint8 + rows[i] * self.width, self.x_batch + i * self.width)
-            else:
-                memcpy(self.x_batch + i * self.width, self.x + rows[i] * self.width, self.width * sizeof(real))
-            if self.labels != NULL:
-                self.labels_batch[i] = self.labels[rows[i]]
-            if self.targets != NULL:
-                memcpy(self.targets_batch + i * self.classes, self.targets + rows[i] * self.classes, self.classes * sizeof(real))
+    cdef void _run_phase(self, Phase phase, const Block *block, int part, int parts) noexcept nogil:
+        cdef int i
+        for i in range(self.n_ops):
+            if self.ops[i].phase == phase:
+                self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
-    cdef void _run(self, const Op *op, Py_ssize_t start, Py_ssize_t m, Py_ssize_t batch, int limit) noexcept nogil:
-        """One operation on rows start to start + m of a batch, which lie at the beginning of the buffers."""
-        cdef Product product
-        if op.kind <= BACKWARD_WEIGHT:
-            product = op.product
-            if op.kind == BACKWARD_WEIGHT:
-                product.gemm.k = m
-                product.gemm.block = cnet_block_length(batch)
-                product.gemm.accumulate = start > 0
-            elif product.gemm.c_col == 1:
-                product.gemm.m = m
-            else:
-                product.gemm.n = m
-            _multiply(&product, limit)
-        elif op.kind == BACKWARD_BIAS:
-            kernels().column_sums(m, op.n, op.x, op.out, cnet_block_length(batch), start > 0)
-        elif op.kind == ACTIVATE:
-            _activate(m * op.n, op.out, op.x, op.activation, op.slope, limit)
-        elif op.kind == DERIVE:
-            _derive(m * op.n, op.out, op.x, op.y, op.activation, op.slope, limit)
-        elif op.kind == SOFTMAX:
-            _softmax(m, op.n, op.out, op.x, limit)
-        elif op.kind == SOFTMAX_BACKWARD:
-            kernels().softmax_backward(m, op.n, op.y, op.x, op.out)
-        else:
-            _run_loss(op.loss, m, op.n, op.x, NULL if self.targets != NULL else self.labels_batch, self.targets_batch, self.row_loss, op.out, batch, limit)
+    cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
+        """A part's share of a block's rows; returns where the block lies: rows in their own order are read in place."""
+        cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
+        rows += start
+        if self.labels != NULL:
+            for i in range(count):
+                self.labels_batch[start + i] = self.labels[rows[i]]
+        if self.targets != NULL:
+            kernels().gather(count, self.classes, self.targets, rows, self.targets_batch + start * self.classes)
+        if self.x_uint8 != NULL:
+            kernels().gather_uint8(count, self.width, self.x_uint8, rows, self.x_batch + start * self.width)
+        elif _consecutive(m, rows - start):
+            return self.x + (rows - start)[0] * self.width
+        elif self.x != NULL:
+            kernels().gather(count, self.width, self.x, rows, self.x_batch + start * self.width)
+        return self.x_batch
+
+    cdef Py_ssize_t _count_correct(self, const Block *block, int part, int parts) noexcept nogil:
+        cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
+        return _count_correct(rows, self.classes, _input(block, self.scores) + start * self.classes, self.labels_batch + start)
+
+
+cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(1, m):
+        if rows[i] != rows[i - 1] + 1:
+            return False
+    return True
+
+
+cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
+    """What an operation reads that was told to read x."""
+    return block.x if x == block.x_batch else x
 
 
 LEAST_ROOM = CNET_BLOCK
-
-
-def scratch_size(Py_ssize_t n):
-    """Elements of scratch that `Program.backward_weight` needs for each thread, for weights with n outputs."""
-    return _scratch_size(n)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cnet._arrays import Array, as_array, real_dtype
+from cnet._arrays import Array, as_array, empty, real_dtype
 from cnet.nn.init import Initializer, Xavier, Zeros
 
 
@@ -68,17 +68,22 @@ class Parameter:
 
     def _draw(self, rng: np.random.Generator) -> Array:
         default = Zeros() if len(self.shape) == 1 else self._suggestion or Xavier()
-        values = np.array((self.initializer or default)(self.shape, rng), self.dtype, order="C")  # a copy: an initialiser may keep what it gave
+        values = np.asarray((self.initializer or default)(self.shape, rng), self.dtype)
         if values.shape != self.shape:
             raise ValueError(f"{self.initializer!r} gave values of shape {values.shape}, the parameter has {self.shape}")
-        return values
+        return self._copy(values)  # an initialiser may keep what it gave
+
+    def _copy(self, values: Array) -> Array:
+        data = empty(self.shape, self.dtype)
+        data[...] = values
+        return data
 
     def cast(self, dtype: np.dtype[Any]) -> None:
         """Change the dtype."""
         self.dtype = dtype
         self.grad = None
         if "_data" in vars(self):
-            self._data = self._data.astype(dtype)
+            self._data = self._copy(self._data)
 
     @property
     def data(self) -> Array:
@@ -93,9 +98,10 @@ class Parameter:
         values = as_array(values, "data")
         if values.shape != self.shape:
             raise ValueError(f"the values have shape {values.shape}, the parameter {self.shape}")
-        if "_data" not in vars(self):
-            self._data = np.empty(self.shape, self.dtype)
-        self._data[...] = values
+        if "_data" in vars(self):
+            self._data[...] = values
+        else:
+            self._data = self._copy(values)
         self._settled = True
 
     @property

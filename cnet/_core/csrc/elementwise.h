@@ -89,8 +89,3 @@ static void sgd(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s)
             v_store_m(v + i, velocity, mask);
     }
 }
-
-static void scale_uint8(ptrdiff_t n, const uint8_t *x, real *y) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = (real)x[i] / (real)255;
-}

@@ -28,6 +28,36 @@ typedef struct {
     int first;        /* the first block overwrites c, the others add to it */
 } tile_args;
 
+/* The tile, added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
+   in registers and written lane by lane, of vectors that are whole; what is left goes element by element. */
+INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TILE_ROWS][TILE_VECS], const tile_args *t, ptrdiff_t cols) {
+    const int whole_rows = rows / LANE * LANE;
+    UNROLL for (int v = 0; v < whole_vecs; v++)
+        UNROLL for (int r = 0; r < whole_rows; r += LANE) {
+            vec turned[LANE];
+            UNROLL for (int i = 0; i < LANE; i++)
+                turned[i] = acc[r + i][v];
+            v_transpose_lanes(turned);
+            UNROLL for (int i = 0; i < LANE; i++) {
+                real *c = t->c + (v * VL + i) * t->c_col + r;
+                v_store_lanes(c, LANE * t->c_col, t->first ? turned[i] : v_add(v_load_lanes(c, LANE * t->c_col), turned[i]));
+            }
+        }
+    UNROLL for (int v = 0; v < vecs; v++) {
+        const int first_row = v < whole_vecs ? whole_rows : 0;
+        if (first_row == rows)
+            continue;
+        real out[TILE_ROWS][VL];
+        UNROLL for (int r = 0; r < rows; r++)
+            v_store(out[r], acc[r][v]);
+        for (int j = 0; j < VL && v * VL + j < cols; j++)
+            for (int r = first_row; r < rows; r++) {
+                real *c = t->c + (v * VL + j) * t->c_col + r;
+                *c = t->first ? out[r][j] : *c + out[r][j];
+            }
+    }
+}
+
 /* rows, vecs and tail are constants where this is inlined: the loops vanish and acc lives in registers.
    tail: the last vector holds only the lanes of mask. */
 INLINE void tile(const int rows, const int vecs, const int tail, const tile_args *t, ptrdiff_t cols) {
@@ -70,15 +100,7 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
             }
         }
     } else {
-        real out[TILE_ROWS][TILE_COLS];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vecs; v++)
-                v_store(&out[r][v * VL], acc[r][v]);
-        for (ptrdiff_t j = 0; j < cols; j++)
-            UNROLL for (int r = 0; r < rows; r++) {
-                real *c = t->c + r * t->c_row + j * t->c_col;
-                *c = t->first ? out[r][j] : *c + out[r][j];
-            }
+        store_transposed(rows, vecs, tail ? vecs - 1 : vecs, acc, t, cols);
     }
 }
 
@@ -114,9 +136,19 @@ static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
 /* panel (k, TILE_COLS) = b (k, cols). What lies beyond cols is zero, or not written: no one reads it into c. */
 static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *panel) {
     if (b_col != 1) {
+        const ptrdiff_t whole_k = k / LANE * LANE, whole_cols = cols / VL * VL;
+        for (ptrdiff_t j = 0; j < whole_cols; j += VL)
+            for (ptrdiff_t i = 0; i < whole_k; i += LANE) {
+                vec turned[LANE];
+                UNROLL for (int l = 0; l < LANE; l++)
+                    turned[l] = v_load_lanes(b + (j + l) * b_col + i, LANE * b_col);
+                v_transpose_lanes(turned);
+                UNROLL for (int l = 0; l < LANE; l++)
+                    v_store(panel + (i + l) * TILE_COLS + j, turned[l]);
+            }
         for (ptrdiff_t j = 0; j < cols; j++)
-            for (ptrdiff_t i = 0; i < k; i++)
-                panel[i * TILE_COLS + j] = b[i * b_row + j * b_col];
+            for (ptrdiff_t i = j < whole_cols ? whole_k : 0; i < k; i++)
+                panel[i * TILE_COLS + j] = b[i + j * b_col];
     } else if (cols == TILE_COLS) {
         for (ptrdiff_t i = 0; i < k; i++)
             UNROLL for (int v = 0; v < TILE_VECS; v++)
@@ -134,13 +166,16 @@ INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t tile) {
     return (int)(m / tiles + (tile < m % tiles));
 }
 
-/* rows (m, k) = a: for each tile, its columns one after another. */
-static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, real *rows) {
+/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another. */
+static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, real *rows) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
         const int height = rows_of_tile(m, tile);
-        for (ptrdiff_t j = 0; j < k; j++)
-            for (int r = 0; r < height; r++)
-                *rows++ = a[(i + r) * a_row + j * a_col];
+        if (height == TILE_ROWS)
+            for (ptrdiff_t j = 0; j < k; j++, rows += TILE_ROWS)
+                memcpy(rows, a + i + j * a_col, TILE_ROWS * sizeof(real));
+        else
+            for (ptrdiff_t j = 0; j < k; j++, rows += height)
+                memcpy(rows, a + i + j * a_col, (size_t)height * sizeof(real));
         i += height;
     }
 }
@@ -160,7 +195,42 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
     }
 }
 
+/* Estimates, in processor cycles, for the choice between a product and its transpose: two multiply-adds and two loads
+   are begun in a cycle, a sum waits four cycles for its last term; and elements that are not found in the order in
+   which they are needed. */
+#define TURN_IN 0.35
+#define TURN_OUT 0.5
+
+static double tile_cycles(double rows, double vecs) {
+    const double sums = rows * vecs / 2, loads = (rows + vecs) / 2;
+    return sums > 4 || loads > 4 ? (sums > loads ? sums : loads) : 4;
+}
+
+static double cycles(const cnet_gemm *g) {
+    const double tiles = (double)((g->m + TILE_ROWS - 1) / TILE_ROWS), rows = (double)g->m / tiles;
+    const ptrdiff_t tail = (g->n % TILE_COLS + VL - 1) / VL, block = g->block ? g->block : cnet_block_length(g->k);
+    double sum = (double)g->k * tiles * ((double)(g->n / TILE_COLS) * tile_cycles(rows, TILE_VECS) + (tail ? tile_cycles(rows, (double)tail) : 0));
+    if (g->b_col != 1)
+        sum += TURN_IN * (double)g->k * (double)g->n;
+    if (g->c_col != 1)
+        sum += TURN_OUT * (double)g->m * (double)g->n * (double)((g->k + block - 1) / block);
+    return sum;
+}
+
+/* The vectors of a tile lie along the columns of c. Where these are few, or b would have to be transposed to be read by
+   vectors, the transposed product may be quicker; every sum is the same. */
+static void gemm_as_it_stands(const cnet_gemm *g);
+
 static void gemm(const cnet_gemm *g) {
+    const cnet_gemm turned = {
+        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate,
+    };
+    if (g->m == 0 || g->n == 0)
+        return;
+    gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
+}
+
+static void gemm_as_it_stands(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
     const int packed_rows = g->a_col != 1 && g->n >= PACK_COLS;
     const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
@@ -174,7 +244,7 @@ static void gemm(const cnet_gemm *g) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
             const real *a = g->a + i * g->a_row + k * g->a_col;
             if (packed_rows)
-                pack_rows(m, depth, a, g->a_row, g->a_col, rows);
+                pack_rows(m, depth, a, g->a_col, rows);
             for (ptrdiff_t j = 0; j < g->n; j += TILE_COLS) {
                 const ptrdiff_t cols = g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
                 tile_args t = {
@@ -195,7 +265,7 @@ static void gemm(const cnet_gemm *g) {
 }
 
 /* Blocks of rows as in the product, so that a bias gradient is summed like the weight gradient beside it. */
-static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate) {
+static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {
     block = block ? block : cnet_block_length(m);
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const vmask mask = v_mask(n - j < VL ? n - j : VL);
@@ -204,7 +274,7 @@ static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrd
             const ptrdiff_t end = m - i < block ? m : i + block;
             vec sum = v_set1(0);
             for (ptrdiff_t r = i; r < end; r++)
-                sum = v_add(sum, v_load_m(x + r * n + j, mask));
+                sum = v_add(sum, v_load_m(x + r * x_row + j, mask));
             total = v_add(total, sum);
         }
         v_store_m(out + j, total, mask);

@@ -1,11 +1,14 @@
 /* Every kernel, for one instruction set and one type: compiled once per pair, with CNET_ISA_<set> and perhaps
    CNET_F64 defined and the flags of that set. All is static but the table, whose name holds both: two copies of
    one inline function, compiled for different machines, must never meet in the linker. */
+#include <string.h>
+
 #include "simd.h"
 
 #include "exp.h"
 
 #include "elementwise.h"
+#include "gather.h"
 #include "gemm.h"
 #include "rows.h"
 
@@ -39,5 +42,6 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .nll = nll,
     .mse = mse,
     .sgd = sgd,
-    .scale_uint8 = scale_uint8,
+    .gather = gather,
+    .gather_uint8 = gather_uint8,
 };

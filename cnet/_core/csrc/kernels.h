@@ -56,8 +56,8 @@ typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
     void (*gemm)(const cnet_gemm *g);
-    /* out[j] = sum over i of x[i, j], for x (m, n); block and accumulate as in cnet_gemm */
-    void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate);
+    /* out[j] = sum over i of x[i, j], for x (m, n) with row stride x_row; block and accumulate as in cnet_gemm */
+    void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate);
 
     /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
     void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);
@@ -75,8 +75,9 @@ typedef struct cnet_kernels {
     /* w -= step; v (the momentum buffer) may be NULL where momentum is 0 */
     void (*sgd)(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s);
 
-    /* y[i] = x[i] / 255: the same bits as a float division by 255 */
-    void (*scale_uint8)(ptrdiff_t n, const uint8_t *x, real *y);
+    /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
+    void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
+    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out);
 } cnet_kernels;
 
 #endif

@@ -10,6 +10,10 @@
      v_max(a, b), v_min(a, b)     b where either is NaN or the two are equal
      v_select_lt(a, b, t, f)      a < b ? t : f by lane; a NaN takes f
      v_exp2_bits(t)               2^n, n being the integer in the low bits of t + MAGIC (see exp.h)
+     LANE                         elements of a 128-bit lane, the widest that all sets can transpose alike
+     v_load_lanes(p, stride), v_store_lanes(p, stride, a)
+                                  lane l at p + l * stride
+     v_transpose_lanes(a)         of LANE vectors: element j of lane l of a[i] and element i of lane l of a[j] change places
      TILE_ROWS, TILE_VECS         the register tile of the matrix product, in rows and vectors
 
    Tails go through the masked operations and never through scalar code, so that a value does not depend

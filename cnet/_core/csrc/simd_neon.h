@@ -53,3 +53,21 @@ INLINE void v_store_m(real *p, vec a, vmask m) {
     for (int i = 0; i < m; i++)
         p[i] = lanes[i];
 }
+
+#define LANE VL
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { (void)stride; return v_load(p); }
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) { (void)stride; v_store(p, a); }
+INLINE void v_transpose_lanes(vec a[LANE]) {
+#ifdef CNET_F64
+    const vec low = vzip1q_f64(a[0], a[1]), high = vzip2q_f64(a[0], a[1]);
+    a[0] = low;
+    a[1] = high;
+#else
+    const float32x4_t low02 = vzip1q_f32(a[0], a[2]), high02 = vzip2q_f32(a[0], a[2]);
+    const float32x4_t low13 = vzip1q_f32(a[1], a[3]), high13 = vzip2q_f32(a[1], a[3]);
+    a[0] = vzip1q_f32(low02, low13);
+    a[1] = vzip2q_f32(low02, low13);
+    a[2] = vzip1q_f32(high02, high13);
+    a[3] = vzip2q_f32(high02, high13);
+#endif
+}

@@ -37,3 +37,8 @@ INLINE vec v_exp2_bits(vec t) {
     memcpy(&t, &i, sizeof t);
     return t;
 }
+
+#define LANE 1
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { (void)stride; return *p; }
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) { (void)stride; *p = a; }
+INLINE void v_transpose_lanes(vec a[LANE]) { (void)a; }

@@ -64,7 +64,10 @@ typedef __m256 vec;
 #define AS_REAL(i) _mm256_castsi256_ps(i)
 #endif
 typedef __m256i ivec;
-typedef __m256i vmask;
+typedef struct {
+    __m256i lanes;
+    int n;
+} vmask;
 #else
 #ifdef CNET_F64
 typedef __m128d vec;
@@ -119,10 +122,41 @@ INLINE vmask v_mask(ptrdiff_t n) {
 #else
     static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #endif
-    return _mm256_loadu_si256((const __m256i *)(lanes + VL - n));
+    vmask mask = {_mm256_loadu_si256((const __m256i *)(lanes + VL - n)), (int)n};
+    return mask;
 }
-INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m); }
-INLINE void v_store_m(real *p, vec a, vmask m) { V(maskstore)(p, m, a); }
+INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m.lanes); }
+/* By halves: AMD's masked store takes as long as a dozen others. */
+INLINE void v_store_m(real *p, vec a, vmask m) {
+    if (m.n == VL) {
+        v_store(p, a);
+        return;
+    }
+#ifdef CNET_F64
+    __m128d half = _mm256_castpd256_pd128(a);
+    if (m.n & 2) {
+        _mm_storeu_pd(p, half);
+        half = _mm256_extractf128_pd(a, 1);
+        p += 2;
+    }
+    if (m.n & 1)
+        _mm_store_sd(p, half);
+#else
+    __m128 half = _mm256_castps256_ps128(a);
+    if (m.n & 4) {
+        _mm_storeu_ps(p, half);
+        half = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (m.n & 2) {
+        _mm_storel_pi((__m64 *)p, half);
+        half = _mm_movehl_ps(half, half);
+        p += 2;
+    }
+    if (m.n & 1)
+        _mm_store_ss(p, half);
+#endif
+}
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ)); }
 #else
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
@@ -143,3 +177,75 @@ INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
     return V(or)(V(and)(lt, t), V(andnot)(lt, f));
 }
 #endif
+
+/* Lanes of 128 bits, LANE elements each, lie `stride` elements apart in memory. */
+#define LANE (16 / (int)sizeof(real))
+#ifdef CNET_F64
+#define INSERT256(a, p) _mm256_insertf128_pd(a, _mm_loadu_pd(p), 1)
+#define INSERT512(a, p, i) _mm512_insertf64x2(a, _mm_loadu_pd(p), i)
+#define EXTRACT256(p, a) _mm_storeu_pd(p, _mm256_extractf128_pd(a, 1))
+#define EXTRACT512(p, a, i) _mm_storeu_pd(p, _mm512_extractf64x2_pd(a, i))
+#else
+#define INSERT256(a, p) _mm256_insertf128_ps(a, _mm_loadu_ps(p), 1)
+#define INSERT512(a, p, i) _mm512_insertf32x4(a, _mm_loadu_ps(p), i)
+#define EXTRACT256(p, a) _mm_storeu_ps(p, _mm256_extractf128_ps(a, 1))
+#define EXTRACT512(p, a, i) _mm_storeu_ps(p, _mm512_extractf32x4_ps(a, i))
+#endif
+
+#if defined(CNET_ISA_AVX512)
+#ifdef CNET_F64
+#define LOW(p) _mm512_castpd128_pd512(_mm_loadu_pd(p))
+#define STORE_LOW(p, a) _mm_storeu_pd(p, _mm512_castpd512_pd128(a))
+#else
+#define LOW(p) _mm512_castps128_ps512(_mm_loadu_ps(p))
+#define STORE_LOW(p, a) _mm_storeu_ps(p, _mm512_castps512_ps128(a))
+#endif
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {
+    vec a = INSERT512(LOW(p), p + stride, 1);
+    a = INSERT512(a, p + 2 * stride, 2);
+    return INSERT512(a, p + 3 * stride, 3);
+}
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
+    STORE_LOW(p, a);
+    EXTRACT512(p + stride, a, 1);
+    EXTRACT512(p + 2 * stride, a, 2);
+    EXTRACT512(p + 3 * stride, a, 3);
+}
+#elif defined(CNET_ISA_AVX2)
+#ifdef CNET_F64
+#define LOW(p) _mm256_castpd128_pd256(_mm_loadu_pd(p))
+#define STORE_LOW(p, a) _mm_storeu_pd(p, _mm256_castpd256_pd128(a))
+#else
+#define LOW(p) _mm256_castps128_ps256(_mm_loadu_ps(p))
+#define STORE_LOW(p, a) _mm_storeu_ps(p, _mm256_castps256_ps128(a))
+#endif
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { return INSERT256(LOW(p), p + stride); }
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
+    STORE_LOW(p, a);
+    EXTRACT256(p + stride, a);
+}
+#else
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {
+    (void)stride;
+    return v_load(p);
+}
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
+    (void)stride;
+    v_store(p, a);
+}
+#endif
+
+INLINE void v_transpose_lanes(vec a[LANE]) {
+#ifdef CNET_F64
+    const vec low = V(unpacklo)(a[0], a[1]), high = V(unpackhi)(a[0], a[1]);
+    a[0] = low;
+    a[1] = high;
+#else
+    const vec low01 = V(unpacklo)(a[0], a[1]), high01 = V(unpackhi)(a[0], a[1]);
+    const vec low23 = V(unpacklo)(a[2], a[3]), high23 = V(unpackhi)(a[2], a[3]);
+    a[0] = V(shuffle)(low01, low23, 0x44);
+    a[1] = V(shuffle)(low01, low23, 0xee);
+    a[2] = V(shuffle)(high01, high23, 0x44);
+    a[3] = V(shuffle)(high01, high23, 0xee);
+#endif
+}

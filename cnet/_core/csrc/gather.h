@@ -1,0 +1,36 @@
+/* Rows of a data set, collected into a batch; images stay uint8 in memory and are scaled to [0, 1] on the way.
+
+   Shuffled rows lie anywhere in memory. The processor fetches ahead within a row once it has seen where it goes; the
+   start of the row after next is asked for here, while the one at hand is copied. */
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FETCH(p) ((void)(p))
+#else
+#define FETCH(p) __builtin_prefetch(p)
+#endif
+#define LINE 64
+#define ROWS_AHEAD 2
+
+INLINE void fetch_row(const void *row, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += LINE)
+        FETCH((const char *)row + i);
+}
+
+static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out) {
+    for (ptrdiff_t i = 0; i < m; i++) {
+        if (i + ROWS_AHEAD < m)
+            fetch_row(x + rows[i + ROWS_AHEAD] * n, n * (ptrdiff_t)sizeof(real));
+        memcpy(out + i * n, x + rows[i] * n, (size_t)n * sizeof(real));
+    }
+}
+
+/* x / 255: the same bits as a division of reals. */
+static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out) {
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const uint8_t *row = x + rows[i] * n;
+        if (i + ROWS_AHEAD < m)
+            fetch_row(x + rows[i + ROWS_AHEAD] * n, n);
+        for (ptrdiff_t j = 0; j < n; j++)
+            out[i * n + j] = (real)row[j] / (real)255;
+    }
+}
