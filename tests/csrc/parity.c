@@ -170,11 +170,14 @@ static void column_sums(ptrdiff_t m, ptrdiff_t n) {
         for (ptrdiff_t i = 0; i < m; i++)
             expected[j] += (double)x[i * n + j];
     }
-    K->column_sums(m, n, x, out, 0, 0);
+    K->column_sums(m, n, x, n, out, 0, 0);
     compare("out", n, out, expected);
-    const ptrdiff_t block = cnet_block_length(m);
-    for (ptrdiff_t i = 0; i == 0 || i < m; i += block ? block : 1)
-        K->column_sums(m - i < block ? m - i : block, n, x + i * n, parts, block, i > 0);
+    const ptrdiff_t block = cnet_block_length(m), half = n / 2;
+    for (ptrdiff_t i = 0; i == 0 || i < m; i += block ? block : 1) {
+        const ptrdiff_t rows = m - i < block ? m - i : block;
+        K->column_sums(rows, half, x + i * n, n, parts, block, i > 0);
+        K->column_sums(rows, n - half, x + i * n + half, n, parts + half, block, i > 0);
+    }
     same_bits("out summed in parts", n, parts, out);
     free(expected);
     end_of_case();
@@ -239,21 +242,32 @@ static void sgd(ptrdiff_t n, double momentum, double weight_decay, int nesterov)
     end_of_case();
 }
 
-static void scale_uint8(ptrdiff_t n) {
-    snprintf(at, sizeof at, "scale_uint8, n %td", n);
-    uint8_t *x = allocate((size_t)n);
-    real *y = output(n), *expected = array(n, 0);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        x[i] = (uint8_t)i;
-        expected[i] = (real)x[i] / (real)255;
+/* ---- row by row ---- */
+
+/* Rows in any order, some of them twice. */
+static void gather(ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "gather, m %td n %td", m, n);
+    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n);
+    real *expected = array(2 * m * n, 0), *expected_scaled = array(2 * m * n, 0);
+    uint8_t *images = allocate((size_t)(m * n));
+    int64_t *rows = allocate((size_t)(2 * m) * sizeof *rows);
+    for (ptrdiff_t i = 0; i < m * n; i++)
+        images[i] = (uint8_t)i;
+    for (ptrdiff_t i = 0; i < 2 * m; i++) {
+        rows[i] = (i * 7 + 3) % m;
+        for (ptrdiff_t j = 0; j < n; j++) {
+            expected[i * n + j] = x[rows[i] * n + j];
+            expected_scaled[i * n + j] = (real)images[rows[i] * n + j] / (real)255;
+        }
     }
-    K->scale_uint8(n, x, y);
-    same_bits("y", n, y, expected);
-    free(x);
+    K->gather(2 * m, n, x, rows, y);
+    same_bits("out", 2 * m * n, y, expected);
+    K->gather_uint8(2 * m, n, images, rows, scaled);
+    same_bits("out of uint8", 2 * m * n, scaled, expected_scaled);
+    free(images);
+    free(rows);
     end_of_case();
 }
-
-/* ---- row by row ---- */
 
 static void softmax_row(ptrdiff_t n, const real *x, double *y, double *log_sum) {
     double max = x[0], sum = 0;
@@ -360,6 +374,7 @@ int main(void) {
     for (ptrdiff_t i = 0; i < COUNT(matrices); i++) {
         const ptrdiff_t m = matrices[i][0], n = matrices[i][1];
         column_sums(m, n);
+        gather(m, n);
         softmax(m, n);
         for (int labels = 0; labels < 2; labels++) {
             loss(CROSS_ENTROPY, labels, m, n);
@@ -373,7 +388,6 @@ int main(void) {
         sgd(lengths[i], 0, 0, 0);
         sgd(lengths[i], 0.9, 0.01, 0);
         sgd(lengths[i], 0.9, 0.01, 1);
-        scale_uint8(lengths[i]);
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;
