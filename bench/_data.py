@@ -13,16 +13,18 @@ from cnet import datasets
 
 
 def main() -> None:
-    """Save x.npy, float32 from 0 to 1, and y.npy; print what they are."""
+    """Save x.npy and x_test.npy, float32 from 0 to 1, x_uint8.npy, y.npy and y_test.npy; print what they are."""
     folder, images = Path(sys.argv[1]), int(sys.argv[2])
     if "CNET_DATA" in os.environ and Path(os.environ["CNET_DATA"], "mnist").is_dir():
         name, data = "MNIST", datasets.mnist(validation=0)
     else:
         name, data = "drawn digits (cnet.datasets.digits)", datasets.digits(train=images, seed=0)
-    x = np.divide(data.train.x[:images], 255, dtype=np.float32)
-    y = data.train.y[:images]
-    np.save(folder / "x.npy", x)
+    x, y = data.train.x[:images], data.train.y[:images]
+    np.save(folder / "x.npy", np.divide(x, 255, dtype=np.float32))
+    np.save(folder / "x_uint8.npy", x)
     np.save(folder / "y.npy", y)
+    np.save(folder / "x_test.npy", np.divide(data.test.x, 255, dtype=np.float32))
+    np.save(folder / "y_test.npy", data.test.y)
     print(f"{name}, {len(x):,} images, float32")
 
 

@@ -19,6 +19,11 @@ from _cases import Case
 HERE = Path(__file__).parent
 TOLERANCE = 1e-3
 """Relative difference of losses above which two peers are held to compute different things."""
+IMAGES = 59_000
+SECONDS = 0.5
+"""The least that a timing takes."""
+QUICK = (IMAGES // 10, 3, 0.1)
+"""Images, rounds and seconds, to try a benchmark out."""
 PAUSE = 0.1
 """Seconds between timings: OpenBLAS's threads spin for about 0.03 s, GNU OpenMP's for a few milliseconds."""
 
@@ -30,8 +35,8 @@ class PeerError(Exception):
 class PeerProcess:
     """A library in a process of its own, which ends with the ``with`` block."""
 
-    def __init__(self, name: str, threads: int, folder: Path) -> None:
-        self.name = name
+    def __init__(self, name: str, threads: int, folder: Path, label: str = "") -> None:
+        self.name = label or name
         self._process = subprocess.Popen(
             [sys.executable, HERE / "_worker.py", name, str(threads), folder],
             stdin=subprocess.PIPE,
@@ -79,6 +84,14 @@ def environment(threads: int) -> dict[str, str]:
     return env
 
 
+def write_data(folder: Path, images: int) -> str:
+    """Put the data set where `PeerProcess` looks for it; says what it is."""
+    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images)], stdout=subprocess.PIPE, text=True)
+    if data.returncode:
+        sys.exit("The data could not be loaded, see above. (This needs cnet installed, or built in place and on PYTHONPATH.)")
+    return data.stdout.strip()
+
+
 def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     """Check and time one row of the table.
 
@@ -105,8 +118,13 @@ def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: floa
         start = i % max(1, len(running))
         for peer in running[start:] + running[:start]:
             time.sleep(PAUSE)
-            timing = peer.call("time")
             result = results[peer.name]
+            try:
+                timing = peer.call("time")
+            except PeerError as error:
+                results[peer.name] = {"error": str(error)}
+                running = [other for other in running if other is not peer]
+                continue
             result["us"].append(timing["seconds"] / result["steps"] * 1e6)
             result["cores"].append(timing["cores"])
             result["idle_cores"].append(timing["idle_cores"])

@@ -1,4 +1,4 @@
-"""The results as a table, for a terminal or for Markdown, and below it what is needed to judge them."""
+"""The results as tables, for a terminal or for Markdown, and below them what is needed to judge them."""
 
 import os
 import platform
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _cases import CASES
+from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
 
 Results = dict[str, Any]
 """``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``: see `_harness.measure`."""
+
+Times = dict[str, list[float]]
 
 CNET = "cnet"
 CNET_COLUMNS = (CNET, "cnet by hand")
@@ -26,18 +28,32 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu, "cores": str(cores), "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
 
 
+def about(where: dict[str, str]) -> str:
+    """The machine in a line."""
+    return f"{where['cpu']}, {where['system']}, Python {where['python']}, {where['cores']} cores"
+
+
 def render(results: Results, markdown: bool) -> str:
     """The whole report."""
-    where = results["machine"]
     notes = [
         f"Microseconds a step: medians of {results['rounds']} interleaved rounds{'' if markdown else ' (least-greatest)'}. "
         "A ratio is the median of the rounds' ratios (least-greatest): above 1, cnet is faster.",
-        f"{where['cpu']}, {where['cores']} cores, of which every library may use {results['threads']}; {where['system']}, Python {where['python']}",
+        f"{about(results['machine'])}; every library may use {results['threads']}",
         f"{results['data']}; {results['date']}",
-        *(f"{name}: {_about(peer)}" for name, peer in results["peers"].items()),
+        *(f"{name}: {_version(peer)}" for name, peer in results["peers"].items()),
         *_checks(results["rows"], results["threads"]),
     ]
-    return "\n".join([table(results, markdown), "", *(f"- {note}" for note in notes)])
+    tables = [grid(results, markdown), ""] if GRID.keys() & results["rows"] else []
+    return "\n".join([*tables, table(results, markdown), "", *(f"- {note}" for note in notes)])
+
+
+def grid(results: Results, markdown: bool) -> str:
+    """One line a batch size, one column a width of the hidden layer: the ratio to the fastest other library."""
+    lines = [["fastest other / cnet", *(f"width {width}" for width in GRID_WIDTHS)]]
+    for batch in GRID_BATCHES:
+        times = [row_times(results["rows"].get(grid_case(batch, width).name, {})) for width in GRID_WIDTHS]
+        lines.append([f"batch {batch}", *(f"{_ratio(t, fastest(t))} {fastest(t)}".strip() for t in times)])
+    return layout(lines, markdown)
 
 
 def table(results: Results, markdown: bool) -> str:
@@ -45,33 +61,52 @@ def table(results: Results, markdown: bool) -> str:
     names = [name for name, peer in results["peers"].items() if "error" not in peer]
     lines = [["", *names, "fastest other / cnet", "PyTorch / cnet"]]
     for case_name, row in results["rows"].items():
-        times = {name: result["us"] for name, result in row.items() if "us" in result}
-        fastest = min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
-        cells = [_time(times[name], markdown) if name in times else "-" for name in names]
-        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest)} {fastest}".strip(), _ratio(times, "PyTorch")])
-    return _markdown(lines) if markdown else _aligned(lines)
+        times = row_times(row)
+        cells = [spread(times.get(name, []), markdown) for name in names]
+        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest(times))} {fastest(times)}".strip(), _ratio(times, "PyTorch")])
+    return layout(lines, markdown)
 
 
-def _time(us: Sequence[float], brief: bool) -> str:
-    middle = _digits(statistics.median(us))
-    return middle if brief else f"{middle} ({_digits(min(us))}-{_digits(max(us))})"
+def row_times(row: dict[str, Any]) -> Times:
+    """Microseconds a step, round by round, of the libraries that were timed."""
+    return {name: result["us"] for name, result in row.items() if result.get("us")}
 
 
-def _digits(value: float) -> str:
+def fastest(times: Times) -> str:
+    """Which library other than cnet is; "" for none."""
+    return min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
+
+
+def ratios(times: Times, name: str, base: str = CNET) -> list[float]:
+    """How many times as long as another a peer took, round by round: a slow minute of the machine slows both."""
+    if name not in times or base not in times:
+        return []
+    return [theirs / ours for theirs, ours in zip(times[name], times[base], strict=True)]
+
+
+def spread(values: Sequence[float], brief: bool) -> str:
+    """The median, and unless brief the least and the greatest; a dash for nothing."""
+    if not values:
+        return "-"
+    middle = digits(statistics.median(values))
+    return middle if brief else f"{middle} ({digits(min(values))}-{digits(max(values))})"
+
+
+def digits(value: float) -> str:
+    """Three of them, or all of an integer's."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _ratio(times: dict[str, list[float]], name: str) -> str:
-    """How many times as long as cnet a peer took, round by round: a slow minute of the machine slows both."""
-    if name not in times or CNET not in times:
+def _ratio(times: Times, name: str) -> str:
+    values = ratios(times, name)
+    if not values:
         return "-"
-    ratios = [theirs / ours for theirs, ours in zip(times[name], times[CNET], strict=True)]
-    middle = statistics.median(ratios)
-    text = f"{middle:.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+    middle = statistics.median(values)
+    text = f"{middle:.2f} ({min(values):.2f}-{max(values):.2f})"
     return text if round(middle, 2) >= 1 else f"**slower** {text}"
 
 
-def _about(peer: dict[str, Any]) -> str:
+def _version(peer: dict[str, Any]) -> str:
     if "error" in peer:
         return f"left out: {peer['error']}"
     pools = "; ".join(peer["thread pools"])
@@ -104,12 +139,10 @@ def _difference(row: dict[str, Any]) -> float:
     return (max(losses) - min(losses)) / min(losses) if losses else 0.0
 
 
-def _markdown(lines: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], rule, *lines[1:]])
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    first, *others = widths
+def layout(lines: list[list[str]], markdown: bool) -> str:
+    """A table whose first line is its head."""
+    if markdown:
+        rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], rule, *lines[1:]])
+    first, *others = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join([cells[0].ljust(first), *(cell.rjust(width) for cell, width in zip(cells[1:], others, strict=True))]) for cells in lines)

@@ -22,19 +22,23 @@ from peers._peer import Peer, cross_entropy, initial_weights, reference_logits
 
 CHECK_STEPS = 20
 CHECK_STEPS_OF_ALL_ROWS = 3
+MOST_STEPS = 4096
+"""Of an epoch: with batches of a few rows, all of the data would take minutes."""
 PREDICTIONS = 1000
 
 
 class Worker:
-    """Runs the nets of one peer. `describe`, `check`, `load` and `time` are the requests."""
+    """Runs the nets of one peer. `describe`, `check`, `load` and `time` are the requests; or `start` and `learn`."""
 
     def __init__(self, name: str, threads: int, folder: Path) -> None:
         self._peer_class = peers.load(name)
         self._threads = threads
+        self._folder = folder
         self._x = np.load(folder / "x.npy")
         self._y = np.load(folder / "y.npy")
         self._reset: Callable[[], None]
         self._run: Callable[[], None]
+        self._learner: Peer
         self._answered = _clocks()
 
     def answer(self, method: str, *arguments: Any) -> Any:
@@ -80,7 +84,7 @@ class Worker:
         An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
         """
         case = CASES[case_name]
-        peer = self._build(case, _whole_batches(case, len(self._x)))
+        peer = self._build(case, _whole_batches(case, len(self._x), MOST_STEPS))
         start = time.perf_counter()
         peer.compile(1)
         compile_seconds = time.perf_counter() - start
@@ -108,6 +112,28 @@ class Worker:
         cores = _cores(start)
         return {"seconds": seconds, "cores": cores, "idle_cores": idle_cores}
 
+    def start(self, case_name: str, seed: int, learning_rate: float, momentum: float, weight_decay: float) -> None:
+        """Build a net to be trained epoch by epoch."""
+        case = CASES[case_name]
+        images = _whole_batches(case, len(self._x), len(self._x))
+        self._learner = self._peer_class(case, self._x[:images], self._y[:images], self._threads)
+        self._learner.set_sgd(learning_rate, momentum, weight_decay)
+        self._learner.set_seed(seed)
+        self._learner.set_weights(initial_weights(case, seed))
+
+    def learn(self, epochs: int, learning_rate: float) -> dict[str, float]:
+        """Train for some epochs; the time they take, and then the share of test images that are read correctly.
+
+        The net's outputs are computed here, in double precision, from its weights.
+        """
+        self._learner.set_learning_rate(learning_rate)
+        start = time.perf_counter()
+        self._learner.train(epochs)
+        seconds = time.perf_counter() - start
+        x, y = (np.load(self._folder / f"{name}_test.npy") for name in "xy")
+        logits = reference_logits(self._learner.case, self._learner.get_weights(), x)
+        return {"seconds": seconds, "accuracy": float((logits.argmax(axis=1) == y).mean())}
+
     def _build(self, case: Case, images: int) -> Peer:
         peer = self._peer_class(case, self._x[:images], self._y[:images], self._threads)
         peer.set_weights(initial_weights(case))
@@ -123,10 +149,10 @@ class Worker:
         return [self._x[i : i + 1] for i in range(min(PREDICTIONS, len(self._x)))]
 
 
-def _whole_batches(case: Case, images: int, most: int | None = None) -> int:
-    """How many images to use: a whole number of batches."""
+def _whole_batches(case: Case, images: int, most: int) -> int:
+    """How many images to use: a whole number of batches, and no more than so many."""
     batch = case.batch or images
-    return batch * min(images // batch, most or images)
+    return batch * min(images // batch, most)
 
 
 def _predict_each(peer: Peer, rows: list[np.ndarray]) -> None:

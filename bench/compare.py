@@ -4,43 +4,52 @@ README.md in this folder says what is measured and how to read it.
 """
 
 import argparse
+import importlib.util
 import json
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from _cases import CASES
-from _harness import HERE, PeerError, PeerProcess, environment, measure
+from _cases import CASES, GRID, TABLE
+from _harness import IMAGES, QUICK, SECONDS, PeerError, PeerProcess, measure, write_data
 from _report import machine, render
 from peers import PEERS
 
-IMAGES = 59_000
+GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=list(CASES), default=list(CASES), metavar="ROW", help=f"rows of the table, of {', '.join(CASES)}")
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}")
+    parser.add_argument("--grid", action="store_true", help="a net with one hidden layer, by batch size and width, instead of the nets of the table")
+    parser.add_argument(
+        "--rows", nargs="+", choices=[*TABLE, *GRID], metavar="ROW", help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on"
+    )
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every timing there")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios, with Matplotlib, as PNG, SVG or PDF")
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.rows = options.rows or list(GRID if options.grid else TABLE)
+    options.peers = options.peers or (GRID_PEERS if options.grid else list(PEERS))
+    if len({row in GRID for row in options.rows}) > 1:
+        parser.error("rows of the grid and of the table do not go together")
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs Matplotlib: pip install matplotlib")
+    return options
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
-    images, rounds, seconds = (IMAGES // 10, 3, 0.1) if options.quick else (IMAGES, options.rounds, 0.5)
-    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images)], env=environment(options.threads), stdout=subprocess.PIPE, text=True)
-    if data.returncode:
-        sys.exit("The data could not be loaded, see above. (This needs cnet installed, or built in place and on PYTHONPATH.)")
-    results: dict[str, Any] = {"machine": machine(), "data": data.stdout.strip(), "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
+    images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
+    data = write_data(folder, images)
+    results: dict[str, Any] = {"machine": machine(), "data": data, "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
     results["date"] = datetime.now(UTC).date().isoformat()
     with ExitStack() as stack:
         peers = []
@@ -59,11 +68,18 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    with TemporaryDirectory() as folder:
-        results = run(options, Path(folder))
+    if options.load:
+        results = json.loads(options.load.read_text())
+    else:
+        with TemporaryDirectory() as folder:
+            results = run(options, Path(folder))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     print(render(results, options.markdown))
+    if options.plot:
+        import _plot
+
+        _plot.save(results, options.plot)
 
 
 if __name__ == "__main__":

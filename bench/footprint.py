@@ -10,6 +10,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -42,14 +43,17 @@ def needed(distribution: str) -> set[str]:
 
 
 def _requirements(distribution: str) -> set[str]:
-    """Those that are installed: others are for other systems. A package built in place does not say what it needs."""
+    """Those that are installed: others are for other systems."""
+    try:
+        lines = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:  # cnet, built in place
+        lines = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]["dependencies"]
     found = set()
-    with suppress(metadata.PackageNotFoundError):
-        for line in metadata.requires(distribution) or []:
-            name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
-            if not re.search(r"\bextra\b", line):
-                with suppress(metadata.PackageNotFoundError):
-                    found.add(metadata.metadata(name)["Name"].lower())
+    for line in lines:
+        name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
+        if not re.search(r"\bextra\b", line):
+            with suppress(metadata.PackageNotFoundError):
+                found.add(metadata.metadata(name)["Name"].lower())
     return found
 
 

@@ -1,8 +1,8 @@
 """Speed of the dense layer's kernels on the shapes of the benchmark's nets: ``python bench/kernels.py``.
 
 In GFLOP/s beside NumPy's matmul (BLAS) of the same shapes, each the best of several rounds: this shows what the code
-can do, undisturbed. (`compare.py` shows what a user gets, and gives medians.) The processor's own peak cannot be had
-from Python: the fastest product of all, in practice one of the large ones, stands in for it.
+can do, undisturbed. (`compare.py` shows what a user gets, and gives medians.) Percentages are of what the machine can
+do at most, which is measured too.
 """
 
 import argparse
@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+import _peak
 import cnet
-from _cases import CASES
+from _cases import TABLE
 from _harness import PAUSE, environment
+from _report import machine
 from cnet._core import _isa, loops
 
 Shape = tuple[int, int, int]
@@ -26,15 +29,44 @@ KERNELS = ("forward", "dW, db", "dX")
 LARGE = (1024, 1024, 1024)
 ALL_ROWS = 59_000
 SECONDS = 0.02
-COPIED_BYTES = 1 << 28
+CACHED_BYTES = 1 << 26
+"""Operands that are larger come from memory, call after call."""
+
+
+@dataclass
+class Limits:
+    """What the machine does at most, in GFLOP/s and GB/s; 0 where it is not known."""
+
+    gflops: float = 0.0
+    read: float = 0.0
+    copied: float = 0.0
+
+    def measure(self, peak: _peak.Peak | str, memory: np.ndarray, threads: int) -> None:
+        """Measure, and keep what is more."""
+        time.sleep(PAUSE)
+        self.copied = max(self.copied, _peak.copy_bandwidth(memory, threads))
+        if isinstance(peak, _peak.Peak):
+            self.read = max(self.read, peak.read_bandwidth(memory, threads))
+            self.gflops = max(self.gflops, peak.gflops(threads))
+
+    def share(self, speed: float, shape: Shape) -> str:
+        """A speed in percent of what is possible: of the peak or, marked m, of what reading the operands allows."""
+        rows, inputs, outputs = shape
+        size = 4 * (rows * inputs + inputs * outputs + rows * outputs)
+        by_memory = self.read * 2 * rows * inputs * outputs / size
+        if not self.gflops:
+            return ""
+        if size > CACHED_BYTES and by_memory < self.gflops:
+            return f"{speed / by_memory:5.0%}m"
+        return f"{speed / self.gflops:5.0%} "
 
 
 def layers() -> list[Shape]:
-    """The layers of all nets that are trained."""
+    """The layers of all nets of the table that are trained."""
     return list(
         dict.fromkeys(
             (case.batch or ALL_ROWS, inputs, outputs)
-            for case in CASES.values()
+            for case in TABLE.values()
             if case.training
             for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False)
         )
@@ -90,31 +122,51 @@ def measure(shape: Shape, rounds: int) -> dict[str, list[float]]:
     return {library: [operations / seconds / 1e9 for seconds in times] for library, times in best.items()}
 
 
-def copy_bandwidth(rounds: int) -> float:
-    """Bytes read and written a second, in GB, by one thread that copies more than the caches hold."""
-    source, target = (np.full(COPIED_BYTES, value, np.uint8) for value in (1, 2))
-    return 2 * COPIED_BYTES / min(seconds_per_call(lambda: np.copyto(target, source)) for _ in range(rounds)) / 1e9
+def report(threads: int, rounds: int) -> None:
+    """Measure with so many threads, and print a table."""
+    peak, memory, limits = _peak.Peak.build(), _peak.memory(), Limits()
+    for _ in range(rounds):
+        limits.measure(peak, memory, threads)
+    shapes = [*layers(), LARGE]
+    speeds = []
+    for shape in shapes:
+        print(f"{threads} threads: {_title(shape)}", file=sys.stderr, flush=True)
+        speeds.append(measure(shape, rounds))
+        limits.measure(peak, memory, threads)  # again, as the clock may have changed
+
+    print(f"\nGFLOP/s with {threads} thread{'s' if threads > 1 else ''}: cnet / NumPy, and cnet in percent of what is possible")
+    print(f"{'rows x inputs x outputs':24}" + "".join(f"{kernel:>24}" for kernel in KERNELS))
+    for shape, speed in zip(shapes, speeds, strict=True):
+        cells = [f"{ours:.1f} / {theirs:.1f} {limits.share(ours, shape)}" for ours, theirs in zip(speed["cnet"], speed["NumPy"], strict=True)]
+        print(f"{_title(shape):24}" + "".join(f"{cell:>24}" for cell in cells))
+    if isinstance(peak, _peak.Peak):
+        print(f"Possible: {limits.gflops:.0f} GFLOP/s, measured with multiply-adds of {peak.vector_bits}-bit vectors of float32; or, marked m,")
+        print(f"where the operands come from memory, as long as they take to be read: {limits.read:.1f} GB/s.", end=" ")
+    else:
+        print(f"The peak was not measured: {peak}.", end=" ")
+    print(f"Memory is copied at {limits.copied:.1f} GB/s, read and written.")
+
+
+def _title(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table for each number of threads."""
+    every = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1, help="threads of cnet and of BLAS")
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, every}), help="threads of cnet and of BLAS: a table for each")
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take the best of")
     options = parser.parse_args()
-    env = environment(options.threads)
-    if env != os.environ:  # BLAS reads it when it is loaded
-        sys.exit(subprocess.call([sys.executable, *sys.argv], env=env))
-
-    print(f"GFLOP/s, cnet / NumPy; cnet {cnet.__version__} with {_isa.active_isa()} kernels, NumPy {np.__version__}, threads: {options.threads}")
-    print(f"{'rows x inputs x outputs':24}" + "".join(f"{kernel:>22}" for kernel in KERNELS))
-    peak = 0.0
-    for shape in [*layers(), LARGE]:
-        speeds = measure(shape, options.rounds)
-        cells = [f"{ours:.1f} / {theirs:.1f}" for ours, theirs in zip(speeds["cnet"], speeds["NumPy"], strict=True)]
-        print(f"{' x '.join(map(str, shape)):24}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
-        peak = max(peak, *speeds["cnet"], *speeds["NumPy"])
-    print(f"Practical peak, the fastest of these: {peak:.0f} GFLOP/s. One thread copies at {copy_bandwidth(options.rounds):.1f} GB/s, read and written.")
+    if len(options.threads) == 1 and environment(options.threads[0]) == os.environ:
+        report(options.threads[0], options.rounds)
+        return
+    where = machine()
+    print(f"{where['cpu']}, {where['cores']} cores; cnet {cnet.__version__} with {_isa.active_isa()} kernels, NumPy {np.__version__}", flush=True)
+    for threads in options.threads:  # BLAS reads the environment when it is loaded
+        command = [sys.executable, __file__, "--threads", str(threads), "--rounds", str(options.rounds)]
+        if status := subprocess.call(command, env=environment(threads)):
+            sys.exit(status)
 
 
 if __name__ == "__main__":

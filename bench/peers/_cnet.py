@@ -41,9 +41,19 @@ class _Net(Peer):
 class Fit(_Net):
     """``Trainer.fit``, with all that it does once a call, such as looking for NaN in the data."""
 
+    def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
+        self.optimizer = optim.SGD(self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+
+    def set_weights(self, weights: Weights) -> None:
+        super().set_weights(weights)
+        self.trainer = cnet.Trainer(self.model, self.loss, self.optimizer)
+
     def train(self, epochs: int, shuffle: bool = True) -> None:
-        trainer = cnet.Trainer(self.model, self.loss, self.optimizer)
-        trainer.fit(self.x, self.y, epochs=epochs, batch_size=self.batch, shuffle=shuffle and not self.full_batch, seed=0, verbose=False)
+        shuffle = shuffle and not self.full_batch
+        self.trainer.fit(self.x, self.y, epochs=epochs, batch_size=self.batch, shuffle=shuffle, seed=self.seed, verbose=False)
 
 
 class ByHand(_Net):

@@ -44,12 +44,25 @@ class Peer(ABC):
         self.threads = threads
         self.batch = case.batch or len(x)
         self.full_batch = self.batch == len(x)
-        self.rng = np.random.default_rng(0)
+        self.set_seed(0)
 
     @staticmethod
     @abstractmethod
     def version() -> str:
         """Version of the library, and what it runs on."""
+
+    def set_seed(self, seed: int) -> None:
+        """Of the order of the rows."""
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+
+    def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
+        """Train like this from the next `set_weights` on; otherwise by plain SGD with `LEARNING_RATE`."""
+        raise NotImplementedError(f"{type(self).__name__} trains by plain SGD only")
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """A new one after `set_sgd`."""
+        raise NotImplementedError(f"{type(self).__name__} trains with one learning rate only")
 
     @abstractmethod
     def set_weights(self, weights: Weights) -> None:
@@ -81,9 +94,9 @@ class Peer(ABC):
             yield from self.order(shuffle)
 
 
-def initial_weights(case: Case) -> Weights:
+def initial_weights(case: Case, seed: int = 0) -> Weights:
     """Normal weights of the usual size, and biases that are not zero, so that a peer that forgets them is found out."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     gain = 2 if "relu" in case.activation else 1
     return [
         (

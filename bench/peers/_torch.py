@@ -27,6 +27,12 @@ class Eager(Peer):
     def version() -> str:
         return torch.__version__
 
+    def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+
     def set_weights(self, weights: Weights) -> None:
         flat = [array for w, b in weights for array in (w.T, b)]
         with torch.no_grad():
@@ -66,6 +72,8 @@ class Compiled(Eager):
         torch._dynamo.reset()  # else the limit on recompilations counts the nets before
         self.compiled_step = torch.compile(self._functional_step, dynamic=False)
         self.forward = torch.compile(self.model, dynamic=False)
+
+    set_sgd = Peer.set_sgd
 
     def compile(self, epochs: int) -> None:
         if self.case.training:

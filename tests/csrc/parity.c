@@ -1,0 +1,394 @@
+/* Every kernel of one table against plain loops in double precision, without Python: for processors that are only
+   emulated. `.ci/neon` compiles and runs it; cases.py beside this folder drives the tests that say more.
+
+   Compiled with the macros of the table (CNET_ISA_<set>, perhaps CNET_F64) and with CNET_TABLE, its name. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+extern const cnet_kernels CNET_TABLE;
+static const cnet_kernels *const K = &CNET_TABLE;
+
+#ifdef CNET_F64
+#define TOLERANCE 4e-15
+#define SMALLEST 2.2250738585072014e-308
+#else
+#define TOLERANCE 2e-6
+#define SMALLEST 1.17549435e-38
+#endif
+#define COUNT(a) ((ptrdiff_t)(sizeof(a) / sizeof *(a)))
+#define MARGIN 64
+#define INTACT 7
+#define SLOPE ((real)0.1)
+
+static int failures, comparisons;
+static char at[80]; /* the case at hand */
+
+/* The largest difference, in units of the largest value (or of 1e-3, where all are smaller). */
+static void compare(const char *what, ptrdiff_t n, const real *got, const double *expected) {
+    double difference = 0, largest = 1e-3;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - expected[i]);
+        difference = d <= difference ? difference : d; /* a NaN stays */
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    comparisons++;
+    if (!(difference / largest <= TOLERANCE)) {
+        printf("%s: %s differs by %g, expected at most %g\n", at, what, difference / largest, TOLERANCE);
+        failures++;
+    }
+}
+
+static void same_bits(const char *what, ptrdiff_t n, const real *got, const real *expected) {
+    comparisons++;
+    if (memcmp(got, expected, (size_t)n * sizeof(real))) {
+        printf("%s: %s has other bits\n", at, what);
+        failures++;
+    }
+}
+
+/* Arrays of one case, with margins: NaN beside inputs, so that a value read there shows, a mark beside outputs. */
+static struct {
+    real *start;
+    ptrdiff_t n;
+    int output;
+} arrays[16];
+static int used;
+
+static void *allocate(size_t size) {
+    void *p = malloc(size ? size : 1);
+    if (!p)
+        exit(2);
+    return p;
+}
+
+static real *array(ptrdiff_t n, int output) {
+    real *start = allocate((size_t)(n + 2 * MARGIN) * sizeof(real));
+    for (ptrdiff_t i = 0; i < n + 2 * MARGIN; i++)
+        start[i] = output && (i < MARGIN || i >= n + MARGIN) ? INTACT : (real)NAN;
+    arrays[used].start = start;
+    arrays[used].n = n;
+    arrays[used++].output = output;
+    return start + MARGIN;
+}
+
+static double uniform(void) {
+    static uint64_t state = 1; /* Knuth's MMIX generator */
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) / 9007199254740992.0;
+}
+
+/* From low to high; values near 0, where ReLU has its kink, among them. */
+static real *input(ptrdiff_t n, double low, double high) {
+    real *x = array(n, 0);
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = (real)(low + (high - low) * uniform());
+    return x;
+}
+
+static real *output(ptrdiff_t n) { return array(n, 1); }
+
+static real *copied(ptrdiff_t n, const real *x) {
+    real *y = output(n);
+    memcpy(y, x, (size_t)n * sizeof(real));
+    return y;
+}
+
+static void end_of_case(void) {
+    while (used) {
+        used--;
+        for (int i = 0; i < MARGIN && arrays[used].output; i++)
+            if (arrays[used].start[i] != INTACT || arrays[used].start[MARGIN + arrays[used].n + i] != INTACT) {
+                printf("%s: written outside an output\n", at);
+                failures++;
+                break;
+            }
+        free(arrays[used].start);
+    }
+}
+
+/* ---- products ---- */
+
+static void multiply_in_parts(const cnet_gemm *whole) {
+    const ptrdiff_t block = cnet_block_length(whole->k), half_m = whole->m / 2, half_n = whole->n / 2;
+    for (int part = 0; part < 4; part++) {
+        const ptrdiff_t i = part & 1 ? half_m : 0, j = part & 2 ? half_n : 0;
+        for (ptrdiff_t k = 0; k == 0 || k < whole->k; k += block ? block : 1) {
+            cnet_gemm g = *whole;
+            g.m = part & 1 ? whole->m - half_m : half_m;
+            g.n = part & 2 ? whole->n - half_n : half_n;
+            g.k = whole->k - k < block ? whole->k - k : block;
+            g.a += i * g.a_row + k * g.a_col;
+            g.b += k * g.b_row + j * g.b_col;
+            g.c += i * g.c_row + j * g.c_col;
+            g.bias = whole->bias && k + g.k == whole->k ? whole->bias + j : NULL;
+            g.block = block;
+            g.accumulate = k > 0;
+            if (g.m && g.n)
+                K->gemm(&g);
+        }
+    }
+}
+
+/* A product in one layout: each of a, b and c transposed or not. */
+static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int a_t, int b_t, int c_t, int with_bias) {
+    snprintf(at, sizeof at, "gemm, %s, m %td n %td k %td", name, m, n, k);
+    real *a = input(m * k, -1, 1), *b = input(k * n, -1, 1), *c = output(m * n), *parts = output(m * n);
+    cnet_gemm g = {
+        .m = m, .n = n, .k = k,
+        .a = a, .a_row = a_t ? 1 : k, .a_col = a_t ? m : 1,
+        .b = b, .b_row = b_t ? 1 : n, .b_col = b_t ? k : 1,
+        .c = c, .c_row = c_t ? 1 : n, .c_col = c_t ? m : 1,
+        .bias = with_bias ? input(n, -1, 1) : NULL,
+    };
+    double *expected = allocate((size_t)(m * n) * sizeof(double));
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            double sum = g.bias ? (double)g.bias[j] : 0;
+            for (ptrdiff_t l = 0; l < k; l++)
+                sum += (double)a[i * g.a_row + l * g.a_col] * (double)b[l * g.b_row + j * g.b_col];
+            expected[i * g.c_row + j * g.c_col] = sum;
+        }
+    K->gemm(&g);
+    compare("c", m * n, c, expected);
+    g.c = parts;
+    multiply_in_parts(&g);
+    same_bits("c computed in parts", m * n, parts, c);
+    free(expected);
+    end_of_case();
+}
+
+static void column_sums(ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "column_sums, m %td n %td", m, n);
+    real *x = input(m * n, -1, 1), *out = output(n), *parts = output(n);
+    double *expected = allocate((size_t)n * sizeof(double));
+    for (ptrdiff_t j = 0; j < n; j++) {
+        expected[j] = 0;
+        for (ptrdiff_t i = 0; i < m; i++)
+            expected[j] += (double)x[i * n + j];
+    }
+    K->column_sums(m, n, x, n, out, 0, 0);
+    compare("out", n, out, expected);
+    const ptrdiff_t block = cnet_block_length(m), half = n / 2;
+    for (ptrdiff_t i = 0; i == 0 || i < m; i += block ? block : 1) {
+        const ptrdiff_t rows = m - i < block ? m - i : block;
+        K->column_sums(rows, half, x + i * n, n, parts, block, i > 0);
+        K->column_sums(rows, n - half, x + i * n + half, n, parts + half, block, i > 0);
+    }
+    same_bits("out summed in parts", n, parts, out);
+    free(expected);
+    end_of_case();
+}
+
+/* ---- element by element ---- */
+
+static double activated(int kind, double x) {
+    switch (kind) {
+    case CNET_RELU: return x > 0 ? x : 0;
+    case CNET_LEAKY_RELU: return x < 0 ? (double)SLOPE * x : x;
+    case CNET_TANH: return tanh(x);
+    default: return 1 / (1 + exp(-x));
+    }
+}
+
+static double derivative(int kind, double x) {
+    const double y = activated(kind, x);
+    switch (kind) {
+    case CNET_RELU: return x > 0;
+    case CNET_LEAKY_RELU: return x > 0 ? 1 : (double)SLOPE;
+    case CNET_TANH: return 1 - y * y;
+    default: return y * (1 - y);
+    }
+}
+
+static void activation(int kind, ptrdiff_t n) {
+    snprintf(at, sizeof at, "activation %d, n %td", kind, n);
+    real *x = input(n, -2, 2), *dy = input(n, -1, 1), *y = output(n), *dx = output(n);
+    double *forward = allocate((size_t)n * sizeof(double)), *backward = allocate((size_t)n * sizeof(double));
+    for (ptrdiff_t i = 3; i < n; i += 4)
+        x[i] *= 50; /* saturated */
+    for (ptrdiff_t i = 0; i < n; i++) {
+        forward[i] = activated(kind, x[i]);
+        backward[i] = derivative(kind, x[i]) * dy[i];
+    }
+    K->activation(kind, n, x, y, SLOPE);
+    compare("y", n, y, forward);
+    K->activation_backward(kind, n, y, dy, dx, SLOPE);
+    compare("dx", n, dx, backward);
+    free(forward);
+    free(backward);
+    end_of_case();
+}
+
+static void sgd(ptrdiff_t n, double momentum, double weight_decay, int nesterov) {
+    snprintf(at, sizeof at, "sgd, n %td momentum %g nesterov %d", n, momentum, nesterov);
+    const cnet_sgd s = {(real)0.1, (real)momentum, (real)weight_decay, nesterov};
+    real *g = input(n, -1, 1), *w0 = input(n, -1, 1), *v0 = input(n, -1, 1), *w = copied(n, w0), *v = copied(n, v0);
+    double *expected_w = allocate((size_t)n * sizeof(double)), *expected_v = allocate((size_t)n * sizeof(double));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double gradient = g[i] + (double)s.weight_decay * w0[i];
+        expected_v[i] = (double)s.momentum * v0[i] + gradient;
+        expected_w[i] = w0[i] - (double)s.lr * (nesterov ? gradient + (double)s.momentum * expected_v[i] : expected_v[i]);
+    }
+    K->sgd(n, w, g, momentum ? v : NULL, &s);
+    compare("w", n, w, expected_w);
+    if (momentum)
+        compare("v", n, v, expected_v);
+    free(expected_w);
+    free(expected_v);
+    end_of_case();
+}
+
+/* ---- row by row ---- */
+
+/* Rows in any order, some of them twice. */
+static void gather(ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "gather, m %td n %td", m, n);
+    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n);
+    real *expected = array(2 * m * n, 0), *expected_scaled = array(2 * m * n, 0);
+    uint8_t *images = allocate((size_t)(m * n));
+    int64_t *rows = allocate((size_t)(2 * m) * sizeof *rows);
+    for (ptrdiff_t i = 0; i < m * n; i++)
+        images[i] = (uint8_t)i;
+    for (ptrdiff_t i = 0; i < 2 * m; i++) {
+        rows[i] = (i * 7 + 3) % m;
+        for (ptrdiff_t j = 0; j < n; j++) {
+            expected[i * n + j] = x[rows[i] * n + j];
+            expected_scaled[i * n + j] = (real)images[rows[i] * n + j] / (real)255;
+        }
+    }
+    K->gather(2 * m, n, x, rows, y);
+    same_bits("out", 2 * m * n, y, expected);
+    K->gather_uint8(2 * m, n, images, rows, scaled);
+    same_bits("out of uint8", 2 * m * n, scaled, expected_scaled);
+    free(images);
+    free(rows);
+    end_of_case();
+}
+
+static void softmax_row(ptrdiff_t n, const real *x, double *y, double *log_sum) {
+    double max = x[0], sum = 0;
+    for (ptrdiff_t j = 0; j < n; j++)
+        max = fmax(max, x[j]);
+    for (ptrdiff_t j = 0; j < n; j++)
+        sum += exp(x[j] - max);
+    for (ptrdiff_t j = 0; j < n; j++)
+        y[j] = exp(x[j] - max) / sum;
+    *log_sum = max + log(sum);
+}
+
+static void softmax(ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "softmax, m %td n %td", m, n);
+    real *x = input(m * n, -9, 9), *dy = input(m * n, -1, 1), *y = output(m * n), *dx = output(m * n);
+    double *forward = allocate((size_t)(m * n) * sizeof(double)), *backward = allocate((size_t)(m * n) * sizeof(double)), log_sum;
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double *p = forward + i * n, dot = 0;
+        softmax_row(n, x + i * n, p, &log_sum);
+        for (ptrdiff_t j = 0; j < n; j++)
+            dot += p[j] * dy[i * n + j];
+        for (ptrdiff_t j = 0; j < n; j++)
+            backward[i * n + j] = p[j] * (dy[i * n + j] - dot);
+    }
+    K->softmax(m, n, x, y);
+    compare("y", m * n, y, forward);
+    K->softmax_backward(m, n, y, dy, dx);
+    compare("dx", m * n, dx, backward);
+    free(forward);
+    free(backward);
+    end_of_case();
+}
+
+enum { CROSS_ENTROPY, NLL, MSE };
+
+/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone. */
+static void loss(int kind, int with_labels, ptrdiff_t m, ptrdiff_t n) {
+    static const char *const names[] = {"softmax_cross_entropy", "nll", "mse"};
+    snprintf(at, sizeof at, "%s, %s, m %td n %td", names[kind], with_labels ? "labels" : "soft", m, n);
+    const real scale = (real)0.25;
+    real *x = kind == NLL ? input(m * n, 0.1, 1) : input(m * n, -9, 9), *t = input(m * n, 0.1, 1);
+    real *rows = output(m), *dx = output(m * n), *rows_alone = output(m), *dx_alone = output(m * n);
+    int64_t *labels = allocate((size_t)m * sizeof *labels);
+    double *expected = allocate((size_t)m * sizeof(double)), *gradient = allocate((size_t)(m * n) * sizeof(double)), *p = allocate((size_t)n * sizeof(double));
+    if (kind == NLL && m)
+        x[0] = 0; /* log 0 is not asked for */
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const real *row = x + i * n;
+        double log_sum, mass = 0;
+        labels[i] = (i * 7 + 3) % n;
+        softmax_row(n, row, p, &log_sum);
+        for (ptrdiff_t j = 0; j < n; j++)
+            mass += with_labels ? labels[i] == j : (double)t[i * n + j];
+        expected[i] = 0;
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const double target = with_labels ? labels[i] == j : (double)t[i * n + j], at_least = fmax(row[j], SMALLEST);
+            double *d = gradient + i * n + j;
+            if (kind == CROSS_ENTROPY) {
+                expected[i] += target * (log_sum - row[j]);
+                *d = (p[j] * mass - target) * scale;
+            } else if (kind == NLL) {
+                expected[i] -= target * log(at_least);
+                *d = -target * scale / at_least;
+            } else {
+                expected[i] += (row[j] - target) * (row[j] - target) / (double)n;
+                *d = 2 * (row[j] - target) * scale;
+            }
+        }
+    }
+    for (int alone = 0; alone < 3; alone++) {
+        real *to_rows = alone == 0 ? rows : alone == 1 ? rows_alone : NULL, *to_dx = alone == 0 ? dx : alone == 1 ? NULL : dx_alone;
+        if (kind == MSE)
+            K->mse(m, n, x, t, to_rows, to_dx, scale);
+        else
+            (kind == NLL ? K->nll : K->softmax_cross_entropy)(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
+    }
+    compare("the loss", m, rows, expected);
+    compare("the gradient", m * n, dx, gradient);
+    same_bits("the loss alone", m, rows_alone, rows);
+    same_bits("the gradient alone", m * n, dx_alone, dx);
+    free(labels);
+    free(expected);
+    free(gradient);
+    free(p);
+    end_of_case();
+}
+
+int main(void) {
+    /* Batch, inputs, outputs; rows and columns; lengths: nothing, one, odd, wider than a tile, longer than a block. */
+    static const ptrdiff_t linear[][3] = {
+        {0, 3, 2}, {1, 1, 1}, {3, 5, 7}, {7, 1, 66}, {2, 784, 10}, {32, 33, 65}, {37, 130, 17}, {193, 257, 31}, {300, 9, 4}, {5, 64, 300}, {40, 20, 300}, {300, 150, 260},
+    };
+    static const ptrdiff_t matrices[][2] = {{0, 5}, {1, 1}, {3, 10}, {2, 17}, {33, 64}, {5, 131}, {300, 9}};
+    static const ptrdiff_t lengths[] = {0, 1, 3, 16, 65, 1000};
+
+    for (ptrdiff_t i = 0; i < COUNT(linear); i++) {
+        const ptrdiff_t batch = linear[i][0], inputs = linear[i][1], outputs = linear[i][2];
+        product("forward", batch, outputs, inputs, 0, 0, 0, 1);
+        product("forward without bias", batch, outputs, inputs, 0, 0, 0, 0);
+        product("dW", inputs, outputs, batch, 1, 0, 0, 0);
+        product("dX", batch, inputs, outputs, 0, 1, 0, 0);
+        product("dX transposed", inputs, batch, outputs, 0, 1, 1, 0);
+    }
+    for (ptrdiff_t i = 0; i < COUNT(matrices); i++) {
+        const ptrdiff_t m = matrices[i][0], n = matrices[i][1];
+        column_sums(m, n);
+        gather(m, n);
+        softmax(m, n);
+        for (int labels = 0; labels < 2; labels++) {
+            loss(CROSS_ENTROPY, labels, m, n);
+            loss(NLL, labels, m, n);
+        }
+        loss(MSE, 0, m, n);
+    }
+    for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
+        for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
+            activation(kind, lengths[i]);
+        sgd(lengths[i], 0, 0, 0);
+        sgd(lengths[i], 0.9, 0.01, 0);
+        sgd(lengths[i], 0.9, 0.01, 1);
+    }
+    printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
+    return failures > 0;
+}
