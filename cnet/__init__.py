@@ -1,8 +1,9 @@
 """cnet trains small neural nets on a CPU, fast.
 
-`nn` has layers and losses, `optim` optimisers, `datasets` data; a `Trainer` joins them.
+`nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a `Trainer` joins them.
 """
 
+from cnet import augment as augment
 from cnet import callbacks as callbacks
 from cnet import datasets as datasets
 from cnet import nn as nn
@@ -16,6 +17,7 @@ from cnet._version import __version__
 __all__ = [
     "Trainer",
     "__version__",
+    "augment",
     "callbacks",
     "datasets",
     "get_num_threads",

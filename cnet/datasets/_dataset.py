@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet._standardize import feature_statistics, inverse
+
 from ._holdout import Rows, count_of, last_rows
 
 CLASSES = 10
-_ROWS_PER_BLOCK = 4096
 
 
 class Split(NamedTuple):
@@ -88,10 +89,8 @@ class Dataset:
         x = np.asarray(x)
         if x.shape[1:] != self.mean.shape:
             raise ValueError(f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}")
-        # A pixel that is blank in every training image says nothing, whatever it holds in a test image.
-        factor = np.divide(1, self.std, out=np.zeros_like(self.std), where=self.std > 0)
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
-        result *= factor
+        result *= inverse(self.std)
         return result
 
 
@@ -159,7 +158,7 @@ def build(
     if not standardize:
         return Dataset(train, rest, test)
 
-    mean, std = _feature_statistics(train.x)
+    mean, std = (statistic.astype(np.float32) for statistic in feature_statistics(train.x))
     raw = Dataset(train, rest, test, mean, std)
 
     def standardized(part: Split | None) -> Split | None:
@@ -170,15 +169,3 @@ def build(
 
 def _part(split: Split, rows: Rows) -> Split:
     return Split(split.x[rows], split.y[rows])
-
-
-def _feature_statistics(x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation along the first axis, summed in float64 a block at a time to spare memory."""
-    mean = x.mean(axis=0, dtype=np.float64)
-    squares = np.zeros_like(mean)
-    for start in range(0, len(x), _ROWS_PER_BLOCK):
-        squares += np.square(x[start : start + _ROWS_PER_BLOCK] - mean).sum(axis=0)
-    std = np.sqrt(squares / len(x))
-    # Rounding in the mean would give a constant feature a tiny deviation, and its inverse would be huge.
-    std[x.min(axis=0) == x.max(axis=0)] = 0
-    return mean.astype(np.float32), std.astype(np.float32)
