@@ -8,6 +8,7 @@ from cnet import callbacks as callbacks
 from cnet import datasets as datasets
 from cnet import nn as nn
 from cnet import optim as optim
+from cnet import plot as plot
 from cnet._config import show_config
 from cnet._serialize import load
 from cnet._threads import get_num_threads, set_num_threads
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "nn",
     "optim",
+    "plot",
     "set_num_threads",
     "show_config",
 ]

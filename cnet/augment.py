@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, check_finite, float_dtype, seed_sequence
 from cnet._core import loops
+from cnet._images import image_layout, image_shape, pair_of
 from cnet._rows import AugmentedRows, Rows
 from cnet._standardize import feature_statistics, inverse
 
@@ -105,16 +106,13 @@ class Augment:
         self.noise = _number("noise", noise)
         self.elastic = None
         if elastic is not None:
-            alpha, sigma = _pair("elastic", elastic, "(alpha, sigma), such as (34, 4)")
+            alpha, sigma = pair_of("elastic", elastic, "(alpha, sigma), such as (34, 4)")
             self.elastic = _number("alpha of elastic", alpha), _number("sigma of elastic", sigma, least=1)
         for name, value in (("flip", flip), ("standardize", standardize)):
             if not isinstance(value, bool | np.bool_):
                 raise TypeError(f"{name} is {value!r}, expected True or False")
         self.flip, self.standardize = bool(flip), bool(standardize)
-        self.shape = None
-        if shape is not None:
-            height, width = (_side(side, shape) for side in _pair("shape", shape, "(height, width), such as (28, 28)"))
-            self.shape = height, width
+        self.shape = image_shape(shape)
         self.seed = seed_sequence(seed).entropy
         self.mean: Array | None = None
         self.std: Array | None = None
@@ -164,7 +162,7 @@ class Augment:
             This one.
         """
         rows = _images(x)
-        self._layout(rows.row_shape)
+        image_layout(rows.row_shape, self.shape)
         if not len(rows):
             raise ValueError("x has no rows: their mean is not defined")
         unit = 255 if rows.x.dtype == np.uint8 else 1
@@ -203,7 +201,7 @@ class Augment:
         rows : Rows
         random : bool
         """
-        channels, height, width = self._layout(rows.row_shape)
+        channels, height, width = image_layout(rows.row_shape, self.shape)
         dtype = rows.dtype
         key = np.random.SeedSequence(self.seed).generate_state(2, np.uint32)
         augmentation = loops(dtype).Augmentation(channels, height, width, key)
@@ -221,22 +219,6 @@ class Augment:
                 raise ValueError(f"images of shape {rows.row_shape} differ from those that fit measured, {self.mean.shape}")
             augmentation.standardize(self.mean.ravel().astype(dtype), inverse(self.std).ravel().astype(dtype))
         return AugmentedRows(rows, augmentation)
-
-    def _layout(self, row_shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        if len(row_shape) == 3:
-            return row_shape
-        if len(row_shape) == 2:
-            return 1, *row_shape
-        if len(row_shape) != 1:
-            raise ValueError(f"rows have shape {row_shape}, expected images: (height, width), (channels, height, width) or flat")
-        (pixels,) = row_shape
-        side = math.isqrt(pixels)
-        height, width = self.shape or (side, side)
-        if not pixels or pixels % (height * width):
-            hint = f"of {height} x {width} pixels" if self.shape else "that are square: give Augment the shape=(height, width) of others"
-            raise ValueError(f"rows have {pixels} elements, expected images {hint}")
-        return pixels // (height * width), height, width
 
 
 def _bases(alpha: float, sigma: float, height: int, width: int, span: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
@@ -291,24 +273,6 @@ def _number(name: str, value: Any, least: float = 0, most: float | None = None, 
     if not (math.isfinite(number) and number >= least and (most is None or number <= most) and (below is None or number < below)):
         raise ValueError(wanted)
     return number
-
-
-def _pair(name: str, value: Any, wanted: str) -> tuple[Any, Any]:
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected a pair {wanted}") from None
-    return first, second
-
-
-def _side(side: Any, shape: Any) -> int:
-    try:
-        pixels = operator.index(side)
-    except TypeError:
-        pixels = 0
-    if pixels < 1:
-        raise ValueError(f"shape is {shape!r}, expected (height, width) in pixels, such as (28, 28)")
-    return pixels
 
 
 def _epoch(epoch: Any) -> int:

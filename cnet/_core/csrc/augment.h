@@ -135,8 +135,9 @@ static void warp(const cnet_augment *a, int64_t row, uint32_t epoch, const real 
     const affine map = random_affine(a, row, epoch);
     half_smoothed(a, row, epoch, field, noise);
     for (ptrdiff_t i = 0; i < height; i++) {
-        weighted_rows(a->nodes_y, span, a->basis_y + i * a->nodes_y, field, x);
-        weighted_rows(a->nodes_y, span, a->basis_y + i * a->nodes_y, field + a->nodes_y * span, y);
+        const real *weights = a->nodes_y ? a->basis_y + i * a->nodes_y : NULL;
+        weighted_rows(a->nodes_y, span, weights, field, x);
+        weighted_rows(a->nodes_y, span, weights, field + a->nodes_y * span, y);
         find_places(a, i, &map, x, y, place);
         for (ptrdiff_t c = 0; c < a->channels; c++)
             interpolate(width, framed + c * frame, stride, place, x, y, out + (c * height + i) * width);
