@@ -1,12 +1,14 @@
 """cnet trains small neural nets on a CPU, fast.
 
-`nn` has layers and losses, `optim` optimisers, `datasets` data; a `Trainer` joins them.
+`nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a `Trainer` joins them.
 """
 
+from cnet import augment as augment
 from cnet import callbacks as callbacks
 from cnet import datasets as datasets
 from cnet import nn as nn
 from cnet import optim as optim
+from cnet import plot as plot
 from cnet._config import show_config
 from cnet._serialize import load
 from cnet._threads import get_num_threads, set_num_threads
@@ -16,12 +18,14 @@ from cnet._version import __version__
 __all__ = [
     "Trainer",
     "__version__",
+    "augment",
     "callbacks",
     "datasets",
     "get_num_threads",
     "load",
     "nn",
     "optim",
+    "plot",
     "set_num_threads",
     "show_config",
 ]

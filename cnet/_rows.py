@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input
 from cnet._core import loops
+from cnet._threads import get_num_threads
 
 
 class Rows:
@@ -22,6 +23,9 @@ class Rows:
     TypeError, ValueError
         If `x` is not an array of real numbers with rows.
     """
+
+    epoch = 0
+    """Which epoch's random numbers rows are augmented by."""
 
     def __init__(self, x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> None:
         self.x = as_array(x, name)
@@ -43,4 +47,23 @@ class Rows:
             return as_input(self.x[indices], self.dtype)
         out = np.empty((len(indices), self.flat.shape[1]), self.dtype)
         self._gather(out, self.flat, indices)
+        return out.reshape(len(indices), *self.row_shape)
+
+
+class AugmentedRows(Rows):
+    """Rows that are images, varied at random as they are taken."""
+
+    def __init__(self, rows: Rows, augmentation: Any) -> None:
+        self.x, self.dtype, self.row_shape = rows.x, rows.dtype, rows.row_shape
+        self.flat = None  # there is no array that holds them
+        self._rows, self._augmentation = rows, augmentation
+
+    def take(self, indices: Array) -> Array:
+        """The rows at int64 `indices`, as this epoch shows them, in a new C-contiguous array."""
+        x, sources = self._rows.flat, indices
+        if x is None:
+            x, sources = self._rows.take(indices), np.arange(len(indices))
+        out = np.empty((len(indices), math.prod(self.row_shape)), self.dtype)
+        scratch = np.zeros(get_num_threads() * self._augmentation.scratch, self.dtype)
+        self._augmentation.run(out, x.reshape(len(x), out.shape[1]), sources, indices, self.epoch % (1 << 32), scratch)
         return out.reshape(len(indices), *self.row_shape)

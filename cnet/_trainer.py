@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from cnet._arrays import Array, as_array, check_finite, seed_sequence
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
+from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Loss, Module, Parameter
 from cnet.optim import Optimizer
@@ -80,6 +81,7 @@ class Trainer:
         shuffle: bool = True,
         seed: int | None = None,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        augment: Augment | None = None,
         callbacks: Iterable[Any] = (),
         verbose: bool = True,
     ) -> History:
@@ -106,6 +108,8 @@ class Trainer:
             operating system.
         validation_data : (x, y) or None
             Evaluated after each epoch.
+        augment : cnet.augment.Augment or None
+            Varies the images of each batch, anew in each epoch. Validation data is not varied.
         callbacks : iterable
             See `cnet.callbacks`.
         verbose : bool
@@ -136,6 +140,8 @@ class Trainer:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
                 raise TypeError(f"validation_data is of type {type(validation_data).__name__}, expected a pair (x, y)")
             validation = self._data(*validation_data, "validation x", "validation y")
+        if augment is not None:
+            rows, validation = _augmented(augment, rows, validation)
         order = _Order(len(rows), batch_size, shuffle, seed)
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
@@ -157,6 +163,7 @@ class Trainer:
             for listener in listeners:
                 listener.on_train_begin(self, epochs, order.steps)
             for _ in range(epochs):
+                rows.epoch = self.epoch
                 logs = self._train_epoch(steps, order, listeners)
                 self.epoch += 1
                 if validation is not None:
@@ -301,6 +308,18 @@ class _Order:
         if self.shuffle:
             np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(epoch,))).shuffle(order)
         return order
+
+
+def _augmented(augment: Augment, rows: Rows, validation: tuple[Rows, Array] | None) -> tuple[Rows, tuple[Rows, Array] | None]:
+    """Training rows as `augment` varies them, and validation rows standardised as they are."""
+    if not isinstance(augment, Augment):
+        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
+    if augment.standardize:
+        if augment.mean is None:
+            augment.fit(rows.x)
+        if validation is not None:
+            validation = augment.rows(validation[0], random=False), validation[1]
+    return augment.rows(rows), validation
 
 
 def _count(name: str, value: Any, least: int) -> int:

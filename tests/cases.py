@@ -20,6 +20,8 @@ Arrays = dict[str, Any]
 LINEAR = [(0, 3, 2), (1, 1, 1), (3, 5, 7), (7, 1, 66), (2, 784, 10), (32, 33, 65), (37, 130, 17), (193, 257, 31), (300, 9, 4), (5, 64, 300), (40, 20, 300)]
 ROWS = [(0, 5), (1, 1), (3, 10), (2, 17), (33, 64), (5, 131)]
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
+# (images, channels, height, width)
+IMAGES = [(0, 1, 2, 3), (1, 1, 1, 1), (2, 3, 4, 5), (5, 1, 28, 28), (3, 2, 17, 33)]
 
 
 class Guarded:
@@ -59,6 +61,8 @@ class Case:
     """Output name -> the input that it is the gradient of"""
     relative_step: bool = False
     """Finite differences in proportion to the input: for a loss that is steep near zero"""
+    slack: float = 1
+    """How much more the result may differ from the expected one, where rounding is magnified"""
 
 
 def _normal(rng, shape, dtype):
@@ -224,6 +228,73 @@ def _gather(loops, a, out):
     return {"y": y, "z": z}
 
 
+AFFINE = {"shift": 2.0, "rotation": 0.3, "scale": 0.2, "shear": 0.2, "flip": True}
+
+
+def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, slack=1):
+    def inputs(rng, shape, dtype):
+        n, channels, height, width = shape
+        pixels = channels * height * width
+        basis_x = np.zeros((4, -(-width // 16) * 16), dtype)
+        basis_x[:, :width] = rng.random((4, width))
+        return {
+            "shape": shape,
+            "x": rng.random((2 * n, pixels)).astype(dtype),
+            "u": rng.integers(0, 256, (2 * n, pixels), np.uint8),
+            "sources": rng.integers(0, max(2 * n, 1), n),
+            "rows": rng.integers(0, 1 << 40, n),
+            "epoch": int(rng.integers(1 << 32)),
+            "key": rng.integers(0, 1 << 32, 2, np.uint32),
+            "basis_y": rng.random((height, 5)).astype(dtype),
+            "basis_x": basis_x,
+            "quantiles": np.linspace(-2, 3, 257).astype(dtype),
+            "mean": rng.random(pixels).astype(dtype),
+            "factor": rng.random(pixels).astype(dtype),
+        }
+
+    def run(loops, a, out):
+        n, channels, height, width = a["shape"]
+        augmentation = loops.Augmentation(channels, height, width, a["key"])
+        if affine:
+            augmentation.affine(**affine)
+        if elastic:
+            augmentation.elastic(a["basis_y"], a["basis_x"])
+        if noise:
+            augmentation.noise(0.25, a["quantiles"])
+        if standard:
+            augmentation.standardize(a["mean"], a["factor"])
+        results = {}
+        for source in ("x", "u"):
+            results[source] = out(n, channels * height * width)
+            scratch = out(7 * augmentation.scratch)
+            scratch[:] = 0
+            augmentation.run(results[source], a[source], a["sources"], a["rows"], a["epoch"], scratch)
+        return results
+
+    def expected(a):
+        n, *shape = a["shape"]
+        results = {}
+        for source, images in (("x", a["x"]), ("u", a["u"] / 255)):
+            results[source] = np.array(
+                [
+                    reference.augment(
+                        images[a["sources"][i]].reshape(shape),
+                        int(a["rows"][i]),
+                        a["epoch"],
+                        a["key"],
+                        affine,
+                        (a["basis_y"], a["basis_x"]) if elastic else None,
+                        (0.25, a["quantiles"]) if noise else None,
+                        (a["mean"], a["factor"]) if standard else None,
+                    )
+                    for i in range(n)
+                ]
+            ).reshape(n, -1 if n else np.prod(shape))
+        return results
+
+    return Case(name, IMAGES, inputs, run, expected, slack=slack)
+
+
 CASES = [
     Case("linear_forward", LINEAR, _linear_inputs, _linear_forward, lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])}),
     Case("linear_forward_no_bias", LINEAR, _linear_inputs, _linear_forward_no_bias, lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)}),
@@ -251,5 +322,11 @@ CASES = [
     _sgd("sgd", 0.0, False, 0.0),
     _sgd("sgd_momentum", 0.9, False, 0.01),
     _sgd("sgd_nesterov", 0.9, True, 0.01),
+    _augment("augment_nothing"),
+    _augment("augment_affine", affine=AFFINE, slack=10),
+    _augment("augment_elastic", elastic=True, slack=10),
+    _augment("augment_noise", noise=True),
+    _augment("augment_standardize", standard=True),
+    _augment("augment_all", affine=AFFINE, elastic=True, noise=True, standard=True, slack=10),
     Case("gather", ROWS[1:], _gather_inputs, _gather, lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]] / 255}),
 ]

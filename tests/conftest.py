@@ -9,6 +9,8 @@ from cnet._core import _isa, _threads
 
 # Programs that tests start with `python -c` would find the folder they run in first: in a clone, the sources without a core.
 os.environ["PYTHONSAFEPATH"] = "1"
+# Plots are drawn without a screen.
+os.environ["MPLBACKEND"] = "Agg"
 
 
 @pytest.fixture(params=_isa.available_isas())

@@ -51,3 +51,75 @@ def sgd(w, g, v, lr, momentum, weight_decay, nesterov):
     g = g + weight_decay * w
     v = momentum * v + g
     return w - lr * (g + momentum * v if nesterov else v), v
+
+
+def philox(counter, key):
+    """Philox 4x32-10 of counters (n, 4): words (n, 4)."""
+    c = [column.astype(object) for column in np.asarray(counter).T]
+    k = [int(word) for word in key]
+    for _ in range(10):
+        p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k[1], p0 & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.stack(c, axis=1).astype(np.uint32)
+
+
+def draw(key, row, epoch, purpose, count):
+    """The first words that are drawn for an image; the purposes are affine, elastic and noise."""
+    blocks = np.arange(-(-count // 4)) + (purpose << 28)
+    counter = np.stack([blocks, *(np.full_like(blocks, word) for word in (row & 0xFFFFFFFF, row >> 32, epoch))], axis=1)
+    return philox(counter, key).ravel()[:count]
+
+
+def uniform(words):
+    return words.astype(np.int32) / 2.0**31
+
+
+def inverse_map(key, row, epoch, height, width, shift, rotation, scale, shear, flip):
+    """The matrix that leads from places (x, y, 1) in the output to places in the input, without elastic displacements."""
+    words = draw(key, row, epoch, 0, 8)
+    u = uniform(words)
+    angle, slant = rotation * u[2], np.tan(shear * u[4])
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    slope = np.array([[1, slant, 0], [0, 1, 0], [0, 0, 1]])
+    zoom = np.diag([1 + scale * u[3], 1 + scale * u[3], 1])
+    move = np.array([[1, 0, shift * u[0]], [0, 1, shift * u[1]], [0, 0, 1]])
+    mirror = np.diag([-1 if flip and words[5] >> 31 else 1, 1, 1])
+    centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
+    return centre @ mirror @ np.linalg.inv(move @ turn @ slope @ zoom) @ np.linalg.inv(centre)
+
+
+def interpolate(image, x, y):
+    """Between four pixels of images (channels, height, width), which are 0 beyond their edges."""
+    height, width = image.shape[1:]
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    result = 0
+    for i, wy in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for j, wx in ((left, 1 - (x - left)), (left + 1, x - left)):
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            result = result + wy * wx * inside * image[:, i.clip(0, height - 1), j.clip(0, width - 1)]
+    return result
+
+
+def augment(image, row, epoch, key, affine=None, bases=None, noise=None, standard=None):
+    """One image (channels, height, width) as an epoch shows it."""
+    height, width = image.shape[1:]
+    if affine or bases:
+        settings = affine or dict.fromkeys(("shift", "rotation", "scale", "shear", "flip"), 0)
+        pixels = np.stack([*np.meshgrid(np.arange(width), np.arange(height)), np.ones((height, width))])
+        x, y, _ = np.tensordot(inverse_map(key, row, epoch, height, width, **settings), pixels, 1)
+        if bases:
+            rows, columns = bases
+            nodes = uniform(draw(key, row, epoch, 1, 2 * rows.shape[1] * len(columns))).reshape(2, rows.shape[1], len(columns))
+            move_x, move_y = rows @ nodes @ columns[:, :width]
+            x, y = x + move_x, y + move_y
+        image = interpolate(image, x, y)
+    if noise:
+        deviation, quantiles = noise
+        words = draw(key, row, epoch, 2, -(-image.size // 8) * 4)
+        bits = np.stack([words & 0xFFFF, words >> 16], axis=1).ravel()[: image.size]
+        image = image + deviation * np.interp((bits + 0.5) / 256, np.arange(257), quantiles).reshape(image.shape)
+    if standard:
+        mean, factor = standard
+        image = (image - mean.reshape(image.shape)) * factor.reshape(image.shape)
+    return image

@@ -15,7 +15,7 @@ cdef struct Product:
     int activation      # one of RELU, ...; NONE for none
     real slope
     const real *output  # of the activation, laid out like gemm.c: multiply by the derivative there instead of activating
-    const cnet_sgd *sgd # or NULL; else w and v are laid out like the gradient, and gemm.c is scratch
+    const cnet_sgd *sgd  # or NULL; else w and v are laid out like the gradient, and gemm.c is scratch
     real *w
     real *v             # may be NULL
     Py_ssize_t scratch  # elements of it for each part

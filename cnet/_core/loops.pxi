@@ -11,7 +11,7 @@
 
 cimport cython
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
 from cnet._core._threads cimport threads_for
@@ -41,6 +41,22 @@ cdef extern from "csrc/kernels.h":
 
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
 
+    ctypedef struct cnet_augment:
+        Py_ssize_t channels, height, width
+        uint32_t key[2]
+        int warp, flip
+        double shift, rotation, scale, shear
+        Py_ssize_t nodes_y, nodes_x
+        const real *basis_y
+        const real *basis_x
+        real noise
+        const real *quantiles
+        const real *mean
+        const real *factor
+
+    Py_ssize_t cnet_augment_span(Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_augment_scratch(const cnet_augment *) noexcept nogil
+
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
@@ -55,6 +71,7 @@ cdef extern from "csrc/kernels.h":
         void (*sgd)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, const real *, Py_ssize_t, const cnet_sgd *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
+        void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
 
 
 # A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
@@ -102,6 +119,7 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 
 
 include "gather.pxi"
+include "augment.pxi"
 include "program.pxi"
 include "linear.pxi"
 include "activation.pxi"

@@ -1,4 +1,4 @@
-"""Data to train on: each loader returns a `Dataset` of train, validation and test splits."""
+"""Data to train on: each loader, and `split` for arrays of one's own, returns a `Dataset` of train, validation and test splits."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -7,11 +7,21 @@ if TYPE_CHECKING:
     from ._dataset import Dataset, Split
     from ._digits import digits, draw_digits
     from ._mnist import mnist
+    from ._multi_digit import multi_digit
+    from ._split import split
 
-__all__ = ["Dataset", "Split", "digits", "draw_digits", "mnist"]
+__all__ = ["Dataset", "Split", "digits", "draw_digits", "mnist", "multi_digit", "split"]
 
 # Loaded when first asked for: programs that bring their own data import cnet in half the time.
-_HOMES = {"Dataset": "_dataset", "Split": "_dataset", "digits": "_digits", "draw_digits": "_digits", "mnist": "_mnist"}
+_HOMES = {
+    "Dataset": "_dataset",
+    "Split": "_dataset",
+    "digits": "_digits",
+    "draw_digits": "_digits",
+    "mnist": "_mnist",
+    "multi_digit": "_multi_digit",
+    "split": "_split",
+}
 
 
 def __getattr__(name: str) -> Any:

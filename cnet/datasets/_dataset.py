@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet._standardize import feature_statistics, inverse
+
+from ._holdout import Rows, count_of, last_rows
+
 CLASSES = 10
-_ROWS_PER_BLOCK = 4096
 
 
 class Split(NamedTuple):
@@ -21,7 +23,7 @@ class Split(NamedTuple):
     x : ndarray
         Inputs, shape (n, ...).
     y : ndarray
-        Targets, n rows: int64 class numbers, or float32 one-hot rows.
+        Targets, n rows: int64 class numbers (`multi_digit`: two of them), or float32 one-hot rows.
 
     Examples
     --------
@@ -46,7 +48,7 @@ class Dataset:
     train : Split
         What the net learns from.
     validation : Split or None
-        Held out from the end of the training set; None if nothing was held out, as ``Trainer.fit`` expects it.
+        Held out from the training set; None if nothing was held out, as ``Trainer.fit`` expects it.
     test : Split or None
         None if the source has no labelled test set.
     mean, std : ndarray of float32 or None
@@ -87,10 +89,8 @@ class Dataset:
         x = np.asarray(x)
         if x.shape[1:] != self.mean.shape:
             raise ValueError(f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}")
-        # A pixel that is blank in every training image says nothing, whatever it holds in a test image.
-        factor = np.divide(1, self.std, out=np.zeros_like(self.std), where=self.std > 0)
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
-        result *= factor
+        result *= inverse(self.std)
         return result
 
 
@@ -100,7 +100,8 @@ def build(
     test_images: NDArray[Any] | None = None,
     test_labels: NDArray[Any] | None = None,
     *,
-    validation: int,
+    validation: float,
+    stratify: bool = False,
     normalize: bool,
     flatten: bool,
     one_hot: bool,
@@ -113,9 +114,11 @@ def build(
     train_images, test_images : ndarray
         Shape (n, height, width): uint8, or float32 in [0, 1]. Both of one dtype.
     train_labels, test_labels : ndarray
-        Class numbers 0 to 9, shape (n,).
-    validation : int
-        How many images to take from the end of the training set; at least one stays in it.
+        Class numbers 0 to 9, shape (n,) or, where they are not to become one-hot rows, (n, labels).
+    validation : int or float
+        How many images to take from the end of the training set, a count or a fraction; at least one stays in it.
+    stratify : bool
+        Take them from the end of each class, the same share of each.
     normalize : bool
         float32 in [0, 1] instead of uint8.
     flatten : bool
@@ -132,12 +135,13 @@ def build(
     Raises
     ------
     TypeError
-        If `validation` is not a whole number.
+        If `validation` is not a number.
     ValueError
-        If `validation` is negative or leaves no training image.
+        If `validation` is negative or leaves no training image, or if `stratify` finds no two images of one class.
     """
     count = len(train_images)
-    held_out = _checked_validation(validation, count)
+    held_out = count_of("validation", validation, count, "training images", count - 1)
+    kept, held = last_rows(train_labels, held_out, stratify)
 
     def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
         n, height, width = images.shape
@@ -147,14 +151,14 @@ def build(
         y = labels.astype(np.int64, copy=False)
         return Split(x, np.eye(CLASSES, dtype=np.float32)[y] if one_hot else y)
 
-    x, y = split(train_images, train_labels)
-    train = Split(x[: count - held_out], y[: count - held_out])
-    rest = Split(x[count - held_out :], y[count - held_out :]) if held_out else None
+    whole = split(train_images, train_labels)
+    train = _part(whole, kept)
+    rest = _part(whole, held) if held_out else None
     test = None if test_images is None or test_labels is None else split(test_images, test_labels)
     if not standardize:
         return Dataset(train, rest, test)
 
-    mean, std = _feature_statistics(train.x)
+    mean, std = (statistic.astype(np.float32) for statistic in feature_statistics(train.x))
     raw = Dataset(train, rest, test, mean, std)
 
     def standardized(part: Split | None) -> Split | None:
@@ -163,27 +167,5 @@ def build(
     return Dataset(Split(raw.standardize(train.x), train.y), standardized(rest), standardized(test), mean, std)
 
 
-def _checked_validation(validation: int, count: int) -> int:
-    """How many images to hold out, or an error that says what would do."""
-    wanted = f"validation must be a whole number from 0 to {count - 1}: a count of the {count} training images"
-    try:
-        number = operator.index(validation)
-    except TypeError:
-        raise TypeError(f"{wanted}; got {validation!r}") from None
-    if isinstance(validation, bool):
-        raise TypeError(f"{wanted}; got {validation!r}")
-    if not 0 <= number < count:
-        raise ValueError(f"{wanted}; got {number}")
-    return number
-
-
-def _feature_statistics(x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation along the first axis, summed in float64 a block at a time to spare memory."""
-    mean = x.mean(axis=0, dtype=np.float64)
-    squares = np.zeros_like(mean)
-    for start in range(0, len(x), _ROWS_PER_BLOCK):
-        squares += np.square(x[start : start + _ROWS_PER_BLOCK] - mean).sum(axis=0)
-    std = np.sqrt(squares / len(x))
-    # Rounding in the mean would give a constant feature a tiny deviation, and its inverse would be huge.
-    std[x.min(axis=0) == x.max(axis=0)] = 0
-    return mean.astype(np.float32), std.astype(np.float32)
+def _part(split: Split, rows: Rows) -> Split:
+    return Split(split.x[rows], split.y[rows])

@@ -20,14 +20,13 @@ the centre of the top left one, after it. Images are white on black, indexed [im
 from __future__ import annotations
 
 import math
-import operator
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from ._dataset import CLASSES, Dataset, build
+from ._holdout import count_of, whole_number
 from ._strokes import SAMPLES, load_glyphs
 
 _Float = NDArray[np.float32]
@@ -63,7 +62,7 @@ def digits(
     train: int = 10_000,
     test: int = 2_000,
     *,
-    validation: int = 0,
+    validation: float = 0,
     seed: int = 0,
     normalize: bool = False,
     flatten: bool = True,
@@ -82,8 +81,9 @@ def digits(
         How many training images, at least 1.
     test : int, default 2_000
         How many test images; with 0, the result has no test split.
-    validation : int, default 0
-        How many validation images, drawn in addition to the training images; with 0, there is no such split.
+    validation : int or float, default 0
+        How many validation images, drawn in addition to the training images: a count, or a fraction of `train`; with 0,
+        there is no such split. There is nothing to stratify: the classes are balanced.
     seed : int, default 0
         Any whole number from 0. The same seed draws the same digits (between machines, a pixel may differ by one grey
         level where NumPy rounds differently).
@@ -103,7 +103,7 @@ def digits(
     Raises
     ------
     TypeError
-        If a count or the seed is not a whole number.
+        If a count or the seed is not a whole number (or `validation` a fraction).
     ValueError
         If a count or the seed is too small.
 
@@ -117,10 +117,10 @@ def digits(
         test=Split(x: uint8 (20, 784), y: int64 (20,)),
     )
     """
-    train = _whole_number("train", train, least=1)
-    test = _whole_number("test", test)
-    validation = _whole_number("validation", validation)
-    seed = _whole_number("seed", seed)
+    train = whole_number("train", train, least=1)
+    test = whole_number("test", test)
+    validation = count_of("validation", validation, train, "training images")
+    seed = whole_number("seed", seed)
 
     images = np.empty((train + validation, SIZE, SIZE), np.uint8)
     labels = np.concatenate([_balanced_labels(train, seed, _TRAIN), _balanced_labels(validation, seed, _VALIDATION)])
@@ -172,22 +172,8 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
     """
     checked = _checked_labels(labels)
     images = np.empty((len(checked), SIZE, SIZE), np.uint8)
-    _draw(checked, _whole_number("seed", seed), _GIVEN_LABELS, out=images)
+    _draw(checked, whole_number("seed", seed), _GIVEN_LABELS, out=images)
     return images
-
-
-def _whole_number(name: str, value: Any, least: int = 0) -> int:
-    """Return an argument as an int, or say what would do."""
-    wanted = f"{name} must be a whole number from {least}; got {value!r}"
-    if isinstance(value, bool):
-        raise TypeError(wanted)
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(wanted) from None
-    if number < least:
-        raise ValueError(wanted)
-    return number
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
@@ -204,7 +190,7 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _generator(seed: int, *key: int) -> Generator:
+def generator(seed: int, *key: int) -> Generator:
     """Return the random stream that belongs to a key: streams of different keys are independent."""
     return Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
@@ -212,7 +198,7 @@ def _generator(seed: int, *key: int) -> Generator:
 def _balanced_labels(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     """Return labels, shape (count,), of which every ten in a row hold every digit once."""
     rows = np.tile(np.arange(CLASSES), (-(-count // CLASSES), 1))
-    return _generator(seed, stream).permuted(rows, axis=1).ravel()[:count]
+    return generator(seed, stream).permuted(rows, axis=1).ravel()[:count]
 
 
 def _draw(labels: NDArray[np.int64], seed: int, stream: int, *, out: NDArray[np.uint8]) -> None:
@@ -222,7 +208,7 @@ def _draw(labels: NDArray[np.int64], seed: int, stream: int, *, out: NDArray[np.
         # A block is always drawn whole, so that its random numbers do not depend on how many of it are wanted.
         whole = np.zeros(_BLOCK, np.int64)
         whole[: len(part)] = part
-        out[start : start + _BLOCK] = _draw_block(whole, _generator(seed, stream, block))[: len(part)]
+        out[start : start + _BLOCK] = _draw_block(whole, generator(seed, stream, block))[: len(part)]
 
 
 def _draw_block(labels: NDArray[np.int64], rng: Generator) -> NDArray[np.uint8]:

@@ -29,7 +29,8 @@ _LISTED = 10
 def mnist(
     path: str | os.PathLike[str] | None = None,
     *,
-    validation: int = 5000,
+    validation: float = 5000,
+    stratify: bool = False,
     normalize: bool = False,
     flatten: bool = True,
     one_hot: bool = False,
@@ -52,8 +53,10 @@ def mnist(
 
         By default the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder; the IDX files are
         downloaded to it if it holds none of these (that needs ``pip install "cnet[download]"``).
-    validation : int
-        How many images to hold out, taken from the end of the training set.
+    validation : int or float
+        How many images to hold out, a count or a fraction, taken from the end of the training set.
+    stratify : bool
+        Take them from the end of each class instead: the same share of each.
     normalize : bool
         Give pixels as float32 from 0 to 1, that is divided by 255, instead of uint8. cnet trains on either, and uint8
         takes a quarter of the memory.
@@ -79,7 +82,7 @@ def mnist(
     ModuleNotFoundError
         If a download is needed and pooch is not installed.
     TypeError
-        If `validation` is not a whole number.
+        If `validation` is not a number.
     ValueError
         If a file is not what it should be, or if `validation` is negative or leaves no training image.
 
@@ -98,6 +101,7 @@ def mnist(
     return build(
         *arrays,
         validation=validation,
+        stratify=stratify,
         normalize=normalize,
         flatten=flatten,
         one_hot=one_hot,

@@ -55,6 +55,10 @@ def test_without_a_test_split():
     assert datasets.digits(10, 0).test is None
 
 
+def test_validation_as_a_fraction_is_drawn_in_addition():
+    assert len(datasets.digits(20, 0, validation=0.25).validation.x) == 5
+
+
 def test_same_seed_same_digits():
     first, second = (datasets.digits(120, 60, validation=30, seed=11) for _ in range(2))
     for a, b in ((first.train, second.train), (first.validation, second.validation), (first.test, second.test)):
@@ -213,10 +217,10 @@ def test_bad_labels(labels, error, sentence):
     [
         ({"train": 0}, ValueError, "train must be a whole number from 1; got 0"),
         ({"test": -1}, ValueError, "test must be a whole number from 0; got -1"),
-        ({"validation": -5}, ValueError, "validation must be a whole number from 0; got -5"),
+        ({"validation": -5}, ValueError, "validation must be a whole number from 0, or a fraction below 1, of the 10 training images; got -5"),
         ({"seed": -1}, ValueError, "seed must be a whole number from 0; got -1"),
         ({"train": 10.0}, TypeError, "train must be a whole number from 1; got 10.0"),
-        ({"validation": 0.2}, TypeError, "validation must be a whole number from 0; got 0.2"),
+        ({"validation": 1.2}, ValueError, "validation must be a whole number from 0, or a fraction below 1, of the 10 training images; got 1.2"),
         ({"test": True}, TypeError, "test must be a whole number from 0; got True"),
         ({"seed": None}, TypeError, "seed must be a whole number from 0; got None"),
     ],

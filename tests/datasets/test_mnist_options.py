@@ -29,16 +29,20 @@ def test_no_validation_is_none(folder):
     assert len(data.train.x) == 60
 
 
-@pytest.mark.parametrize("validation", [60, 5000, -1])
+@pytest.mark.parametrize("validation", [60, 5000, -1, 1.0, -0.1])
 def test_validation_leaves_a_training_image(validation, folder):
     with pytest.raises(ValueError, match=f"validation must be a whole number from 0 to 59.* got {validation}"):
         datasets.mnist(folder, validation=validation)
 
 
-@pytest.mark.parametrize("validation", [0.1, "10", None, True])
-def test_validation_is_a_count(validation, folder):
+@pytest.mark.parametrize("validation", ["10", None, True])
+def test_validation_is_a_number(validation, folder):
     with pytest.raises(TypeError, match=f"validation must be a whole number from 0 to 59.* got {validation!r}"):
         datasets.mnist(folder, validation=validation)
+
+
+def test_validation_as_a_fraction(folder):
+    assert len(datasets.mnist(folder, validation=0.1).validation.x) == 6
 
 
 def test_validation_of_numpys_integers(folder):

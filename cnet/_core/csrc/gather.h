@@ -24,13 +24,17 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows,
     }
 }
 
-/* x / 255: the same bits as a division of reals. */
+/* The same bits as a division of reals. */
+INLINE void scale_uint8(ptrdiff_t n, const uint8_t *x, real *out) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (real)x[i] / (real)255;
+}
+
 static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
         const uint8_t *row = x + rows[i] * n;
         if (i + ROWS_AHEAD < m)
             fetch_row(x + rows[i + ROWS_AHEAD] * n, n);
-        for (ptrdiff_t j = 0; j < n; j++)
-            out[i * n + j] = (real)row[j] / (real)255;
+        scale_uint8(n, row, out + i * n);
     }
 }

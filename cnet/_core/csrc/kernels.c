@@ -9,6 +9,8 @@
 
 #include "elementwise.h"
 #include "gather.h"
+
+#include "augment.h"
 #include "gemm.h"
 #include "rows.h"
 
@@ -44,4 +46,5 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .sgd = sgd,
     .gather = gather,
     .gather_uint8 = gather_uint8,
+    .augment = augment,
 };

@@ -52,6 +52,28 @@ typedef struct {
     int accumulate;
 } cnet_gemm;
 
+/* What is done to images of (channels, height, width): each number is the largest of a uniform one of either sign, in
+   pixels, radians or as a share; `warp` tells whether pixels move at all. */
+typedef struct {
+    ptrdiff_t channels, height, width;
+    uint32_t key[2]; /* of the random numbers */
+    int warp, flip;
+    double shift, rotation, scale, shear;
+    /* Displacements are basis_y (height, nodes_y) @ noise (nodes_y, nodes_x) @ basis_x (nodes_x, cnet_augment_span(width)). */
+    ptrdiff_t nodes_y, nodes_x;
+    const real *basis_y, *basis_x;
+    real noise; /* a standard deviation */
+    const real *quantiles; /* 257, of the normal distribution */
+    const real *mean, *factor; /* by element, or NULL: y = (y - mean) * factor */
+} cnet_augment;
+
+/* Rows of fields are padded to whole vectors. */
+static inline ptrdiff_t cnet_augment_span(ptrdiff_t width) { return (width + 15) / 16 * 16; }
+
+static inline ptrdiff_t cnet_augment_scratch(const cnet_augment *a) {
+    return a->channels * (a->height + 3) * (a->width + 3) + (3 + 2 * a->nodes_y) * cnet_augment_span(a->width) + 2 * a->nodes_y * a->nodes_x + 3;
+}
+
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
@@ -78,6 +100,10 @@ typedef struct cnet_kernels {
     /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out);
+
+    /* out = the image, or bytes / 255 where there are bytes, as it shall look in this epoch, `row` being its number in the
+       data set; scratch has cnet_augment_scratch elements, which are 0 before the first image. */
+    void (*augment)(const cnet_augment *a, int64_t row, uint32_t epoch, const real *image, const uint8_t *bytes, real *out, real *scratch);
 } cnet_kernels;
 
 #endif

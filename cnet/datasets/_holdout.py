@@ -1,0 +1,83 @@
+"""Which rows of a data set to hold out: how many, and from where."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = slice | NDArray[np.intp]
+
+
+def whole_number(name: str, value: Any, least: int = 0) -> int:
+    """Return an argument as an int, or say what would do."""
+    wanted = f"{name} must be a whole number from {least}; got {value!r}"
+    if isinstance(value, bool):
+        raise TypeError(wanted)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(wanted) from None
+    if number < least:
+        raise ValueError(wanted)
+    return number
+
+
+def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = None) -> int:
+    """How many rows a count, or a fraction of `whole`, stands for; any fraction above 0 stands for one at least.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for errors.
+    value : int or float
+    whole : int
+        What a fraction is taken of.
+    rows : str
+        What the rows are, for errors.
+    most : int or None
+        The largest count that there may be.
+    """
+    limits = "from 0" if most is None else f"from 0 to {most}"
+    wanted = f"{name} must be a whole number {limits}, or a fraction below 1, of the {whole} {rows}; got {value!r}"
+    if isinstance(value, bool):
+        raise TypeError(wanted)
+    try:
+        count = operator.index(value)
+    except TypeError:
+        if not isinstance(value, float | np.floating):
+            raise TypeError(wanted) from None
+        if not 0 <= value < 1:
+            raise ValueError(wanted) from None
+        count = max(1, round(float(value) * whole)) if value else 0
+    if count < 0 or (most is not None and count > most):
+        raise ValueError(wanted)
+    return count
+
+
+def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
+    """The rows to keep and those to hold out, both in order: of all rows the last, or of each class the last.
+
+    Classes get shares in proportion to their sizes, rounded by the largest remainders. Targets of several numbers, as
+    one-hot rows are, make a class for each combination.
+    """
+    n = len(y)
+    if not stratify:
+        return slice(0, n - count), slice(n - count, n)
+    if y.ndim == 1:
+        _, classes = np.unique(y, return_inverse=True)
+    else:
+        _, classes = np.unique(y.reshape(n, -1), axis=0, return_inverse=True)
+        classes = classes.ravel()
+    sizes = np.bincount(classes)
+    if len(sizes) == n > 1:
+        raise ValueError(f"stratify needs targets that are classes: each of these {n} rows has a target of its own")
+    share, remainder = np.divmod(count * sizes, n)
+    share[np.argsort(-remainder, kind="stable")[: count - share.sum()]] += 1
+    by_class = np.argsort(classes, kind="stable")
+    held = np.zeros(n, bool)
+    for end, last in zip(np.cumsum(sizes), share, strict=True):
+        held[by_class[end - last : end]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

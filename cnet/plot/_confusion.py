@@ -1,0 +1,87 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet import metrics
+from cnet.plot._axes import one_axes, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_WITH_NUMBERS = 20
+
+
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None) -> Axes:
+    """How often each class was taken for each other one.
+
+    Colours show shares of the row, that is of the true class; the scale brings out the rare ones. Up to 20 classes, each
+    field has its count.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like, shape (n,)
+        Class numbers, from 0; at least one row.
+    labels : sequence or None
+        Names of the classes; None shows their numbers.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If Matplotlib is not installed.
+    TypeError, ValueError
+        If they are not class numbers, are not equally many or none, if there are more classes than `labels`, or `ax` does
+        not fit.
+
+    See Also
+    --------
+    cnet.metrics.confusion_matrix : the numbers alone
+
+    Examples
+    --------
+    >>> from cnet import plot
+    >>> ax = plot.confusion_matrix([0, 1, 2, 2], [0, 1, 2, 0], labels=["cat", "dog", "owl"])
+    >>> ax.get_xlabel()
+    'predicted class'
+    """
+    plt = pyplot()
+    counts = metrics.confusion_matrix(y_true, y_pred, None if labels is None else len(labels))
+    if not counts.any():
+        raise ValueError("y_true has no rows: there is nothing to draw")
+    classes = len(counts)
+    numbers = classes <= _MOST_WITH_NUMBERS
+    side = max(3.5, 0.52 * classes + 1.2) if numbers else 7
+    axes = one_axes(ax, side + 0.4, side)
+
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    scale = plt.matplotlib.colors.PowerNorm(0.4, 0, 1)
+    axes.imshow(shares, cmap="Blues", norm=scale)
+    if numbers:
+        for (i, j), count in np.ndenumerate(counts):
+            if count:
+                axes.text(j, i, f"{count:,}", ha="center", va="center", color="white" if scale(shares[i, j]) > 0.6 else "black", fontsize=9)
+        names = [str(i) for i in range(classes)] if labels is None else [str(label) for label in labels]
+        upright = max(map(len, names)) <= 4
+        axes.set_xticks(range(classes), names, rotation=0 if upright else 45, ha="center" if upright else "right", rotation_mode="anchor")
+        axes.set_yticks(range(classes), names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} right, {100 * np.trace(counts) / counts.sum():.2f} %", fontsize="medium")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    # White lines between the fields.
+    axes.set_xticks(np.arange(1, classes) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, classes) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1 if numbers else 0.3)
+    axes.tick_params(which="minor", length=0)
+    return axes

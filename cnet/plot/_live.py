@@ -1,0 +1,115 @@
+"""The curves of training, drawn while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from cnet.callbacks import Callback, Logs
+from cnet.plot._axes import pyplot
+from cnet.plot._curves import history
+
+if TYPE_CHECKING:
+    from cnet._trainer import Trainer
+
+_SHARE_OF_TIME = 0.05
+
+
+class LivePlot(Callback):
+    """A callback that draws loss and accuracy as training goes on: in a notebook below its cell, else in a window.
+
+    It draws after an epoch, at most every `interval` seconds and so seldom that drawing takes no more than a twentieth of
+    the time, and once more when training ends. Where nothing can be shown, as on a server, it only fills `axes`.
+
+    Parameters
+    ----------
+    interval : float
+        Seconds.
+    ax : Axes, sequence of Axes or None
+        One for each figure; None makes a new figure for each ``Trainer.fit``.
+
+    Attributes
+    ----------
+    axes : ndarray of Axes or None
+        What was drawn last, as of `history`.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If Matplotlib is not installed.
+    TypeError, ValueError
+        If `interval` is not a number of seconds.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> from cnet import nn, optim, plot
+    >>> model = nn.Sequential(nn.Linear(2, 1), seed=0)
+    >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+    >>> live = plot.LivePlot()
+    >>> history = trainer.fit([[1.0, 2.0]], [3.0], epochs=5, callbacks=[live], verbose=False)
+    >>> live.axes[0].get_title()
+    'loss'
+    """
+
+    def __init__(self, *, interval: float = 1.0, ax: Any = None) -> None:
+        pyplot()
+        wanted = f"interval is {interval!r}, expected a number of seconds, from 0"
+        try:
+            self.interval = float(interval)
+        except (TypeError, ValueError):
+            raise TypeError(wanted) from None
+        if not 0 <= self.interval < math.inf:
+            raise ValueError(wanted)
+        self.ax = ax
+        self.axes: Any = None
+
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int) -> None:
+        self.axes = None
+        self._drawn, self._next = 0, 0.0
+        self._display: Any = None
+
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
+        if time.monotonic() >= self._next:
+            self._draw(trainer)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if self._drawn < len(trainer.history.get("loss", ())):
+            self._draw(trainer)
+
+    def _draw(self, trainer: Trainer) -> None:
+        began = time.monotonic()
+        new = self.axes is None
+        if new:
+            self.axes = history(trainer.history, ax=self.ax)
+        else:
+            for ax in self.axes:
+                ax.clear()
+            history(trainer.history, ax=self.axes)
+        figure = self.axes[0].figure
+        if new:
+            self._display = _show(figure)
+        elif self._display is not None:
+            self._display.update(figure)
+        figure.canvas.draw_idle()
+        figure.canvas.flush_events()
+        self._drawn = len(trainer.history["loss"])
+        now = time.monotonic()
+        self._next = now + max(self.interval, (now - began) / _SHARE_OF_TIME)
+
+
+def _show(figure: Any) -> Any:
+    """Open a window, or show a picture in a notebook: then a handle by which it is replaced."""
+    plt = pyplot()
+    if "inline" in plt.get_backend().lower():
+        plt.close(figure)  # or it would be shown again below the finished cell
+        return importlib.import_module("IPython.display").display(figure, display_id=True)
+    from matplotlib.backend_bases import NonGuiException
+
+    if figure.canvas.manager is not None:
+        with contextlib.suppress(NonGuiException):  # of a backend that only writes files
+            figure.canvas.manager.show()
+    return None
