@@ -223,20 +223,23 @@ static void activation(int kind, ptrdiff_t n) {
     end_of_case();
 }
 
-static void sgd(ptrdiff_t n, double momentum, double weight_decay, int nesterov) {
-    snprintf(at, sizeof at, "sgd, n %td momentum %g nesterov %d", n, momentum, nesterov);
+/* Rows of w and v with a gap between them, which stays as it is. */
+static void sgd(ptrdiff_t m, ptrdiff_t n, double momentum, double weight_decay, int nesterov) {
+    snprintf(at, sizeof at, "sgd, m %td n %td momentum %g nesterov %d", m, n, momentum, nesterov);
     const cnet_sgd s = {(real)0.1, (real)momentum, (real)weight_decay, nesterov};
-    real *g = input(n, -1, 1), *w0 = input(n, -1, 1), *v0 = input(n, -1, 1), *w = copied(n, w0), *v = copied(n, v0);
-    double *expected_w = allocate((size_t)n * sizeof(double)), *expected_v = allocate((size_t)n * sizeof(double));
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const double gradient = g[i] + (double)s.weight_decay * w0[i];
-        expected_v[i] = (double)s.momentum * v0[i] + gradient;
-        expected_w[i] = w0[i] - (double)s.lr * (nesterov ? gradient + (double)s.momentum * expected_v[i] : expected_v[i]);
+    const ptrdiff_t w_row = n + 1, size = m * w_row;
+    real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(size, -1, 1), *w = copied(size, w0), *v = copied(size, v0);
+    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)size * sizeof(double));
+    for (ptrdiff_t i = 0; i < size; i++) {
+        const int gap = i % w_row == n;
+        const double gradient = gap ? 0 : g[i / w_row * n + i % w_row] + (double)s.weight_decay * w0[i];
+        expected_v[i] = gap ? v0[i] : (double)s.momentum * v0[i] + gradient;
+        expected_w[i] = gap ? w0[i] : w0[i] - (double)s.lr * (nesterov ? gradient + (double)s.momentum * expected_v[i] : expected_v[i]);
     }
-    K->sgd(n, w, g, momentum ? v : NULL, &s);
-    compare("w", n, w, expected_w);
+    K->sgd(m, n, w, momentum ? v : NULL, w_row, g, n, &s);
+    compare("w", size, w, expected_w);
     if (momentum)
-        compare("v", n, v, expected_v);
+        compare("v", size, v, expected_v);
     free(expected_w);
     free(expected_v);
     end_of_case();
@@ -385,9 +388,9 @@ int main(void) {
     for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
         for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
             activation(kind, lengths[i]);
-        sgd(lengths[i], 0, 0, 0);
-        sgd(lengths[i], 0.9, 0.01, 0);
-        sgd(lengths[i], 0.9, 0.01, 1);
+        sgd(1, lengths[i], 0, 0, 0);
+        sgd(3, lengths[i], 0.9, 0.01, 0);
+        sgd(3, lengths[i], 0.9, 0.01, 1);
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;
