@@ -7,11 +7,17 @@ has no compiled form (a layer, loss or optimiser written in Python) has no progr
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
+from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
 
 if TYPE_CHECKING:
@@ -54,14 +60,36 @@ class Lowering:
         self.stages.append(_Stage(softmax=True))
 
 
+def _stages(model: nn.Module) -> list[_Stage] | None:
+    lowering = Lowering()
+    return lowering.stages if is_builtin(model) and model.lower(lowering) else None
+
+
 def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None) -> list[_Stage] | None:
     """The stages of a model; None if any part of the training step has no compiled form."""
-    lowering = Lowering()
-    if not (is_builtin(loss) and is_builtin(model) and model.lower(lowering)):
+    if not is_builtin(loss) or (optimizer is not None and type(optimizer) is not optim.SGD):
         return None
-    if optimizer is not None and type(optimizer) is not optim.SGD:
-        return None
-    return lowering.stages
+    return _stages(model)
+
+
+def _forward(program: Any, stages: list[_Stage], x: Array, room: int, dtype: Any) -> list[Array]:
+    """Adds the way from rows of x to the outputs; returns the buffers on the way."""
+    kernels = loops(dtype)
+    values = [empty((room, x.shape[1]), dtype)]
+    program.source(values[0], x)
+    for stage in stages:
+        value = values[-1]
+        out = empty((room, stage.linear.out_features if stage.linear else value.shape[1]), dtype)
+        if stage.linear:
+            layer = stage.linear
+            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
+        elif stage.softmax:
+            kernels.program_softmax(program, out, value)
+        else:
+            kernels.program_activation(program, out, value, *stage.activation)
+        values.append(out)
+    program.outputs(values[-1])
+    return values
 
 
 def build(
@@ -76,23 +104,10 @@ def build(
         return empty(shape, dtype)
 
     program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0, threads)
-    values = [buffer(room, x.shape[1])]
-    program.source(values[0], x)
-    for stage in stages:
-        value = values[-1]
-        width = stage.linear.out_features if stage.linear else value.shape[1]
-        out = buffer(room, width)
-        if stage.linear:
-            layer = stage.linear
-            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
-        elif stage.softmax:
-            kernels.program_softmax(program, out, value)
-        else:
-            kernels.program_activation(program, out, value, *stage.activation)
-        values.append(out)
+    values = _forward(program, stages, x, room, dtype)
     row_loss = buffer(room)
     grad = buffer(*values[-1].shape) if optimizer else None
-    program.answers(row_loss, values[-1], labels, targets)
+    program.answers(row_loss, labels, targets)
     kernels.program_loss(program, loss.program_kind, row_loss, grad, values[-1])
     if optimizer is None:
         return program
@@ -143,3 +158,49 @@ def build(
 
 def _flat(a: Array | None) -> Array | None:
     return None if a is None else a.reshape(-1)
+
+
+class _Predictor:
+    """A net lowered for inference, as long as nothing of it is exchanged."""
+
+    def __init__(self, model: nn.Module, x: Array) -> None:
+        self.changes, self.row_shape, self.dtype = nn.Module.changes, x.shape[1:], x.dtype
+        self.parameters = [(parameter, parameter.data) for parameter in model.parameters()]
+        self.outputs = model.output_shape(self.row_shape)
+        self.width = math.prod(self.row_shape)
+        stages = _stages(model) if model.dtype == x.dtype and len(self.outputs) == 1 else None
+        self.program = None
+        if stages is not None:
+            room = loops(x.dtype).LEAST_ROOM
+            self.program = loops(x.dtype).Program(room, 0, get_num_threads())
+            _forward(self.program, stages, empty((0, self.width), x.dtype), room, x.dtype)
+        self.lock = threading.Lock()
+
+    def fits(self, x: Array) -> bool:
+        return (
+            self.changes == nn.Module.changes
+            and x.dtype == self.dtype
+            and x.shape[1:] == self.row_shape
+            and all(parameter.data is data for parameter, data in self.parameters)
+        )
+
+
+_predictors: WeakKeyDictionary[nn.Module, _Predictor] = WeakKeyDictionary()
+
+
+def predict(model: nn.Module, x: Array) -> Array | None:
+    """The outputs for the rows of an array by a compiled program, which is kept for the next call; None if there is none.
+
+    Nor is there while another thread uses the one there is.
+    """
+    predictor = _predictors.get(model)
+    if predictor is None or not predictor.fits(x):
+        predictor = _predictors[model] = _Predictor(model, x)
+    if predictor.program is None or not predictor.lock.acquire(blocking=False):
+        return None
+    try:
+        out = np.empty((len(x), *predictor.outputs), x.dtype)
+        predictor.program.predict(x if x.ndim == 2 else x.reshape(len(x), predictor.width), out, get_num_threads())
+        return out
+    finally:
+        predictor.lock.release()

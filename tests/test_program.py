@@ -1,5 +1,7 @@
 """The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and optimiser there is."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -233,3 +235,40 @@ def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
     assert compiled == {"loss": np.inf, "accuracy": (y == 0).mean()}
     monkeypatch.setattr(_engine, "lower", lambda *parts: None)
     assert trainer.evaluate(x, y) == compiled
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 128, 300])
+def test_predictions(rows, isa, dtype, rng, threads):
+    """`model(x)` runs a program, `model.forward(x)` layer by layer."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(35, 150), nn.Tanh(), nn.Linear(150, 3), nn.Softmax(), seed=0, dtype=dtype)
+    x = rng.standard_normal((rows, 5, 7)).astype(dtype)
+    assert _program.predict(model, x) is not None
+    for n in (1, 3):
+        threads(n)
+        np.testing.assert_array_equal(model(x), model.forward(x))
+
+
+def test_predictions_follow_the_net(rng):
+    x = rng.standard_normal((4, 5)).astype("f4")
+    model = nn.Sequential(nn.Linear(5, 6), nn.LeakyReLU(), nn.Linear(6, 3), seed=0)
+    model(x)
+    model[0].weight.data = rng.standard_normal((5, 6))
+    np.testing.assert_array_equal(model(x), model.forward(x))
+    model[1].negative_slope = 0.7
+    np.testing.assert_array_equal(model(x), model.forward(x))
+    model[2].weight.cast(np.dtype(np.float64))
+    model[2].bias.cast(np.dtype(np.float64))
+    model[0].weight.cast(np.dtype(np.float64))
+    model[0].bias.cast(np.dtype(np.float64))
+    np.testing.assert_array_equal(model(x.astype("f8")), model.forward(x.astype("f8")))
+    with pytest.raises(ValueError, match="takes input"):
+        model(x[:, :4])
+
+
+def test_threads_may_share_a_net_for_predictions(rng):
+    x = [rng.standard_normal((200, 5)).astype("f4") for _ in range(4)]
+    model = nn.Sequential(nn.Linear(5, 60), nn.ReLU(), nn.Linear(60, 3), seed=0)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for rows, out in zip(x, pool.map(model, x), strict=True):
+                np.testing.assert_array_equal(out, model.forward(rows))

@@ -62,7 +62,8 @@ cdef struct Call:
     cnet_barrier barrier
 
 
-# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core gains nothing.
+# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core gains nothing. To call
+# the team takes longer, but is done once for many steps; a single prediction is a parallel loop like any other.
 cdef double FLOPS_PER_MEMBER = 100_000
 # Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
 cdef enum:
@@ -154,23 +155,27 @@ cdef class Program:
             self.x = _in2(x_real)
         self.kept.append((x_batch, x))
 
-    def answers(self, real[::1] row_loss, const real[:, ::1] scores, labels, targets):
+    def outputs(self, const real[:, ::1] scores):
+        """Where the net's outputs will be."""
+        self.check_room(scores.shape[0])
+        self.classes = scores.shape[1]
+        self.scores = _in2(scores)
+        self.kept.append(scores)
+
+    def answers(self, real[::1] row_loss, labels, targets):
         """What the net is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None.
 
-        Rows of `scores` are classified rightly where the largest element is at the label. `row_loss` is where the loss
-        of each row will be.
+        Rows are classified rightly where the largest of the outputs is at the label. `row_loss` is where the loss of each
+        row will be.
         """
-        cdef Py_ssize_t n = scores.shape[1]
+        cdef Py_ssize_t n = self.classes
         cdef const int64_t[::1] all_labels
         cdef const real[:, ::1] all_targets
         cdef int64_t[::1] labels_batch
         cdef real[:, ::1] targets_batch
         _check1("row_loss", row_loss.shape[0], self.room)
-        self.check_room(scores.shape[0])
-        self.classes = n
-        self.scores = _in2(scores)
         self.row_loss = _out1(row_loss)
-        self.kept.append((row_loss, scores))
+        self.kept.append(row_loss)
         if labels is not None:
             all_labels = labels
             _check1("labels", all_labels.shape[0], self.n_rows)
@@ -216,6 +221,44 @@ cdef class Program:
                 with parallel(num_threads=members):
                     self._take_part(&call, threadid(), cnet_team_size())
         return call.steps, call.correct
+
+    def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads):
+        """out = the net's outputs for the rows of x, on at most `threads` threads. One caller at a time: buffers are shared."""
+        cdef Py_ssize_t n = x.shape[0]
+        _check2("x", n, x.shape[1], n, self.width)
+        _check2("out", out.shape[0], out.shape[1], n, self.classes)
+        if n == 0:
+            return
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.n = n
+        cdef const real *source = _in2(x)
+        cdef real *target = _out2(out)
+        cdef int members = threads_for(self.flops_per_row * n, FLOPS_PER_THREAD, min(threads, self.threads))
+        with nogil:
+            if members == 1:
+                self._predict_part(&call, source, target, 0, 1)
+            else:
+                with parallel(num_threads=members):
+                    self._predict_part(&call, source, target, threadid(), cnet_team_size())
+
+    cdef void _predict_part(self, Call *call, const real *x, real *out, int part, int parts) noexcept nogil:
+        cdef Block block
+        cdef Py_ssize_t start, rows
+        memset(&block, 0, sizeof(block))
+        block.x_batch = self.x_batch
+        while block.start < call.n:
+            block.m = block.batch = min(self.room, call.n - block.start)
+            block.by_rows = block.m >= ROWS_PER_MEMBER * parts
+            block.x = x + block.start * self.width
+            self._run(ROWS, call, &block, part, parts)
+            if not block.by_rows:
+                cnet_barrier_wait(&call.barrier, parts)
+            start = _start(block.m, part, parts)
+            rows = _start(block.m, part + 1, parts) - start
+            memcpy(out + (block.start + start) * self.classes, _input(&block, self.scores) + start * self.classes, rows * self.classes * sizeof(real))
+            cnet_barrier_wait(&call.barrier, parts)
+            block.start += block.m
 
     cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
         """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""

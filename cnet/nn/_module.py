@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input, shape_text
-from cnet._core import FLOAT32
+from cnet._core import FLOAT32, FLOAT64
 from cnet.nn._parameter import Parameter
 from cnet.nn._summary import summary_text
 from cnet.nn.init import Initializer
@@ -21,6 +21,7 @@ from cnet.nn.init import Initializer
 if TYPE_CHECKING:
     from cnet._program import Lowering
 
+_REALS = (FLOAT32, FLOAT64)
 _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
 
 
@@ -49,6 +50,14 @@ class Module:
 
     _kept: tuple[str, ...] = ()
     """Attributes in which `forward` keeps what `backward` needs."""
+
+    changes = 0
+    """How often a module has got a new attribute that forward passes do not keep: what was compiled before may be out of date."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if not name.startswith("_"):
+            Module.changes += 1
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -143,13 +152,18 @@ class Module:
         TypeError, ValueError
             If `x` does not hold real numbers, or its rows do not fit.
         """
+        if type(x) is np.ndarray and x.ndim > 1 and (flags := x.flags).c_contiguous and flags.aligned and x.dtype in _REALS:
+            from cnet._program import predict
+
+            if (out := predict(self, x)) is not None:
+                return out
         rows = as_array(x, "x")
         if rows.ndim == 0:
             raise ValueError("x is a single number, expected an array with one row per example")
         self.output_shape(rows.shape[1:])
         if len(rows) <= _ROWS_PER_CALL:
             return self.forward(self._as_input(rows))
-        out: Array | None = None
+        out = None
         for start in range(0, len(rows), _ROWS_PER_CALL):
             block = self.forward(self._as_input(rows[start : start + _ROWS_PER_CALL]))
             if out is None:

@@ -10,12 +10,15 @@
    PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache, and a page each. */
 #define PACK_TILES 4
 #define PACK_STRIDE 1024
-/* Rows of a in flight: with a block of k they fill a quarter of a 512 KiB level-2 cache. Where a is transposed,
+/* Rows of a in flight: with a block of k they fill an eighth of a 512 KiB level-2 cache, and leave room for as many of c. Where a is transposed,
    its columns lie a page apart for wide layers, and so many columns of c read them, CNET_PACKED_ROWS of them are copied
    into the order of reading. That takes 72 KiB of stack, of which some C libraries give a thread no more than 128. */
-#define ROW_BLOCK 256
+#define ROW_BLOCK 128
 #define PACK_COLS 256
 #define COLUMN_VECS 4
+/* One row alone fills the pipelines with so many sums at a time; what it costs is to read b. */
+#define WIDE_VECS 8
+#define WIDE_COLS (WIDE_VECS * VL)
 
 typedef struct {
     const real *a;
@@ -31,7 +34,7 @@ typedef struct {
 
 /* The tile, added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
    in registers and written lane by lane, of vectors that are whole; what is left goes element by element. */
-INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TILE_ROWS][TILE_VECS], const tile_args *t, ptrdiff_t cols) {
+INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TILE_ROWS][WIDE_VECS], const tile_args *t, ptrdiff_t cols) {
     const int whole_rows = rows / LANE * LANE;
     UNROLL for (int v = 0; v < whole_vecs; v++)
         UNROLL for (int r = 0; r < whole_rows; r += LANE) {
@@ -65,13 +68,13 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
     const real *a = t->a, *b = t->b;
     const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
-    vec acc[TILE_ROWS][TILE_VECS];
+    vec acc[TILE_ROWS][WIDE_VECS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = v_set1(0);
 
     for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, b += b_row) {
-        vec bv[TILE_VECS];
+        vec bv[WIDE_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
         UNROLL for (int r = 0; r < rows; r++) {
@@ -246,8 +249,9 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
             const real *a = g->a + i * g->a_row + k * g->a_col;
             if (packed_rows)
                 pack_rows(m, depth, a, g->a_col, rows);
-            for (ptrdiff_t j = 0; j < g->n; j += TILE_COLS) {
-                const ptrdiff_t cols = g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
+            for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
+                const int wide = g->m == 1 && !packed && g->n - j >= WIDE_COLS;
+                cols = wide ? WIDE_COLS : g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
                 tile_args t = {
                     packed_rows ? rows : a, g->a_row, g->a_col,
                     g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
@@ -259,7 +263,10 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
                     t.b = panel;
                     t.b_row = TILE_COLS;
                 }
-                run_panel(m, cols, &t, packed_rows);
+                if (wide)
+                    tile(1, WIDE_VECS, 0, &t, cols);
+                else
+                    run_panel(m, cols, &t, packed_rows);
             }
         }
     }
