@@ -7,6 +7,46 @@ def linear_forward(x, w, b):
     return x @ w + (0 if b is None else b)
 
 
+def _windows(x, sizes, border=0.0):
+    """For each position of a window: its (y, x), and the pixel that lies there for each output pixel."""
+    kh, kw, sy, sx, py, px = sizes
+    x = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)), constant_values=border)
+    rows, columns = (x.shape[1] - kh) // sy + 1, (x.shape[2] - kw) // sx + 1
+    for ky in range(kh):
+        for kx in range(kw):
+            yield (ky, kx), x[:, ky : ky + (rows - 1) * sy + 1 : sy, kx : kx + (columns - 1) * sx + 1 : sx]
+
+
+def conv_forward(x, w, b, sizes):
+    return sum(pixels @ w[kx, ky] for (ky, kx), pixels in _windows(x, sizes)) + (0 if b is None else b)
+
+
+def conv_backward_params(x, dout, sizes):
+    kh, kw = sizes[:2]
+    dw = np.empty((kw, kh, x.shape[3], dout.shape[3]))
+    for (ky, kx), pixels in _windows(x, sizes):
+        dw[kx, ky] = np.einsum("byxc,byxo->co", pixels, dout)
+    return dw, dout.sum(axis=(0, 1, 2))
+
+
+def conv_backward_input(x, w, dout, sizes):
+    kh, kw, sy, sx, py, px = sizes
+    dx = np.zeros((len(x), x.shape[1] + 2 * py, x.shape[2] + 2 * px, x.shape[3]))
+    for ky in range(kh):
+        for kx in range(kw):
+            rows, columns = slice(ky, ky + (dout.shape[1] - 1) * sy + 1, sy), slice(kx, kx + (dout.shape[2] - 1) * sx + 1, sx)
+            dx[:, rows, columns] += dout @ w[kx, ky].T
+    return dx[:, py : py + x.shape[1], px : px + x.shape[2]]
+
+
+def max_pool(x, sizes):
+    return np.max([pixels for _, pixels in _windows(x, sizes, -np.inf)], axis=0)
+
+
+def avg_pool(x, sizes):
+    return np.mean([pixels for _, pixels in _windows(x, sizes)], axis=0)
+
+
 def relu(x, slope=0):
     return np.maximum(x, 0)
 

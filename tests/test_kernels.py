@@ -54,7 +54,10 @@ def test_same_bits_for_any_number_of_threads(case, isa, dtype, rng, threads):
                 np.testing.assert_array_equal(value, alone[name], f"{name} {shape} {n} threads")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(("linear_forward", "linear_backward_input", "softmax"))], ids=lambda c: c.name)
+BY_ROW = ("linear_forward", "linear_backward_input", "conv_forward", "conv_backward_input", "max_pool", "avg_pool", "softmax")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(BY_ROW)], ids=lambda c: c.name)
 def test_a_row_does_not_depend_on_its_place_or_its_batch(case, isa, dtype, rng):
     for shape in case.shapes[1:]:
         inputs = case.inputs(rng, shape, dtype)

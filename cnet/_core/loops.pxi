@@ -40,10 +40,25 @@ cdef extern from "csrc/kernels.h":
         real lr, momentum, weight_decay
         int nesterov
 
+    ctypedef struct cnet_window:
+        Py_ssize_t height, width, channels, out_height, out_width, filters
+        Py_ssize_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x
+
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
         void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, real *, Py_ssize_t, int) noexcept nogil
+        Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
+        void (*conv_forward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *, void *) noexcept nogil
+        void (*conv_backward_input)(const cnet_window *, Py_ssize_t, const real *, const real *, real *, void *) noexcept nogil
+        void (*conv_backward_params)(
+            const cnet_window *, Py_ssize_t, const real *, const real *, real *, real *, int, int, int, void *
+        ) noexcept nogil
+        void (*transpose)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*max_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*max_pool_backward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *) noexcept nogil
+        void (*avg_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*avg_pool_backward)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
@@ -82,6 +97,22 @@ cdef inline real *_out2(real[:, ::1] a) noexcept nogil:
     return &a[0, 0] if a is not None and a.shape[0] and a.shape[1] else NULL
 
 
+cdef inline const real *_in3(const real[:, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] else NULL
+
+
+cdef inline real *_out3(real[:, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] else NULL
+
+
+cdef inline const real *_in4(const real[:, :, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] and a.shape[3] else NULL
+
+
+cdef inline real *_out4(real[:, :, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] and a.shape[3] else NULL
+
+
 cdef inline Py_ssize_t _start(Py_ssize_t n, int part, int parts) noexcept nogil:
     """Where part `part` of `parts` even parts of range(n) starts."""
     return n // parts * part + min(n % parts, <Py_ssize_t> part)
@@ -100,6 +131,9 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 
 
 include "linear.pxi"
+include "window.pxi"
+include "conv.pxi"
+include "pool.pxi"
 include "activation.pxi"
 include "loss.pxi"
 include "optim.pxi"

@@ -2,14 +2,18 @@
 
 from cnet.nn import init as init
 from cnet.nn._activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from cnet.nn._conv import Conv2d
 from cnet.nn._linear import Linear
 from cnet.nn._losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from cnet.nn._module import Module
 from cnet.nn._parameter import Parameter
+from cnet.nn._pool import AvgPool2d, MaxPool2d
 from cnet.nn._sequential import Sequential
 from cnet.nn._shape import Flatten, Identity
 
 __all__ = [
+    "AvgPool2d",
+    "Conv2d",
     "CrossEntropyLoss",
     "Flatten",
     "Identity",
@@ -17,6 +21,7 @@ __all__ = [
     "Linear",
     "Loss",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "NLLLoss",
     "Parameter",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_input, as_real
+from cnet._arrays import Array, as_array, as_input, as_real
 from cnet._core import FLOAT32, _float32, loops
 from cnet.nn import init
+from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 
 if TYPE_CHECKING:
@@ -34,18 +35,18 @@ class _Elementwise(Module):
         return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = as_input(x)
+        x = as_elements(x)
         out = np.empty_like(x)
-        loops(x.dtype).activation_forward(out.reshape(-1), x.reshape(-1), self.kind, self.slope)
+        loops(x.dtype).activation_forward(in_memory_order(out), in_memory_order(x), self.kind, self.slope)
         self._out = out if training else None
         return out
 
     def backward(self, grad: ArrayLike) -> Array:
         out = training_state(self, "_out")
-        grad = as_real(grad, out.dtype, "grad")
+        grad = as_array(grad, "grad")
         check_grad(self, grad.shape, out.shape)
-        dx = np.empty_like(out)
-        loops(out.dtype).activation_backward(dx.reshape(-1), grad.reshape(-1), out.reshape(-1), self.kind, self.slope)
+        dx, dout = np.empty_like(out), in_order_of(out, grad)
+        loops(out.dtype).activation_backward(in_memory_order(dx), in_memory_order(dout), in_memory_order(out), self.kind, self.slope)
         return dx
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, shape_text
+from cnet._arrays import Array, as_array, as_input, seed_sequence, shape_text
 from cnet._core import FLOAT32
 from cnet.nn._parameter import Parameter
 from cnet.nn._summary import summary_text
@@ -107,18 +107,31 @@ class Module:
         """Arguments that construct this module anew, without its weights: what a saved model holds."""
         return {}
 
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules that this one is made of, and how it calls them."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters with the names that `state_dict` gives them."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
-            elif isinstance(value, Module):
-                for inner, parameter in value.named_parameters():
-                    yield f"{name}.{inner}", parameter
+        for name, child in self.named_children():
+            for inner, parameter in child.named_parameters():
+                yield f"{name}.{inner}", parameter
 
     def parameters(self) -> list[Parameter]:
         """The parameters, in the order of the layers: what an optimiser takes."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def _fill(self, seed: int | None) -> None:
+        """Draw the values of the parameters, unless they shall wait for a seed."""
+        if seed is not None:
+            rng = np.random.default_rng(seed_sequence(seed))
+            for parameter in self.parameters():
+                parameter.initialize(rng)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -163,8 +176,8 @@ class Module:
         return as_input(x, next((parameter.dtype for _, parameter in self.named_parameters()), None))
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters, under PyTorch's names and in PyTorch's shapes: ``"0.weight"`` is (out, in)."""
-        return {name: np.ascontiguousarray(_torch_layout(parameter.data)).copy() for name, parameter in self.named_parameters()}
+        """Copies of all parameters, under PyTorch's names and in PyTorch's shapes, which have the axes in reverse: ``"0.weight"`` is (out, in)."""
+        return {name: np.ascontiguousarray(parameter.data.T).copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: dict[str, ArrayLike]) -> Self:
         """Set all parameters; nothing is changed if anything does not fit.
@@ -186,7 +199,7 @@ class Module:
             raise KeyError(f"the state has no {', '.join(sorted(missing))}; it has {', '.join(map(str, state)) or 'nothing'}")
         if unknown := state.keys() - parameters.keys():
             raise KeyError(f"the state has {', '.join(sorted(map(str, unknown)))}, which this model has not; it has {', '.join(parameters)}")
-        values = {name: _torch_layout(as_array(state[name], name)) for name in parameters}
+        values = {name: as_array(state[name], name).T for name in parameters}
         for name, parameter in parameters.items():
             if values[name].shape != parameter.shape:
                 raise ValueError(f"{name} has shape {values[name].shape[::-1]} in the state, expected {parameter.shape[::-1]}")
@@ -259,11 +272,6 @@ def is_builtin(thing: object) -> bool:
     from cnet import nn
 
     return getattr(nn, type(thing).__name__, None) is type(thing)
-
-
-def _torch_layout(a: Array) -> Array:
-    """Weights are (in, out) here and (out, in) in PyTorch; the same call leads back."""
-    return a.T if a.ndim == 2 else a
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

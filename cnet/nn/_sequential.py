@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._arrays import Array, real_dtype, seed_sequence
 from cnet.nn._module import Module, is_builtin
-from cnet.nn._parameter import Parameter
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
@@ -105,10 +104,9 @@ class Sequential(Module):
             input_shape = layer.output_shape(input_shape)
         return input_shape
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         for i, layer in enumerate(self.layers):
-            for name, parameter in layer.named_parameters():
-                yield f"{i}.{name}", parameter
+            yield str(i), layer
 
     def lower(self, program: Lowering) -> bool:
         return all(is_builtin(layer) and layer.lower(program) for layer in self.layers)
@@ -155,4 +153,4 @@ def _descendants(layers: Iterable[Module]) -> Iterator[Module]:
     """Layers, their layers, and so on."""
     for layer in layers:
         yield layer
-        yield from _descendants(layer if isinstance(layer, Sequential) else [value for value in vars(layer).values() if isinstance(value, Module)])
+        yield from _descendants(child for _, child in layer.named_children())

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> str:
     """Layers, output shapes and numbers of parameters, as a table."""
     layers = dict(_leaves(model if isinstance(model, Iterable) else [model]))
-    if input_shape is None:
-        input_shape = next((shape for layer in layers.values() if (shape := layer.input_shape) is not None), None)
     rows = []
     shape = input_shape
-    for name, layer in layers.items():
-        shape = None if shape is None else layer.output_shape(shape)
+    wanted = [*(layer.input_shape for layer in layers.values()), None]
+    for i, (name, layer) in enumerate(layers.items()):
+        shape = wanted[i] if shape is None else shape
+        shape = wanted[i + 1] if shape is None else layer.output_shape(shape)
         rows.append((f"{name} {layer!r}", "?" if shape is None else shape_text(shape), f"{sum(p.size for p in layer.parameters()):,}"))
     header = ("layer", "output", "parameters")
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(3)]

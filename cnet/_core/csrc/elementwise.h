@@ -1,4 +1,4 @@
-/* Kernels that walk arrays element by element: activations, the optimiser's step, the scaling of images.
+/* Kernels that walk arrays element by element: activations, the optimiser's step, the scaling and turning of images.
 
    Backward passes take the output y of the forward pass, not its input: for these functions y tells the
    derivative, and a program may let y overwrite x. */
@@ -93,4 +93,11 @@ static void sgd(ptrdiff_t n, real *w, const real *g, real *v, const cnet_sgd *s)
 static void scale_uint8(ptrdiff_t n, const uint8_t *x, real *y) {
     for (ptrdiff_t i = 0; i < n; i++)
         y[i] = (real)x[i] / (real)255;
+}
+
+static void transpose(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x, real *y) {
+    for (; n > 0; n--, x += rows * cols)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                *y++ = x[i * cols + j];
 }

@@ -7,6 +7,8 @@
 
 #include "elementwise.h"
 #include "gemm.h"
+#include "conv.h"
+#include "pool.h"
 #include "rows.h"
 
 #if defined(CNET_ISA_AVX512)
@@ -31,6 +33,15 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .lanes = VL,
     .gemm = gemm,
     .column_sums = column_sums,
+    .conv_scratch = conv_scratch,
+    .conv_forward = conv_forward,
+    .conv_backward_input = conv_backward_input,
+    .conv_backward_params = conv_backward_params,
+    .transpose = transpose,
+    .max_pool = max_pool,
+    .max_pool_backward = max_pool_backward,
+    .avg_pool = avg_pool,
+    .avg_pool_backward = avg_pool_backward,
     .activation = activation,
     .activation_backward = activation_backward,
     .softmax = softmax,

@@ -52,12 +52,40 @@ typedef struct {
     int nesterov;
 } cnet_sgd;
 
+/* A window that slides over images (height, width, channels), one after another in memory, whose border is pad_y and pad_x
+   wide. Filters are the channels of an output image: for pooling, those of the input. Every window holds a pixel that is
+   not border. */
+typedef struct {
+    ptrdiff_t height, width, channels, out_height, out_width, filters;
+    ptrdiff_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x;
+} cnet_window;
+
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
     void (*gemm)(const cnet_gemm *g);
     /* out[j] = sum over i of x[i, j], for x (m, n); block and accumulate as in cnet_gemm */
     void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, real *out, ptrdiff_t block, int accumulate);
+
+    /* Convolution of n images (conv.h); w is (kernel width, kernel height, channels, filters), bias and db (filters) may be
+       NULL. The gradient of the weights is a sum over images, of which each call makes its part of parts: all images
+       are read, and a part of dw and db is written, or added to with accumulate. */
+    ptrdiff_t (*conv_scratch)(const cnet_window *g); /* bytes that any of them needs, a multiple of a cache line; aligned like a pointer */
+    void (*conv_forward)(const cnet_window *g, ptrdiff_t n, const real *x, const real *w, const real *bias, real *out, void *scratch);
+    void (*conv_backward_input)(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w, real *dx, void *scratch);
+    void (*conv_backward_params)(
+        const cnet_window *g, ptrdiff_t n, const real *x, const real *dout, real *dw, real *db, int accumulate, int part, int parts, void *scratch
+    );
+
+    /* y[i] = the transpose of x[i], for n matrices (rows, cols): images with channels last from such with channels first */
+    void (*transpose)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x, real *y);
+
+    /* Pooling of n images (pool.h). The largest value: the first of equal ones gets the gradient. The mean counts the border
+       as zeros. */
+    void (*max_pool)(const cnet_window *g, ptrdiff_t n, const real *x, real *out);
+    void (*max_pool_backward)(const cnet_window *g, ptrdiff_t n, const real *x, const real *out, const real *dout, real *dx);
+    void (*avg_pool)(const cnet_window *g, ptrdiff_t n, const real *x, real *out);
+    void (*avg_pool_backward)(const cnet_window *g, ptrdiff_t n, const real *dout, real *dx);
 
     /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
     void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);
