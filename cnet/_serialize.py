@@ -66,27 +66,28 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
             kind = getattr(nn, name)
             if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module:
                 module: nn.Module = kind(**arguments)
-                for key, parameter in module.named_parameters():
-                    parameter.cast(np.dtype(dtype))
-                    _fill(parameter, prefix + key, tensors)
+                named: list[tuple[str, nn.Parameter | nn.Buffer]] = [*module.named_parameters(), *module.named_buffers()]
+                for key, state in named:
+                    state.cast(np.dtype(dtype))
+                    _fill(state, prefix + key, tensors)
                 return module
     raise ValueError(f"it names a layer that this version of cnet does not know: {description!r}")
 
 
-def _fill(parameter: nn.Parameter, name: str, tensors: dict[str, Any]) -> None:
+def _fill(state: nn.Parameter | nn.Buffer, name: str, tensors: dict[str, Any]) -> None:
     if name not in tensors:
         raise ValueError(f"it has no tensor {name}")
     tensor = tensors.pop(name)
     shape = tuple(tensor.get_shape())
-    if shape != parameter.shape[::-1]:
-        raise ValueError(f"tensor {name} has shape {shape}, but its layer {parameter.shape[::-1]}")
+    if shape != state.shape[::-1]:
+        raise ValueError(f"tensor {name} has shape {shape}, but its layer {state.shape[::-1]}")
     try:
-        values = tensor[:]
+        values = tensor[...]
     except (AttributeError, TypeError):
         raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
-    if values.dtype != parameter.dtype:
-        raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {parameter.dtype}")
-    parameter.data = values.T
+    if values.dtype != state.dtype:
+        raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {state.dtype}")
+    state.data = values.T
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:

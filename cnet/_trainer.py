@@ -14,7 +14,7 @@ from cnet._arrays import Array, as_array, check_finite, seed_sequence
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
-from cnet.nn import Loss, Module, Parameter
+from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.optim import Optimizer
 
 History = dict[str, list[float]]
@@ -212,7 +212,7 @@ class Trainer:
     def _train_epoch(self, steps: Loop | Compiled, order: "_Order", listeners: list[Callback]) -> Logs:
         tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
         every_step = any(listener.every_batch for listener in tellers)
-        before = [parameter.data.copy() for parameter in self.model.parameters()], self.optimizer.copy_state()
+        before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state()
         mean, step = _Mean(order.rows, order.batch_size), 0
         for losses, correct in steps.run(order.of_epoch(self.epoch), order.batch_size, every_step):
             mean.add(losses, correct)
@@ -221,15 +221,19 @@ class Trainer:
                 self._diverged(before, f"the loss of step {step} is {losses[-1]}")
             for listener in tellers:
                 listener.on_batch_end(self, step, losses[-1])
-        for parameter in self.model.parameters():
-            if not np.isfinite(parameter.data).all():
+        for array in self._state():
+            if not np.isfinite(array.data).all():
                 self._diverged(before, "a weight is no longer finite")
         return mean.logs()
 
-    def _diverged(self, before: tuple[list[Array], dict[Parameter, Array]], what: str) -> None:
+    def _state(self) -> list[Parameter | Buffer]:
+        """What training changes in the model."""
+        return [*self.model.parameters(), *(buffer for _, buffer in self.model.named_buffers())]
+
+    def _diverged(self, before: tuple[dict[Parameter | Buffer, Array], dict[Parameter, Array]], what: str) -> None:
         weights, state = before
-        for parameter, values in zip(self.model.parameters(), weights, strict=True):
-            parameter.data = values
+        for array, values in weights.items():
+            array.data = values
         self.optimizer.set_state(state)
         rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
         raise FloatingPointError(

@@ -44,6 +44,7 @@ POOL = [
     (2, 5, 9, 16, 4, 5, 1, 3, 2, 2),
     (2, 7, 7, 3, 1, 2, 3, 4, 0, 1),
 ]
+NORM = [(5, 1), (6, 10), (37, 17), (300, 33), (1000, 5)]  # batch normalisation: rows in one block and in several
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
 
 
@@ -224,6 +225,7 @@ def _transpose(loops, a, out):
 def _activation(name):
     kind = getattr(_float32, name.upper())
     function = getattr(reference, name)
+    from_input = name.startswith("gelu")
 
     def inputs(rng, shape, dtype):
         return {"x": _off_zero(_normal(rng, shape, dtype)), "dout": _normal(rng, shape, dtype), "slope": 0.1}
@@ -236,13 +238,95 @@ def _activation(name):
     def backward(loops, a, out):
         y, dx = out(len(a["x"])), out(len(a["x"]))
         loops.activation_forward(y, a["x"], kind, a["slope"])
-        loops.activation_backward(dx, a["dout"], y, kind, a["slope"])
+        loops.activation_backward(dx, a["dout"], a["x"] if from_input else y, kind, a["slope"])
         return {"dx": dx}
 
     return [
         Case(f"{name}_forward", FLAT, inputs, forward, lambda a: {"out": function(a["x"], a["slope"])}),
         Case(f"{name}_backward", FLAT, inputs, backward, loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(), wrt={"dx": "x"}),
     ]
+
+
+def _dropout_inputs(rng, shape, dtype):
+    return {
+        "x": _normal(rng, shape, dtype),
+        "dout": _normal(rng, shape, dtype),
+        "p": float(rng.choice([0, 0.1, 0.5, 0.9, 1])),
+        "key": int(rng.integers(1 << 64, dtype=np.uint64)),
+        "step": int(rng.integers(1 << 40)),
+    }
+
+
+def _dropout(name):
+    def run(loops, a, out):
+        y = out(len(a["x"]))
+        loops.dropout(y, a[name], a["p"], a["key"], a["step"])
+        return {"out": y}
+
+    return run
+
+
+def _dropped(a, name):
+    return reference.dropout(a[name], a["p"], a["key"], a["step"])
+
+
+def _norm_inputs(rng, shape, dtype):
+    n = shape[1]
+    return {
+        "x": 2 + _normal(rng, shape, dtype),
+        "w": _normal(rng, (n,), dtype),
+        "b": _normal(rng, (n,), dtype),
+        "dout": _normal(rng, shape, dtype),
+        "eps": 1e-3,
+    }
+
+
+def _layer_norm_forward(loops, a, out):
+    y, xhat, rstd, again = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape)
+    loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
+    loops.layer_norm_forward(again, None, None, a["x"], None, None, a["eps"])
+    np.testing.assert_array_equal(again, xhat)
+    return {"out": y, "xhat": xhat, "rstd": rstd}
+
+
+def _layer_norm_backward(loops, a, out):
+    y, xhat, rstd, dx, sums = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape), out(2, len(a["w"]))
+    loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
+    loops.layer_norm_backward(dx, a["dout"], xhat, rstd, a["w"])
+    loops.norm_backward_params(sums, a["dout"], xhat, out(loops.norm_blocks(len(a["x"])), 2 * len(a["w"])))
+    return {"dx": dx, "db": sums[0], "dw": sums[1]}
+
+
+def _batch_norm(loops, a, out):
+    m, n = a["x"].shape
+    mean, var, rstd, xhat, y = out(n), out(n), out(n), out(m, n), out(m, n)
+    loops.batch_norm_moments(mean, var, a["x"], out(loops.norm_blocks(m), 2 * n))
+    loops.batch_norm_forward(y, xhat, rstd, a["x"], mean, var, a["w"], a["b"], a["eps"])
+    return mean, var, rstd, xhat, y
+
+
+def _batch_norm_forward(loops, a, out):
+    mean, var, _, _, y = _batch_norm(loops, a, out)
+    n = len(mean)
+    running_mean, running_var = out(n), out(n)
+    running_mean[:], running_var[:] = 1, 2
+    loops.batch_norm_track(running_mean, running_var, mean, var, 0.25, len(a["x"]))
+    return {"out": y, "mean": mean, "var": var, "running_mean": running_mean, "running_var": running_var}
+
+
+def _batch_norm_expected(a):
+    mean, var = a["x"].mean(axis=0), a["x"].var(axis=0)
+    running = {"running_mean": 0.75 + 0.25 * mean, "running_var": 1.5 + 0.25 * a["x"].var(axis=0, ddof=1)}
+    return {"out": reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]), "mean": mean, "var": var, **running}
+
+
+def _batch_norm_backward(loops, a, out):
+    _, _, rstd, xhat, _ = _batch_norm(loops, a, out)
+    m, n = a["x"].shape
+    sums, dx = out(2, n), out(m, n)
+    loops.norm_backward_params(sums, a["dout"], xhat, out(loops.norm_blocks(m), 2 * n))
+    loops.batch_norm_backward(dx, a["dout"], xhat, rstd, a["w"], sums)
+    return {"dx": dx, "db": sums[0], "dw": sums[1]}
 
 
 def _softmax_inputs(rng, shape, dtype):
@@ -376,6 +460,35 @@ CASES = [
     *_activation("leaky_relu"),
     *_activation("tanh"),
     *_activation("sigmoid"),
+    *_activation("elu"),
+    *_activation("gelu"),
+    *_activation("gelu_tanh"),
+    Case("dropout_forward", [*FLAT, (63,), (64,), (200,)], _dropout_inputs, _dropout("x"), lambda a: {"out": _dropped(a, "x")}),
+    Case("dropout_backward", FLAT, _dropout_inputs, _dropout("dout"), loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(), wrt={"out": "x"}),
+    Case(
+        "layer_norm_forward",
+        ROWS,
+        _norm_inputs,
+        _layer_norm_forward,
+        lambda a: dict(zip(("out", "xhat", "rstd"), reference.layer_norm(a["x"], a["w"], a["b"], a["eps"]), strict=True)),
+    ),
+    Case(
+        "layer_norm_backward",
+        ROWS,
+        _norm_inputs,
+        _layer_norm_backward,
+        loss=lambda a: (reference.layer_norm(a["x"], a["w"], a["b"], a["eps"])[0] * a["dout"]).sum(),
+        wrt={"dx": "x", "dw": "w", "db": "b"},
+    ),
+    Case("batch_norm_forward", NORM, _norm_inputs, _batch_norm_forward, _batch_norm_expected),
+    Case(
+        "batch_norm_backward",
+        NORM,
+        _norm_inputs,
+        _batch_norm_backward,
+        loss=lambda a: (reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]) * a["dout"]).sum(),
+        wrt={"dx": "x", "dw": "w", "db": "b"},
+    ),
     Case("softmax_forward", ROWS, _softmax_inputs, _softmax_forward, lambda a: {"out": reference.softmax(a["x"])}),
     Case("softmax_backward", ROWS, _softmax_inputs, _softmax_backward, loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(), wrt={"dx": "x"}),
     *_loss_cases("cross_entropy", reference.cross_entropy, labels=True),

@@ -1,5 +1,7 @@
 """Every kernel again in NumPy, in the plainest words: what the compiled ones are held against."""
 
+import math
+
 import numpy as np
 
 
@@ -62,6 +64,50 @@ def tanh(x, slope=0):
 def sigmoid(x, slope=0):
     z = np.exp(-np.abs(x))
     return np.where(x < 0, z, 1) / (1 + z)
+
+
+def elu(x, slope):
+    return np.where(x > 0, x, slope * np.expm1(np.minimum(x, 0)))
+
+
+def gelu(x, slope=0):
+    return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
+
+
+def gelu_tanh(x, slope=0):
+    return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def philox(counter, key):
+    """Philox4x32-10 of counters (4, n) and a key of two words, as whole numbers: Salmon et al., SC 2011, section 3.3."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    low, high = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (p1 >> high) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> high) ^ c3 ^ np.uint64(k1), p0 & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3])
+
+
+def dropout(x, p, key, step):
+    """Blocks of 64 elements take the words of 16 counters: the first words of all, then the second ones, and so on."""
+    blocks = -(-x.size // 64)
+    number = np.arange(16 * blocks)
+    counter = number & 0xFFFFFFFF, number >> 32, np.full_like(number, step & 0xFFFFFFFF), np.full_like(number, step >> 32)
+    words = philox(counter, (key & 0xFFFFFFFF, key >> 32)).reshape(4, blocks, 16).transpose(1, 0, 2).ravel()[: x.size]
+    return np.where(words < np.uint64(p * 2**32), 0, x * (1 / (1 - p) if p < 1 else 0))
+
+
+def layer_norm(x, w, b, eps):
+    centred = x - x.mean(axis=1, keepdims=True)
+    rstd = 1 / np.sqrt((centred**2).mean(axis=1) + eps)
+    xhat = centred * rstd[:, None]
+    return xhat * w + b, xhat, rstd
+
+
+def batch_norm(x, w, b, eps):
+    return layer_norm(x.T, w[:, None], b[:, None], eps)[0].T
 
 
 def softmax(x):

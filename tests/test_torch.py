@@ -72,7 +72,7 @@ def test_300_steps_of_a_deep_net_follow_pytorch(settings, arithmetic, tolerance,
     np.testing.assert_allclose(losses, expected, rtol=tolerance)
 
 
-@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid"])
+@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid", "ELU", "GELU"])
 def test_outputs_and_gradients(activation, isa, dtype, rng):
     model, net = pair(20, 33, 7, activation=activation, dtype=str(dtype))
     x = rng.standard_normal((13, 20)).astype(dtype)
@@ -144,14 +144,20 @@ def same_gradients(layer, theirs, x, rng, tolerance):
     assert relative(layer.backward(grad), tensor.grad.numpy()) <= tolerance
     for parameter, other in zip(layer.parameters(), theirs.parameters(), strict=True):
         assert relative(parameter.grad.T, other.grad.numpy()) <= tolerance
+        parameter.grad = other.grad = None
+
+
+def copied(layer, theirs):
+    """A layer of PyTorch with the state of one here."""
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in layer.state_dict().items()})
+    return theirs
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("bias", [True, False])
 def test_convolution(sizes, bias, isa, dtype, rng):
     layer = nn.Conv2d(3, 18, *sizes, bias=bias, seed=0, dtype=dtype)
-    theirs = torch.nn.Conv2d(3, 18, *sizes, bias=bias, dtype=getattr(torch, str(dtype)))
-    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in layer.state_dict().items()})
+    theirs = copied(layer, torch.nn.Conv2d(3, 18, *sizes, bias=bias, dtype=getattr(torch, str(dtype))))
     same_gradients(layer, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
 
 
@@ -191,3 +197,42 @@ def test_40_steps_of_a_cnn_follow_pytorch(arithmetic, tolerance, isa, digits):
         expected.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
     np.testing.assert_allclose(losses, expected, rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ELU", {"alpha": 0.3}),
+        ("GELU", {}),
+        ("GELU", {"approximate": "tanh"}),
+        ("LayerNorm", {"normalized_shape": 11}),
+        ("LayerNorm", {"normalized_shape": (9, 11), "eps": 0.01}),
+        ("LayerNorm", {"normalized_shape": (3, 9, 11), "bias": False}),
+        ("LayerNorm", {"normalized_shape": 11, "elementwise_affine": False}),
+    ],
+    ids=str,
+)
+def test_layers_without_memory(name, settings, isa, dtype, rng):
+    ours, theirs = (getattr(module, name)(**settings) for module in (nn, torch.nn))
+    ours = nn.Sequential(ours, dtype=dtype)[0]
+    for parameter in ours.parameters():
+        parameter.data = rng.standard_normal(parameter.shape)
+    theirs = copied(ours, theirs.to(getattr(torch, str(dtype))))
+    same_gradients(ours, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": None, "eps": 1e-2}, {"affine": False, "momentum": 0.7}], ids=str)
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d"])
+def test_batch_norm(kind, settings, isa, dtype, rng):
+    ours, theirs = (getattr(module, kind)(5, **settings, dtype=d) for module, d in ((nn, dtype), (torch.nn, getattr(torch, str(dtype)))))
+    for parameter in ours.parameters():
+        parameter.data = rng.standard_normal(parameter.shape)
+    copied(ours, theirs)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for _ in range(3):
+        x = (3 + rng.standard_normal((200, 5) if kind == "BatchNorm1d" else (6, 5, 8, 7))).astype(dtype)
+        same_gradients(ours, theirs, x, rng, tolerance)
+    for name, value in theirs.state_dict().items():
+        assert relative(ours.state_dict()[name], value.numpy()) <= tolerance, name
+        assert ours.state_dict()[name].dtype == value.numpy().dtype
+    assert relative(ours(x), theirs.eval()(torch.from_numpy(x)).detach().numpy()) <= tolerance

@@ -11,7 +11,7 @@
 
 cimport cython
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cnet._core._threads cimport threads_for
 
@@ -20,7 +20,7 @@ cdef extern from "csrc/kernels.h":
     enum:
         CNET_BLOCK
         CNET_PACKED_ROWS
-        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
 
     ctypedef struct cnet_gemm:
         Py_ssize_t m, n, k
@@ -44,6 +44,11 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t height, width, channels, out_height, out_width, filters
         Py_ssize_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x
 
+    ctypedef struct cnet_dropout:
+        uint64_t key, step
+        uint32_t threshold
+        real scale
+
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
@@ -61,6 +66,20 @@ cdef extern from "csrc/kernels.h":
         void (*avg_pool_backward)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
+        void (*dropout)(Py_ssize_t, Py_ssize_t, const real *, real *, const cnet_dropout *) noexcept nogil
+        void (*norm_rows)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, real, real *, real *, real *) noexcept nogil
+        void (*norm_rows_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, real *) noexcept nogil
+        void (*column_moments)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*merge_moments)(Py_ssize_t, Py_ssize_t, const real *, real *, real *) noexcept nogil
+        void (*track_moments)(Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *) noexcept nogil
+        void (*inverse_deviation)(Py_ssize_t, const real *, real, real *) noexcept nogil
+        void (*norm_columns)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *, real *
+        ) noexcept nogil
+        void (*column_products)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
+        void (*norm_columns_backward)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *
+        ) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
         void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
@@ -135,6 +154,8 @@ include "window.pxi"
 include "conv.pxi"
 include "pool.pxi"
 include "activation.pxi"
+include "dropout.pxi"
+include "norm.pxi"
 include "loss.pxi"
 include "optim.pxi"
 include "gather.pxi"

@@ -1,9 +1,14 @@
 """Checks of the sizes that layers are constructed with."""
 
 import operator
+import sys
 from typing import Any
 
+import numpy as np
+
 Pair = tuple[int, int]
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def positive(name: str, value: Any) -> int:
@@ -15,6 +20,14 @@ def positive(name: str, value: Any) -> int:
     if size < 1:
         raise ValueError(f"{name} is {size}, expected an integer of at least 1")
     return size
+
+
+def number(name: str, value: Any, least: float, most: float = sys.float_info.max) -> float:
+    """A number from `least` to `most`."""
+    if not isinstance(value, int | float | np.number) or not least <= value <= most:
+        limit = f" and at most {most:g}" if most < LARGEST_FLOAT32 else ""
+        raise ValueError(f"{name} is {value!r}, expected a finite number of at least {least:g}{limit}")
+    return float(value)
 
 
 def pair(name: str, value: Any, least: int) -> Pair:

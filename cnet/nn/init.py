@@ -1,4 +1,4 @@
-"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`.
+"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
 
 An initialiser is called with a shape and a generator. The last axis of the shape counts outputs and the one before it
 inputs; axes before these are positions of a kernel, each of which has inputs and outputs of its own.
@@ -16,7 +16,7 @@ import numpy as np
 
 from cnet._arrays import Array
 
-__all__ = ["He", "Initializer", "Normal", "Uniform", "Xavier", "Zeros"]
+__all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 
 
 class Initializer:
@@ -54,6 +54,20 @@ class Zeros(Initializer):
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """All ones: the default of the scales of normalisation.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.LayerNorm(3).weight.data
+    array([1., 1., 1.], dtype=float32)
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.ones(shape)
 
 
 class Normal(Initializer):
@@ -173,7 +187,7 @@ class He(_VarianceScaling):
         return 2 / fan_in
 
 
-_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
+_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "ones": Ones, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
 
 
 def get(initializer: Any) -> Initializer | None:

@@ -118,8 +118,6 @@ typedef struct {
     ptrdiff_t offsets, panels, border;
 } conv_frame;
 
-static ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
-
 static ptrdiff_t whole_panels(ptrdiff_t cols) { return (cols + TILE_COLS - 1) / TILE_COLS * TILE_COLS; }
 
 static conv_frame frame_of(const cnet_window *g) {
@@ -311,19 +309,12 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
     }
 }
 
-/* db (+)= the sums of the columns of b (n, cols), each in four sums that do not wait for one another */
+/* db (+)= the sums of the columns of b (n, cols) */
 static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t b_row, real *db, int first) {
     for (ptrdiff_t j = 0; j < cols; j += VL) {
         const vmask mask = v_mask(at_most(VL, cols - j));
-        vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-        ptrdiff_t i = 0;
-        for (; i + 4 <= n; i += 4)
-            UNROLL for (int s = 0; s < 4; s++)
-                sum[s] = v_add(sum[s], v_load_m(b + (i + s) * b_row + j, mask));
-        for (; i < n; i++)
-            sum[0] = v_add(sum[0], v_load_m(b + i * b_row + j, mask));
-        const vec total = v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]));
-        v_store_m(db + j, first ? total : v_add(v_load_m(db + j, mask), total), mask);
+        const vec sum = sum_along_column(OF_VALUES, n, b + j, NULL, b_row, v_set1(0), mask);
+        v_store_m(db + j, first ? sum : v_add(v_load_m(db + j, mask), sum), mask);
     }
 }
 

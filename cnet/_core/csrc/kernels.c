@@ -3,11 +3,16 @@
    one inline function, compiled for different machines, must never meet in the linker. */
 #include "simd.h"
 
+#include "erf.h"
 #include "exp.h"
 
-#include "elementwise.h"
+#include "columns.h"
 #include "gemm.h"
+
 #include "conv.h"
+#include "dropout.h"
+#include "elementwise.h"
+#include "norm.h"
 #include "pool.h"
 #include "rows.h"
 
@@ -44,6 +49,16 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .avg_pool_backward = avg_pool_backward,
     .activation = activation,
     .activation_backward = activation_backward,
+    .dropout = dropout,
+    .norm_rows = norm_rows,
+    .norm_rows_backward = norm_rows_backward,
+    .column_moments = column_moments,
+    .merge_moments = merge_moments,
+    .track_moments = track_moments,
+    .inverse_deviation = inverse_deviation,
+    .norm_columns = norm_columns,
+    .column_products = column_products,
+    .norm_columns_backward = norm_columns_backward,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .softmax_cross_entropy = softmax_cross_entropy,

@@ -29,7 +29,7 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
     return blocks ? (k + blocks - 1) / blocks : 0;
 }
 
-enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
+enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] where there is one.
    a: element (i, k) at a[i*a_row + k*a_col]; likewise b and c, each with a unit stride along one axis. */
@@ -60,6 +60,13 @@ typedef struct {
     ptrdiff_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x;
 } cnet_window;
 
+/* An element is dropped if its word of 32 random bits is below the threshold, and else scaled. */
+typedef struct {
+    uint64_t key, step;
+    uint32_t threshold;
+    real scale;
+} cnet_dropout;
+
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
@@ -87,9 +94,27 @@ typedef struct cnet_kernels {
     void (*avg_pool)(const cnet_window *g, ptrdiff_t n, const real *x, real *out);
     void (*avg_pool_backward)(const cnet_window *g, ptrdiff_t n, const real *dout, real *dx);
 
-    /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
+    /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU, alpha of CNET_ELU. y is the output of the
+       forward pass, but for CNET_GELU and CNET_GELU_TANH its input. dx may be dy. */
     void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);
     void (*activation_backward)(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx, real slope);
+
+    /* Elements first to first + n of a batch, which x and y begin with (dropout.h); the same call makes the gradient. */
+    void (*dropout)(ptrdiff_t first, ptrdiff_t n, const real *x, real *y, const cnet_dropout *d);
+
+    /* Normalisation (norm.h), of rows: each by itself */
+    void (*norm_rows)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *w, const real *b, real eps, real *out, real *xhat, real *rstd);
+    void (*norm_rows_backward)(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat, const real *rstd, const real *w, real *dx);
+    /* and of columns: moments of each block of cnet_block_length(m) rows, which are merged; sums for the gradients likewise */
+    void (*column_moments)(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums);
+    void (*merge_moments)(ptrdiff_t m, ptrdiff_t n, const real *blocks, real *mean, real *var);
+    void (*track_moments)(ptrdiff_t m, ptrdiff_t n, const real *mean, const real *var, real share, real *running_mean, real *running_var);
+    void (*inverse_deviation)(ptrdiff_t n, const real *var, real eps, real *rstd);
+    void (*norm_columns)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *mean, const real *rstd, const real *w, const real *b, real *out, real *xhat);
+    void (*column_products)(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat, real *sums);
+    void (*norm_columns_backward)(
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t rows, const real *dy, const real *xhat, const real *rstd, const real *w, const real *sums, real *dx
+    );
 
     void (*softmax)(ptrdiff_t m, ptrdiff_t n, const real *x, real *y);
     void (*softmax_backward)(ptrdiff_t m, ptrdiff_t n, const real *y, const real *dy, real *dx);

@@ -15,16 +15,6 @@ INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     return w;
 }
 
-/* All lanes, or those of a mask: `whole` is a constant where these are inlined. */
-INLINE vec load_lanes(const int whole, const real *p, vmask mask) { return whole ? v_load(p) : v_load_m(p, mask); }
-
-INLINE void store_lanes(const int whole, real *p, vec a, vmask mask) {
-    if (whole)
-        v_store(p, a);
-    else
-        v_store_m(p, a, mask);
-}
-
 /* The larger one, or NaN where there is one: what is not less than infinity may be either. */
 INLINE vec larger(vec best, vec x) {
     return v_select_lt(x, v_set1((real)INFINITY), v_select_lt(best, x, x, best), v_add(x, v_max(v_set1(0), best)));
