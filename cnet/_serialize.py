@@ -48,6 +48,8 @@ def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
         raise TypeError(f"{name} is not one of cnet's layers, so a file cannot name it: save its weights with state_dict()")
     if isinstance(module, nn.Sequential):
         return {"type": name, "layers": [_describe(layer, depth + 1) for layer in module]}
+    if isinstance(module, nn.Heads):
+        return {"type": name, "heads": {key: _describe(head, depth + 1) for key, head in module.heads.items()}}
     return {"type": name, **module.config()}
 
 
@@ -61,6 +63,8 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
     match description:
         case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
             return nn.Sequential(*(_construct(layer, tensors, f"{prefix}{i}.", dtype) for i, layer in enumerate(layers)))
+        case {"type": "Heads", "heads": {**heads}} if len(description) == 2:
+            return nn.Heads(**{str(key): _construct(head, tensors, f"{prefix}{key}.", dtype) for key, head in heads.items()})
         case {"type": str(name)} if name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE:
             arguments = {key: value for key, value in description.items() if key != "type"}
             kind = getattr(nn, name)

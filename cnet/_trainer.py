@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, check_finite, seed_sequence
+from cnet._arrays import Array, check_finite, seed_sequence
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
@@ -94,7 +94,8 @@ class Trainer:
             Real numbers of any dtype and layout; it is read in place. uint8 is taken as grey levels and divided by
             255, batch by batch.
         y : array-like
-            Targets, as the loss takes them: labels (n,), or n rows.
+            Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
+            dictionary by the names of the heads.
         epochs : int
             At least 0.
         batch_size : int
@@ -114,8 +115,8 @@ class Trainer:
         Returns
         -------
         dict of lists
-            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies) and, with validation
-            data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
+            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
+            several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
             model learns.
 
         Raises
@@ -203,7 +204,7 @@ class Trainer:
         try:
             targets = self.loss.prepare_target(y, self.model.output_shape(rows.row_shape), self.model.dtype)
         except ValueError as error:
-            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {as_array(y, y_name).shape})") from None
+            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
         if len(targets) != len(rows):
             raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
         check_finite(rows.x, x_name, self.model.dtype)
@@ -249,27 +250,37 @@ class Trainer:
         return mean.logs()
 
 
+def _shape(y: Any) -> str:
+    """For people; targets of several heads may be arrays of different shapes."""
+    try:
+        return str(np.shape(list(y.values()) if isinstance(y, dict) else y))
+    except ValueError:
+        return ", ".join(str(np.shape(part)) for part in (y.values() if isinstance(y, dict) else y))
+
+
 class _Mean:
     """Means over rows of what batches report."""
 
     def __init__(self, rows: int, batch: int) -> None:
         self.rows, self.batch = rows, batch
-        self.seen, self.total, self.correct = 0, 0.0, 0
-        self.classifies = True
+        self.seen, self.total = 0, 0.0
+        self.correct: dict[str, int] = {}
 
-    def add(self, losses: list[float], correct: int | None) -> None:
-        """The mean losses of some batches, and how many of their rows were classified rightly."""
+    def add(self, losses: list[float], correct: int | dict[str, int] | None) -> None:
+        """The mean losses of some batches, and how many of their rows were classified rightly: by each head, if there are several."""
         for loss in losses:
             size = min(self.batch, self.rows - self.seen)
             self.total += loss * size
             self.seen += size
-        self.classifies = correct is not None
-        self.correct += correct or 0
+        if correct is None:
+            return
+        counts = {f"accuracy_{name}": count for name, count in correct.items()} if isinstance(correct, dict) else {"accuracy": correct}
+        for name, count in counts.items():
+            self.correct[name] = self.correct.get(name, 0) + count
 
     def logs(self) -> Logs:
         """The means under the names that the history has."""
-        logs = {"loss": self.total / self.rows}
-        return logs | {"accuracy": self.correct / self.rows} if self.classifies else logs
+        return {"loss": self.total / self.rows} | {name: count / self.rows for name, count in self.correct.items()}
 
 
 _training: set[int] = set()

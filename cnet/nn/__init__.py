@@ -4,6 +4,7 @@ from cnet.nn import init as init
 from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from cnet.nn._conv import Conv2d
 from cnet.nn._dropout import Dropout
+from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
 from cnet.nn._losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from cnet.nn._module import Module
@@ -24,6 +25,8 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Heads",
+    "HeadsLoss",
     "Identity",
     "LayerNorm",
     "LeakyReLU",
