@@ -48,6 +48,8 @@ def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
         raise TypeError(f"{name} is not one of cnet's layers, so a file cannot name it: save its weights with state_dict()")
     if isinstance(module, nn.Sequential):
         return {"type": name, "layers": [_describe(layer, depth + 1) for layer in module]}
+    if isinstance(module, nn.Heads):
+        return {"type": name, "heads": {key: _describe(head, depth + 1) for key, head in module.heads.items()}}
     return {"type": name, **module.config()}
 
 
@@ -61,32 +63,35 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
     match description:
         case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
             return nn.Sequential(*(_construct(layer, tensors, f"{prefix}{i}.", dtype) for i, layer in enumerate(layers)))
+        case {"type": "Heads", "heads": {**heads}} if len(description) == 2:
+            return nn.Heads(**{str(key): _construct(head, tensors, f"{prefix}{key}.", dtype) for key, head in heads.items()})
         case {"type": str(name)} if name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE:
             arguments = {key: value for key, value in description.items() if key != "type"}
             kind = getattr(nn, name)
             if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module:
                 module: nn.Module = kind(**arguments)
-                for key, parameter in module.named_parameters():
-                    parameter.cast(np.dtype(dtype))
-                    _fill(parameter, prefix + key, tensors)
+                named: list[tuple[str, nn.Parameter | nn.Buffer]] = [*module.named_parameters(), *module.named_buffers()]
+                for key, state in named:
+                    state.cast(np.dtype(dtype))
+                    _fill(state, prefix + key, tensors)
                 return module
     raise ValueError(f"it names a layer that this version of cnet does not know: {description!r}")
 
 
-def _fill(parameter: nn.Parameter, name: str, tensors: dict[str, Any]) -> None:
+def _fill(state: nn.Parameter | nn.Buffer, name: str, tensors: dict[str, Any]) -> None:
     if name not in tensors:
         raise ValueError(f"it has no tensor {name}")
     tensor = tensors.pop(name)
     shape = tuple(tensor.get_shape())
-    if shape != parameter.shape[::-1]:
-        raise ValueError(f"tensor {name} has shape {shape}, but its layer {parameter.shape[::-1]}")
+    if shape != state.shape[::-1]:
+        raise ValueError(f"tensor {name} has shape {shape}, but its layer {state.shape[::-1]}")
     try:
-        values = tensor[:]
+        values = tensor[...]
     except (AttributeError, TypeError):
         raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
-    if values.dtype != parameter.dtype:
-        raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {parameter.dtype}")
-    parameter.data = values.T
+    if values.dtype != state.dtype:
+        raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {state.dtype}")
+    state.data = values.T
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:

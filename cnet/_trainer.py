@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, check_finite, seed_sequence
+from cnet._arrays import Array, check_finite, seed_sequence
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
-from cnet.nn import Loss, Module, Parameter
+from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.optim import Optimizer
 
 History = dict[str, list[float]]
@@ -96,7 +96,8 @@ class Trainer:
             Real numbers of any dtype and layout; it is read in place. uint8 is taken as grey levels and divided by
             255, batch by batch.
         y : array-like
-            Targets, as the loss takes them: labels (n,), or n rows.
+            Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
+            dictionary by the names of the heads.
         epochs : int
             At least 0.
         batch_size : int
@@ -118,8 +119,8 @@ class Trainer:
         Returns
         -------
         dict of lists
-            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies) and, with validation
-            data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
+            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
+            several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
             model learns.
 
         Raises
@@ -210,7 +211,7 @@ class Trainer:
         try:
             targets = self.loss.prepare_target(y, self.model.output_shape(rows.row_shape), self.model.dtype)
         except ValueError as error:
-            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {as_array(y, y_name).shape})") from None
+            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
         if len(targets) != len(rows):
             raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
         check_finite(rows.x, x_name, self.model.dtype)
@@ -219,7 +220,7 @@ class Trainer:
     def _train_epoch(self, steps: Loop | Compiled, order: "_Order", listeners: list[Callback]) -> Logs:
         tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
         every_step = any(listener.every_batch for listener in tellers)
-        before = [parameter.data.copy() for parameter in self.model.parameters()], self.optimizer.copy_state()
+        before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state()
         mean, step = _Mean(order.rows, order.batch_size), 0
         for losses, correct in steps.run(order.of_epoch(self.epoch), order.batch_size, every_step):
             mean.add(losses, correct)
@@ -228,15 +229,19 @@ class Trainer:
                 self._diverged(before, f"the loss of step {step} is {losses[-1]}")
             for listener in tellers:
                 listener.on_batch_end(self, step, losses[-1])
-        for parameter in self.model.parameters():
-            if not np.isfinite(parameter.data).all():
+        for array in self._state():
+            if not np.isfinite(array.data).all():
                 self._diverged(before, "a weight is no longer finite")
         return mean.logs()
 
-    def _diverged(self, before: tuple[list[Array], dict[Parameter, Array]], what: str) -> None:
+    def _state(self) -> list[Parameter | Buffer]:
+        """What training changes in the model."""
+        return [*self.model.parameters(), *(buffer for _, buffer in self.model.named_buffers())]
+
+    def _diverged(self, before: tuple[dict[Parameter | Buffer, Array], dict[Parameter, Array]], what: str) -> None:
         weights, state = before
-        for parameter, values in zip(self.model.parameters(), weights, strict=True):
-            parameter.data = values
+        for array, values in weights.items():
+            array.data = values
         self.optimizer.set_state(state)
         rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
         raise FloatingPointError(
@@ -252,27 +257,37 @@ class Trainer:
         return mean.logs()
 
 
+def _shape(y: Any) -> str:
+    """For people; targets of several heads may be arrays of different shapes."""
+    try:
+        return str(np.shape(list(y.values()) if isinstance(y, dict) else y))
+    except ValueError:
+        return ", ".join(str(np.shape(part)) for part in (y.values() if isinstance(y, dict) else y))
+
+
 class _Mean:
     """Means over rows of what batches report."""
 
     def __init__(self, rows: int, batch: int) -> None:
         self.rows, self.batch = rows, batch
-        self.seen, self.total, self.correct = 0, 0.0, 0
-        self.classifies = True
+        self.seen, self.total = 0, 0.0
+        self.correct: dict[str, int] = {}
 
-    def add(self, losses: list[float], correct: int | None) -> None:
-        """The mean losses of some batches, and how many of their rows were classified rightly."""
+    def add(self, losses: list[float], correct: int | dict[str, int] | None) -> None:
+        """The mean losses of some batches, and how many of their rows were classified rightly: by each head, if there are several."""
         for loss in losses:
             size = min(self.batch, self.rows - self.seen)
             self.total += loss * size
             self.seen += size
-        self.classifies = correct is not None
-        self.correct += correct or 0
+        if correct is None:
+            return
+        counts = {f"accuracy_{name}": count for name, count in correct.items()} if isinstance(correct, dict) else {"accuracy": correct}
+        for name, count in counts.items():
+            self.correct[name] = self.correct.get(name, 0) + count
 
     def logs(self) -> Logs:
         """The means under the names that the history has."""
-        logs = {"loss": self.total / self.rows}
-        return logs | {"accuracy": self.correct / self.rows} if self.classifies else logs
+        return {"loss": self.total / self.rows} | {name: count / self.rows for name, count in self.correct.items()}
 
 
 _training: set[int] = set()

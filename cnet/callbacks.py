@@ -6,7 +6,7 @@ A callback is a `Callback`, or any function ``f(trainer, logs)``, which is calle
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,7 +84,6 @@ class ProgressBar(Callback):
     """
 
     every_batch = False
-    _COLUMNS: ClassVar = {"loss": "loss", "accuracy": "accuracy", "val_loss": "val. loss", "val_accuracy": "val. accuracy"}
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
         self._epoch, self._epochs, self._steps = 0, epochs, steps
@@ -103,13 +102,15 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self._epoch += 1
-        names = [name for name in self._COLUMNS if name in logs]
+        names = [name for name in logs if name.removeprefix("val_").startswith(("loss", "accuracy"))]
+        titles = [name.replace("val_", "val. ").replace("_", " ") for name in names]
+        widths = [max(15, len(title) + 2) for title in titles]
         width = 2 * len(str(self._epochs)) + 1
         if self._epoch == 1:
-            self._print(f"{'epoch':>{width + 2}} {'seconds':>9}" + "".join(f"{self._COLUMNS[name]:>15}" for name in names))
-        cells = (f"{100 * logs[name]:.2f} %" if name.endswith("accuracy") else f"{logs[name]:.4f}" for name in names)
+            self._print(f"{'epoch':>{width + 2}} {'seconds':>9}" + "".join(f"{title:>{wide}}" for title, wide in zip(titles, widths, strict=True)))
+        cells = (f"{100 * logs[name]:.2f} %" if "accuracy" in name else f"{logs[name]:.4f}" for name in names)
         label, now = f"{self._epoch}/{self._epochs}", time.monotonic()
-        self._print(f"{label:>{width + 2}} {now - self._began:9.1f}" + "".join(f"{cell:>15}" for cell in cells))
+        self._print(f"{label:>{width + 2}} {now - self._began:9.1f}" + "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True)))
         self._began = now
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}", refresh=False)

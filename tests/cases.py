@@ -19,6 +19,32 @@ Arrays = dict[str, Any]
 # and rows of weights far enough apart that they are packed.
 LINEAR = [(0, 3, 2), (1, 1, 1), (3, 5, 7), (7, 1, 66), (2, 784, 10), (32, 33, 65), (37, 130, 17), (193, 257, 31), (300, 9, 4), (5, 64, 300), (40, 20, 300)]
 ROWS = [(0, 5), (1, 1), (3, 10), (2, 17), (33, 64), (5, 131)]
+# (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one number, odd ones, filters
+# and channels beyond a panel and a block, many small images, images of several blocks, strides beyond the kernel, and pads
+# beyond it.
+CONV = [
+    (0, 5, 5, 2, 3, 3, 3, 1, 1, 0, 0),
+    (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+    (3, 7, 6, 3, 5, 3, 2, 1, 1, 1, 0),
+    (2, 9, 11, 5, 17, 3, 3, 2, 2, 1, 1),
+    (5, 4, 4, 20, 33, 3, 3, 1, 1, 1, 1),
+    (3, 28, 28, 1, 32, 3, 3, 1, 1, 0, 0),
+    (2, 6, 5, 70, 140, 2, 2, 1, 1, 0, 0),
+    (2, 10, 9, 4, 70, 4, 5, 3, 2, 2, 4),
+    (2, 8, 8, 3, 4, 1, 2, 3, 3, 0, 0),
+    (2, 3, 5, 2, 9, 2, 3, 1, 2, 2, 3),
+    (150, 2, 2, 3, 4, 2, 2, 1, 1, 0, 0),
+]
+POOL = [
+    (0, 4, 4, 3, 2, 2, 2, 2, 0, 0),
+    (1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+    (3, 9, 6, 5, 2, 2, 2, 2, 0, 0),
+    (2, 7, 8, 17, 3, 2, 2, 1, 1, 1),
+    (1, 12, 13, 32, 2, 2, 2, 2, 0, 0),
+    (2, 5, 9, 16, 4, 5, 1, 3, 2, 2),
+    (2, 7, 7, 3, 1, 2, 3, 4, 0, 1),
+]
+NORM = [(5, 1), (6, 10), (37, 17), (300, 33), (1000, 5)]  # batch normalisation: rows in one block and in several
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
 # (images, channels, height, width)
 IMAGES = [(0, 1, 2, 3), (1, 1, 1, 1), (2, 3, 4, 5), (5, 1, 28, 28), (3, 2, 17, 33)]
@@ -112,9 +138,98 @@ def _linear_loss(a):
     return (reference.linear_forward(a["x"], a["w"], a["b"]) * a["dout"]).sum()
 
 
+def _windows(length, kernel, stride, pad):
+    return (length + 2 * pad - kernel) // stride + 1
+
+
+def _conv_inputs(rng, shape, dtype):
+    batch, height, width, channels, filters, *sizes = shape
+    kh, kw, sy, sx, py, px = sizes
+    return {
+        "x": _normal(rng, (batch, height, width, channels), dtype),
+        "w": _normal(rng, (kw, kh, channels, filters), dtype),
+        "b": _normal(rng, (filters,), dtype),
+        "dout": _normal(rng, (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), filters), dtype),
+        "sizes": tuple(sizes),
+    }
+
+
+def _conv_scratch(loops, a):
+    """For three threads: more may be allowed, but there is no room for them."""
+    return np.full(3 * loops.conv_scratch_size(*a["x"].shape[1:], a["w"].shape[3], a["sizes"]), 127, np.int8)
+
+
+def _conv_forward(loops, a, out):
+    y = out(*a["dout"].shape)
+    loops.conv_forward(y, a["x"], a["w"], a["b"], a["sizes"], _conv_scratch(loops, a))
+    return {"out": y}
+
+
+def _conv_backward_input(loops, a, out):
+    dx = out(*a["x"].shape)
+    loops.conv_backward_input(dx, a["dout"], a["w"], a["sizes"], _conv_scratch(loops, a))
+    return {"dx": dx}
+
+
+def _conv_backward_params(loops, a, out):
+    dw, db = out(*a["w"].shape), out(*a["b"].shape)
+    loops.conv_backward_params(dw, db, a["x"], a["dout"], a["sizes"], _conv_scratch(loops, a))
+    return {"dw": dw, "db": db}
+
+
+def _conv_loss(a):
+    return (reference.conv_forward(a["x"], a["w"], a["b"], a["sizes"]) * a["dout"]).sum()
+
+
+def _pool(name):
+    function = getattr(reference, name)
+
+    def inputs(rng, shape, dtype):
+        batch, height, width, channels, *sizes = shape
+        kh, kw, sy, sx, py, px = sizes
+        values = rng.permutation(batch * height * width * channels) / 100  # no two are near each other, where finite differences mean nothing
+        return {
+            "x": values.reshape(batch, height, width, channels).astype(dtype),
+            "dout": _normal(rng, (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), channels), dtype),
+            "sizes": tuple(sizes),
+        }
+
+    def forward(loops, a, out):
+        y = out(*a["dout"].shape)
+        getattr(loops, f"{name}_forward")(y, a["x"], a["sizes"])
+        return {"out": y}
+
+    def backward(loops, a, out):
+        y, dx = out(*a["dout"].shape), out(*a["x"].shape)
+        if name == "max_pool":
+            loops.max_pool_forward(y, a["x"], a["sizes"])
+            loops.max_pool_backward(dx, a["dout"], y, a["x"], a["sizes"])
+        else:
+            loops.avg_pool_backward(dx, a["dout"], a["sizes"])
+        return {"dx": dx}
+
+    return [
+        Case(f"{name}_forward", POOL, inputs, forward, lambda a: {"out": function(a["x"], a["sizes"])}),
+        Case(f"{name}_backward", POOL, inputs, backward, loss=lambda a: (function(a["x"], a["sizes"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+    ]
+
+
+def _transposed_shape(a):
+    batch, height, width, channels = a["x"].shape
+    return batch, channels, height * width
+
+
+def _transpose(loops, a, out):
+    batch, channels, pixels = _transposed_shape(a)
+    y = out(batch, channels, pixels)
+    loops.transpose(y, a["x"].reshape(batch, pixels, channels))
+    return {"out": y}
+
+
 def _activation(name):
     kind = getattr(_float32, name.upper())
     function = getattr(reference, name)
+    from_input = name.startswith("gelu")
 
     def inputs(rng, shape, dtype):
         return {"x": _off_zero(_normal(rng, shape, dtype)), "dout": _normal(rng, shape, dtype), "slope": 0.1}
@@ -127,13 +242,95 @@ def _activation(name):
     def backward(loops, a, out):
         y, dx = out(len(a["x"])), out(len(a["x"]))
         loops.activation_forward(y, a["x"], kind, a["slope"])
-        loops.activation_backward(dx, a["dout"], y, kind, a["slope"])
+        loops.activation_backward(dx, a["dout"], a["x"] if from_input else y, kind, a["slope"])
         return {"dx": dx}
 
     return [
         Case(f"{name}_forward", FLAT, inputs, forward, lambda a: {"out": function(a["x"], a["slope"])}),
         Case(f"{name}_backward", FLAT, inputs, backward, loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(), wrt={"dx": "x"}),
     ]
+
+
+def _dropout_inputs(rng, shape, dtype):
+    return {
+        "x": _normal(rng, shape, dtype),
+        "dout": _normal(rng, shape, dtype),
+        "p": float(rng.choice([0, 0.1, 0.5, 0.9, 1])),
+        "key": int(rng.integers(1 << 64, dtype=np.uint64)),
+        "step": int(rng.integers(1 << 40)),
+    }
+
+
+def _dropout(name):
+    def run(loops, a, out):
+        y = out(len(a["x"]))
+        loops.dropout(y, a[name], a["p"], a["key"], a["step"])
+        return {"out": y}
+
+    return run
+
+
+def _dropped(a, name):
+    return reference.dropout(a[name], a["p"], a["key"], a["step"])
+
+
+def _norm_inputs(rng, shape, dtype):
+    n = shape[1]
+    return {
+        "x": 2 + _normal(rng, shape, dtype),
+        "w": _normal(rng, (n,), dtype),
+        "b": _normal(rng, (n,), dtype),
+        "dout": _normal(rng, shape, dtype),
+        "eps": 1e-3,
+    }
+
+
+def _layer_norm_forward(loops, a, out):
+    y, xhat, rstd, again = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape)
+    loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
+    loops.layer_norm_forward(again, None, None, a["x"], None, None, a["eps"])
+    np.testing.assert_array_equal(again, xhat)
+    return {"out": y, "xhat": xhat, "rstd": rstd}
+
+
+def _layer_norm_backward(loops, a, out):
+    y, xhat, rstd, dx, sums = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape), out(2, len(a["w"]))
+    loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
+    loops.layer_norm_backward(dx, a["dout"], xhat, rstd, a["w"])
+    loops.norm_backward_params(sums, a["dout"], xhat, out(loops.norm_blocks(len(a["x"])), 2 * len(a["w"])))
+    return {"dx": dx, "db": sums[0], "dw": sums[1]}
+
+
+def _batch_norm(loops, a, out):
+    m, n = a["x"].shape
+    mean, var, rstd, xhat, y = out(n), out(n), out(n), out(m, n), out(m, n)
+    loops.batch_norm_moments(mean, var, a["x"], out(loops.norm_blocks(m), 2 * n))
+    loops.batch_norm_forward(y, xhat, rstd, a["x"], mean, var, a["w"], a["b"], a["eps"])
+    return mean, var, rstd, xhat, y
+
+
+def _batch_norm_forward(loops, a, out):
+    mean, var, _, _, y = _batch_norm(loops, a, out)
+    n = len(mean)
+    running_mean, running_var = out(n), out(n)
+    running_mean[:], running_var[:] = 1, 2
+    loops.batch_norm_track(running_mean, running_var, mean, var, 0.25, len(a["x"]))
+    return {"out": y, "mean": mean, "var": var, "running_mean": running_mean, "running_var": running_var}
+
+
+def _batch_norm_expected(a):
+    mean, var = a["x"].mean(axis=0), a["x"].var(axis=0)
+    running = {"running_mean": 0.75 + 0.25 * mean, "running_var": 1.5 + 0.25 * a["x"].var(axis=0, ddof=1)}
+    return {"out": reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]), "mean": mean, "var": var, **running}
+
+
+def _batch_norm_backward(loops, a, out):
+    _, _, rstd, xhat, _ = _batch_norm(loops, a, out)
+    m, n = a["x"].shape
+    sums, dx = out(2, n), out(m, n)
+    loops.norm_backward_params(sums, a["dout"], xhat, out(loops.norm_blocks(m), 2 * n))
+    loops.batch_norm_backward(dx, a["dout"], xhat, rstd, a["w"], sums)
+    return {"dx": dx, "db": sums[0], "dw": sums[1]}
 
 
 def _softmax_inputs(rng, shape, dtype):
@@ -308,10 +505,61 @@ CASES = [
         _linear_loss,
         {"dw": "w", "db": "b"},
     ),
+    Case("conv_forward", CONV, _conv_inputs, _conv_forward, lambda a: {"out": reference.conv_forward(a["x"], a["w"], a["b"], a["sizes"])}),
+    Case(
+        "conv_backward_input",
+        CONV,
+        _conv_inputs,
+        _conv_backward_input,
+        lambda a: {"dx": reference.conv_backward_input(a["x"], a["w"], a["dout"], a["sizes"])},
+        _conv_loss,
+        {"dx": "x"},
+    ),
+    Case(
+        "conv_backward_params",
+        CONV,
+        _conv_inputs,
+        _conv_backward_params,
+        lambda a: dict(zip(("dw", "db"), reference.conv_backward_params(a["x"], a["dout"], a["sizes"]), strict=True)),
+        _conv_loss,
+        {"dw": "w", "db": "b"},
+    ),
+    Case("transpose", CONV, _conv_inputs, _transpose, lambda a: {"out": a["x"].transpose(0, 3, 1, 2).reshape(_transposed_shape(a))}),
+    *_pool("max_pool"),
+    *_pool("avg_pool"),
     *_activation("relu"),
     *_activation("leaky_relu"),
     *_activation("tanh"),
     *_activation("sigmoid"),
+    *_activation("elu"),
+    *_activation("gelu"),
+    *_activation("gelu_tanh"),
+    Case("dropout_forward", [*FLAT, (63,), (64,), (200,)], _dropout_inputs, _dropout("x"), lambda a: {"out": _dropped(a, "x")}),
+    Case("dropout_backward", FLAT, _dropout_inputs, _dropout("dout"), loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(), wrt={"out": "x"}),
+    Case(
+        "layer_norm_forward",
+        ROWS,
+        _norm_inputs,
+        _layer_norm_forward,
+        lambda a: dict(zip(("out", "xhat", "rstd"), reference.layer_norm(a["x"], a["w"], a["b"], a["eps"]), strict=True)),
+    ),
+    Case(
+        "layer_norm_backward",
+        ROWS,
+        _norm_inputs,
+        _layer_norm_backward,
+        loss=lambda a: (reference.layer_norm(a["x"], a["w"], a["b"], a["eps"])[0] * a["dout"]).sum(),
+        wrt={"dx": "x", "dw": "w", "db": "b"},
+    ),
+    Case("batch_norm_forward", NORM, _norm_inputs, _batch_norm_forward, _batch_norm_expected),
+    Case(
+        "batch_norm_backward",
+        NORM,
+        _norm_inputs,
+        _batch_norm_backward,
+        loss=lambda a: (reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]) * a["dout"]).sum(),
+        wrt={"dx": "x", "dw": "w", "db": "b"},
+    ),
     Case("softmax_forward", ROWS, _softmax_inputs, _softmax_forward, lambda a: {"out": reference.softmax(a["x"])}),
     Case("softmax_backward", ROWS, _softmax_inputs, _softmax_backward, loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(), wrt={"dx": "x"}),
     *_loss_cases("cross_entropy", reference.cross_entropy, labels=True),

@@ -1,10 +1,52 @@
 """Every kernel again in NumPy, in the plainest words: what the compiled ones are held against."""
 
+import math
+
 import numpy as np
 
 
 def linear_forward(x, w, b):
     return x @ w + (0 if b is None else b)
+
+
+def _windows(x, sizes, border=0.0):
+    """For each position of a window: its (y, x), and the pixel that lies there for each output pixel."""
+    kh, kw, sy, sx, py, px = sizes
+    x = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)), constant_values=border)
+    rows, columns = (x.shape[1] - kh) // sy + 1, (x.shape[2] - kw) // sx + 1
+    for ky in range(kh):
+        for kx in range(kw):
+            yield (ky, kx), x[:, ky : ky + (rows - 1) * sy + 1 : sy, kx : kx + (columns - 1) * sx + 1 : sx]
+
+
+def conv_forward(x, w, b, sizes):
+    return sum(pixels @ w[kx, ky] for (ky, kx), pixels in _windows(x, sizes)) + (0 if b is None else b)
+
+
+def conv_backward_params(x, dout, sizes):
+    kh, kw = sizes[:2]
+    dw = np.empty((kw, kh, x.shape[3], dout.shape[3]))
+    for (ky, kx), pixels in _windows(x, sizes):
+        dw[kx, ky] = np.einsum("byxc,byxo->co", pixels, dout)
+    return dw, dout.sum(axis=(0, 1, 2))
+
+
+def conv_backward_input(x, w, dout, sizes):
+    kh, kw, sy, sx, py, px = sizes
+    dx = np.zeros((len(x), x.shape[1] + 2 * py, x.shape[2] + 2 * px, x.shape[3]))
+    for ky in range(kh):
+        for kx in range(kw):
+            rows, columns = slice(ky, ky + (dout.shape[1] - 1) * sy + 1, sy), slice(kx, kx + (dout.shape[2] - 1) * sx + 1, sx)
+            dx[:, rows, columns] += dout @ w[kx, ky].T
+    return dx[:, py : py + x.shape[1], px : px + x.shape[2]]
+
+
+def max_pool(x, sizes):
+    return np.max([pixels for _, pixels in _windows(x, sizes, -np.inf)], axis=0)
+
+
+def avg_pool(x, sizes):
+    return np.mean([pixels for _, pixels in _windows(x, sizes)], axis=0)
 
 
 def relu(x, slope=0):
@@ -22,6 +64,50 @@ def tanh(x, slope=0):
 def sigmoid(x, slope=0):
     z = np.exp(-np.abs(x))
     return np.where(x < 0, z, 1) / (1 + z)
+
+
+def elu(x, slope):
+    return np.where(x > 0, x, slope * np.expm1(np.minimum(x, 0)))
+
+
+def gelu(x, slope=0):
+    return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
+
+
+def gelu_tanh(x, slope=0):
+    return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def philox(counter, key):
+    """Philox4x32-10 of counters (4, n) and a key of two words, as whole numbers: Salmon et al., SC 2011, section 3.3."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    low, high = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (p1 >> high) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> high) ^ c3 ^ np.uint64(k1), p0 & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3])
+
+
+def dropout(x, p, key, step):
+    """Blocks of 64 elements take the words of 16 counters: the first words of all, then the second ones, and so on."""
+    blocks = -(-x.size // 64)
+    number = np.arange(16 * blocks)
+    counter = number & 0xFFFFFFFF, number >> 32, np.full_like(number, step & 0xFFFFFFFF), np.full_like(number, step >> 32)
+    words = philox(counter, (key & 0xFFFFFFFF, key >> 32)).reshape(4, blocks, 16).transpose(1, 0, 2).ravel()[: x.size]
+    return np.where(words < np.uint64(p * 2**32), 0, x * (1 / (1 - p) if p < 1 else 0))
+
+
+def layer_norm(x, w, b, eps):
+    centred = x - x.mean(axis=1, keepdims=True)
+    rstd = 1 / np.sqrt((centred**2).mean(axis=1) + eps)
+    xhat = centred * rstd[:, None]
+    return xhat * w + b, xhat, rstd
+
+
+def batch_norm(x, w, b, eps):
+    return layer_norm(x.T, w[:, None], b[:, None], eps)[0].T
 
 
 def softmax(x):
@@ -53,22 +139,11 @@ def sgd(w, g, v, lr, momentum, weight_decay, nesterov):
     return w - lr * (g + momentum * v if nesterov else v), v
 
 
-def philox(counter, key):
-    """Philox 4x32-10 of counters (n, 4): words (n, 4)."""
-    c = [column.astype(object) for column in np.asarray(counter).T]
-    k = [int(word) for word in key]
-    for _ in range(10):
-        p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
-        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k[1], p0 & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return np.stack(c, axis=1).astype(np.uint32)
-
-
 def draw(key, row, epoch, purpose, count):
     """The first words that are drawn for an image; the purposes are affine, elastic and noise."""
     blocks = np.arange(-(-count // 4)) + (purpose << 28)
-    counter = np.stack([blocks, *(np.full_like(blocks, word) for word in (row & 0xFFFFFFFF, row >> 32, epoch))], axis=1)
-    return philox(counter, key).ravel()[:count]
+    counter = [blocks, *(np.full_like(blocks, word) for word in (row & 0xFFFFFFFF, row >> 32, epoch))]
+    return philox(counter, [int(word) for word in key]).T.ravel()[:count].astype(np.uint32)
 
 
 def uniform(words):

@@ -69,7 +69,7 @@ def check_module(module, loss, x, target, rng):
         assert normalised_error(parameter.grad.ravel()[where], numerical) <= 1e-9
 
 
-ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softmax, nn.Identity, nn.Flatten]
+ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.GELU, nn.Softmax, nn.Identity, nn.Flatten]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import reference
 from cases import CASES, Guarded
 
 from cnet._core import loops
@@ -54,15 +55,18 @@ def test_same_bits_for_any_number_of_threads(case, isa, dtype, rng, threads):
                 np.testing.assert_array_equal(value, alone[name], f"{name} {shape} {n} threads")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(("linear_forward", "linear_backward_input", "softmax"))], ids=lambda c: c.name)
+BY_ROW = ("layer_norm_forward", "linear_forward", "linear_backward_input", "conv_forward", "conv_backward_input", "max_pool", "avg_pool", "softmax")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(BY_ROW)], ids=lambda c: c.name)
 def test_a_row_does_not_depend_on_its_place_or_its_batch(case, isa, dtype, rng):
     for shape in case.shapes[1:]:
         inputs = case.inputs(rng, shape, dtype)
-        (whole,) = run(case, dtype, inputs).values()
+        whole = next(iter(run(case, dtype, inputs).values()))
         order = rng.permutation(len(whole))
         for rows in (order, order[: len(order) // 2 + 1], order[:1]):
             part = {k: np.ascontiguousarray(v[rows]) if k in ("x", "dout") else v for k, v in inputs.items()}
-            (result,) = run(case, dtype, part).values()
+            result = next(iter(run(case, dtype, part).values()))
             np.testing.assert_array_equal(result, whole[rows])
 
 
@@ -103,9 +107,35 @@ def test_saturating_activations_at_any_magnitude(name, low, high, isa, dtype):
 def test_activations_pass_nan_on(isa, dtype):
     x = np.full(37, np.nan, dtype)
     y = np.empty_like(x)
-    for kind in range(4):
+    for kind in range(7):
         loops(dtype).activation_forward(y, x, kind, 0.1)
         assert np.isnan(y).all()
+
+
+def test_philox_gives_the_numbers_of_its_authors():
+    """Known answers from the authors' library, Random123; the kernel of dropout is held against this generator."""
+    for counter, key, words in [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    ]:
+        assert tuple(reference.philox([[word] for word in counter], key).ravel().tolist()) == words
+
+
+def test_erf_to_a_few_units_in_the_last_place_of_one(isa, dtype):
+    """Through GELU, which is x * (1 + erf(x / sqrt(2))) / 2."""
+    x = np.concatenate([np.linspace(-9, 9, 20001), np.geomspace(1e-20, 1, 100)]).astype(dtype)
+    y = np.empty_like(x)
+    loops(dtype).activation_forward(y, x, loops(dtype).GELU)
+    expected = reference.gelu(x.astype(np.float64))
+    assert (np.abs(y - expected) <= 4 * np.finfo(dtype).eps * np.abs(x)).all()
+
+
+def test_elu_keeps_its_digits_near_zero(isa, dtype):
+    x = -np.geomspace(1e-30, 1e-2, 100).astype(dtype)
+    y = np.empty_like(x)
+    loops(dtype).activation_forward(y, x, loops(dtype).ELU, 1)
+    np.testing.assert_allclose(y, np.expm1(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
 
 
 def test_tanh_keeps_its_digits_near_zero(isa, dtype):

@@ -19,6 +19,11 @@ LAYERS = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "softmax": nn.Softmax,
+    "elu": lambda: nn.ELU(0.5),
+    "gelu": nn.GELU,
+    "gelu tanh": lambda: nn.GELU("tanh"),
+    "layer norm": lambda: nn.LayerNorm(6),
+    "layer norm alone": lambda: nn.LayerNorm(6, eps=1e-3, elementwise_affine=False),
     "flatten": nn.Flatten,
     "identity": nn.Identity,
     "nested": lambda: nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 6), seed=3),
@@ -156,6 +161,7 @@ def test_a_layer_alone_is_filled_when_first_used():
     ("initializer", "mean", "variance"),
     [
         ("zeros", 0, 0),
+        ("ones", 1, 0),
         ("normal", 0, 0.01**2),
         ("uniform", 0, 1 / 12),
         ("xavier", 0, 2 / 500),
@@ -182,7 +188,9 @@ def test_a_given_initialiser_takes_precedence_over_the_suggestion():
 
 @pytest.mark.parametrize("initializer", ["kaiming", 3, nn.init.He, lambda shape, rng: np.zeros(shape)], ids=["name", "number", "class", "function"])
 def test_unknown_initialisers_are_refused(initializer):
-    with pytest.raises(ValueError, match=r"initializer is .*, expected one of 'zeros', 'normal', 'uniform', 'xavier', 'he' or an nn\.init\.Initializer"):
+    with pytest.raises(
+        ValueError, match=r"initializer is .*, expected one of 'zeros', 'ones', 'normal', 'uniform', 'xavier', 'he' or an nn\.init\.Initializer"
+    ):
         nn.Linear(3, 2, weight_init=initializer)
 
 
@@ -618,6 +626,7 @@ def test_nan_passes_through_a_net(dtype):
 def test_copies_compute_the_same_and_leave_the_training_batch_behind(make, duplicate, rng):
     layer = make()
     x = rng.standard_normal((50, 6)).astype(np.float32)
+    layer(x)
     size = len(pickle.dumps(layer))
     layer.forward(x, training=True)
     assert len(pickle.dumps(layer)) == size, "a pickle holds no data that the model was trained on"

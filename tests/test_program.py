@@ -11,7 +11,7 @@ from cnet import Trainer, _engine, _program, nn, optim
 from cnet._rows import Rows
 from cnet.callbacks import Callback
 
-ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softmax, nn.Identity, nn.Flatten]
+ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.Softmax, nn.Identity, nn.Flatten]
 
 
 def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None, **sgd):

@@ -596,12 +596,13 @@ def test_bytes_put_in_and_taken_out(data, good, tmp_path):
     loads_or_is_refused(tmp_path / "m", good[:start] + data.draw(st.binary(max_size=20)) + good[stop:])
 
 
+TYPES = ["Linear", "ReLU", "LeakyReLU", "Sequential", "Softmax", "Flatten", "Identity", "Conv2d", "MaxPool2d", "Dropout", "BatchNorm1d", "LayerNorm", "GELU"]
+NAMES = ["in_features", "out_features", "bias", "negative_slope", "in_channels", "out_channels", "kernel_size", "padding", "p", "eps"]
+NAMES += ["num_features", "normalized_shape", "approximate"]
+
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["Linear", "ReLU", "LeakyReLU", "Sequential", "Softmax"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["type", "layers", "in_features", "bias", "negative_slope", "self", "seed"]) | st.text(max_size=3), inner)
-    ),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(TYPES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "layers", "self", "seed", *NAMES]) | st.text(max_size=3), inner),
     max_leaves=10,
 )
 
@@ -609,8 +610,8 @@ values = st.recursive(
 @given(
     described=values
     | st.fixed_dictionaries(
-        {"type": st.sampled_from(["Linear", "ReLU", "LeakyReLU", "Sequential", "Softmax", "Flatten", "Identity"])},
-        optional={"layers": values, "in_features": values | st.just(3), "out_features": values | st.just(2), "bias": values, "negative_slope": values},
+        {"type": st.sampled_from(TYPES)},
+        optional={"layers": values, **{name: values | st.just(3) | st.just(2) for name in NAMES}},
     )
 )
 @settings(often, max_examples=50)
@@ -640,6 +641,13 @@ def test_a_claim_of_gigabytes_costs_nothing(path):
         refused(path, "it has no tensor 0.weight")
         write(path, linear(10**9, 10**9))
         refused(path, "tensor weight has shape")
+        for kind, sizes in {
+            "Conv2d": ("in_channels", "out_channels", "kernel_size"),
+            "BatchNorm1d": ("num_features",),
+            "LayerNorm": ("normalized_shape",),
+        }.items():
+            write(path, {"type": kind, **dict.fromkeys(sizes, 10**9)})
+            refused(path, "tensor weight has shape")
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()

@@ -72,7 +72,7 @@ def test_300_steps_of_a_deep_net_follow_pytorch(settings, arithmetic, tolerance,
     np.testing.assert_allclose(losses, expected, rtol=tolerance)
 
 
-@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid"])
+@pytest.mark.parametrize("activation", ["ReLU", "LeakyReLU", "Tanh", "Sigmoid", "ELU", "GELU"])
 def test_outputs_and_gradients(activation, isa, dtype, rng):
     model, net = pair(20, 33, 7, activation=activation, dtype=str(dtype))
     x = rng.standard_normal((13, 20)).astype(dtype)
@@ -127,3 +127,112 @@ def test_a_state_dict_of_tensors_and_tensors_as_data_are_taken(rng):
     other.load_state_dict(net.state_dict())
     x = torch.from_numpy(rng.standard_normal((6, 5)).astype(np.float32))
     np.testing.assert_array_equal(other(x), model(x))
+
+
+SIZES = [(3, 1, 0), ((2, 3), (1, 2), (0, 1)), (5, 3, 2), (1, 2, 0), ((4, 2), 1, (3, 0))]
+
+
+def same_gradients(layer, theirs, x, rng, tolerance):
+    """Output and gradients of a layer here and in PyTorch, for the same weights."""
+    tensor = torch.from_numpy(x).requires_grad_()
+    output = theirs(tensor)
+    ours = layer.forward(x, training=True)
+    assert ours.shape == tuple(output.shape)
+    assert relative(ours, output.detach().numpy()) <= tolerance
+    grad = rng.standard_normal(ours.shape).astype(x.dtype)
+    output.backward(torch.from_numpy(grad))
+    assert relative(layer.backward(grad), tensor.grad.numpy()) <= tolerance
+    for parameter, other in zip(layer.parameters(), theirs.parameters(), strict=True):
+        assert relative(parameter.grad.T, other.grad.numpy()) <= tolerance
+        parameter.grad = other.grad = None
+
+
+def copied(layer, theirs):
+    """A layer of PyTorch with the state of one here."""
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in layer.state_dict().items()})
+    return theirs
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution(sizes, bias, isa, dtype, rng):
+    layer = nn.Conv2d(3, 18, *sizes, bias=bias, seed=0, dtype=dtype)
+    theirs = copied(layer, torch.nn.Conv2d(3, 18, *sizes, bias=bias, dtype=getattr(torch, str(dtype))))
+    same_gradients(layer, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
+@pytest.mark.parametrize("sizes", [(2,), (3, 2, 1), ((2, 3), (1, 2), (0, 1)), (3, 1, 0), (1, 2, 0)], ids=str)
+def test_pooling(kind, sizes, isa, dtype, rng):
+    x = rng.integers(0, 4, (5, 3, 9, 11)).astype(dtype)  # many equal values
+    same_gradients(getattr(nn, kind)(*sizes), getattr(torch.nn, kind)(*sizes), x, rng, 1e-6 if dtype == np.float32 else 1e-14)
+
+
+def test_infinities_and_nan_in_pools(isa, dtype):
+    x = np.array([[-np.inf, 1], [np.inf, 2], [np.nan, 3], [np.inf, np.nan], [np.nan, np.inf], [-np.inf, -np.inf], [np.nan, -np.inf]], dtype)
+    x = x.reshape(7, 1, 1, 2)
+    np.testing.assert_array_equal(nn.MaxPool2d((1, 2))(x), torch.nn.MaxPool2d((1, 2))(torch.from_numpy(x)).numpy())
+
+
+@pytest.mark.parametrize(("arithmetic", "tolerance"), [("float32", 1e-3), ("float64", 1e-9)])
+def test_40_steps_of_a_cnn_follow_pytorch(arithmetic, tolerance, isa, digits):
+    layers = ("Conv2d", 1, 32, 3), ("ReLU",), ("MaxPool2d", 2), ("Conv2d", 32, 64, 3), ("ReLU",), ("MaxPool2d", 2)
+    layers += ("Flatten",), ("Linear", 1600, 128), ("ReLU",), ("Linear", 128, 10)
+    model = nn.Sequential(*(getattr(nn, name)(*sizes) for name, *sizes in layers), seed=0, dtype=arithmetic)
+    net = torch.nn.Sequential(*(getattr(torch.nn, name)(*sizes) for name, *sizes in layers)).to(getattr(torch, arithmetic))
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    x, y = digits[0][:640].reshape(-1, 1, 28, 28).astype(arithmetic), digits[1][:640]
+    ours, theirs = optim.SGD(model.parameters(), lr=0.05, momentum=0.9), torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    criterion, losses, expected = nn.CrossEntropyLoss(), [], []
+    for start in 2 * list(range(0, 640, 32)):
+        rows = slice(start, start + 32)
+        loss, grad = criterion.forward_backward(model.forward(x[rows], training=True), y[rows])
+        model.backward_params(grad)
+        ours.step()
+        losses.append(loss)
+        theirs.zero_grad()
+        loss = torch.nn.CrossEntropyLoss()(net(torch.from_numpy(x[rows])), torch.from_numpy(y[rows]))
+        loss.backward()
+        theirs.step()
+        expected.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    np.testing.assert_allclose(losses, expected, rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ELU", {"alpha": 0.3}),
+        ("GELU", {}),
+        ("GELU", {"approximate": "tanh"}),
+        ("LayerNorm", {"normalized_shape": 11}),
+        ("LayerNorm", {"normalized_shape": (9, 11), "eps": 0.01}),
+        ("LayerNorm", {"normalized_shape": (3, 9, 11), "bias": False}),
+        ("LayerNorm", {"normalized_shape": 11, "elementwise_affine": False}),
+    ],
+    ids=str,
+)
+def test_layers_without_memory(name, settings, isa, dtype, rng):
+    ours, theirs = (getattr(module, name)(**settings) for module in (nn, torch.nn))
+    ours = nn.Sequential(ours, dtype=dtype)[0]
+    for parameter in ours.parameters():
+        parameter.data = rng.standard_normal(parameter.shape)
+    theirs = copied(ours, theirs.to(getattr(torch, str(dtype))))
+    same_gradients(ours, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": None, "eps": 1e-2}, {"affine": False, "momentum": 0.7}], ids=str)
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d"])
+def test_batch_norm(kind, settings, isa, dtype, rng):
+    ours, theirs = (getattr(module, kind)(5, **settings, dtype=d) for module, d in ((nn, dtype), (torch.nn, getattr(torch, str(dtype)))))
+    for parameter in ours.parameters():
+        parameter.data = rng.standard_normal(parameter.shape)
+    copied(ours, theirs)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for _ in range(3):
+        x = (3 + rng.standard_normal((200, 5) if kind == "BatchNorm1d" else (6, 5, 8, 7))).astype(dtype)
+        same_gradients(ours, theirs, x, rng, tolerance)
+    for name, value in theirs.state_dict().items():
+        assert relative(ours.state_dict()[name], value.numpy()) <= tolerance, name
+        assert ours.state_dict()[name].dtype == value.numpy().dtype
+    assert relative(ours(x), theirs.eval()(torch.from_numpy(x)).detach().numpy()) <= tolerance

@@ -1,6 +1,7 @@
 # Activations by element, on arrays of any shape seen as one row, and softmax by row.
 
-RELU, LEAKY_RELU, TANH, SIGMOID = CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+RELU, LEAKY_RELU, TANH, SIGMOID, ELU = CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU
+GELU, GELU_TANH = CNET_GELU, CNET_GELU_TANH
 
 
 cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) noexcept nogil:
@@ -37,14 +38,14 @@ cdef void _softmax_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y
 
 
 def activation_forward(real[::1] out, const real[::1] x, int kind, real slope=0):
-    """Write f(x) to out, f being RELU, LEAKY_RELU (with its negative slope), TANH or SIGMOID."""
+    """Write f(x) to out, f being one of the kinds above; slope is the negative slope of LEAKY_RELU, or alpha of ELU."""
     _check1("out", out.shape[0], x.shape[0])
     with nogil:
         _activate(x.shape[0], _out1(out), _in1(x), kind, slope)
 
 
 def activation_backward(real[::1] dx, const real[::1] dout, const real[::1] out, int kind, real slope=0):
-    """Write dout * f'(x) to dx, from the output of the forward pass; dx may be dout."""
+    """Write dout * f'(x) to dx, from the output of the forward pass, or for GELU and GELU_TANH its input; dx may be dout."""
     _check1("dout", dout.shape[0], out.shape[0])
     _check1("dx", dx.shape[0], out.shape[0])
     with nogil:

@@ -11,7 +11,7 @@
 
 cimport cython
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from cnet._core._threads cimport threads_for
@@ -21,7 +21,7 @@ cdef extern from "csrc/kernels.h":
     enum:
         CNET_BLOCK
         CNET_PACKED_ROWS
-        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
 
     ctypedef struct cnet_sgd:
         real lr, momentum, weight_decay
@@ -57,12 +57,46 @@ cdef extern from "csrc/kernels.h":
     Py_ssize_t cnet_augment_span(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_augment_scratch(const cnet_augment *) noexcept nogil
 
+    ctypedef struct cnet_window:
+        Py_ssize_t height, width, channels, out_height, out_width, filters
+        Py_ssize_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x
+
+    ctypedef struct cnet_dropout:
+        uint64_t key, step
+        uint32_t threshold
+        real scale
+
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
         void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
+        Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
+        void (*conv_forward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *, void *) noexcept nogil
+        void (*conv_backward_input)(const cnet_window *, Py_ssize_t, const real *, const real *, real *, void *) noexcept nogil
+        void (*conv_backward_params)(
+            const cnet_window *, Py_ssize_t, const real *, const real *, real *, real *, int, int, int, void *
+        ) noexcept nogil
+        void (*transpose)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*max_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*max_pool_backward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *) noexcept nogil
+        void (*avg_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*avg_pool_backward)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
+        void (*dropout)(Py_ssize_t, Py_ssize_t, const real *, real *, const cnet_dropout *) noexcept nogil
+        void (*norm_rows)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, real, real *, real *, real *) noexcept nogil
+        void (*norm_rows_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, real *) noexcept nogil
+        void (*column_moments)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*merge_moments)(Py_ssize_t, Py_ssize_t, const real *, real *, real *) noexcept nogil
+        void (*track_moments)(Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *) noexcept nogil
+        void (*inverse_deviation)(Py_ssize_t, const real *, real, real *) noexcept nogil
+        void (*norm_columns)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *, real *
+        ) noexcept nogil
+        void (*column_products)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
+        void (*norm_columns_backward)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *
+        ) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
         void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
@@ -101,6 +135,22 @@ cdef inline real *_out2(real[:, ::1] a) noexcept nogil:
     return &a[0, 0] if a is not None and a.shape[0] and a.shape[1] else NULL
 
 
+cdef inline const real *_in3(const real[:, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] else NULL
+
+
+cdef inline real *_out3(real[:, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] else NULL
+
+
+cdef inline const real *_in4(const real[:, :, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] and a.shape[3] else NULL
+
+
+cdef inline real *_out4(real[:, :, :, ::1] a) noexcept nogil:
+    return &a[0, 0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] and a.shape[3] else NULL
+
+
 cdef inline Py_ssize_t _start(Py_ssize_t n, int part, int parts) noexcept nogil:
     """Where part `part` of `parts` even parts of range(n) starts."""
     return n // parts * part + min(n % parts, <Py_ssize_t> part)
@@ -122,6 +172,11 @@ include "gather.pxi"
 include "augment.pxi"
 include "program.pxi"
 include "linear.pxi"
+include "window.pxi"
+include "conv.pxi"
+include "pool.pxi"
 include "activation.pxi"
+include "dropout.pxi"
+include "norm.pxi"
 include "loss.pxi"
 include "optim.pxi"

@@ -1,22 +1,39 @@
 """Layers, nets, losses and initialisers."""
 
 from cnet.nn import init as init
-from cnet.nn._activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from cnet.nn._conv import Conv2d
+from cnet.nn._dropout import Dropout
+from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
 from cnet.nn._losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from cnet.nn._module import Module
-from cnet.nn._parameter import Parameter
+from cnet.nn._norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from cnet.nn._parameter import Buffer, Parameter
+from cnet.nn._pool import AvgPool2d, MaxPool2d
 from cnet.nn._sequential import Sequential
 from cnet.nn._shape import Flatten, Identity
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
+    "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
     "Flatten",
+    "Heads",
+    "HeadsLoss",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "Loss",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "NLLLoss",
     "Parameter",

@@ -1,6 +1,6 @@
 """Activations: functions of each element, and softmax along rows.
 
-The backward passes use the output of the forward pass, which the kernels need anyway, and keep no other copy.
+The backward passes use the output of the forward pass, which the next layer keeps anyway; that of GELU its input.
 """
 
 from __future__ import annotations
@@ -10,42 +10,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_input, as_real
-from cnet._core import FLOAT32, _float32, loops
+from cnet._arrays import Array, as_array, as_input, as_real
+from cnet._core import _float32, loops
 from cnet.nn import init
+from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 if TYPE_CHECKING:
     from cnet._program import Lowering
-
-_LARGEST = float(np.finfo(FLOAT32).max)
 
 
 class _Elementwise(Module):
     kind: int
     slope: float = 0.0
-    _kept = ("_out",)
+    derived_from_input = False
+    """Whether the derivative is told by the input, and not by the output."""
+    _kept = ("_y",)
 
     def __init__(self) -> None:
-        self._out: Array | None = None
+        self._y: Array | None = None
 
     def lower(self, program: Lowering) -> bool:
+        if self.derived_from_input:
+            return False
         program.activation(self.kind, self.slope)
         return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = as_input(x)
+        x = as_elements(x)
         out = np.empty_like(x)
-        loops(x.dtype).activation_forward(out.reshape(-1), x.reshape(-1), self.kind, self.slope)
-        self._out = out if training else None
+        loops(x.dtype).activation_forward(in_memory_order(out), in_memory_order(x), self.kind, self.slope)
+        self._y = (x if self.derived_from_input else out) if training else None
         return out
 
     def backward(self, grad: ArrayLike) -> Array:
-        out = training_state(self, "_out")
-        grad = as_real(grad, out.dtype, "grad")
-        check_grad(self, grad.shape, out.shape)
-        dx = np.empty_like(out)
-        loops(out.dtype).activation_backward(dx.reshape(-1), grad.reshape(-1), out.reshape(-1), self.kind, self.slope)
+        y = training_state(self, "_y")
+        grad = as_array(grad, "grad")
+        check_grad(self, grad.shape, y.shape)
+        dx, dout = np.empty_like(y), in_order_of(y, grad)
+        loops(y.dtype).activation_backward(in_memory_order(dx), in_memory_order(dout), in_memory_order(y), self.kind, self.slope)
         return dx
 
 
@@ -90,9 +94,7 @@ class LeakyReLU(_Elementwise):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        if not isinstance(negative_slope, int | float | np.number) or not 0 <= negative_slope <= _LARGEST:
-            raise ValueError(f"negative_slope is {negative_slope!r}, expected a finite number of at least 0")
-        self.slope = self.negative_slope = float(negative_slope)
+        self.slope = self.negative_slope = number("negative_slope", negative_slope, 0, LARGEST_FLOAT32)
 
     def config(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
@@ -126,6 +128,81 @@ class Sigmoid(_Elementwise):
 
     kind = _float32.SIGMOID
     suggested_init = init.Xavier()
+
+
+class ELU(_Elementwise):
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere: the exponential linear unit.
+
+    Parameters
+    ----------
+    alpha : float
+        At least 0: with a negative one, the output would no longer tell the sign of the input.
+
+    Raises
+    ------
+    ValueError
+        If alpha is negative or not finite.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by exponential linear units, ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.ELU()(np.array([[-1000.0, 2.0]]))
+    array([[-1.,  2.]])
+    """
+
+    kind = _float32.ELU
+    suggested_init = init.He()
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
+
+    def config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+
+class GELU(_Elementwise):
+    """``x * P(X <= x)`` for a standard normal X: the Gaussian error linear unit.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        How to compute the probability: ``"tanh"`` takes ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2``.
+
+    Raises
+    ------
+    ValueError
+        If `approximate` is something else.
+
+    References
+    ----------
+    Hendrycks and Gimpel, Gaussian error linear units, arXiv:1606.08415, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.GELU()(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.1587,  0.    ,  0.8413]])
+    """
+
+    derived_from_input = True
+    suggested_init = init.He()
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
+        self.approximate = approximate
+        self.kind = _float32.GELU if approximate == "none" else _float32.GELU_TANH
+
+    def config(self) -> dict[str, Any]:
+        return {"approximate": self.approximate}
 
 
 class Softmax(Module):

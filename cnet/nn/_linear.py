@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_input, as_real, real_dtype, seed_sequence
+from cnet._arrays import Array, as_input, as_real, real_dtype
 from cnet._core import loops
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._parameter import Parameter
+from cnet.nn._sizes import positive
 
 if TYPE_CHECKING:
     from cnet._program import Lowering
@@ -65,16 +65,13 @@ class Linear(Module):
         seed: int | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_features = _size("in_features", in_features)
-        self.out_features = _size("out_features", out_features)
+        self.in_features = positive("in_features", in_features)
+        self.out_features = positive("out_features", out_features)
         dtype = real_dtype(dtype)
         self.weight = Parameter((self.in_features, self.out_features), dtype, init.get(weight_init))
         self.bias = Parameter((self.out_features,), dtype, init.get(bias_init)) if bias else None
         self._x: Array | None = None
-        if seed is not None:
-            rng = np.random.default_rng(seed_sequence(seed))
-            for parameter in self.parameters():
-                parameter.initialize(rng)
+        self._fill(seed)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -115,13 +112,3 @@ class Linear(Module):
         if self.bias:
             self.bias.grad = np.empty(self.bias.shape, grad.dtype)
         loops(grad.dtype).linear_backward_params(self.weight.grad, self.bias.grad if self.bias else None, x, grad)
-
-
-def _size(name: str, value: Any) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least 1") from None
-    if size < 1:
-        raise ValueError(f"{name} is {size}, expected an integer of at least 1")
-    return size

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, shape_text
+from cnet._arrays import Array, as_array, as_input, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
-from cnet.nn._parameter import Parameter
+from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._summary import summary_text
 from cnet.nn.init import Initializer
 
@@ -116,23 +116,55 @@ class Module:
         """Arguments that construct this module anew, without its weights: what a saved model holds."""
         return {}
 
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules that this one is made of, and how it calls them."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def modules(self) -> Iterator["Module"]:
+        """This module, those that it is made of, those that they are made of, and so on."""
+        yield self
+        for _, child in self.named_children():
+            yield from child.modules()
+
+    def _named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter | Buffer):
+                yield name, value
+        for name, child in self.named_children():
+            for inner, state in child._named_state():
+                yield f"{name}.{inner}", state
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters with the names that `state_dict` gives them."""
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield name, value
-            elif isinstance(value, Module):
-                for inner, parameter in value.named_parameters():
-                    yield f"{name}.{inner}", parameter
+        return ((name, state) for name, state in self._named_state() if isinstance(state, Parameter))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """What else `state_dict` holds: arrays that training changes, but no optimiser, such as running means."""
+        return ((name, state) for name, state in self._named_state() if isinstance(state, Buffer))
 
     def parameters(self) -> list[Parameter]:
         """The parameters, in the order of the layers: what an optimiser takes."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def _take_seed(self, sequence: np.random.SeedSequence, settled: bool) -> None:
+        """Where the random numbers of training come from, for those who draw some; until settled, another may yet be given."""
+
+    def _fill(self, seed: int | None) -> None:
+        """Draw the values of the parameters, unless they shall wait for a seed."""
+        if seed is not None:
+            rng = np.random.default_rng(seed_sequence(seed))
+            for parameter in self.parameters():
+                parameter.initialize(rng)
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arithmetic: that of the parameters, float32 where there are none."""
-        return next((parameter.dtype for _, parameter in self.named_parameters()), FLOAT32)
+        return self._own_dtype() or FLOAT32
+
+    def _own_dtype(self) -> np.dtype[Any] | None:
+        return next((state.dtype for _, state in self._named_state() if state.dtype.kind == "f"), None)
 
     def __call__(self, x: ArrayLike) -> Array:
         """Map any number of rows, in inference mode.
@@ -174,14 +206,17 @@ class Module:
 
     def _as_input(self, x: ArrayLike) -> Array:
         """A batch in the dtype of the parameters; without any, in its own dtype if that can be."""
-        return as_input(x, next((parameter.dtype for _, parameter in self.named_parameters()), None))
+        return as_input(x, self._own_dtype())
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters, under PyTorch's names and in PyTorch's shapes: ``"0.weight"`` is (out, in)."""
-        return {name: np.ascontiguousarray(_torch_layout(parameter.data)).copy() for name, parameter in self.named_parameters()}
+        """Copies of all parameters and buffers, under PyTorch's names and in PyTorch's shapes.
+
+        These have the axes in reverse: ``"0.weight"`` is (out, in).
+        """
+        return {name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy() for name, state in self._named_state()}
 
     def load_state_dict(self, state: dict[str, ArrayLike]) -> Self:
-        """Set all parameters; nothing is changed if anything does not fit.
+        """Set all parameters and buffers; nothing is changed if anything does not fit.
 
         Parameters
         ----------
@@ -195,17 +230,17 @@ class Module:
         ValueError
             If a shape differs.
         """
-        parameters = dict(self.named_parameters())
-        if missing := parameters.keys() - state.keys():
+        own = dict(self._named_state())
+        if missing := own.keys() - state.keys():
             raise KeyError(f"the state has no {', '.join(sorted(missing))}; it has {', '.join(map(str, state)) or 'nothing'}")
-        if unknown := state.keys() - parameters.keys():
-            raise KeyError(f"the state has {', '.join(sorted(map(str, unknown)))}, which this model has not; it has {', '.join(parameters)}")
-        values = {name: _torch_layout(as_array(state[name], name)) for name in parameters}
-        for name, parameter in parameters.items():
-            if values[name].shape != parameter.shape:
-                raise ValueError(f"{name} has shape {values[name].shape[::-1]} in the state, expected {parameter.shape[::-1]}")
-        for name, parameter in parameters.items():
-            parameter.data = values[name]
+        if unknown := state.keys() - own.keys():
+            raise KeyError(f"the state has {', '.join(sorted(map(str, unknown)))}, which this model has not; it has {', '.join(own)}")
+        values = {name: as_array(state[name], name).T for name in own}
+        for name, array in own.items():
+            if values[name].shape != array.shape:
+                raise ValueError(f"{name} has shape {values[name].shape[::-1]} in the state, expected {array.shape[::-1]}")
+        for name, array in own.items():
+            array.data = values[name]
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -273,11 +308,6 @@ def is_builtin(thing: object) -> bool:
     from cnet import nn
 
     return getattr(nn, type(thing).__name__, None) is type(thing)
-
-
-def _torch_layout(a: Array) -> Array:
-    """Weights are (in, out) here and (out, in) in PyTorch; the same call leads back."""
-    return a.T if a.ndim == 2 else a
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

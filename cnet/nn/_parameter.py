@@ -1,4 +1,4 @@
-"""A trainable array with its gradient."""
+"""Trainable arrays with their gradients, and arrays that are kept beside them."""
 
 from __future__ import annotations
 
@@ -111,3 +111,59 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+class Buffer:
+    """An array that is part of a layer's state and is not trained, such as a running mean; filled when first needed.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype-like
+        Also of whole numbers.
+    fill : float
+        The value of all elements at first.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values; assigning copies into them.
+    shape : tuple of int
+    dtype : numpy.dtype
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.Buffer((3,), "float32", 1).data
+    array([1., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32, fill: float = 0) -> None:
+        self.shape = tuple(operator.index(size) for size in shape)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.fill = fill
+        self._data: Array | None = None
+
+    def cast(self, dtype: np.dtype[Any]) -> None:
+        """Change the dtype, unless this counts something."""
+        if self.dtype.kind == "f":
+            self.dtype = dtype
+            self._data = None if self._data is None else self._data.astype(dtype)
+
+    @property
+    def data(self) -> Array:
+        if self._data is None:
+            self._data = np.full(self.shape, self.fill, self.dtype)
+        return self._data
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        values = as_array(values, "data")
+        if values.shape != self.shape:
+            raise ValueError(f"the values have shape {values.shape}, the buffer {self.shape}")
+        if self._data is None:
+            self._data = np.empty(self.shape, self.dtype)
+        self._data[...] = values
+
+    def __repr__(self) -> str:
+        return f"Buffer(shape={self.shape}, dtype={self.dtype})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._arrays import Array, real_dtype, seed_sequence
 from cnet.nn._module import Module, is_builtin
-from cnet.nn._parameter import Parameter
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Sequential(Module):
         At least one; a single list of them will do.
     seed : int or None
         Fills the parameters that have no values yet, also those of nets among the layers; layers that have values keep
-        them. None draws a seed from the operating system.
+        them. Dropout takes its random numbers from it. None draws a seed from the operating system.
     dtype : {"float32", "float64"} or None
         Dtype of parameters and arithmetic; None keeps that of the layers.
 
@@ -58,7 +57,7 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 hint = ": construct it" if isinstance(layer, type) else ""
                 raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
-        every = [id(layer) for layer in _descendants(layers)]
+        every = [id(module) for layer in layers for module in layer.modules()]
         if len(set(every)) < len(every):
             raise ValueError("a layer appears twice: each place needs an object of its own, because a layer keeps what its backward pass needs")
         self._check_shapes()
@@ -66,10 +65,11 @@ class Sequential(Module):
         self._initialize(seed)
 
     def _set_dtype(self, dtype: np.dtype[Any] | None) -> None:
+        state = [state for _, state in self._named_state()]
         if dtype is not None:
-            for parameter in self.parameters():
-                parameter.cast(dtype)
-        if len(found := {parameter.dtype for parameter in self.parameters()}) > 1:
+            for array in state:
+                array.cast(dtype)
+        if len(found := {array.dtype for array in state if array.dtype.kind == "f"}) > 1:
             raise ValueError(f"layers have different dtypes ({', '.join(sorted(map(str, found)))}): give Sequential the dtype that all shall have")
 
     def _check_shapes(self) -> None:
@@ -88,6 +88,8 @@ class Sequential(Module):
             for parameter in layer.parameters():
                 if not parameter.initialized:
                     parameter.initialize(rng, self._suggested_init(i), settled=seed is not None)
+            for module in layer.modules():
+                module._take_seed(seeds[i].spawn(1)[0], settled=seed is not None)
 
     def _suggested_init(self, index: int) -> Initializer | None:
         """What the first activation behind a layer suggests, looking past pooling and the like."""
@@ -105,10 +107,9 @@ class Sequential(Module):
             input_shape = layer.output_shape(input_shape)
         return input_shape
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         for i, layer in enumerate(self.layers):
-            for name, parameter in layer.named_parameters():
-                yield f"{i}.{name}", parameter
+            yield str(i), layer
 
     def lower(self, program: Lowering) -> bool:
         return all(is_builtin(layer) and layer.lower(program) for layer in self.layers)
@@ -149,10 +150,3 @@ class Sequential(Module):
     def __repr__(self) -> str:
         lines = [f"  ({i}): " + repr(layer).replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
         return "\n".join(["Sequential(", *lines, ")"])
-
-
-def _descendants(layers: Iterable[Module]) -> Iterator[Module]:
-    """Layers, their layers, and so on."""
-    for layer in layers:
-        yield layer
-        yield from _descendants(layer if isinstance(layer, Sequential) else [value for value in vars(layer).values() if isinstance(value, Module)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
+from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class Flatten(Module):
         return True  # rows are one stretch of memory whatever their shape
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        x = as_input(x)
+        x = as_elements(x)
         self._shape = x.shape[1:] if training else None
-        return x.reshape(len(x), math.prod(x.shape[1:]))
+        return in_order_of_axes(x).reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, grad: ArrayLike) -> Array:
         grad = _grad(grad)

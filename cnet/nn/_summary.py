@@ -10,17 +10,15 @@ from cnet._arrays import shape_text
 if TYPE_CHECKING:
     from cnet.nn._module import Module
 
+    Shape = tuple[int, ...] | None
+
 
 def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> str:
     """Layers, output shapes and numbers of parameters, as a table."""
-    layers = dict(_leaves(model if isinstance(model, Iterable) else [model]))
-    if input_shape is None:
-        input_shape = next((shape for layer in layers.values() if (shape := layer.input_shape) is not None), None)
-    rows = []
-    shape = input_shape
-    for name, layer in layers.items():
-        shape = None if shape is None else layer.output_shape(shape)
-        rows.append((f"{name} {layer!r}", "?" if shape is None else shape_text(shape), f"{sum(p.size for p in layer.parameters()):,}"))
+    rows = [
+        (f"{name} {layer!r}", "?" if shape is None else shape_text(shape), f"{sum(p.size for p in layer.parameters()):,}")
+        for name, layer, shape in _leaves(model, "", input_shape, None)
+    ]
     header = ("layer", "output", "parameters")
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(3)]
     lines = [f"{name:{widths[0]}}  {output:{widths[1]}}  {count:>{widths[2]}}" for name, output, count in [header, *rows]]
@@ -31,10 +29,26 @@ def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> s
     return "\n".join([lines[0], rule, *lines[1:], rule, f"total: {total:,} parameters, {amount} as {model.dtype}"])
 
 
-def _leaves(layers: Iterable[Module], prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """The layers of a net, and of the nets in it, under the names that `state_dict` gives them."""
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Iterable):
-            yield from _leaves(layer, f"{prefix}{i}.")
-        else:
-            yield f"{prefix}{i}", layer
+def _leaves(module: Module, prefix: str, shape: Shape, following: Shape) -> Iterator[tuple[str, Module, Shape]]:
+    """The layers of a net, and of the nets in it, under the names that `state_dict` gives them, with the shapes of their outputs.
+
+    Where the shape of the input is not known, that of the output may still be: `following` is what the next layer asks for.
+    """
+    from cnet.nn._heads import Heads
+
+    if isinstance(module, Iterable):
+        layers = list(module)
+        wanted = [*(layer.input_shape for layer in layers[1:]), following]
+        for i, layer in enumerate(layers):
+            yield from _leaves(layer, f"{prefix}{i}.", shape, wanted[i])
+            shape = _output_shape(layer, shape, wanted[i])
+    elif isinstance(module, Heads):
+        for name, head in module.named_children():
+            yield from _leaves(head, f"{prefix}{name}.", shape, None)
+    else:
+        yield prefix[:-1] or "0", module, _output_shape(module, shape, following)
+
+
+def _output_shape(module: Module, shape: Shape, following: Shape) -> Shape:
+    shape = module.input_shape if shape is None else shape
+    return following if shape is None else module.output_shape(shape)

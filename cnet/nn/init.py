@@ -1,9 +1,10 @@
-"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`.
+"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
 
-An initialiser is called with a shape whose last axis counts outputs and whose other axes count inputs, and with a
-generator. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such as ``"he"`` stands for one
-with its defaults. Where a layer is given none, the activation behind it chooses: `He` before ReLU and its kin, which
-pass on half of their input, `Xavier` elsewhere.
+An initialiser is called with a shape and a generator. The last axis of the shape counts outputs and the one before it
+inputs; axes before these are positions of a kernel, each of which has inputs and outputs of its own.
+``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such as ``"he"`` stands for one with its
+defaults. Where a layer is given none, the activation behind it chooses: `He` before ReLU and its kin, which pass on half
+of their input, `Xavier` elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from cnet._arrays import Array
 
-__all__ = ["He", "Initializer", "Normal", "Uniform", "Xavier", "Zeros"]
+__all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 
 
 class Initializer:
@@ -53,6 +54,20 @@ class Zeros(Initializer):
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
+
+
+class Ones(Initializer):
+    """All ones: the default of the scales of normalisation.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.LayerNorm(3).weight.data
+    array([1., 1., 1.], dtype=float32)
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.ones(shape)
 
 
 class Normal(Initializer):
@@ -118,7 +133,8 @@ class _VarianceScaling(Initializer):
         raise TypeError(f"{type(self).__name__} does not define _variance")
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        std = math.sqrt(self._variance(math.prod(shape[:-1]), shape[-1]))
+        positions = math.prod(shape[:-2])
+        std = math.sqrt(self._variance(math.prod(shape[:-1]), positions * shape[-1]))
         if self.distribution == "normal":
             return rng.normal(0, std, shape)
         bound = math.sqrt(3) * std
@@ -171,7 +187,7 @@ class He(_VarianceScaling):
         return 2 / fan_in
 
 
-_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
+_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "ones": Ones, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
 
 
 def get(initializer: Any) -> Initializer | None:

@@ -1,8 +1,7 @@
 /* Random distortions of an image: an affine map, an elastic field, noise; and standardisation.
 
-   The random numbers of an image come from Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
-   easy as 1, 2, 3", 2011), which scrambles a counter: here, of what is drawn, for which row, in which epoch. There is no
-   state to hand on, so that an image comes out the same whichever thread or batch it meets.
+   The counter of philox.h is here that of what is drawn, for which row, in which epoch: an image comes out the same
+   whichever thread or batch it meets.
 
    A pixel of the output is read from between four pixels of the input (bilinear interpolation). Beyond its edges the
    input is 0: it is copied into a frame of zeros, of 1 pixel before and 2 after. */
@@ -11,22 +10,14 @@
 enum { DRAW_AFFINE, DRAW_ELASTIC, DRAW_NOISE };
 
 /* The n-th four words that are drawn for a purpose. */
-INLINE void philox(const cnet_augment *a, int64_t row, uint32_t epoch, int purpose, ptrdiff_t n, uint32_t words[4]) {
-    uint32_t c0 = (uint32_t)purpose << 28 | (uint32_t)n, c1 = (uint32_t)row, c2 = (uint32_t)((uint64_t)row >> 32), c3 = epoch;
+INLINE void draw(const cnet_augment *a, int64_t row, uint32_t epoch, int purpose, ptrdiff_t n, uint32_t words[4]) {
     uint32_t k0 = a->key[0], k1 = a->key[1];
-    UNROLL for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    words[0] = c0;
-    words[1] = c1;
-    words[2] = c2;
-    words[3] = c3;
+    words[0] = (uint32_t)purpose << 28 | (uint32_t)n;
+    words[1] = (uint32_t)row;
+    words[2] = (uint32_t)((uint64_t)row >> 32);
+    words[3] = epoch;
+    UNROLL for (int round = 0; round < PHILOX_ROUNDS; round++, philox_next_key(&k0, &k1))
+        philox_round(1, &words[0], &words[1], &words[2], &words[3], k0, k1);
 }
 
 /* Uniform from -1 to 1. */
@@ -46,8 +37,8 @@ typedef struct {
 /* The inverse of: scale, shear along x, rotate, shift; about the centre of the image. Then, perhaps, mirror. */
 static affine random_affine(const cnet_augment *a, int64_t row, uint32_t epoch) {
     uint32_t w[8];
-    philox(a, row, epoch, DRAW_AFFINE, 0, w);
-    philox(a, row, epoch, DRAW_AFFINE, 1, w + 4);
+    draw(a, row, epoch, DRAW_AFFINE, 0, w);
+    draw(a, row, epoch, DRAW_AFFINE, 1, w + 4);
     const double shift_x = a->shift * uniform(w[0]), shift_y = a->shift * uniform(w[1]);
     const double angle = a->rotation * uniform(w[2]), scale = 1 + a->scale * uniform(w[3]), shear = tan(a->shear * uniform(w[4]));
     const double mirror = a->flip && w[5] >> 31 ? -1 : 1;
@@ -79,7 +70,7 @@ static void half_smoothed(const cnet_augment *a, int64_t row, uint32_t epoch, re
     const ptrdiff_t span = cnet_augment_span(a->width), nodes = 2 * a->nodes_y * a->nodes_x;
     for (ptrdiff_t i = 0; i < nodes; i += 4) {
         uint32_t words[4];
-        philox(a, row, epoch, DRAW_ELASTIC, i / 4, words);
+        draw(a, row, epoch, DRAW_ELASTIC, i / 4, words);
         for (int w = 0; w < 4; w++)
             noise[i + w] = uniform(words[w]);
     }
@@ -155,7 +146,7 @@ static void augment(const cnet_augment *a, int64_t row, uint32_t epoch, const re
     if (a->noise > 0)
         for (ptrdiff_t i = 0; i < n; i += 8) {
             uint32_t words[4];
-            philox(a, row, epoch, DRAW_NOISE, i / 8, words);
+            draw(a, row, epoch, DRAW_NOISE, i / 8, words);
             for (ptrdiff_t j = 0; j < 8 && i + j < n; j++)
                 out[i + j] += a->noise * normal(a->quantiles, words[j / 2] >> 16 * (j % 2) & 0xffff);
         }

@@ -1,14 +1,44 @@
-/* Kernels that walk arrays element by element: activations, the optimiser's step, the scaling of images.
+/* Kernels that walk arrays element by element: activations, the optimiser's step, the scaling and turning of images.
 
-   Backward passes take the output y of the forward pass, not its input: for these functions y tells the
-   derivative, and a program may let y overwrite x. */
+   Backward passes take the output y of the forward pass, not its input: y tells the derivative, and a program may let y
+   overwrite x. The exception is GELU, which is not monotonic: its backward passes take the input. */
+
+/* The standard normal distribution function, whose product with x is GELU (Hendrycks and Gimpel 2016) */
+INLINE vec normal_below(vec x) {
+    const vec half = v_set1((real)0.5);
+    return v_fma(half, v_erf(v_mul(x, v_set1((real)0.70710678118654752440))), half);
+}
+
+/* 2 normal_below(x) - 1 is near tanh(sqrt(2 / pi) * (x + 0.044715 x^3)), from the same paper. */
+#define SQRT_2_PI ((real)0.79788456080286535588)
+#define CUBIC ((real)0.044715)
+INLINE vec gelu_tanh(vec x) {
+    const vec cubic = v_fma(v_mul(x, x), v_set1(CUBIC), v_set1(1));
+    return v_tanh(v_mul(v_mul(x, v_set1(SQRT_2_PI)), cubic));
+}
+
+INLINE vec gelu_derivative(vec x) {
+    const vec density = v_mul(v_set1((real)0.39894228040143267794), v_exp(v_mul(v_mul(x, x), v_set1((real)-0.5))));
+    return v_fma(x, density, normal_below(x));
+}
+
+INLINE vec gelu_tanh_derivative(vec x) {
+    x = v_min(v_set1(20), v_max(v_set1(-20), x)); /* where the derivative is 0 or 1, and nothing overflows */
+    const vec half = v_set1((real)0.5), one = v_set1(1), t = gelu_tanh(x);
+    const vec inner = v_mul(v_set1(SQRT_2_PI), v_fma(v_mul(x, x), v_set1(3 * CUBIC), one));
+    const vec tail = v_mul(v_mul(half, x), v_mul(v_fma(v_sub(v_set1(0), t), t, one), inner));
+    return v_fma(half, v_add(one, t), tail);
+}
 
 INLINE vec activation_of(int kind, vec x, vec slope) {
     switch (kind) {
     case CNET_RELU: return v_max(v_set1(0), x);
     case CNET_LEAKY_RELU: return v_select_lt(x, v_set1(0), v_mul(slope, x), x);
     case CNET_TANH: return v_tanh(x);
-    default: return v_sigmoid(x);
+    case CNET_SIGMOID: return v_sigmoid(x);
+    case CNET_ELU: return v_select_lt(x, v_set1(0), v_mul(slope, v_expm1_below(x)), x);
+    case CNET_GELU: return v_mul(x, normal_below(x));
+    default: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
     }
 }
 
@@ -18,7 +48,10 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     case CNET_RELU: return v_select_lt(zero, y, dy, zero);
     case CNET_LEAKY_RELU: return v_select_lt(zero, y, dy, v_mul(slope, dy));
     case CNET_TANH: return v_mul(dy, v_fma(v_sub(zero, y), y, one));
-    default: return v_mul(dy, v_mul(y, v_sub(one, y)));
+    case CNET_SIGMOID: return v_mul(dy, v_mul(y, v_sub(one, y)));
+    case CNET_ELU: return v_select_lt(zero, y, dy, v_mul(dy, v_add(y, slope)));
+    case CNET_GELU: return v_mul(dy, gelu_derivative(y));
+    default: return v_mul(dy, gelu_tanh_derivative(y));
     }
 }
 
@@ -51,6 +84,9 @@ static void activation(int kind, ptrdiff_t n, const real *x, real *y, real slope
     case CNET_LEAKY_RELU: activation_loop(CNET_LEAKY_RELU, n, x, y, slope); break;
     case CNET_TANH: activation_loop(CNET_TANH, n, x, y, slope); break;
     case CNET_SIGMOID: activation_loop(CNET_SIGMOID, n, x, y, slope); break;
+    case CNET_ELU: activation_loop(CNET_ELU, n, x, y, slope); break;
+    case CNET_GELU: activation_loop(CNET_GELU, n, x, y, slope); break;
+    case CNET_GELU_TANH: activation_loop(CNET_GELU_TANH, n, x, y, slope); break;
     }
 }
 
@@ -60,6 +96,9 @@ static void activation_backward(int kind, ptrdiff_t n, const real *y, const real
     case CNET_LEAKY_RELU: activation_backward_loop(CNET_LEAKY_RELU, n, y, dy, dx, slope); break;
     case CNET_TANH: activation_backward_loop(CNET_TANH, n, y, dy, dx, slope); break;
     case CNET_SIGMOID: activation_backward_loop(CNET_SIGMOID, n, y, dy, dx, slope); break;
+    case CNET_ELU: activation_backward_loop(CNET_ELU, n, y, dy, dx, slope); break;
+    case CNET_GELU: activation_backward_loop(CNET_GELU, n, y, dy, dx, slope); break;
+    case CNET_GELU_TANH: activation_backward_loop(CNET_GELU_TANH, n, y, dy, dx, slope); break;
     }
 }
 
@@ -90,4 +129,11 @@ static void sgd(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t w_row, con
                 v_store_m(v + i, velocity, mask);
         }
     }
+}
+
+static void transpose(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x, real *y) {
+    for (; n > 0; n--, x += rows * cols)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                *y++ = x[i * cols + j];
 }

@@ -49,6 +49,12 @@ INLINE vec v_exp(vec x) {
     return v_select_lt(x, v_set1(EXP_LOWEST), v_set1(0), v_fma(e.scale, e.series, e.scale));
 }
 
+/* exp(x) - 1 for x <= 0, and 0 above; NaN for NaN. */
+INLINE vec v_expm1_below(vec x) {
+    exp_parts e = v_exp_parts(v_min(v_set1(0), v_max(v_set1(EXP_LOWEST), x)));
+    return v_fma(e.scale, e.series, v_sub(e.scale, v_set1(1)));
+}
+
 INLINE vec v_tanh(vec x) {
     /* tanh(x) = u / (u + 2), u = exp(2x) - 1; beyond +-20 it is +-1 in either precision. */
     vec y = v_min(v_set1(20), v_max(v_set1(-20), x));

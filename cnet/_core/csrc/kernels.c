@@ -5,13 +5,21 @@
 
 #include "simd.h"
 
+#include "erf.h"
 #include "exp.h"
 
+#include "columns.h"
 #include "elementwise.h"
 #include "gather.h"
+#include "philox.h"
 
 #include "augment.h"
 #include "gemm.h"
+
+#include "conv.h"
+#include "dropout.h"
+#include "norm.h"
+#include "pool.h"
 #include "rows.h"
 
 #if defined(CNET_ISA_AVX512)
@@ -36,8 +44,27 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .lanes = VL,
     .gemm = gemm,
     .column_sums = column_sums,
+    .conv_scratch = conv_scratch,
+    .conv_forward = conv_forward,
+    .conv_backward_input = conv_backward_input,
+    .conv_backward_params = conv_backward_params,
+    .transpose = transpose,
+    .max_pool = max_pool,
+    .max_pool_backward = max_pool_backward,
+    .avg_pool = avg_pool,
+    .avg_pool_backward = avg_pool_backward,
     .activation = activation,
     .activation_backward = activation_backward,
+    .dropout = dropout,
+    .norm_rows = norm_rows,
+    .norm_rows_backward = norm_rows_backward,
+    .column_moments = column_moments,
+    .merge_moments = merge_moments,
+    .track_moments = track_moments,
+    .inverse_deviation = inverse_deviation,
+    .norm_columns = norm_columns,
+    .column_products = column_products,
+    .norm_columns_backward = norm_columns_backward,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .softmax_cross_entropy = softmax_cross_entropy,

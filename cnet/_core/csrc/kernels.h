@@ -29,7 +29,7 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
     return blocks ? (k + blocks - 1) / blocks : 0;
 }
 
-enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
+enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
 
 typedef struct {
     real lr, momentum, weight_decay;
@@ -74,6 +74,21 @@ static inline ptrdiff_t cnet_augment_scratch(const cnet_augment *a) {
     return a->channels * (a->height + 3) * (a->width + 3) + (3 + 2 * a->nodes_y) * cnet_augment_span(a->width) + 2 * a->nodes_y * a->nodes_x + 3;
 }
 
+/* A window that slides over images (height, width, channels), one after another in memory, whose border is pad_y and pad_x
+   wide. Filters are the channels of an output image: for pooling, those of the input. Every window holds a pixel that is
+   not border. */
+typedef struct {
+    ptrdiff_t height, width, channels, out_height, out_width, filters;
+    ptrdiff_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x;
+} cnet_window;
+
+/* An element is dropped if its word of 32 random bits is below the threshold, and else scaled. */
+typedef struct {
+    uint64_t key, step;
+    uint32_t threshold;
+    real scale;
+} cnet_dropout;
+
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
@@ -81,9 +96,47 @@ typedef struct cnet_kernels {
     /* out[j] = sum over i of x[i, j], for x (m, n) with row stride x_row; block and accumulate as in cnet_gemm */
     void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate);
 
-    /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU. dx may be dy. */
+    /* Convolution of n images (conv.h); w is (kernel width, kernel height, channels, filters), bias and db (filters) may be
+       NULL. The gradient of the weights is a sum over images, of which each call makes its part of parts: all images
+       are read, and a part of dw and db is written, or added to with accumulate. */
+    ptrdiff_t (*conv_scratch)(const cnet_window *g); /* bytes that any of them needs, a multiple of a cache line; aligned like a pointer */
+    void (*conv_forward)(const cnet_window *g, ptrdiff_t n, const real *x, const real *w, const real *bias, real *out, void *scratch);
+    void (*conv_backward_input)(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w, real *dx, void *scratch);
+    void (*conv_backward_params)(
+        const cnet_window *g, ptrdiff_t n, const real *x, const real *dout, real *dw, real *db, int accumulate, int part, int parts, void *scratch
+    );
+
+    /* y[i] = the transpose of x[i], for n matrices (rows, cols): images with channels last from such with channels first */
+    void (*transpose)(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x, real *y);
+
+    /* Pooling of n images (pool.h). The largest value: the first of equal ones gets the gradient. The mean counts the border
+       as zeros. */
+    void (*max_pool)(const cnet_window *g, ptrdiff_t n, const real *x, real *out);
+    void (*max_pool_backward)(const cnet_window *g, ptrdiff_t n, const real *x, const real *out, const real *dout, real *dx);
+    void (*avg_pool)(const cnet_window *g, ptrdiff_t n, const real *x, real *out);
+    void (*avg_pool_backward)(const cnet_window *g, ptrdiff_t n, const real *dout, real *dx);
+
+    /* kind: one of the enum above; slope: the negative slope of CNET_LEAKY_RELU, alpha of CNET_ELU. y is the output of the
+       forward pass, but for CNET_GELU and CNET_GELU_TANH its input. dx may be dy. */
     void (*activation)(int kind, ptrdiff_t n, const real *x, real *y, real slope);
     void (*activation_backward)(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx, real slope);
+
+    /* Elements first to first + n of a batch, which x and y begin with (dropout.h); the same call makes the gradient. */
+    void (*dropout)(ptrdiff_t first, ptrdiff_t n, const real *x, real *y, const cnet_dropout *d);
+
+    /* Normalisation (norm.h), of rows: each by itself */
+    void (*norm_rows)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *w, const real *b, real eps, real *out, real *xhat, real *rstd);
+    void (*norm_rows_backward)(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat, const real *rstd, const real *w, real *dx);
+    /* and of columns: moments of each block of cnet_block_length(m) rows, which are merged; sums for the gradients likewise */
+    void (*column_moments)(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums);
+    void (*merge_moments)(ptrdiff_t m, ptrdiff_t n, const real *blocks, real *mean, real *var);
+    void (*track_moments)(ptrdiff_t m, ptrdiff_t n, const real *mean, const real *var, real share, real *running_mean, real *running_var);
+    void (*inverse_deviation)(ptrdiff_t n, const real *var, real eps, real *rstd);
+    void (*norm_columns)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *mean, const real *rstd, const real *w, const real *b, real *out, real *xhat);
+    void (*column_products)(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat, real *sums);
+    void (*norm_columns_backward)(
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t rows, const real *dy, const real *xhat, const real *rstd, const real *w, const real *sums, real *dx
+    );
 
     void (*softmax)(ptrdiff_t m, ptrdiff_t n, const real *x, real *y);
     void (*softmax_backward)(ptrdiff_t m, ptrdiff_t n, const real *y, const real *dy, real *dx);

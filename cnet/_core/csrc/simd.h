@@ -47,4 +47,16 @@
 
 #define TILE_COLS (TILE_VECS * VL)
 
+INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
+
+/* All lanes, or those of a mask: `whole` is a constant where these are inlined. */
+INLINE vec load_lanes(const int whole, const real *p, vmask mask) { return whole ? v_load(p) : v_load_m(p, mask); }
+
+INLINE void store_lanes(const int whole, real *p, vec a, vmask mask) {
+    if (whole)
+        v_store(p, a);
+    else
+        v_store_m(p, a, mask);
+}
+
 #endif

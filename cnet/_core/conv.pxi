@@ -1,0 +1,77 @@
+# The convolutional layer: x (B, H, W, C), w (kernel width, kernel height, C, O), b (O,), out (B, OH, OW, O), and its gradients.
+#
+# Threads share out the images, or for the gradients of the parameters, which are sums over all images, the parameters.
+# Each needs scratch of its own; there are no more of them than there is scratch for.
+
+
+cdef void _conv_forward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x, const real *w, const real *b,
+                             char *scratch) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts)
+    kernels().conv_forward(g, _start(n, part + 1, parts) - start, x + start * _image(g), w, b, out + start * _out_image(g),
+                           scratch + part * kernels().conv_scratch(g))
+
+
+cdef void _conv_backward_input_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *w,
+                                    char *scratch) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts)
+    kernels().conv_backward_input(g, _start(n, part + 1, parts) - start, dout + start * _out_image(g), w, dx + start * _image(g),
+                                  scratch + part * kernels().conv_scratch(g))
+
+
+cdef void _conv_backward_params_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dw, real *db, const real *x, const real *dout,
+                                     bint accumulate, char *scratch) noexcept nogil:
+    kernels().conv_backward_params(g, n, x, dout, dw, db, accumulate, part, parts, scratch + part * kernels().conv_scratch(g))
+
+
+cdef cnet_window _conv_window(const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[:, :, :, ::1] out, tuple sizes) except *:
+    cdef cnet_window g = _window_of(x, out, sizes)
+    _check4("w", w, g.kernel_width, g.kernel_height, g.channels, g.filters)
+    return g
+
+
+cdef int _conv_threads(const cnet_window *g, Py_ssize_t n, char[::1] scratch) except -1:
+    cdef Py_ssize_t room = scratch.shape[0] // kernels().conv_scratch(g)
+    if room == 0:
+        raise ValueError(f"scratch has {scratch.shape[0]} bytes, expected at least {kernels().conv_scratch(g)}")
+    cdef double flops = 2.0 * n * g.kernel_height * g.kernel_width * g.channels * _out_image(g)
+    return threads_for(flops, FLOPS_PER_THREAD, <int> min(room, <Py_ssize_t> ALL))
+
+
+def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes):
+    """Bytes of scratch that each thread needs to convolve images (H, W, C) to O channels."""
+    cdef cnet_window g = _window(H, W, C, O, sizes)
+    return kernels().conv_scratch(&g)
+
+
+def conv_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[::1] b, tuple sizes, char[::1] scratch):
+    """Write the convolution of x with w, plus b, to out; b may be None."""
+    cdef cnet_window g = _conv_window(x, w, out, sizes)
+    cdef Py_ssize_t n = x.shape[0]
+    if b is not None:
+        _check1("b", b.shape[0], g.filters)
+    cdef int threads = _conv_threads(&g, n, scratch), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _conv_forward_part(&g, n, part, threads, _out4(out), _in4(x), _in4(w), _in1(b), &scratch[0])
+
+
+def conv_backward_input(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] w, tuple sizes, char[::1] scratch):
+    """Write the gradient of the input to dx."""
+    cdef cnet_window g = _conv_window(dx, w, dout, sizes)
+    cdef Py_ssize_t n = dx.shape[0]
+    cdef int threads = _conv_threads(&g, n, scratch), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _conv_backward_input_part(&g, n, part, threads, _out4(dx), _in4(dout), _in4(w), &scratch[0])
+
+
+def conv_backward_params(real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x, const real[:, :, :, ::1] dout, tuple sizes, char[::1] scratch):
+    """Write the gradients of the parameters to dw and db; db may be None."""
+    cdef cnet_window g = _conv_window(x, dw, dout, sizes)
+    cdef Py_ssize_t n = x.shape[0]
+    if db is not None:
+        _check1("db", db.shape[0], g.filters)
+    cdef int threads = _conv_threads(&g, n, scratch), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _conv_backward_params_part(&g, n, part, threads, _out4(dw), _out1(db), _in4(x), _in4(dout), False, &scratch[0])

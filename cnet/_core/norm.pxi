@@ -1,0 +1,164 @@
+# Layer and batch normalisation: x (m, n), w and b (n,), out (m, n), and their gradients.
+#
+# Layer normalisation is over each row, batch normalisation over each column. What the gradients need is kept in xhat
+# (m, n), the normalised x, and rstd, the reciprocal deviation of each row or column. w and b may be None: 1 and 0.
+#
+# Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which threads share out, and put
+# together by one thread in the order of blocks.
+
+
+cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
+    cdef Py_ssize_t block = cnet_block_length(m)
+    return (m + block - 1) // block if block else 0
+
+
+def norm_blocks(Py_ssize_t m):
+    """Rows of scratch for m rows."""
+    return _blocks(m)
+
+
+cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+    return threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL)
+
+
+cdef void _norm_rows_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, real *xhat, real *rstd, const real *x, const real *w,
+                          const real *b, real eps) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts)
+    kernels().norm_rows(_start(m, part + 1, parts) - start, n, x + start * n, w, b, eps, out + start * n,
+                        xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL)
+
+
+cdef void _norm_rows_backward_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
+                                   const real *rstd, const real *w) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts)
+    kernels().norm_rows_backward(_start(m, part + 1, parts) - start, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n)
+
+
+cdef void _column_moments_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *x) noexcept nogil:
+    cdef Py_ssize_t block = cnet_block_length(m), i
+    for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
+        kernels().column_moments(min(block, m - i * block), n, x + i * block * n, scratch + i * 2 * n)
+
+
+cdef void _column_products_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *dout, const real *xhat) noexcept nogil:
+    cdef Py_ssize_t block = cnet_block_length(m), i
+    for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
+        kernels().column_products(min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n, scratch + i * 2 * n)
+
+
+cdef void _norm_columns_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, real *xhat, const real *x, const real *mean,
+                             const real *rstd, const real *w, const real *b) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts)
+    kernels().norm_columns(_start(m, part + 1, parts) - start, n, x + start * n, mean, rstd, w, b, out + start * n,
+                           xhat + start * n if xhat != NULL else NULL)
+
+
+cdef void _norm_columns_backward_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
+                                      const real *rstd, const real *w, const real *sums) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts)
+    kernels().norm_columns_backward(_start(m, part + 1, parts) - start, n, m, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n)
+
+
+cdef int _check_params(const real[::1] w, const real[::1] b, Py_ssize_t n) except -1:
+    if w is not None:
+        _check1("w", w.shape[0], n)
+    if b is not None:
+        _check1("b", b.shape[0], n)
+    return 0
+
+
+def layer_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w, const real[::1] b, real eps):
+    """Write x, normalised along rows, times w plus b, to out; xhat and rstd (m,) are None, or get what the gradient needs."""
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
+    _check2("out", out.shape[0], out.shape[1], m, n)
+    if xhat is not None:
+        _check2("xhat", xhat.shape[0], xhat.shape[1], m, n)
+    if rstd is not None:
+        _check1("rstd", rstd.shape[0], m)
+    _check_params(w, b, n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _norm_rows_part(m, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w), _in1(b), eps)
+
+
+def layer_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w):
+    """Write the gradient of the input to dx."""
+    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
+    _check2("dx", dx.shape[0], dx.shape[1], m, n)
+    _check2("dout", dout.shape[0], dout.shape[1], m, n)
+    _check1("rstd", rstd.shape[0], m)
+    _check_params(w, None, n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _norm_rows_backward_part(m, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w))
+
+
+def norm_backward_params(real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch):
+    """Write to sums (2, n) the gradients of b and of w, for either kind of normalisation."""
+    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
+    _check2("sums", sums.shape[0], sums.shape[1], 2, n)
+    _check2("dout", dout.shape[0], dout.shape[1], m, n)
+    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _column_products_part(m, n, part, threads, _out2(scratch), _in2(dout), _in2(xhat))
+        kernels().column_sums(_blocks(m), 2 * n, _in2(scratch), 2 * n, _out2(sums), 0, False)
+
+
+def batch_norm_moments(real[::1] mean, real[::1] var, const real[:, ::1] x, real[:, ::1] scratch):
+    """Write the mean and the variance (over m, not m - 1) of each column of x."""
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
+    _check1("mean", mean.shape[0], n)
+    _check1("var", var.shape[0], n)
+    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _column_moments_part(m, n, part, threads, _out2(scratch), _in2(x))
+        kernels().merge_moments(m, n, _in2(scratch), _out1(mean), _out1(var))
+
+
+def batch_norm_track(real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var, real share, Py_ssize_t m):
+    """Take a share of the mean and variance of m rows, at least 2, into the running ones."""
+    cdef Py_ssize_t n = mean.shape[0]
+    _check1("var", var.shape[0], n)
+    _check1("running_mean", running_mean.shape[0], n)
+    _check1("running_var", running_var.shape[0], n)
+    with nogil:
+        kernels().track_moments(m, n, _in1(mean), _in1(var), share, _out1(running_mean), _out1(running_var))
+
+
+def batch_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean, const real[::1] var,
+                       const real[::1] w, const real[::1] b, real eps):
+    """Write x, normalised by the mean and variance of columns, times w plus b, to out; xhat is None, or gets what the gradient needs."""
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
+    _check2("out", out.shape[0], out.shape[1], m, n)
+    if xhat is not None:
+        _check2("xhat", xhat.shape[0], xhat.shape[1], m, n)
+    _check1("rstd", rstd.shape[0], n)
+    _check1("mean", mean.shape[0], n)
+    _check1("var", var.shape[0], n)
+    _check_params(w, b, n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        kernels().inverse_deviation(n, _in1(var), eps, _out1(rstd))
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _norm_columns_part(m, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd), _in1(w), _in1(b))
+
+
+def batch_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w,
+                        const real[:, ::1] sums):
+    """Write the gradient of the input to dx; sums is what norm_backward_params gave."""
+    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
+    _check2("dx", dx.shape[0], dx.shape[1], m, n)
+    _check2("dout", dout.shape[0], dout.shape[1], m, n)
+    _check2("sums", sums.shape[0], sums.shape[1], 2, n)
+    _check1("rstd", rstd.shape[0], n)
+    _check_params(w, None, n)
+    cdef int threads = _norm_threads(m, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _norm_columns_backward_part(m, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w), _in2(sums))

@@ -1,0 +1,76 @@
+# Pooling: x (B, H, W, C), out (B, OH, OW, C), the largest value of each window or the mean; images are shared out to threads.
+
+
+cdef void _max_pool_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts)
+    kernels().max_pool(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g))
+
+
+cdef void _max_pool_backward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *out,
+                                  const real *x) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts), offset = start * _out_image(g)
+    kernels().max_pool_backward(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + offset, dout + offset, dx + start * _image(g))
+
+
+cdef void _avg_pool_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts)
+    kernels().avg_pool(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g))
+
+
+cdef void _avg_pool_backward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout) noexcept nogil:
+    cdef Py_ssize_t start = _start(n, part, parts)
+    kernels().avg_pool_backward(g, _start(n, part + 1, parts) - start, dout + start * _out_image(g), dx + start * _image(g))
+
+
+cdef cnet_window _pool_window(const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes) except *:
+    cdef cnet_window g = _window_of(x, out, sizes)
+    if g.pad_y >= g.kernel_height or g.pad_x >= g.kernel_width:
+        raise ValueError(f"a window of sizes {sizes} may lie outside the images: pads must be smaller than the kernel")
+    _check4("out", out, x.shape[0], g.out_height, g.out_width, g.channels)
+    return g
+
+
+cdef inline int _pool_threads(const cnet_window *g, Py_ssize_t n) noexcept nogil:
+    return threads_for(<double> n * _image(g), ELEMENTS_PER_THREAD, ALL)
+
+
+def max_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
+    """Write the largest value of each window of x to out."""
+    cdef cnet_window g = _pool_window(x, out, sizes)
+    cdef Py_ssize_t n = x.shape[0]
+    cdef int threads = _pool_threads(&g, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _max_pool_part(&g, n, part, threads, _out4(out), _in4(x))
+
+
+def max_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
+    """Write the gradient of the input to dx, from input and output: it goes to the first of equal values of a window."""
+    cdef cnet_window g = _pool_window(x, out, sizes)
+    cdef Py_ssize_t n = x.shape[0]
+    _check4("dout", dout, n, g.out_height, g.out_width, g.channels)
+    _check4("dx", dx, n, g.height, g.width, g.channels)
+    cdef int threads = _pool_threads(&g, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _max_pool_backward_part(&g, n, part, threads, _out4(dx), _in4(dout), _in4(out), _in4(x))
+
+
+def avg_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
+    """Write the mean of each window of x to out, what is padded counting as zeros."""
+    cdef cnet_window g = _pool_window(x, out, sizes)
+    cdef Py_ssize_t n = x.shape[0]
+    cdef int threads = _pool_threads(&g, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _avg_pool_part(&g, n, part, threads, _out4(out), _in4(x))
+
+
+def avg_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, tuple sizes):
+    """Write the gradient of the input to dx."""
+    cdef cnet_window g = _pool_window(dx, dout, sizes)
+    cdef Py_ssize_t n = dx.shape[0]
+    cdef int threads = _pool_threads(&g, n), part
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            _avg_pool_backward_part(&g, n, part, threads, _out4(dx), _in4(dout))

@@ -1,0 +1,143 @@
+"""The convolutional layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cnet._arrays import Array, as_array, real_dtype
+from cnet._core import loops
+from cnet._threads import get_num_threads
+from cnet.nn import init
+from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
+from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._parameter import Parameter
+from cnet.nn._sizes import Pair, one_or_pair, pair, positive
+
+
+class Conv2d(Module):
+    """Slides a kernel over images: each output pixel is a weighted sum of the pixels under the kernel, plus a bias.
+
+    Strictly a cross-correlation, as in PyTorch: the kernel is not flipped. What it returns has PyTorch's axes, with the
+    channels of a pixel side by side in memory.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        At least 1.
+    kernel_size : int or pair of int
+        Height and width, at least 1.
+    stride : int or pair of int
+        Pixels from one position of the kernel to the next.
+    padding : int or pair of int
+        Rows and columns of zeros on each side of the image.
+    bias : bool
+        Whether there is a bias.
+    weight_init, bias_init : Initializer, str or None
+        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and biases are zero.
+    seed : int or None
+        Fills the parameters now. None leaves that to the container, or to chance.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight : Parameter, shape (kernel width, kernel height, in_channels, out_channels)
+        The other way round in `state_dict`, where PyTorch's shape is used.
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not an integer, or too small, or an initialiser or dtype is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Conv2d(1, 32, 3, seed=0)(np.zeros((5, 1, 28, 28))).shape
+    (5, 32, 26, 26)
+    >>> nn.Conv2d(3, 8, (3, 5), stride=2, padding=(1, 2), seed=0)(np.zeros((5, 3, 28, 28))).shape
+    (5, 8, 14, 14)
+    """
+
+    _kept = ("_x",)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        bias: bool = True,
+        *,
+        weight_init: init.Initializer | str | None = None,
+        bias_init: init.Initializer | str | None = None,
+        seed: int | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.stride = pair("stride", stride, 1)
+        self.padding = pair("padding", padding, 0)
+        dtype = real_dtype(dtype)
+        self.weight = Parameter((*self.kernel_size[::-1], self.in_channels, self.out_channels), dtype, init.get(weight_init))
+        self.bias = Parameter((self.out_channels,), dtype, init.get(bias_init)) if bias else None
+        self._x: Array | None = None
+        self._fill(seed)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_images(self, input_shape, self.in_channels)
+        return (self.out_channels, *windows(self, input_shape[1:], self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]
+
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": one_or_pair(self.kernel_size)}
+        if self.stride != (1, 1):
+            config["stride"] = one_or_pair(self.stride)
+        if self.padding != (0, 0):
+            config["padding"] = one_or_pair(self.padding)
+        return config if self.bias else {**config, "bias": False}
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return (*self.kernel_size, *self.stride, *self.padding)
+
+    def _scratch(self, images: Array) -> Array:
+        each = loops(images.dtype).conv_scratch_size(*images.shape[1:], self.out_channels, self._sizes)
+        return np.empty(get_num_threads() * each, np.int8)
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = as_array(x, "x")
+        channels, height, width = self.output_shape(x.shape[1:])
+        images = as_images(x, self.weight.dtype)
+        out = np.empty((len(x), height, width, channels), images.dtype)
+        bias = self.bias.data if self.bias else None
+        loops(images.dtype).conv_forward(out, images, self.weight.data, bias, self._sizes, self._scratch(images))
+        self._x = images if training else None
+        return channels_first(out)
+
+    def _check_grad(self, grad: ArrayLike) -> Array:
+        grad, images = as_array(grad, "grad"), training_state(self, "_x")
+        height, width = windows(self, images.shape[1:3], self.kernel_size, self.stride, self.padding)
+        check_grad(self, grad.shape, (len(images), self.out_channels, height, width))
+        return as_image_grad(grad, images.dtype)
+
+    def backward(self, grad: ArrayLike) -> Array:
+        dout = self._check_grad(grad)
+        self._set_gradients(dout)
+        dx = np.empty_like(training_state(self, "_x"))
+        loops(dx.dtype).conv_backward_input(dx, dout, self.weight.data, self._sizes, self._scratch(dx))
+        return channels_first(dx)
+
+    def backward_params(self, grad: ArrayLike) -> None:
+        self._set_gradients(self._check_grad(grad))
+
+    def _set_gradients(self, dout: Array) -> None:
+        images = training_state(self, "_x")
+        self.weight.grad = np.empty(self.weight.shape, dout.dtype)
+        if self.bias:
+            self.bias.grad = np.empty(self.bias.shape, dout.dtype)
+        loops(dout.dtype).conv_backward_params(self.weight.grad, self.bias.grad if self.bias else None, images, dout, self._sizes, self._scratch(images))

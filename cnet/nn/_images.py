@@ -1,0 +1,109 @@
+"""Batches of images: (n, channels, height, width) to users, and channels last in memory.
+
+Layers of images return such arrays: the axes stand in PyTorch's order, but the channels of a pixel lie side by side,
+which is how the kernels read them. Functions of each element keep the order of memory as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_input, as_real, float_dtype, shape_text
+from cnet._core import loops
+
+if TYPE_CHECKING:
+    from cnet.nn._module import Module
+    from cnet.nn._sizes import Pair
+
+
+def channels_last(x: Array) -> Array:
+    """A view of images as (n, height, width, channels)."""
+    return x.transpose(0, 2, 3, 1)
+
+
+def channels_first(x: Array) -> Array:
+    """The way back: a view as (n, channels, height, width)."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def in_memory_order(x: Array) -> Array:
+    """A view with one axis of an array that is contiguous, or would be with channels last."""
+    return (x if x.flags.c_contiguous else channels_last(x)).reshape(-1)
+
+
+def _turned(x: Array) -> Array:
+    """C-contiguous channels_last(x), of images that are C-contiguous themselves."""
+    batch, channels, height, width = x.shape
+    if channels == 1:
+        return channels_last(x)
+    out = np.empty((batch, height, width, channels), x.dtype)
+    loops(x.dtype).transpose(out.reshape(batch, height * width, channels), x.reshape(batch, channels, height * width))
+    return out
+
+
+def _is_plain(x: Array, dtype: np.dtype[Any]) -> bool:
+    return type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
+
+
+def as_images(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
+    """A batch of images as `as_input` makes it, but (n, height, width, channels)."""
+    dtype = float_dtype(x) if dtype is None else dtype
+    return _turned(x) if _is_plain(x, dtype) else as_input(channels_last(x), dtype)
+
+
+def as_image_grad(grad: Array, dtype: np.dtype[Any]) -> Array:
+    """A gradient of images, of `dtype` and (n, height, width, channels)."""
+    return _turned(grad) if _is_plain(grad, dtype) else as_real(channels_last(grad), dtype, "grad")
+
+
+def as_elements(x: ArrayLike) -> Array:
+    """A batch as `as_input` makes it, except that images with channels last stay as they are."""
+    if type(x) is np.ndarray and x.ndim == 4 and not x.flags.c_contiguous:
+        turned = channels_last(x)
+        if turned.flags.c_contiguous:
+            return channels_first(as_input(turned))
+    return as_input(x)
+
+
+def in_order_of_axes(x: Array) -> Array:
+    """What `as_elements` gives, C-contiguous."""
+    if x.flags.c_contiguous:
+        return x
+    batch, channels, height, width = x.shape
+    out = np.empty(x.shape, x.dtype)
+    loops(x.dtype).transpose(out.reshape(batch, channels, height * width), channels_last(x).reshape(batch, height * width, channels))
+    return out
+
+
+def in_order_of(other: Array, grad: Array) -> Array:
+    """A gradient in the dtype and the order of memory of `other`, whose shape it has."""
+    if other.flags.c_contiguous:
+        return as_real(grad, other.dtype, "grad")
+    return channels_first(as_image_grad(grad, other.dtype))
+
+
+def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) -> None:
+    """Raise ValueError unless rows of `shape` are images of so many channels, or of any number."""
+    if len(shape) == 3 and channels in (None, shape[0]):
+        return
+    hint = ""
+    if len(shape) == 2 and channels in (None, 1):
+        hint = "; for images of one channel pass x[:, None]"
+    elif len(shape) == 3 and shape[2] == channels:
+        hint = "; channels come first: pass x.transpose(0, 3, 1, 2)"
+    elif len(shape) == 1:
+        hint = "; reshape x to images"
+    wanted = "channels" if channels is None else channels
+    raise ValueError(f"{layer!r} takes images of shape (n, {wanted}, height, width), got {shape_text(shape)}{hint}")
+
+
+def windows(layer: Module, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    """How many windows there are along the height and the width of images of `size`."""
+    least = tuple(max(1, k - 2 * pad) for k, pad in zip(kernel, padding, strict=True))
+    if size[0] < least[0] or size[1] < least[1]:
+        raise ValueError(f"{layer!r} takes images of at least {least[0]} x {least[1]} pixels, got {size[0]} x {size[1]}")
+    rows, columns = ((length + 2 * pad - k) // step + 1 for length, k, step, pad in zip(size, kernel, stride, padding, strict=True))
+    return rows, columns

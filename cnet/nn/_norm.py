@@ -1,0 +1,321 @@
+"""Normalisation: values brought to mean 0 and variance 1, then scaled and shifted by what is learned."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cnet._arrays import Array, as_array, as_input, as_real, real_dtype, shape_text
+from cnet._core import loops
+from cnet.nn import init
+from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
+from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._parameter import Buffer, Parameter
+from cnet.nn._sizes import number, positive
+
+
+class _Norm(Module):
+    """What batch and layer normalisation have in common: a learned scale and shift for each value of a row."""
+
+    _kept = ("_xhat", "_rstd", "_out_shape")
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool, dtype: np.dtype[Any]) -> None:
+        self.eps = number("eps", eps, 0)
+        self.weight = Parameter(shape[::-1], dtype, init.Ones()) if affine else None
+        self.bias = Parameter(shape[::-1], dtype, init.Zeros()) if affine and bias else None
+        self._xhat: Array | None = None
+        self._rstd: Array | None = None
+        self._out_shape: tuple[int, ...] | None = None
+
+    def _affine(self) -> tuple[Array | None, Array | None]:
+        """Weight and bias as the kernels take them."""
+        weight, bias = (None if parameter is None else parameter.data.T.reshape(-1) for parameter in (self.weight, self.bias))
+        return weight, bias
+
+    def _set_gradients(self, dout: Array) -> Array:
+        """Give weight and bias their gradients; (2, n), first those of the bias, whether there are any or not."""
+        xhat = training_state(self, "_xhat")
+        m, n = xhat.shape
+        sums = np.empty((2, n), dout.dtype)
+        loops(dout.dtype).norm_backward_params(sums, dout, xhat, np.empty((loops(dout.dtype).norm_blocks(m), 2 * n), dout.dtype))
+        for parameter, gradient in zip((self.bias, self.weight), sums, strict=True):
+            if parameter is not None:
+                parameter.grad = np.ascontiguousarray(gradient.reshape(parameter.shape[::-1]).T)
+        return sums
+
+
+class _BatchNorm(_Norm):
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, *, dtype: DTypeLike = np.float32) -> None:
+        self.num_features = positive("num_features", num_features)
+        dtype = real_dtype(dtype)
+        super().__init__((self.num_features,), eps, affine, affine, dtype)
+        self.momentum = None if momentum is None else number("momentum", momentum, 0, 1)
+        self.running_mean = Buffer((self.num_features,), dtype)
+        self.running_var = Buffer((self.num_features,), dtype, 1)
+        self.num_batches_tracked = Buffer((), np.int64)
+
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"num_features": self.num_features}
+        defaults = {"eps": 1e-5, "momentum": 0.1}
+        config |= {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
+        return config if self.weight else {**config, "affine": False}
+
+    def _rows(self, x: Array) -> Array:
+        """(m, num_features), one row for each value of a feature."""
+        raise NotImplementedError
+
+    def _grad_rows(self, grad: Array) -> Array:
+        raise NotImplementedError
+
+    def _from_rows(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        """The way back from `_rows`, to a batch of `shape`."""
+        raise NotImplementedError
+
+    def _track(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and variance of a training batch, which go into the running ones."""
+        m, n = rows.shape
+        if m < 2:
+            raise ValueError(f"{self!r} got a training batch with {m} values of each feature, expected at least 2: their variance is needed")
+        kernels = loops(rows.dtype)
+        mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
+        kernels.batch_norm_moments(mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype))
+        self.num_batches_tracked.data += 1
+        share = 1 / int(self.num_batches_tracked.data) if self.momentum is None else self.momentum
+        kernels.batch_norm_track(self.running_mean.data, self.running_var.data, mean, var, share, m)
+        return mean, var
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = as_array(x, "x")
+        self.output_shape(x.shape[1:])
+        rows = self._rows(x)
+        mean, var = self._track(rows) if training else (self.running_mean.data, self.running_var.data)
+        out, rstd = np.empty_like(rows), np.empty_like(mean)
+        xhat = np.empty_like(rows) if training else None
+        loops(rows.dtype).batch_norm_forward(out, xhat, rstd, rows, mean, var, *self._affine(), self.eps)
+        self._xhat, self._rstd, self._out_shape = (xhat, rstd, x.shape) if training else (None, None, None)
+        return self._from_rows(out, x.shape)
+
+    def backward(self, grad: ArrayLike) -> Array:
+        xhat, rstd = training_state(self, "_xhat"), training_state(self, "_rstd")
+        grad = as_array(grad, "grad")
+        assert self._out_shape is not None
+        check_grad(self, grad.shape, self._out_shape)
+        dout = self._grad_rows(grad)
+        sums, dx = self._set_gradients(dout), np.empty_like(xhat)
+        loops(xhat.dtype).batch_norm_backward(dx, dout, xhat, rstd, self._affine()[0], sums)
+        return self._from_rows(dx, grad.shape)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of each feature of rows of one axis.
+
+    In training, by the mean and variance of the batch; in inference, by running means of these. A row's result in training
+    depends on the other rows.
+
+    Parameters
+    ----------
+    num_features : int
+        At least 1.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        The share of a new batch in the running mean and variance; None takes the mean over all batches.
+    affine : bool
+        Whether the result is scaled by a weight and shifted by a bias, both learned.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,), or None
+        At first 1 and 0.
+    running_mean, running_var, num_batches_tracked : Buffer
+        Part of `state_dict`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of its range; in training, if the batch has a single row.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate shift, ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.BatchNorm1d(1, eps=0).forward(np.array([[1.0], [3.0]]), training=True)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.num_features,)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_row_shape(self, input_shape, (self.num_features,))
+        return input_shape
+
+    def _rows(self, x: Array) -> Array:
+        return as_input(x, self.running_mean.dtype)
+
+    def _grad_rows(self, grad: Array) -> Array:
+        return as_real(grad, self.running_mean.dtype, "grad")
+
+    def _from_rows(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        return rows
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of each channel of images, over all their pixels.
+
+    In training, by the mean and variance of the batch; in inference, by running means of these. An image's result in
+    training depends on the other images.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels, at least 1.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        The share of a new batch in the running mean and variance; None takes the mean over all batches.
+    affine : bool
+        Whether the result is scaled by a weight and shifted by a bias, both learned.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,), or None
+        At first 1 and 0.
+    running_mean, running_var, num_batches_tracked : Buffer
+        Part of `state_dict`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of its range; in training, if the batch has a single pixel.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate shift, ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.BatchNorm2d(1, eps=0).forward(np.array([[[[1.0, 3.0]]]]), training=True)
+    array([[[[-1.,  1.]]]], dtype=float32)
+    """
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_images(self, input_shape, self.num_features)
+        return input_shape
+
+    def _rows(self, x: Array) -> Array:
+        return as_images(x, self.running_mean.dtype).reshape(-1, self.num_features)
+
+    def _grad_rows(self, grad: Array) -> Array:
+        return as_image_grad(grad, self.running_mean.dtype).reshape(-1, self.num_features)
+
+    def _from_rows(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        batch, channels, height, width = shape
+        return channels_first(rows.reshape(batch, height, width, channels))
+
+
+class LayerNorm(_Norm):
+    """Layer normalisation: of each row by its own mean and variance, over its last axes.
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        The last axes of a row.
+    eps : float
+        Added to the variance.
+    elementwise_affine : bool
+        Whether the result is scaled by a learned weight.
+    bias : bool
+        Whether it is then shifted by a learned bias.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight, bias : Parameter, or None
+        At first 1 and 0; in `state_dict` of `normalized_shape`, otherwise with the axes in reverse.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of its range.
+
+    References
+    ----------
+    Ba, Kiros and Hinton, Layer normalization, arXiv:1607.06450, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.LayerNorm(2, eps=0)(np.array([[1.0, 3.0]]))
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        sizes = normalized_shape if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
+        self.normalized_shape = tuple(positive("normalized_shape", size) for size in sizes)
+        if not sizes:
+            raise ValueError("normalized_shape is (), expected at least one axis")
+        super().__init__(self.normalized_shape, eps, elementwise_affine, bias, real_dtype(dtype))
+
+    def config(self) -> dict[str, Any]:
+        shape = self.normalized_shape
+        config: dict[str, Any] = {"normalized_shape": shape[0] if len(shape) == 1 else shape}
+        if self.eps != 1e-5:
+            config["eps"] = self.eps
+        if self.weight is None:
+            config["elementwise_affine"] = False
+        elif self.bias is None:
+            config["bias"] = False
+        return config
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if input_shape[-len(self.normalized_shape) :] != self.normalized_shape:
+            last = ", ".join(map(str, self.normalized_shape))
+            raise ValueError(f"{self!r} takes input of shape (n, ..., {last}), got {shape_text(input_shape)}")
+        return input_shape
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = as_array(x, "x")
+        self.output_shape(x.shape[1:])
+        x = as_input(x, self._own_dtype())
+        rows = x.reshape(-1, math.prod(self.normalized_shape))
+        out = np.empty_like(rows)
+        xhat, rstd = (np.empty_like(rows), np.empty(len(rows), rows.dtype)) if training else (None, None)
+        loops(rows.dtype).layer_norm_forward(out, xhat, rstd, rows, *self._affine(), self.eps)
+        self._xhat, self._rstd, self._out_shape = xhat, rstd, x.shape if training else None
+        return out.reshape(x.shape)
+
+    def backward(self, grad: ArrayLike) -> Array:
+        xhat, rstd = training_state(self, "_xhat"), training_state(self, "_rstd")
+        grad = as_real(grad, xhat.dtype, "grad")
+        assert self._out_shape is not None
+        check_grad(self, grad.shape, self._out_shape)
+        dout, dx = grad.reshape(xhat.shape), np.empty_like(xhat)
+        if self.weight is not None:
+            self._set_gradients(dout)
+        loops(xhat.dtype).layer_norm_backward(dx, dout, xhat, rstd, self._affine()[0])
+        return dx.reshape(grad.shape)

@@ -1,0 +1,134 @@
+"""Pooling: windows of images become single pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array
+from cnet._core import loops
+from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
+from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._sizes import Pair, one_or_pair, pair
+
+
+class _Pool(Module):
+    _kept = ("_x", "_out")
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)
+        self.padding = pair("padding", padding, 0)
+        if any(2 * pad > size for pad, size in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(f"padding is {padding!r}, expected at most half of kernel_size, which is {kernel_size!r}")
+        self._x: Array | None = None
+        self._out: Array | None = None
+
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"kernel_size": one_or_pair(self.kernel_size)}
+        if self.stride != self.kernel_size:
+            config["stride"] = one_or_pair(self.stride)
+        if self.padding != (0, 0):
+            config["padding"] = one_or_pair(self.padding)
+        return config
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        check_images(self, input_shape, None)
+        return (input_shape[0], *windows(self, input_shape[1:], self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return (*self.kernel_size, *self.stride, *self.padding)
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        x = as_array(x, "x")
+        channels, height, width = self.output_shape(x.shape[1:])
+        images = as_images(x)
+        out = np.empty((len(x), height, width, channels), images.dtype)
+        self._pool(out, images)
+        self._x, self._out = (images, out) if training else (None, None)
+        return channels_first(out)
+
+    def backward(self, grad: ArrayLike) -> Array:
+        images, out = training_state(self, "_x"), training_state(self, "_out")
+        grad = as_array(grad, "grad")
+        check_grad(self, grad.shape, channels_first(out).shape)
+        dx = np.empty_like(images)
+        self._unpool(dx, as_image_grad(grad, out.dtype), out, images)
+        return channels_first(dx)
+
+    def _pool(self, out: Array, images: Array) -> None:
+        raise NotImplementedError
+
+    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
+        raise NotImplementedError
+
+
+class MaxPool2d(_Pool):
+    """The largest value of each window of an image.
+
+    Its gradient goes to the first of equal values, row by row, as in PyTorch.
+
+    Parameters
+    ----------
+    kernel_size : int or pair of int
+        Height and width of a window.
+    stride : int, pair of int or None
+        Pixels from one window to the next; None is the size of a window.
+    padding : int or pair of int
+        Rows and columns on each side that windows may reach into, and that hold no value; at most half a window.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not an integer, or too small, or the padding too large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    """
+
+    def _pool(self, out: Array, images: Array) -> None:
+        loops(out.dtype).max_pool_forward(out, images, self._sizes)
+
+    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
+        loops(dx.dtype).max_pool_backward(dx, dout, out, images, self._sizes)
+
+
+class AvgPool2d(_Pool):
+    """The mean of each window of an image.
+
+    Parameters
+    ----------
+    kernel_size : int or pair of int
+        Height and width of a window.
+    stride : int, pair of int or None
+        Pixels from one window to the next; None is the size of a window.
+    padding : int or pair of int
+        Rows and columns of zeros on each side, which count in the mean; at most half a window.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not an integer, or too small, or the padding too large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
+    """
+
+    def _pool(self, out: Array, images: Array) -> None:
+        loops(out.dtype).avg_pool_forward(out, images, self._sizes)
+
+    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
+        loops(dx.dtype).avg_pool_backward(dx, dout, self._sizes)
