@@ -99,7 +99,7 @@ class TensorBoard(Callback):
 
     def __init__(self, log_dir: str | os.PathLike[str] = "logs") -> None:
         try:
-            from tensorboardX import SummaryWriter  # type: ignore[import-not-found,unused-ignore]
+            from tensorboardX import SummaryWriter
         except ImportError:
             raise ImportError('writing for TensorBoard needs tensorboardX: pip install "cnet[tensorboard]"') from None
         self.log_dir = log_dir
