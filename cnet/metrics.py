@@ -175,7 +175,8 @@ def class_report(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = Non
 
 def _share(part: Array, whole: Array) -> Array:
     """``part / whole``, NaN where there is nothing to share."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    share: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return share
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
