@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
 _FORMAT = "1"
+_OF_SCHEDULES = {"initial_lr"}  # which may begin before or after a checkpoint is loaded
 _MOST_ARRAYS = 8  # that an optimiser keeps for a parameter
 
 
@@ -111,7 +112,9 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     own = [_settings(group, names) for group in optimizer.param_groups]
-    if [isinstance(group, dict) and (sorted(group), group.get("params")) for group in groups] != [(sorted(group), group["params"]) for group in own]:
+    if [isinstance(group, dict) and (group.keys() - _OF_SCHEDULES, group.get("params")) for group in groups] != [
+        (group.keys() - _OF_SCHEDULES, group["params"]) for group in own
+    ]:
         raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
     for group in groups:
         optimizer._check({name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class ModelCheckpoint(Callback):
     """Writes a checkpoint after each epoch, or after each that is the best so far. Names are those of Keras.
 
+    Give it last, so that what other callbacks change is in the file.
+
     Parameters
     ----------
     filepath : path-like
