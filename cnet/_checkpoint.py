@@ -153,7 +153,7 @@ def _read(slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtyp
     if (shape := tuple(tensor.get_shape())) not in shapes:
         raise ValueError(f"tensor {name} has shape {shape}, expected {shapes[0] if len(shapes) == 1 else ('any', *shapes[0][1:])}: it is of another model")
     try:
-        values = tensor[...]
+        values = np.empty(shape, dtype) if 0 in shape else tensor[...]  # safetensors slices no empty tensors
     except (AttributeError, TypeError):
         raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
     if values.dtype != dtype:
