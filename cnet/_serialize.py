@@ -6,6 +6,8 @@ and never evaluates anything; sizes are checked against the tensors that the fil
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +107,10 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         "architecture": json.dumps(_describe(model)),
         "dtype": str(model.dtype),
     }
-    write_atomically(path, _in_order(serialize(model.state_dict(), metadata)))
+    write_atomically(path, in_order(serialize(model.state_dict(), metadata)))
 
 
-def _in_order(content: bytes) -> bytes:
+def in_order(content: bytes) -> bytes:
     """The same file with the entries of its header sorted: safetensors puts them in another order each time."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -142,6 +144,27 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     >>> cnet.load(path)([[0.0] * 784]).shape
     (1, 10)
     """
+    with opened(path, "a model") as file:
+        metadata = file.metadata() or {}
+        if "cnet_checkpoint" in metadata:
+            raise ValueError("it is a checkpoint: read it with Trainer.load_checkpoint")
+        if "cnet" not in metadata:
+            raise ValueError("it holds tensors but no cnet model: read them with safetensors and load_state_dict")
+        if metadata["cnet"] != _FORMAT:
+            raise ValueError(f"it is in format {metadata['cnet']} of cnet {metadata.get('cnet_version', '?')}, this version reads format {_FORMAT}")
+        dtype = metadata.get("dtype", "float32")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"its dtype is {dtype[:40]!r}, expected 'float32' or 'float64'")
+        tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        model = _construct(json.loads(metadata.get("architecture", "null")), tensors, "", dtype)
+        if tensors:
+            raise ValueError(f"no layer takes its {', '.join(tensors)}")
+    return model
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
+    """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that names the file."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -149,21 +172,9 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         raise FileNotFoundError(f"{path} is not a file" if path.exists() else f"{path}: there is no such file")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "cnet" not in metadata:
-                raise ValueError("it holds tensors but no cnet model: read them with safetensors and load_state_dict")
-            if metadata["cnet"] != _FORMAT:
-                raise ValueError(f"it is in format {metadata['cnet']} of cnet {metadata.get('cnet_version', '?')}, this version reads format {_FORMAT}")
-            dtype = metadata.get("dtype", "float32")
-            if dtype not in ("float32", "float64"):
-                raise ValueError(f"its dtype is {dtype[:40]!r}, expected 'float32' or 'float64'")
-            tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            model = _construct(json.loads(metadata.get("architecture", "null")), tensors, "", dtype)
-            if tensors:
-                raise ValueError(f"no layer takes its {', '.join(tensors)}")
+            yield file
     except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as a model: {_printable(str(error))}") from None
-    return model
+        raise ValueError(f"{path} cannot be read as {what}: {_printable(str(error))}") from None
 
 
 def _printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cnet import _checkpoint
 from cnet._arrays import Array, check_finite, seed_sequence
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._rows import Rows
@@ -36,6 +38,10 @@ class Trainer:
     ----------
     epoch : int
         Epochs trained so far, over all calls of `fit`.
+    step : int
+        Steps taken in these epochs.
+    seed : int or None
+        Of the order of rows in the last `fit`, which drew one if it was given none.
     history : dict of lists
         What the last `fit` returned; while it runs, and after an interruption, the epochs done.
     stop : bool
@@ -66,7 +72,9 @@ class Trainer:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.epoch = 0
+        self.epoch = self.step = 0
+        self.seed: Any = None
+        self._resumed_seed: Any = None
         self.history: History = {}
         self.stop = False
         self._team, self._evaluation_team = Team(), Team()
@@ -106,7 +114,7 @@ class Trainer:
             Visit the rows in a new random order in each epoch.
         seed : int or None
             Of the order: epoch `k` of a trainer has the same order for the same seed. None draws one from the
-            operating system.
+            operating system or, after `load_checkpoint`, takes that of the checkpoint.
         validation_data : (x, y) or None
             Evaluated after each epoch.
         augment : cnet.augment.Augment or None
@@ -120,8 +128,8 @@ class Trainer:
         -------
         dict of lists
             One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
-            several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch, taken while the
-            model learns.
+            several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch,
+            taken while the model learns. ``pandas.DataFrame(history)`` makes a table of it.
 
         Raises
         ------
@@ -143,7 +151,7 @@ class Trainer:
             validation = self._data(*validation_data, "validation x", "validation y")
         if augment is not None:
             rows, validation = _augmented(augment, rows, validation)
-        order = _Order(len(rows), batch_size, shuffle, seed)
+        order = _Order(len(rows), batch_size, shuffle, self._resumed_seed if seed is None else seed)
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
         listeners = [as_callback(callback) for callback in callbacks]
@@ -159,6 +167,7 @@ class Trainer:
         steps = engine(self.model, self.loss, self.optimizer, rows, targets, self._team)
         self.history = {}
         self.stop = False
+        self.seed = order.seed
         done = 0
         try:
             for listener in listeners:
@@ -167,6 +176,7 @@ class Trainer:
                 rows.epoch = self.epoch
                 logs = self._train_epoch(steps, order, listeners)
                 self.epoch += 1
+                self.step += order.steps
                 if validation is not None:
                     logs |= {f"val_{key}": value for key, value in self._evaluate(*validation).items()}
                 for key, value in logs.items():
@@ -202,6 +212,58 @@ class Trainer:
             If anything does not fit.
         """
         return self._evaluate(*self._data(x, y, "x", "y"))
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write all that training goes on from to a safetensors file, as it is between two epochs.
+
+        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, and
+        where layers that draw random numbers are. The file is written beside its final place and moved there when complete.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.safetensors`` by custom.
+
+        Raises
+        ------
+        TypeError
+            If the optimiser remembers something else than arrays.
+        """
+        _checkpoint.save(self, path)
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Go back to what `save_checkpoint` wrote, in a trainer of the same kind.
+
+        Training then goes on to the same bits as if it had never ended, given the same data and arguments; `fit` starts a new
+        `history`. Change learning rates after loading.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is damaged, or no checkpoint of such a model and optimiser; then nothing is changed.
+
+        Examples
+        --------
+        >>> import cnet, os, tempfile
+        >>> from cnet import nn, optim
+        >>> def trainer():
+        ...     model = nn.Sequential(nn.Linear(2, 1), seed=0)
+        ...     return cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
+        >>> path = os.path.join(tempfile.mkdtemp(), "checkpoint.safetensors")
+        >>> first, second = trainer(), trainer()
+        >>> history = first.fit([[1.0, 2.0], [2.0, 1.0]], [3.0, 0.0], epochs=5, verbose=False)
+        >>> first.save_checkpoint(path)
+        >>> second.load_checkpoint(path)
+        >>> second.epoch
+        5
+        """
+        _checkpoint.load(self, path)
 
     def _data(self, x: ArrayLike, y: ArrayLike, x_name: str, y_name: str) -> tuple[Rows, Array]:
         """Inputs and targets, checked against the model, the loss and each other."""
@@ -315,13 +377,13 @@ class _Order:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.steps = -(-rows // batch_size)
-        self._entropy = seed_sequence(seed).entropy
+        self.seed = seed_sequence(seed).entropy
 
     def of_epoch(self, epoch: int) -> Array:
         """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
         order = np.arange(self.rows)
         if self.shuffle:
-            np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(epoch,))).shuffle(order)
+            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
         return order
 
 

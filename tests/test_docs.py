@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import pkgutil
@@ -17,6 +18,10 @@ MODULES = [
     info.name for info in pkgutil.walk_packages(cnet.__path__, "cnet.") if not info.name.startswith("cnet._core.") and not info.name.endswith("__main__")
 ]
 PUBLIC = ["cnet", "cnet.nn", "cnet.nn.init", "cnet.optim", "cnet.datasets", "cnet.augment", "cnet.callbacks", "cnet.metrics", "cnet.plot"]
+if importlib.util.find_spec("sklearn"):
+    PUBLIC.append("cnet.sklearn")
+else:
+    MODULES = [name for name in MODULES if not name.startswith("cnet.sklearn")]
 
 
 @pytest.fixture

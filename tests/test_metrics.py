@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnet.metrics import accuracy, confusion_matrix
+from cnet.metrics import accuracy, class_report, confusion_matrix, top_k_accuracy
 
 LABELS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1)
 
@@ -77,3 +77,48 @@ def test_refused_values(arguments, problem):
 def test_refused_types(arguments):
     with pytest.raises(TypeError):
         confusion_matrix(*arguments)
+
+
+@given(LABELS, st.integers(1, 8))
+def test_report_counts_hits(pairs, classes):
+    true, predicted = np.array(pairs).T % classes
+    report = class_report(true, predicted, classes)
+    for i in range(classes):
+        hits = int(((true == i) & (predicted == i)).sum())
+        for name, whole in (("precision", (predicted == i).sum()), ("recall", (true == i).sum())):
+            assert report[name][i] == hits / whole if whole else np.isnan(report[name][i])
+        assert report["support"][i] == (true == i).sum()
+
+
+def test_report_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(0, 5, (2, 100))
+    theirs = metrics.precision_recall_fscore_support(true, predicted)
+    for ours, values in zip(class_report(true, predicted).values(), theirs, strict=True):
+        np.testing.assert_allclose(ours, values)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(-2, 2), min_size=4, max_size=4)), min_size=1), st.integers(1, 5))
+def test_top_k_is_the_start_of_a_stable_order(rows, k):
+    true, scores = [row[0] for row in rows], np.array([row[1] for row in rows])
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert top_k_accuracy(true, scores, k) == pytest.approx(np.mean([label in found for label, found in zip(true, best, strict=True)]))
+    assert top_k_accuracy(true, scores, 1) == accuracy(true, scores.argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "problem"),
+    [
+        (([0], [0.5]), ValueError, r"scores has shape \(1,\), expected \(1, classes\)"),
+        (([0, 1], [[0.5, 0.5]]), ValueError, r"scores has shape \(1, 2\), expected \(2, classes\)"),
+        (([2], [[0.5, 0.5]]), ValueError, "there is a label 2, but scores has 2 columns"),
+        (([], np.zeros((0, 2))), ValueError, "no rows"),
+        (([0], [[np.nan, 0.5]]), ValueError, "scores holds nan"),
+        (([0], [[0.5, 0.5]], 0), ValueError, "k is 0"),
+        (([0], [[0.5, 0.5]], 1.5), TypeError, "k is 1.5"),
+    ],
+)
+def test_top_k_refuses(arguments, kind, problem):
+    with pytest.raises(kind, match=problem):
+        top_k_accuracy(*arguments)

@@ -1,0 +1,16 @@
+"""What `Trainer.fit` tells of its progress, and to whom.
+
+A callback is a `Callback`, or any function ``f(trainer, logs)``, which is called at the end of each epoch. Callbacks that
+are not there cost nothing.
+"""
+
+from cnet.callbacks._callback import Callback
+from cnet.callbacks._callback import Logs as Logs
+from cnet.callbacks._callback import as_callback as as_callback
+from cnet.callbacks._checkpoint import ModelCheckpoint
+from cnet.callbacks._early_stopping import EarlyStopping
+from cnet.callbacks._logs import CSVLogger, TensorBoard
+from cnet.callbacks._progress import ProgressBar
+from cnet.callbacks._weights import WeightRecorder
+
+__all__ = ["CSVLogger", "Callback", "EarlyStopping", "ModelCheckpoint", "ProgressBar", "TensorBoard", "WeightRecorder"]

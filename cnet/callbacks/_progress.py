@@ -1,0 +1,70 @@
+"""Progress of training, for people who watch."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from cnet.callbacks._callback import Callback, Logs
+
+if TYPE_CHECKING:
+    from cnet._trainer import Trainer
+
+
+class ProgressBar(Callback):
+    """A line of figures for each epoch and, in a terminal or a notebook, a bar with the time left.
+
+    Lines go to standard error, in a notebook to its output. Where standard error is no terminal there is no bar, and no
+    control character. ``verbose=True`` adds one of these to `Trainer.fit`.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> from cnet import nn, optim
+    >>> model = nn.Sequential(nn.Linear(2, 1), seed=0)
+    >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+    >>> history = trainer.fit([[1.0, 2.0]], [3.0], callbacks=[cnet.callbacks.ProgressBar()], verbose=False)
+    """
+
+    every_batch = False
+
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+        self._epoch, self._epochs, self._steps = 0, epochs, steps
+        self._bar: Any = None
+        self._began = time.monotonic()
+        self._notebook = "ipykernel" in sys.modules
+        isatty = getattr(sys.stderr, "isatty", None)  # there may be no stderr at all, as under pythonw
+        if self._notebook or (isatty and isatty()):
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(desc=f"epoch 1/{epochs}", total=epochs * steps, leave=False, bar_format="{desc} |{bar:30}| {percentage:3.0f} %, {remaining} left")
+
+    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+        if self._bar is not None:
+            self._bar.update(self._epoch * self._steps + step - self._bar.n)
+
+    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+        self._epoch += 1
+        names = [name for name in logs if name.removeprefix("val_").startswith(("loss", "accuracy"))]
+        titles = [name.replace("val_", "val. ").replace("_", " ") for name in names]
+        widths = [max(15, len(title) + 2) for title in titles]
+        width = 2 * len(str(self._epochs)) + 1
+        if self._epoch == 1:
+            self._print(f"{'epoch':>{width + 2}} {'seconds':>9}" + "".join(f"{title:>{wide}}" for title, wide in zip(titles, widths, strict=True)))
+        cells = (f"{100 * logs[name]:.2f} %" if "accuracy" in name else f"{logs[name]:.4f}" for name in names)
+        label, now = f"{self._epoch}/{self._epochs}", time.monotonic()
+        self._print(f"{label:>{width + 2}} {now - self._began:9.1f}" + "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True)))
+        self._began = now
+        if self._bar is not None:
+            self._bar.set_description_str(f"epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}", refresh=False)
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _print(self, line: str) -> None:
+        file = sys.stdout if self._notebook else sys.stderr
+        if self._bar is not None:
+            self._bar.write(line, file=file)
+        elif hasattr(file, "write"):
+            print(line, file=file, flush=True)

@@ -1,0 +1,13 @@
+"""Nets as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own parameters and attributes.
+
+A script changes one import. Needs ``pip install "cnet[sklearn]"``.
+"""
+
+try:
+    import sklearn as _sklearn  # noqa: F401
+except ImportError:
+    raise ImportError('cnet.sklearn needs scikit-learn 1.6 or later: pip install "cnet[sklearn]"') from None
+
+from cnet.sklearn._mlp import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,309 @@
+"""Checkpoints: training goes on to the same bits, in another process too, and files that are none change nothing."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import cnet
+from cnet import nn, optim
+from cnet.callbacks import ModelCheckpoint
+
+OPTIMIZERS = {
+    "sgd": lambda model: optim.SGD(model.parameters(), lr=0.1),
+    "momentum": lambda model: optim.SGD([{"params": model[0].parameters(), "lr": 0.05}, {"params": model[-1].parameters()}], 0.1, 0.9, True, 0.01),
+    **{name: lambda model, name=name: getattr(optim, name)(model.parameters(), lr=0.01) for name in ("Adam", "AdamW", "RMSprop") if hasattr(optim, name)},
+}
+
+
+def make(optimizer="momentum", seed=0, dtype="float32", width=8):
+    extra = [getattr(nn, name)(*arguments) for name, arguments in (("BatchNorm1d", (width,)), ("Dropout", (0.2,))) if hasattr(nn, name)]
+    model = nn.Sequential(nn.Linear(5, width), *extra, nn.Tanh(), nn.Linear(width, 3), seed=seed, dtype=dtype)
+    return cnet.Trainer(model, nn.CrossEntropyLoss(), OPTIMIZERS[optimizer](model))
+
+
+def fit(trainer, epochs, seed=None, **arguments):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(50, 5)), rng.integers(0, 3, 50)
+    return trainer.fit(x, y, epochs=epochs, batch_size=8, seed=seed, validation_data=(x, y), verbose=False, **arguments)
+
+
+def slow_down(trainer):
+    for group in trainer.optimizer.param_groups:
+        group["lr"] *= 0.25
+
+
+def assert_same(a, b):
+    for (name, x), y in zip(a.model.state_dict().items(), b.model.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(x, y, err_msg=name)
+    assert (a.epoch, a.step, a.seed) == (b.epoch, b.step, b.seed)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.safetensors"
+
+
+# Going on
+
+
+@pytest.mark.parametrize("slower", [False, True])
+@pytest.mark.parametrize("seed", [7, None])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_ten_epochs_are_five_and_five(optimizer, seed, slower, dtype, path):
+    whole, first, second = make(optimizer, dtype=dtype), make(optimizer, dtype=dtype), make(optimizer, seed=1, dtype=dtype)
+    history = fit(first, 5, seed)
+    first.save_checkpoint(path)
+    assert fit(whole, 5, first.seed) == history
+    second.load_checkpoint(path)
+    assert second.history == history
+    assert (second.epoch, second.step) == (5, 35)
+    if slower:
+        slow_down(whole)
+        slow_down(second)
+    assert fit(whole, 5, first.seed) == fit(second, 5)
+    assert_same(whole, second)
+
+
+def test_in_a_new_process(path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+from test_checkpoint import fit, make, slow_down
+trainer = make()
+if sys.argv[1] == "go on":
+    trainer.load_checkpoint({str(path)!r})
+    slow_down(trainer)
+fit(trainer, 5, 3 if sys.argv[1] == "begin" else None)
+trainer.save_checkpoint({str(path)!r})
+"""
+    for part in ("begin", "go on"):
+        subprocess.run([sys.executable, "-c", code, part], check=True)
+    whole, second = make(), make()
+    fit(whole, 5, 3)
+    slow_down(whole)
+    fit(whole, 5, 3)
+    second.load_checkpoint(path)
+    assert_same(whole, second)
+
+
+def test_the_seed_given_to_fit_wins(path):
+    a, b = make(), make()
+    fit(a, 1, 3)
+    a.save_checkpoint(path)
+    b.load_checkpoint(path)
+    fit(a, 1, 4)
+    fit(b, 1, 4)
+    assert_same(a, b)
+
+
+def test_a_checkpoint_within_fit_is_as_one_after_it(tmp_path):
+    """Of ten epochs, the fifth; and from there to the tenth."""
+    whole, second = make(), make()
+    history = fit(whole, 10, 0, callbacks=[ModelCheckpoint(tmp_path / "{epoch:02d}")])
+    assert sorted(os.listdir(tmp_path)) == [f"{epoch:02d}" for epoch in range(1, 11)]
+    second.load_checkpoint(tmp_path / "05")
+    for name, values in fit(second, 5).items():
+        assert values == history[name][5:]
+    assert_same(whole, second)
+
+
+def test_same_state_same_file(tmp_path):
+    trainer = make()
+    fit(trainer, 1, 0)
+    trainer.save_checkpoint(tmp_path / "a")
+    trainer.save_checkpoint(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+# ModelCheckpoint
+
+
+def test_only_the_best(tmp_path):
+    class Values(nn.MSELoss):
+        def forward(self, output, target):
+            self.rows = np.asarray(output)
+            return next(values)
+
+        def backward(self):
+            return np.zeros_like(self.rows)
+
+        forward_backward = nn.Loss.forward_backward
+
+    values = iter([3.0, 4.0, 2.0, 2.0, 1.0])
+    model = nn.Sequential(nn.Linear(1, 1), seed=0)
+    trainer = cnet.Trainer(model, Values(), optim.SGD(model.parameters(), lr=0.1))
+    trainer.fit([[1.0]], [0.0], epochs=5, callbacks=[ModelCheckpoint(tmp_path / "{epoch}-{loss:.0f}", "loss", save_best_only=True)], verbose=False)
+    assert sorted(os.listdir(tmp_path)) == ["1-3", "3-2", "5-1"]
+
+
+def test_weights_only(path):
+    trainer = make()
+    fit(trainer, 1, callbacks=[ModelCheckpoint(path, save_weights_only=True)])
+    np.testing.assert_array_equal(cnet.load(path)[0].weight.data, trainer.model[0].weight.data)
+    with pytest.raises(ValueError, match=r"it holds a model: read it with cnet\.load"):
+        trainer.load_checkpoint(path)
+
+
+def test_names_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"filepath is .*, but an epoch ends with epoch, loss, accuracy, val_loss, val_accuracy"):
+        fit(make(), 1, callbacks=[ModelCheckpoint(tmp_path / "{f1}")])
+    with pytest.raises(ValueError, match="monitor is 'f1'"):
+        fit(make(), 1, callbacks=[ModelCheckpoint(tmp_path / "a", "f1", save_best_only=True)])
+
+
+# What is no checkpoint of such a trainer
+
+
+def saved(path, **arguments):
+    trainer = make(**arguments)
+    fit(trainer, 1, 0)
+    trainer.save_checkpoint(path)
+    return trainer
+
+
+def assert_refused(path, problem, **arguments):
+    """With one clear error, and nothing changed."""
+    trainer, same = make(seed=5, **arguments), make(seed=5, **arguments)
+    with pytest.raises(ValueError, match=problem) as caught:
+        trainer.load_checkpoint(path)
+    assert str(caught.value).startswith(f"{path} cannot be read as a checkpoint: ")
+    assert_same(trainer, same)
+    assert not trainer.optimizer.copy_state()
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [group["lr"] for group in same.optimizer.param_groups]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"width": 9}, "tensor model.0.weight has shape .*: it is of another model"),
+        ({"dtype": "float64"}, "is of float32, but the model of float64"),
+        ({"optimizer": "sgd"}, "other groups of parameters"),
+    ],
+)
+def test_another_trainer(arguments, problem, path):
+    saved(path)
+    assert_refused(path, problem, **arguments)
+
+
+def test_another_optimizer(path):
+    class Mine(optim.SGD):
+        pass
+
+    trainer = saved(path)
+    trainer.optimizer = Mine(trainer.model.parameters())
+    with pytest.raises(ValueError, match="its optimiser is SGD, this trainer's Mine"):
+        trainer.load_checkpoint(path)
+
+
+def test_a_state_that_is_no_array(path):
+    trainer = saved(path)
+    trainer.optimizer.copy_state = lambda: {trainer.model[0].weight: "secret"}
+    with pytest.raises(TypeError, match="keeps a str for Parameter"):
+        trainer.save_checkpoint(path)
+
+
+def test_files_that_are_none(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        make().load_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match="is not a file"):
+        make().load_checkpoint(tmp_path)
+    save_file({"a": np.zeros(3)}, path)
+    assert_refused(path, "tensors, but no checkpoint of cnet")
+    path.write_bytes(b"\x80\x04N.")  # a pickle
+    assert_refused(path, "cannot be read")
+    saved(path)
+    with pytest.raises(ValueError, match=r"it is a checkpoint: read it with Trainer\.load_checkpoint"):
+        cnet.load(path)
+
+
+def rewrite(path, change=lambda state: None, drop=(), extra=(), **metadata):
+    with safe_open(path, framework="numpy") as file:
+        written = file.metadata()
+    state = json.loads(written["state"])
+    change(state)
+    tensors = {name: values for name, values in load_file(path).items() if name not in drop}
+    save_file({**tensors, **dict(extra)}, path, {**written, "state": json.dumps(state), **metadata})
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda state: state.pop("epoch"), "incomplete"),
+        (lambda state: state.update(epoch="5"), "incomplete"),
+        (lambda state: state.update(epoch=-1), "below zero"),
+        (lambda state: state.update(seed=[1, -1]), "below zero"),
+        (lambda state: state.update(seed="x"), "below zero"),
+        (lambda state: state["history"].update(loss=["x"]), "history"),
+        (lambda state: state["history"].update(loss=3), "history"),
+        (lambda state: state["groups"].pop(), "groups of parameters"),
+        (lambda state: state.update(groups=[3, 4]), "groups of parameters"),
+        (lambda state: state["groups"][0].update(lr=-1), "lr is -1"),
+        (lambda state: state["groups"][0].update(lr="1"), "lr is '1'"),
+        (lambda state: state["groups"][0].update(momentum=[1]), "momentum is"),
+        (lambda state: state["groups"][0].pop("lr"), "groups of parameters"),
+        (lambda state: state["groups"][0].update(size=1), "groups of parameters"),
+        (lambda state: state["steps"].pop("0.weight"), "nothing in this trainer takes its optimizer.0.weight"),
+        (lambda state: state["steps"].update({"0.weight": "x"}), "tensor optimizer.0.weight has shape|does not know"),
+        (lambda state: state.update(random=None), "random numbers"),
+        (lambda state: state.update(random=[[1, 2]] * 9), "random numbers"),
+    ],
+)
+def test_numbers_that_do_not_fit(change, problem, path):
+    saved(path)
+    rewrite(path, change)
+    assert_refused(path, problem)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"drop": ["model.0.bias"]}, "it has no tensor model.0.bias"),
+        ({"drop": ["optimizer.0.bias"]}, "it has no tensor optimizer.0.bias"),
+        ({"extra": {"more": np.zeros(3)}}, "nothing in this trainer takes its more"),
+        ({"extra": {"model.0.bias": np.zeros((8, 1), np.float32)}}, "has shape"),
+        ({"cnet_checkpoint": "99"}, "it is in format 99 of cnet"),
+        ({"state": "["}, "Expecting value"),
+        ({"state": "[" * 100_000}, "recursion"),
+        ({"state": "3"}, "incomplete"),
+    ],
+)
+def test_tensors_and_formats_that_do_not_fit(arguments, problem, path):
+    saved(path)
+    rewrite(path, **arguments)
+    assert_refused(path, problem)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_give_one_error_or_none(data, tmp_path):
+    path = tmp_path / "checkpoint"
+    if not path.exists():
+        saved(path)
+    content = bytearray(path.read_bytes())
+    where = data.draw(st.integers(0, len(content) - 1))
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content[:where] if data.draw(st.booleans()) else content[:where] + bytes([data.draw(st.integers(0, 255))]) + content[where + 1 :])
+    trainer = make()
+    with contextlib.suppress(ValueError):
+        trainer.load_checkpoint(damaged)
+
+
+def test_a_crash_while_writing_leaves_the_old_file(path, monkeypatch):
+    trainer = saved(path)
+    before = path.read_bytes()
+    fit(trainer, 1)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save_checkpoint(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]

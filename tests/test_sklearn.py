@@ -1,0 +1,325 @@
+"""The estimators: scikit-learn's own checks, and agreement with its MLP."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils import estimator_checks
+
+from cnet import callbacks, nn, optim
+from cnet.sklearn import MLPClassifier, MLPRegressor
+
+ADAM = hasattr(optim, "Adam")
+CHECKED = [MLPClassifier(solver="sgd", learning_rate_init=0.05, max_iter=100), MLPRegressor(solver="sgd", learning_rate_init=0.01, max_iter=100)]
+if ADAM:
+    CHECKED += [MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)]
+
+unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return scale(x), y
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    x, y = load_breast_cancer(return_X_y=True)
+    return scale(x), y
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    x, y = load_diabetes(return_X_y=True)
+    return scale(x), y / 100
+
+
+# scikit-learn's own checks
+
+
+@pytest.mark.parametrize("estimator", CHECKED, ids=repr)
+def test_all_of_scikit_learns_checks(estimator, capsys):
+    """None is expected to fail."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some checks warn on purpose, or do not train to the end
+        results = estimator_checks.check_estimator(estimator, on_fail=None, on_skip=None)
+    by_status = {}
+    for result in results:
+        by_status.setdefault(result["status"], []).append(result)
+    with capsys.disabled():
+        print(f"\n{type(estimator).__name__}, {estimator.solver}: " + ", ".join(f"{len(found)} checks {status}" for status, found in by_status.items()))
+    assert not [(result["check_name"], result["exception"]) for result in by_status.get("failed", [])]
+    assert len(by_status["passed"]) > 50
+    for result in by_status.get("skipped", []):
+        assert (
+            "pandas is not installed" in str(result["exception"]) or "ARRAY_API" in str(result["exception"]) or "decision_function" in str(result["exception"])
+        )
+
+
+# Agreement with scikit-learn's MLP: same initial weights, same batches, same numbers
+
+SETTINGS = {
+    "lbfgs": {"solver": "lbfgs", "max_iter": 15},
+    "momentum": {"solver": "sgd", "nesterovs_momentum": False, "momentum": 0.5},
+    "nesterov": {"solver": "sgd"},
+    "plain": {"solver": "sgd", "momentum": 0.0},
+    "batches": {"solver": "sgd", "batch_size": 30},  # divides 150
+    "constant": {"solver": "sgd", "activation": "logistic", "hidden_layer_sizes": (5, 4)},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "momentum": 0.0},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "momentum": 0.0, "tol": 0.1, "n_iter_no_change": 2},
+    "linear": {"solver": "sgd", "hidden_layer_sizes": ()},
+    "early": {"solver": "lbfgs", "activation": "identity", "max_iter": 10},
+}
+
+
+def pair(ours, theirs, settings, *data, **fit):
+    arguments = {
+        "hidden_layer_sizes": 7,
+        "activation": "tanh",
+        "shuffle": False,
+        "max_iter": 25,
+        "random_state": 3,
+        "alpha": 0.5,
+        "learning_rate_init": 0.05,
+        **settings,
+    }
+    return ours(**arguments).fit(*data, **fit), theirs(**arguments).fit(*data, **fit)
+
+
+def assert_same(a, b, rtol=1e-6):
+    assert (a.n_iter_, a.n_layers_, a.n_outputs_, a.out_activation_, a.t_) == (b.n_iter_, b.n_layers_, b.n_outputs_, b.out_activation_, b.t_ or a.t_)
+    for x, y in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol)
+
+
+@unconverged
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_many_classes_agree(settings, iris):
+    ours, theirs = pair(MLPClassifier, TheirClassifier, settings, *iris)
+    assert_same(ours, theirs)
+    np.testing.assert_allclose(ours.predict_proba(iris[0]), theirs.predict_proba(iris[0]), atol=1e-5)
+    np.testing.assert_allclose(ours.predict_log_proba(iris[0]), theirs.predict_log_proba(iris[0]), atol=1e-4)
+    np.testing.assert_array_equal(ours.predict(iris[0]), theirs.predict(iris[0]))
+    assert ours.score(*iris) == theirs.score(*iris)
+    assert list(ours.classes_) == list(theirs.classes_)
+    if settings["solver"] == "lbfgs":
+        assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    else:  # they take the penalty within the epoch, we at its end
+        assert len(ours.loss_curve_) == len(theirs.loss_curve_)
+        np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=0.02)
+
+
+@unconverged
+@pytest.mark.parametrize("settings", [SETTINGS["lbfgs"], {**SETTINGS["nesterov"], "batch_size": 569}], ids=["lbfgs", "sgd"])
+def test_two_classes_agree(settings, cancer):
+    names = np.array(["no", "yes"])[cancer[1]]
+    ours, theirs = pair(MLPClassifier, TheirClassifier, settings, cancer[0], names)
+    assert_same(ours, theirs, 1e-5)
+    np.testing.assert_allclose(ours.predict_proba(cancer[0]), theirs.predict_proba(cancer[0]), atol=1e-5)
+    np.testing.assert_array_equal(ours.predict(cancer[0]), theirs.predict(cancer[0]))
+
+
+@unconverged
+def test_many_labels_agree():
+    x, y = make_multilabel_classification(100, 5, random_state=0)
+    ours, theirs = pair(MLPClassifier, TheirClassifier, {"solver": "sgd"}, scale(x), y)
+    assert_same(ours, theirs)
+    np.testing.assert_array_equal(ours.predict(scale(x)), theirs.predict(scale(x)))
+
+
+@unconverged
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_regressions_agree(loss, outputs, solver, diabetes):
+    x, y = diabetes
+    if (loss, outputs, solver) == ("squared_error", 2, "lbfgs"):
+        pytest.skip("scikit-learn's loss is not the one that its gradient is of")
+    y = y if outputs == 1 else np.stack([y, y[::-1]], axis=1)
+    settings = {"solver": solver, "loss": loss, "batch_size": 221, "learning_rate_init": 0.01, "max_iter": 15}
+    ours, theirs = pair(MLPRegressor, TheirRegressor, settings, x, y)
+    assert_same(ours, theirs, 1e-4)
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=0.01)
+    assert ours.score(x, y) == pytest.approx(theirs.score(x, y), abs=1e-4)
+    assert ours.predict(x).shape == y.shape
+
+
+@unconverged
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_weights_agree(solver, iris, cancer, diabetes):
+    for (x, y), ours, theirs in ((iris, MLPClassifier, TheirClassifier), (cancer, MLPClassifier, TheirClassifier), (diabetes, MLPRegressor, TheirRegressor)):
+        weights = np.random.default_rng(0).uniform(0, 3, len(x))
+        settings = {"solver": solver, "batch_size": len(x), "max_iter": 10, "learning_rate_init": 0.01}
+        assert_same(*pair(ours, theirs, settings, x, y, sample_weight=weights), 1e-4)
+
+
+@pytest.mark.skipif(not ADAM, reason="this version of cnet has no Adam")
+@unconverged
+def test_adam_agrees(iris, diabetes):
+    for (x, y), ours, theirs in ((iris, MLPClassifier, TheirClassifier), (diabetes, MLPRegressor, TheirRegressor)):
+        assert_same(*pair(ours, theirs, {"solver": "adam", "batch_size": len(x), "learning_rate_init": 0.01}, x, y), 1e-4)
+
+
+@pytest.mark.skipif(ADAM, reason="this version of cnet has Adam")
+def test_adam_is_missing(iris):
+    with pytest.raises(NotImplementedError, match=r"solver='adam' needs optim.Adam"):
+        MLPClassifier().fit(*iris)
+
+
+# Around the training
+
+
+def sgd(kind=MLPClassifier, **settings):
+    return kind(**{"hidden_layer_sizes": 8, "solver": "sgd", "learning_rate_init": 0.1, "random_state": 0, "max_iter": 30, "tol": 0.0, **settings})
+
+
+@unconverged
+def test_float32_stays_float32(iris):
+    x, y = iris
+    model = sgd().fit(x.astype(np.float32), y)
+    assert {a.dtype for a in (*model.coefs_, *model.intercepts_, model.predict_proba(x))} == {np.dtype(np.float32)}
+    assert sgd().fit(x, y).predict_proba(x.astype(np.float32)).dtype == np.float64
+    assert sgd(MLPRegressor).fit(x.astype(np.float32), x[:, 0]).predict(x).dtype == np.float32
+
+
+@unconverged
+def test_early_stopping_keeps_the_best_and_ends(iris):
+    model = sgd(early_stopping=True, max_iter=300, n_iter_no_change=5, tol=1e-3, validation_fraction=0.2).fit(*iris)
+    assert model.n_iter_ < 300
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_ == len(model.history_["val_loss"])
+    assert model.validation_scores_ == pytest.approx(model.history_["val_accuracy"])
+    assert model.best_loss_ is None
+    assert sgd(MLPRegressor, early_stopping=True).fit(iris[0], iris[0][:, 0]).best_validation_score_ > 0.5
+
+
+@unconverged
+def test_validation_data_of_ones_own(iris, cancer):
+    for x, y in (iris, cancer):
+        model = sgd(early_stopping=True).fit(x[::2], y[::2], X_val=x[1::2], y_val=y[1::2])
+        assert model.score(x[1::2], y[1::2]) == pytest.approx(model.best_validation_score_)
+        model = sgd().fit(x[::2], y[::2], X_val=x[1::2], y_val=y[1::2])
+        assert sorted(model.history_) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+        assert model.validation_scores_ is None
+        with pytest.raises(ValueError, match="X_val and y_val belong together"):
+            sgd().fit(x, y, X_val=x)
+
+
+@unconverged
+def test_partial_fit_goes_on(iris):
+    x, y = iris
+    model = sgd()
+    for _ in range(20):
+        model.partial_fit(x[::2], y[::2], classes=[0, 1, 2])
+        model.partial_fit(x[1::2], y[1::2])
+    assert model.score(x, y) > 0.9
+    assert len(model.loss_curve_) == 40
+    assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(ValueError, match="early_stopping"):
+        sgd(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes not in"):
+        model.partial_fit(x, y + 1)
+
+
+@unconverged
+def test_warm_start_goes_on(iris):
+    model = sgd(warm_start=True, max_iter=5).fit(*iris)
+    first = model.loss_
+    assert model.fit(*iris).loss_ < first
+    assert len(model.loss_curve_) == len(model.history_["loss"]) == 10
+    assert model.n_iter_ == 5
+    with pytest.raises(ValueError, match="same classes"):
+        model.fit(iris[0], iris[1] + 1)
+
+
+@unconverged
+def test_same_seed_same_bits_also_after_pickling(iris):
+    a, b = sgd().fit(*iris), clone(sgd()).fit(*iris)
+    again = pickle.loads(pickle.dumps(a))
+    for other in (b, again):
+        for x, y in zip(a.coefs_, other.coefs_, strict=True):
+            np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(a.partial_fit(*iris).coefs_[0], again.partial_fit(*iris).coefs_[0])
+    assert a.coefs_[0] is a.model_[0].weight.data
+
+
+@unconverged
+def test_coefficients_may_be_assigned(iris):
+    a, b = sgd().fit(*iris), sgd(random_state=1).fit(*iris)
+    b.coefs_, b.intercepts_ = a.coefs_, a.intercepts_
+    np.testing.assert_array_equal(a.predict_proba(iris[0]), b.predict_proba(iris[0]))
+    with pytest.raises(AttributeError, match="no coefs_ before fit"):
+        MLPClassifier().coefs_  # noqa: B018
+    with pytest.raises(NotFittedError):
+        MLPClassifier().predict(iris[0])
+
+
+@unconverged
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_grid_search_in_a_pipeline(jobs, iris):
+    grid = {"mlpclassifier__alpha": [0.01, 1.0], "mlpclassifier__hidden_layer_sizes": [4, (4, 4)]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), sgd(solver="lbfgs", max_iter=100)), grid, n_jobs=jobs, cv=3).fit(*iris)
+    assert search.best_score_ > 0.9
+    assert "MLPClassifier" in search.best_estimator_._repr_html_()
+
+
+def test_it_says_when_it_has_not_converged(iris):
+    for solver in ("sgd", "lbfgs"):
+        with pytest.warns(ConvergenceWarning):
+            sgd(solver=solver, max_iter=2).fit(*iris)
+
+
+@unconverged
+def test_callbacks_and_verbosity(iris, capsys):
+    stopping = callbacks.EarlyStopping("loss", patience=1, min_delta=1e9)
+    assert sgd(callbacks=[stopping], verbose=True).fit(*iris).n_iter_ == 2
+    assert capsys.readouterr().out.startswith("Iteration 1, loss = ")
+    sgd(solver="lbfgs", max_iter=2, verbose=True).fit(*iris)
+    assert "Iteration 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be > 0"),
+        ({"alpha": -1}, "'alpha' parameter"),
+        ({"activation": "sine"}, "'activation' parameter"),
+        ({"dropout": 1.0}, "'dropout' parameter"),
+        ({"solver": "lbfgs", "dropout": 0.5, "hidden_layer_sizes": ()}, "same result each time"),
+        ({"learning_rate_init": 1e9, "max_iter": 9}, "Solver produced non-finite"),
+    ],
+)
+def test_refused(settings, problem, iris):
+    with pytest.raises(ValueError, match=problem):
+        sgd(MLPRegressor, **settings).fit(iris[0], iris[0][:, 0])
+
+
+@unconverged
+@pytest.mark.parametrize(("name", "settings"), [("Dropout", {"dropout": 0.2}), ("BatchNorm1d", {"batch_norm": True})])
+def test_layers_that_scikit_learn_has_not(name, settings, iris):
+    if hasattr(nn, name):
+        assert sgd(**settings, max_iter=100).fit(*iris).score(*iris) > 0.9
+    else:
+        with pytest.raises(NotImplementedError, match=f"needs nn.{name}"):
+            sgd(**settings).fit(*iris)
+
+
+def test_weights_and_counts_are_checked(iris):
+    with pytest.raises(ValueError, match="must not be negative, and not all zero"):
+        sgd().fit(*iris, sample_weight=np.arange(150.0) - 1)
+    with pytest.raises(ValueError, match="takes counts"):
+        sgd(MLPRegressor, loss="poisson").fit(iris[0], iris[0][:, 0])
