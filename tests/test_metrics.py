@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cnet
+from cnet import nn, optim
 from cnet.metrics import accuracy, class_report, confusion_matrix, top_k_accuracy
 
 LABELS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1)
@@ -122,3 +124,11 @@ def test_top_k_is_the_start_of_a_stable_order(rows, k):
 def test_top_k_refuses(arguments, kind, problem):
     with pytest.raises(kind, match=problem):
         top_k_accuracy(*arguments)
+
+
+def test_reports_and_histories_are_tables_to_pandas():
+    pandas = pytest.importorskip("pandas")
+    assert list(pandas.DataFrame(class_report([0, 1, 1], [0, 1, 0])).columns) == ["precision", "recall", "f1", "support"]
+    model = nn.Sequential(nn.Linear(2, 2), seed=0)
+    history = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(np.eye(2), [0, 1], epochs=3, verbose=False)
+    assert pandas.DataFrame(history).shape == (3, 2)
