@@ -13,6 +13,7 @@ from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
 from cnet.nn._module import is_builtin
+from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 
 if TYPE_CHECKING:
     from cnet._arrays import Array
@@ -59,15 +60,26 @@ def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None) ->
     lowering = Lowering()
     if not (is_builtin(loss) and is_builtin(model) and model.lower(lowering)):
         return None
-    if optimizer is not None and type(optimizer) is not optim.SGD:
+    if optimizer is not None and not (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer)):
         return None
     return lowering.stages
 
 
 def build(
-    stages: list[_Stage], loss: Any, optimizer: optim.SGD | None, x: Array, labels: Array | None, targets: Array | None, batch: int, threads: int, dtype: Any
+    stages: list[_Stage],
+    loss: Any,
+    updates: list[tuple[nn.Parameter, State, Rule]],
+    x: Array,
+    labels: Array | None,
+    targets: Array | None,
+    batch: int,
+    threads: int,
+    dtype: Any,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width); without an optimizer, one that only evaluates."""
+    """A program for batches of up to `batch` rows of x (rows, width).
+
+    It updates parameters by rules, which may change as long as they remember as much; without any, it only evaluates.
+    """
     kernels = loops(dtype)
     room = batch if batch <= _MOST_ROWS else _BLOCK_ROWS
     room = max(room, kernels.LEAST_ROOM)
@@ -75,7 +87,11 @@ def build(
     def buffer(*shape: int) -> Array:
         return empty(shape, dtype)
 
-    program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0, threads)
+    program = kernels.Program(room, len(updates), threads)
+    rules = {}
+    for i, (parameter, state, rule) in enumerate(updates):
+        program.set_rule(i, state.steps, *rule)
+        rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
     values = [buffer(room, x.shape[1])]
     program.source(values[0], x)
     for stage in stages:
@@ -91,15 +107,13 @@ def build(
             kernels.program_activation(program, out, value, *stage.activation)
         values.append(out)
     row_loss = buffer(room)
-    grad = buffer(*values[-1].shape) if optimizer else None
+    grad = buffer(*values[-1].shape) if rules else None
     program.answers(row_loss, values[-1], labels, targets)
     kernels.program_loss(program, loss.program_kind, row_loss, grad, values[-1])
-    if optimizer is None:
+    if not rules:
         return program
 
-    settings = optimizer.param_groups
-    groups = {parameter: i for i, group in enumerate(settings) for parameter in group["params"]}
-    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in groups for p in stage.linear.parameters())]
+    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in rules for p in stage.linear.parameters())]
     gradients = []  # of the parameters: made when the rows of a batch have been all the way back
     derived = False
     for i in reversed(range(min(trained, default=len(stages)), len(stages))):
@@ -122,24 +136,18 @@ def build(
     scratch = buffer(threads * max((kernels.scratch_size(layer.out_features) for layer, _, _ in gradients), default=0))
     for layer, value, dout in gradients:
         weight, bias = layer.weight, layer.bias
-        if weight in groups:
-            velocity, group = optimizer.velocity(weight, settings[groups[weight]]), groups[weight]
+        if weight in rules:
             if batch <= room:
-                kernels.program_linear_weight(program, weight.data, velocity, scratch, value, dout, group)
+                kernels.program_linear_weight(program, *rules[weight], scratch, value, dout)
             else:
                 sums = buffer(*weight.shape)
                 kernels.program_linear_weight_sums(program, sums, value, dout)
-                kernels.program_sgd(program, weight.data.reshape(-1), _flat(velocity), sums.reshape(-1), group)
-        if bias and bias in groups:
-            velocity, group = optimizer.velocity(bias, settings[groups[bias]]), groups[bias]
+                kernels.program_update(program, *rules[weight], sums.reshape(-1))
+        if bias and bias in rules:
             sums = buffer(*bias.shape)
             if batch <= room:
-                kernels.program_linear_bias(program, bias.data, velocity, sums, dout, group)
+                kernels.program_linear_bias(program, *rules[bias], sums, dout)
             else:
-                kernels.program_linear_bias(program, None, None, sums, dout, group)
-                kernels.program_sgd(program, bias.data, velocity, sums, group)
+                kernels.program_linear_bias(program, 0, None, None, sums, dout)
+                kernels.program_update(program, *rules[bias], sums)
     return program
-
-
-def _flat(a: Array | None) -> Array | None:
-    return None if a is None else a.reshape(-1)

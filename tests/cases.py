@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import reference
 
+from cnet import optim
 from cnet._core import _float32
+from cnet.nn import Parameter
+from cnet.optim._rule import kinds
 
 Arrays = dict[str, Any]
 
@@ -196,21 +199,29 @@ def _loss_cases(name, function, *, labels, probabilities=False):
     ]
 
 
-def _sgd(name, momentum, nesterov, weight_decay):
-    settings = {"lr": 0.1, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+def _update(name, optimizer, function, step=7, decoupled=None, **settings):
+    """A step of an optimiser that has taken some before; means of squares are larger than the squares of means."""
+    rule = optimizer([Parameter((1,))], **settings)
+    rule = rule._rule(rule.param_groups[0])
+    settings |= {} if decoupled is None else {"decoupled": decoupled}
 
     def inputs(rng, shape, dtype):
-        return {name: _normal(rng, shape, dtype) for name in ("w", "g", "v")}
+        v = _normal(rng, (kinds.states(rule.kind), *shape), dtype) / 2
+        if rule.beta2:
+            v[::2] = np.abs(v[::2]) + 1
+            v[1::2] = v[1::2].clip(-0.5, 0.5) if optimizer is optim.RMSprop else np.abs(v[1::2])
+            v[2:] = v[2:].clip(-0.5, 0.5) if optimizer is optim.RMSprop else v[2:]
+        return {"w": _normal(rng, shape, dtype), "g": _normal(rng, shape, dtype), "v": v}
 
     def run(loops, a, out):
-        w, v = out(len(a["w"])), out(len(a["w"]))
+        w, v = out(*a["w"].shape), out(*a["v"].shape)
         w[:], v[:] = a["w"], a["v"]
-        loops.sgd_step(w, a["g"], v if momentum else None, **settings)
-        return {"w": w, "v": v} if momentum else {"w": w}
+        loops.update_step(w, a["g"], v, step - 1, *rule)
+        return {"w": w, "v": v}
 
     def expected(a):
-        w, v = reference.sgd(a["w"], a["g"], a["v"] if momentum else 0, **settings)
-        return {"w": w, "v": v} if momentum else {"w": w}
+        w, v = function(a["w"], a["g"], a["v"], step, **settings)
+        return {"w": w, "v": np.reshape(v, a["v"].shape)}
 
     return Case(name, FLAT, inputs, run, expected)
 
@@ -295,6 +306,9 @@ def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, s
     return Case(name, IMAGES, inputs, run, expected, slack=slack)
 
 
+ADAM = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}
+RMSPROP = {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}
+
 CASES = [
     Case("linear_forward", LINEAR, _linear_inputs, _linear_forward, lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])}),
     Case("linear_forward_no_bias", LINEAR, _linear_inputs, _linear_forward_no_bias, lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)}),
@@ -319,9 +333,15 @@ CASES = [
     *_loss_cases("nll", reference.nll, labels=True, probabilities=True),
     *_loss_cases("nll", reference.nll, labels=False, probabilities=True),
     *_loss_cases("mse", reference.mse, labels=False),
-    _sgd("sgd", 0.0, False, 0.0),
-    _sgd("sgd_momentum", 0.9, False, 0.01),
-    _sgd("sgd_nesterov", 0.9, True, 0.01),
+    _update("sgd", optim.SGD, reference.sgd, lr=0.1),
+    _update("sgd_momentum", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01),
+    _update("sgd_nesterov", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+    _update("adam", optim.Adam, reference.adam, **ADAM),
+    _update("adam_amsgrad", optim.Adam, reference.adam, **ADAM, amsgrad=True),
+    _update("adamw", optim.AdamW, reference.adam, **ADAM, decoupled=True),
+    _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
+    _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
+    _update("rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True),
     _augment("augment_nothing"),
     _augment("augment_affine", affine=AFFINE, slack=10),
     _augment("augment_elastic", elastic=True, slack=10),

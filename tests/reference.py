@@ -47,10 +47,32 @@ def mse(x, t):
     return ((x - t) ** 2).mean(axis=1)
 
 
-def sgd(w, g, v, lr, momentum, weight_decay, nesterov):
+def sgd(w, g, v, step, lr, momentum=0, weight_decay=0, nesterov=False):
     g = g + weight_decay * w
-    v = momentum * v + g
-    return w - lr * (g + momentum * v if nesterov else v), v
+    v = [momentum * v[0] + g] if momentum else []
+    return w - lr * (g + momentum * v[0] if nesterov else v[0] if momentum else g), v
+
+
+def adam(w, g, v, step, lr, betas, eps, weight_decay=0, amsgrad=False, decoupled=False):
+    m, s, *largest = v
+    if decoupled:
+        w = w - lr * weight_decay * w
+    else:
+        g = g + weight_decay * w
+    m = betas[0] * m + (1 - betas[0]) * g
+    s = betas[1] * s + (1 - betas[1]) * g**2
+    largest = [np.maximum(largest[0], s)] if amsgrad else []
+    root = np.sqrt((largest[0] if amsgrad else s) / (1 - betas[1] ** step))
+    return w - lr * (m / (1 - betas[0] ** step)) / (root + eps), [m, s, *largest]
+
+
+def rmsprop(w, g, v, step, lr, alpha, eps, weight_decay=0, momentum=0, centered=False):
+    g = g + weight_decay * w
+    s = alpha * v[0] + (1 - alpha) * g**2
+    a = alpha * v[2] + (1 - alpha) * g if centered else 0
+    g = g / (np.sqrt(s - a**2) + eps)
+    b = momentum * v[1] + g if len(v) > 1 else g
+    return w - lr * b, [s, b, a][: len(v)]
 
 
 def philox(counter, key):

@@ -1,5 +1,6 @@
 """The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as in CI."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -44,16 +45,19 @@ def relative(got, expected):
         ({"lr": 0.05, "momentum": 0.9}, "float64", 1e-9),
         ({"lr": 0.05, "momentum": 0.9, "nesterov": True}, "float64", 1e-9),
         ({"lr": 0.1, "weight_decay": 1e-3}, "float64", 1e-9),
+        ({"optimizer": "Adam"}, "float64", 1e-7),
     ],
-    ids=["plain float32", "plain", "momentum", "nesterov", "decay"],
+    ids=["plain float32", "plain", "momentum", "nesterov", "decay", "Adam"],
 )
 def test_300_steps_of_a_deep_net_follow_pytorch(settings, arithmetic, tolerance, isa, digits):
+    settings = dict(settings)
+    name = settings.pop("optimizer", "SGD")
     model, net = pair(784, 100, 200, 200, 10, dtype=arithmetic)
     x, y = digits[0].astype(arithmetic), digits[1]
     losses = []
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), **settings))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), getattr(optim, name)(model.parameters(), **settings))
 
-    optimizer, criterion = torch.optim.SGD(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
+    optimizer, criterion = getattr(torch.optim, name)(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
     expected = []
     for start in range(0, len(x), 32):
         optimizer.zero_grad()
@@ -127,3 +131,44 @@ def test_a_state_dict_of_tensors_and_tensors_as_data_are_taken(rng):
     other.load_state_dict(net.state_dict())
     x = torch.from_numpy(rng.standard_normal((6, 5)).astype(np.float32))
     np.testing.assert_array_equal(other(x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+        ("Adam", {}),
+        ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+        ("Adam", {"lr": 0.01, "amsgrad": True}),
+        ("AdamW", {}),
+        ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+        ("RMSprop", {}),
+        ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+        ("RMSprop", {"lr": 0.001, "momentum": 0.9}),
+        ("RMSprop", {"lr": 0.001, "momentum": 0.9, "centered": True}),
+        ("RMSprop", {"lr": 0.001, "centered": True}),
+    ],
+)
+def test_300_steps_of_each_optimiser_follow_pytorch(name, settings, isa, rng):
+    """Gradients are given, so that nothing but the optimiser's arithmetic may differ."""
+    ours, theirs = nn.Linear(5, 4, seed=0, dtype="float64"), torch.nn.Linear(5, 4, dtype=torch.float64)
+    theirs.load_state_dict({key: torch.from_numpy(value) for key, value in ours.state_dict().items()})
+    optimizer, other = getattr(optim, name)(ours.parameters(), **settings), getattr(torch.optim, name)(theirs.parameters(), **settings)
+    for step in range(300):
+        for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
+            parameter.grad = (0.98**step) * rng.standard_normal(parameter.shape)
+            tensor.grad = torch.from_numpy(parameter.grad.T.copy())
+        optimizer.step()
+        other.step()
+    for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert relative(parameter.data.T, tensor.detach().numpy()) <= 1e-11
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_settings_of_optimisers_have_pytorchs_names_and_defaults(name):
+    def defaults(kind):
+        return {key: value.default for key, value in inspect.signature(kind).parameters.items()}
+
+    ours, theirs = defaults(getattr(optim, name)), defaults(getattr(torch.optim, name))
+    differing = {key for key, value in ours.items() if theirs[key] != value}
+    assert differing <= ({"lr"} if name == "SGD" else set())

@@ -16,7 +16,7 @@
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 
@@ -38,6 +38,7 @@ cdef struct Block:
     Py_ssize_t batch      # rows of the batch that this is a block of
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
+    Py_ssize_t step       # of the call, from 1
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
@@ -67,18 +68,19 @@ cdef double FLOPS_PER_MEMBER = 100_000
 # Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
 cdef enum:
     ROWS_PER_MEMBER = 4
+    UNSET = -1  # kind of a rule
 
 
 cdef class Program:
     """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of program.pxi.
 
-    `settings` are the optimiser's, by group; a program without any evaluates, and does not stop at a loss that is not finite.
+    It has a rule for each parameter that it updates; one without any evaluates, and does not stop at a loss that is not finite.
     """
 
     cdef Op *ops
     cdef int n_ops, n_updates
-    cdef cnet_sgd *settings
-    cdef int n_settings, threads
+    cdef cnet_rule *rules
+    cdef int n_rules, threads
     cdef list kept
     cdef Py_ssize_t room
     cdef double flops_per_row
@@ -95,23 +97,26 @@ cdef class Program:
     cdef real *row_loss
     cdef const real *scores             # what the loss reads
 
-    def __cinit__(self, Py_ssize_t room, int groups, int threads):
+    def __cinit__(self, Py_ssize_t room, int rules, int threads):
         if room < LEAST_ROOM:
             raise ValueError(f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum")
         self.room = room
         self.threads = threads
         self.kept = []
-        self.settings = <cnet_sgd *> malloc(max(groups, 1) * sizeof(cnet_sgd))
-        if self.settings == NULL:
+        self.rules = <cnet_rule *> calloc(max(rules, 1), sizeof(cnet_rule))
+        if self.rules == NULL:
             raise MemoryError
-        self.n_settings = groups
+        self.n_rules = rules
+        cdef int i
+        for i in range(rules):
+            self.rules[i].kind = UNSET
 
     def __dealloc__(self):
         cdef int i
         for i in range(self.n_ops):
             free(self.ops[i].arguments)
         free(self.ops)
-        free(self.settings)
+        free(self.rules)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -134,10 +139,12 @@ cdef class Program:
             raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
         return 0
 
-    cdef const cnet_sgd *group(self, int group) except NULL:
-        if not 0 <= group < self.n_settings:
-            raise IndexError(f"group {group} is outside 0..{self.n_settings - 1}")
-        return &self.settings[group]
+    cdef const cnet_rule *rule(self, int rule) except NULL:
+        if not 0 <= rule < self.n_rules:
+            raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
+        if self.rules[rule].kind == UNSET:
+            raise ValueError(f"rule {rule} has not been set")
+        return &self.rules[rule]
 
     def source(self, real[:, ::1] x_batch, x):
         """Batches are rows of x, real or uint8; operations find them in x_batch."""
@@ -187,10 +194,14 @@ cdef class Program:
             self.targets_batch = _out2(targets_batch)
             self.kept.append((targets, targets_batch))
 
-    def sgd(self, int group, real lr, real momentum, real weight_decay, bint nesterov):
-        """Settings of a group, for steps from now on."""
-        self.group(group)
-        self.settings[group] = cnet_sgd(lr, momentum, weight_decay, nesterov)
+    def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
+        """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
+        cdef cnet_rule new = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps)
+        if not 0 <= rule < self.n_rules:
+            raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
+        if self.rules[rule].kind != UNSET:
+            _check1("the state", cnet_states(kind), cnet_states(self.rules[rule].kind))
+        self.rules[rule] = new
 
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
@@ -222,23 +233,25 @@ cdef class Program:
         cdef Py_ssize_t start = 0, step = 0, correct = 0
         cdef double loss
         while start < call.n:
-            loss = self._step(call, call.order + start, min(call.batch, call.n - start), part, parts, &correct)
+            loss = self._step(call, step, min(call.batch, call.n - start), part, parts, &correct)
             if part == 0:
                 call.losses[step] = loss
             start += call.batch
             step += 1
-            if self.n_settings and not isfinite(loss):
+            if self.n_rules and not isfinite(loss):
                 break
         cnet_team_add(&call.correct, correct)
         if part == 0:
             call.steps = step
 
-    cdef double _step(self, Call *call, const int64_t *rows, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
+    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
         cdef Block block
+        cdef const int64_t *rows = call.order + step * call.batch
         cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length
         cdef double total = 0
         block.batch = batch
         block.start = 0
+        block.step = step + 1
         block.x_batch = self.x_batch
         block.labels = self.labels_batch if self.targets == NULL else NULL
         block.targets = self.targets_batch
@@ -251,7 +264,7 @@ cdef class Program:
                 correct[0] += self._count_correct(&block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             total = _sum(block.m, self.row_loss, total)
-            if self.n_settings and not isfinite(total):
+            if self.n_rules and not isfinite(total):
                 return total
             self._run(WEIGHTS, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)

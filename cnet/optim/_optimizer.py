@@ -1,9 +1,11 @@
 """What all optimisers have in common: groups of parameters with their own settings."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._arrays import Array
+import numpy as np
+
 from cnet.nn import Parameter
 
 
@@ -50,7 +52,7 @@ class Optimizer:
             raise ValueError("the optimizer got no parameters: does the model have layers with weights?")
         groups = items if isinstance(items[0], dict) else [{"params": items}]
         self.param_groups = [self._group(i, group, defaults) for i, group in enumerate(groups)]
-        self._state: dict[Parameter, Array] = {}
+        self._state: dict[Parameter, Any] = {}
         seen: set[int] = set()
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -84,11 +86,11 @@ class Optimizer:
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
         raise TypeError(f"{type(self).__name__} does not define _update(parameter, settings)")
 
-    def copy_state(self) -> dict[Parameter, Array]:
+    def copy_state(self) -> dict[Parameter, Any]:
         """A copy of what the steps so far left to remember, such as momentum."""
-        return {parameter: values.copy() for parameter, values in self._state.items()}
+        return {parameter: state.copy() for parameter, state in self._state.items()}
 
-    def set_state(self, state: dict[Parameter, Array]) -> None:
+    def set_state(self, state: dict[Parameter, Any]) -> None:
         """Go back to what `copy_state` gave; it is taken, not copied."""
         self._state = state
 
@@ -97,3 +99,11 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
+
+
+def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf) -> None:
+    """Raise ValueError unless these settings are numbers of at least 0 and below a bound."""
+    for name in names:
+        value = settings[name]
+        if not isinstance(value, int | float | np.number) or not 0 <= value < below:
+            raise ValueError(f"{name} is {value!r}, expected {'a finite number of at least 0' if below == math.inf else f'a number from 0 to below {below:g}'}")

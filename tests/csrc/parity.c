@@ -223,23 +223,66 @@ static void activation(int kind, ptrdiff_t n) {
     end_of_case();
 }
 
-/* Rows of w and v with a gap between them, which stays as it is. */
-static void sgd(ptrdiff_t m, ptrdiff_t n, double momentum, double weight_decay, int nesterov) {
-    snprintf(at, sizeof at, "sgd, m %td n %td momentum %g nesterov %d", m, n, momentum, nesterov);
-    const cnet_sgd s = {(real)0.1, (real)momentum, (real)weight_decay, nesterov};
-    const ptrdiff_t w_row = n + 1, size = m * w_row;
-    real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(size, -1, 1), *w = copied(size, w0), *v = copied(size, v0);
-    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)size * sizeof(double));
-    for (ptrdiff_t i = 0; i < size; i++) {
-        const int gap = i % w_row == n;
-        const double gradient = gap ? 0 : g[i / w_row * n + i % w_row] + (double)s.weight_decay * w0[i];
-        expected_v[i] = gap ? v0[i] : (double)s.momentum * v0[i] + gradient;
-        expected_w[i] = gap ? w0[i] : w0[i] - (double)s.lr * (nesterov ? gradient + (double)s.momentum * expected_v[i] : expected_v[i]);
+/* One element of a parameter and of what is remembered of it, in double precision. */
+static double updated(const cnet_rule *r, double step, double w, double g, double *v) {
+    const double lr = r->lr, unbias1 = 1 - pow(r->beta1, step), unbias2 = 1 - pow(r->beta2, step);
+    double root;
+    if (r->decoupled)
+        w -= lr * r->weight_decay * w;
+    else
+        g += r->weight_decay * w;
+    switch (r->kind) {
+    case CNET_SGD: return w - lr * g;
+    case CNET_MOMENTUM:
+    case CNET_NESTEROV:
+        v[0] = r->beta1 * v[0] + g;
+        return w - lr * (r->kind == CNET_NESTEROV ? g + r->beta1 * v[0] : v[0]);
+    case CNET_ADAM:
+    case CNET_AMSGRAD:
+        v[0] = r->beta1 * v[0] + (1 - r->beta1) * g;
+        v[1] = r->beta2 * v[1] + (1 - r->beta2) * g * g;
+        if (r->kind == CNET_AMSGRAD)
+            v[2] = fmax(v[2], v[1]);
+        root = sqrt((r->kind == CNET_AMSGRAD ? v[2] : v[1]) / unbias2);
+        return w - lr * v[0] / unbias1 / (root + r->eps);
+    default:
+        v[0] = r->beta2 * v[0] + (1 - r->beta2) * g * g;
+        root = v[0];
+        if (r->kind == CNET_RMSPROP_CENTERED) {
+            v[2] = r->beta2 * v[2] + (1 - r->beta2) * g;
+            root -= v[2] * v[2];
+        }
+        g /= sqrt(root) + r->eps;
+        if (r->kind != CNET_RMSPROP)
+            g = v[1] = r->beta1 * v[1] + g;
+        return w - lr * g;
     }
-    K->sgd(m, n, w, momentum ? v : NULL, w_row, g, n, &s);
+}
+
+/* Rows of w and of its state with a gap between them, which stays as it is. */
+static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled) {
+    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d", kind, m, n, weight_decay, decoupled);
+    const cnet_rule rule = {.kind = kind, .decoupled = decoupled, .lr = 0.1, .weight_decay = weight_decay, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3};
+    const cnet_update numbers = cnet_update_at(&rule, 3);
+    const int states = cnet_states(kind);
+    const ptrdiff_t w_row = n + 1, size = m * w_row;
+    /* States are the mean of squares, and means that are smaller than its root. */
+    real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(3 * size, 0.2, 0.4);
+    for (ptrdiff_t i = 0; i < size; i++)
+        v0[(kind == CNET_ADAM || kind == CNET_AMSGRAD ? size : 0) + i] += 1;
+    real *w = copied(size, w0), *v = copied(states * size, v0);
+    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)(states * size) * sizeof(double));
+    for (ptrdiff_t i = 0; i < size; i++) {
+        double state[3] = {0};
+        for (int k = 0; k < states; k++)
+            state[k] = v0[k * size + i];
+        expected_w[i] = i % w_row == n ? (double)w0[i] : updated(&rule, 3, w0[i], g[i / w_row * n + i % w_row], state);
+        for (int k = 0; k < states; k++)
+            expected_v[k * size + i] = state[k];
+    }
+    K->update(m, n, w, v, size, w_row, g, n, &numbers);
     compare("w", size, w, expected_w);
-    if (momentum)
-        compare("v", size, v, expected_v);
+    compare("the state", states * size, v, expected_v);
     free(expected_w);
     free(expected_v);
     end_of_case();
@@ -388,9 +431,11 @@ int main(void) {
     for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
         for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
             activation(kind, lengths[i]);
-        sgd(1, lengths[i], 0, 0, 0);
-        sgd(3, lengths[i], 0.9, 0.01, 0);
-        sgd(3, lengths[i], 0.9, 0.01, 1);
+        for (int kind = CNET_SGD; kind <= CNET_RMSPROP_CENTERED; kind++) {
+            update(kind, 1, lengths[i], 0, 0);
+            update(kind, 3, lengths[i], 0.01, 0);
+        }
+        update(CNET_ADAM, 3, lengths[i], 0.01, 1);
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;

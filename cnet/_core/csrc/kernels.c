@@ -13,6 +13,7 @@
 #include "augment.h"
 #include "gemm.h"
 #include "rows.h"
+#include "update.h"
 
 #if defined(CNET_ISA_AVX512)
 #define ISA avx512
@@ -43,7 +44,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .softmax_cross_entropy = softmax_cross_entropy,
     .nll = nll,
     .mse = mse,
-    .sgd = sgd,
+    .update = update,
     .gather = gather,
     .gather_uint8 = gather_uint8,
     .augment = augment,
