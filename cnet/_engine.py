@@ -101,9 +101,12 @@ class Compiled:
 
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]]) -> Any:
         threads = get_num_threads()
-        key = (batch, threads, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates))
+        limits = self.optimizer.limits if self.optimizer else None
+        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates))
         if key not in self._programs:
-            self._programs[key] = build(self.stages, self.loss, updates, self.x, self.labels, self.targets, batch, threads, self.dtype)
+            self._programs[key] = build(self.stages, self.loss, updates, self.x, self.labels, self.targets, batch, threads, self.dtype, limits is not None)
+        if limits is not None:
+            self._programs[key].set_clip(*limits)
         for i, (_, state, rule) in enumerate(updates):
             self._programs[key].set_rule(i, state.steps, *rule)
         return self._programs[key]

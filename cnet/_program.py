@@ -7,6 +7,7 @@ has no compiled form (a layer, loss or optimiser written in Python) has no progr
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from cnet import nn, optim
@@ -75,10 +76,12 @@ def build(
     batch: int,
     threads: int,
     dtype: Any,
+    clips: bool,
 ) -> Any:
     """A program for batches of up to `batch` rows of x (rows, width).
 
     It updates parameters by rules, which may change as long as they remember as much; without any, it only evaluates.
+    If it `clips`, gradients are limited before any update.
     """
     kernels = loops(dtype)
     room = batch if batch <= _MOST_ROWS else _BLOCK_ROWS
@@ -134,20 +137,27 @@ def build(
                 kernels.program_linear_input(program, grad, dout, stage.linear.weight.data, value if derived else None, *before)
 
     scratch = buffer(threads * max((kernels.scratch_size(layer.out_features) for layer, _, _ in gradients), default=0))
+    at_once = batch <= room and not clips  # else gradients are complete before the first update
+    complete = {}
     for layer, value, dout in gradients:
         weight, bias = layer.weight, layer.bias
-        if weight in rules:
-            if batch <= room:
-                kernels.program_linear_weight(program, *rules[weight], scratch, value, dout)
-            else:
-                sums = buffer(*weight.shape)
-                kernels.program_linear_weight_sums(program, sums, value, dout)
-                kernels.program_update(program, *rules[weight], sums.reshape(-1))
+        if weight in rules and at_once:
+            kernels.program_linear_weight(program, *rules[weight], scratch, value, dout)
+        elif weight in rules:
+            complete[weight] = buffer(*weight.shape)
+            kernels.program_linear_weight_sums(program, complete[weight], value, dout)
         if bias and bias in rules:
             sums = buffer(*bias.shape)
-            if batch <= room:
+            if at_once:
                 kernels.program_linear_bias(program, *rules[bias], sums, dout)
             else:
+                complete[bias] = sums
                 kernels.program_linear_bias(program, 0, None, None, sums, dout)
-                kernels.program_update(program, *rules[bias], sums)
+    if clips:
+        starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
+        program.make_clip(starts[-1])
+        for start, parameter in zip(starts, rules, strict=False):
+            kernels.program_clip(program, complete[parameter].reshape(-1), start)
+    for parameter, gradient in complete.items():
+        kernels.program_update(program, *rules[parameter], gradient.reshape(-1))
     return program

@@ -226,6 +226,20 @@ def _update(name, optimizer, function, step=7, decoupled=None, **settings):
     return Case(name, FLAT, inputs, run, expected)
 
 
+def _clip(loops, a, out):
+    g, total = out(len(a["g"])), 0.5
+    g[:] = a["g"]
+    total = loops.clip(g, total, 0.7)
+    clipped = g.copy()
+    loops.scale(g, 0.3)
+    return {"clipped": clipped, "scaled": g, "total": np.array([total])}
+
+
+def _clip_expected(a):
+    g = a["g"].clip(-0.7, 0.7)
+    return {"clipped": g, "scaled": 0.3 * g, "total": np.array([0.5 + (g**2).sum()])}
+
+
 def _gather_inputs(rng, shape, dtype):
     n, width = shape
     rows = rng.integers(0, n, 2 * n)
@@ -342,6 +356,7 @@ CASES = [
     _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
     _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
     _update("rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True),
+    Case("clip", [*FLAT, (9000,)], lambda rng, shape, dtype: {"g": _normal(rng, shape, dtype)}, _clip, _clip_expected, slack=3),
     _augment("augment_nothing"),
     _augment("augment_affine", affine=AFFINE, slack=10),
     _augment("augment_elastic", elastic=True, slack=10),

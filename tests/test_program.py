@@ -90,6 +90,39 @@ def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
     same(*(train(LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=300, compiled=compiled, **settings) for compiled in (True, False)))
 
 
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"clip_norm": 0.1, "clip_value": 0.05}, {"clip_norm": 1e6}], ids=str)
+@pytest.mark.parametrize("batch", [8, 300])
+def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=301)
+    layers = [lambda: nn.Linear(5, 150), nn.ReLU, lambda: nn.Linear(150, 60), nn.Tanh, lambda: nn.Linear(60, 3)]  # 9,000 weights: some chunks
+    arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
+    settings = {"batch": batch, "epochs": 1, "momentum": 0.9, **limits}
+    by_hand = train(*arguments, compiled=False, **settings)
+    for n in (1, 2, 7):
+        threads(n)
+        same(train(*arguments, compiled=True, **settings), by_hand)
+
+
+def test_limits_of_gradients_may_come_and_go(rng):
+    x, y = data(rng)
+    results = []
+    for compiled in (True, False):
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3), seed=1)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+        def change(trainer, logs, optimizer=optimizer):
+            optimizer.clip_norm = 0.1 * trainer.epoch if trainer.epoch % 3 else None
+
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(_engine, "lower", lambda *parts: None)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False)
+        results.append(model.state_dict()["0.weight"])
+    np.testing.assert_array_equal(*results)
+
+
 @pytest.mark.parametrize("slices", [1, 3, 10**6])
 def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, monkeypatch):
     x, y = data(rng, n=200)

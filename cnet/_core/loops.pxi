@@ -78,6 +78,8 @@ cdef extern from "csrc/kernels.h":
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
         void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
+        double (*clip)(Py_ssize_t, real *, real) noexcept nogil
+        void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
         void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
@@ -131,6 +133,7 @@ include "gather.pxi"
 include "augment.pxi"
 include "program.pxi"
 include "optim.pxi"
+include "clip.pxi"
 include "linear.pxi"
 include "activation.pxi"
 include "loss.pxi"

@@ -58,17 +58,20 @@ def update_step(real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t s
 
 cdef struct UpdateOp:
     Update update
-    const real *grad
+    real *grad
 
 
 cdef void _run_update(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const UpdateOp *op = <const UpdateOp *> arguments
     cdef cnet_update now = cnet_update_at(op.update.rule, op.update.rule.steps + block.step)
+    cdef Py_ssize_t start = _start(op.update.size, part, parts)
+    if block.factor != 1:
+        kernels().scale(_start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor)
     _update_part(&op.update, &now, part, parts, op.grad)
 
 
-def program_update(Program program, int rule, real[::1] w, real[:, ::1] state, const real[::1] grad):
+def program_update(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] grad):
     """Add: a step on w, seen as one row, when all of a batch has been through."""
     _check1("grad", grad.shape[0], w.shape[0])
-    cdef UpdateOp op = UpdateOp(_update_of(program.rule(rule), w, state), _in1(grad))
+    cdef UpdateOp op = UpdateOp(_update_of(program.rule(rule), w, state), _out1(grad))
     program.append(UPDATE, _run_update, &op, sizeof(op), (w, state, grad))

@@ -15,7 +15,7 @@
 # multiples of the blocks in which a gradient is summed anyway, so the bits stay the same.
 
 from cython.parallel cimport parallel, threadid
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -31,7 +31,8 @@ cdef extern from "csrc/team.h":
 cdef enum Phase:
     ROWS     # a part takes its rows of the batch, and reads those rows alone
     WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
-    UPDATE   # when all blocks are done: a part takes its share of some parameters
+    CLIP     # when all blocks are done: a part limits its share of some gradients
+    UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
 
 
 cdef struct Block:
@@ -39,6 +40,7 @@ cdef struct Block:
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
     Py_ssize_t step       # of the call, from 1
+    double factor         # of gradients, before an UPDATE
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
@@ -81,6 +83,9 @@ cdef class Program:
     cdef int n_ops, n_updates
     cdef cnet_rule *rules
     cdef int n_rules, threads
+    cdef double *squares                # of gradients, by chunks
+    cdef Py_ssize_t n_squares
+    cdef double most_value, most_norm   # of gradients
     cdef list kept
     cdef Py_ssize_t room
     cdef double flops_per_row
@@ -117,6 +122,7 @@ cdef class Program:
             free(self.ops[i].arguments)
         free(self.ops)
         free(self.rules)
+        free(self.squares)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -203,6 +209,17 @@ cdef class Program:
             _check1("the state", cnet_states(kind), cnet_states(self.rules[rule].kind))
         self.rules[rule] = new
 
+    def make_clip(self, Py_ssize_t chunks):
+        """Make room for the sums of squares of gradients that are to be limited."""
+        self.squares = <double *> calloc(max(chunks, <Py_ssize_t> 1), sizeof(double))
+        if self.squares == NULL:
+            raise MemoryError
+        self.n_squares = chunks
+
+    def set_clip(self, double most_value, double most_norm):
+        """The limits of gradients, from now on."""
+        self.most_value, self.most_norm = most_value, most_norm
+
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
 
@@ -269,6 +286,11 @@ cdef class Program:
             self._run(WEIGHTS, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
+        block.factor = 1
+        if self.n_squares:
+            self._run(CLIP, call, &block, part, parts)
+            cnet_barrier_wait(&call.barrier, parts)
+            block.factor = clip_factor(_total(self.n_squares, self.squares), self.most_norm)
         if self.n_updates:
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
@@ -302,6 +324,14 @@ cdef class Program:
     cdef Py_ssize_t _count_correct(self, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
         return _count_correct(rows, self.classes, _input(block, self.scores) + start * self.classes, self.labels_batch + start)
+
+
+cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total += sums[i]
+    return total
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:

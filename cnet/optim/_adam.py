@@ -32,6 +32,8 @@ class Adam(RuleOptimizer):
         L2 penalty, at least 0.
     amsgrad : bool
         Divide by the root of the largest `s` so far.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
@@ -66,8 +68,13 @@ class Adam(RuleOptimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad})
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}, clip_norm=clip_norm, clip_value=clip_value
+        )
 
     def _check(self, settings: dict[str, Any]) -> None:
         check_numbers(settings, "lr", "eps", "weight_decay")
@@ -91,6 +98,8 @@ class AdamW(Adam):
         As for `Adam`.
     weight_decay : float
         Share of a weight that is taken away per step, in units of the learning rate; at least 0.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
@@ -122,5 +131,8 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         amsgrad: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, clip_norm=clip_norm, clip_value=clip_value)

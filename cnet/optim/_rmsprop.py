@@ -35,6 +35,8 @@ class RMSprop(RuleOptimizer):
         At least 0 and below 1 for a process that converges.
     centered : bool
         Divide by an estimate of the standard deviation.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
@@ -63,8 +65,16 @@ class RMSprop(RuleOptimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "centered": centered})
+        super().__init__(
+            params,
+            {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "centered": centered},
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
 
     def _check(self, settings: dict[str, Any]) -> None:
         check_numbers(settings, "lr", "eps", "weight_decay", "momentum")

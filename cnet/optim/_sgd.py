@@ -29,6 +29,8 @@ class SGD(RuleOptimizer):
         Needs momentum.
     weight_decay : float
         L2 penalty, at least 0.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
@@ -55,8 +57,13 @@ class SGD(RuleOptimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}, clip_norm=clip_norm, clip_value=clip_value
+        )
 
     def _check(self, settings: dict[str, Any]) -> None:
         check_numbers(settings, "lr", "momentum", "weight_decay")

@@ -288,6 +288,28 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
     end_of_case();
 }
 
+static void clip(ptrdiff_t n) {
+    snprintf(at, sizeof at, "clip, n %td", n);
+    const real most = (real)0.7;
+    real *g0 = input(n, -1, 1), *g = copied(n, g0), *sum = output(1);
+    double *expected = allocate((size_t)n * sizeof(double)), squares = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        expected[i] = fmax(-(double)most, fmin((double)most, g0[i]));
+        squares += expected[i] * expected[i];
+    }
+    *sum = 0;
+    for (ptrdiff_t i = 0; i < n; i += 100) /* by chunks, as callers do */
+        *sum += (real)K->clip(n - i < 100 ? n - i : 100, g + i, most);
+    compare("g", n, g, expected);
+    compare("the sum of squares", 1, sum, &squares);
+    for (ptrdiff_t i = 0; i < n; i++)
+        expected[i] *= (double)SLOPE;
+    K->scale(n, g, SLOPE);
+    compare("g scaled", n, g, expected);
+    free(expected);
+    end_of_case();
+}
+
 /* ---- row by row ---- */
 
 /* Rows in any order, some of them twice. */
@@ -436,6 +458,7 @@ int main(void) {
             update(kind, 3, lengths[i], 0.01, 0);
         }
         update(CNET_ADAM, 3, lengths[i], 0.01, 1);
+        clip(lengths[i]);
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;

@@ -136,6 +136,10 @@ typedef struct cnet_kernels {
     /* A step on m rows of n elements; the cnet_states(u->kind) arrays of v are laid out like w, v_next elements apart */
     void (*update)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u);
 
+    /* Limits n elements to [-bound, bound], and returns the sum of their squares */
+    double (*clip)(ptrdiff_t n, real *g, real bound);
+    void (*scale)(ptrdiff_t n, real *x, real factor);
+
     /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out);

@@ -1,4 +1,4 @@
-/* A step of an optimiser: SGD, Adam and RMSprop, with PyTorch's arithmetic. */
+/* A step of an optimiser: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to gradients before it. */
 
 INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u) {
     const vec beta1 = v_set1(u->beta1), beta2 = v_set1(u->beta2);
@@ -76,3 +76,26 @@ static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next,
     case CNET_RMSPROP_CENTERED: update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, v_next, w_row, g, g_row, u); break;
     }
 }
+
+/* A NaN stays one. */
+INLINE vec limited(vec g, vec bound) { return v_min(bound, v_max(v_sub(v_set1(0), bound), g)); }
+
+static double clip(ptrdiff_t n, real *g, real bound) {
+    const vec b = v_set1(bound);
+    vec sum = v_set1(0);
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        const vec x = limited(v_load(g + i), b);
+        v_store(g + i, x);
+        sum = v_fma(x, x, sum);
+    }
+    if (i < n) {
+        const vmask mask = v_mask(n - i);
+        const vec x = limited(v_load_m(g + i, mask), b);
+        v_store_m(g + i, x, mask);
+        sum = v_fma(x, x, sum);
+    }
+    return (double)v_sum(sum);
+}
+
+static void scale(ptrdiff_t n, real *x, real factor) { scale_row(n, x, factor); }
