@@ -112,7 +112,8 @@ def build(
     row_loss = buffer(room)
     grad = buffer(*values[-1].shape) if rules else None
     program.answers(row_loss, values[-1], labels, targets)
-    kernels.program_loss(program, loss.program_kind, row_loss, grad, values[-1])
+    kind, setting, weights = loss.program_loss(dtype)
+    kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], weights)
     if not rules:
         return program
 

@@ -43,8 +43,37 @@ def nll(p, t):
     return -(t * np.log(np.maximum(p, np.finfo(p.dtype).tiny))).sum(axis=1)
 
 
+def smoothed(t, smoothing, weights):
+    return weights * ((1 - smoothing) * t + smoothing / t.shape[1])
+
+
 def mse(x, t):
     return ((x - t) ** 2).mean(axis=1)
+
+
+def l1(x, t):
+    return np.abs(x - t).mean(axis=1)
+
+
+def huber(x, t, delta):
+    d = np.abs(x - t)
+    return np.where(d <= delta, d**2 / 2, delta * (d - delta / 2)).mean(axis=1)
+
+
+def quantile(x, t, q):
+    return np.maximum(q * (t - x), (q - 1) * (t - x)).mean(axis=1)
+
+
+def poisson(x, t, eps):
+    return (x - t * np.log(x + eps)).mean(axis=1)
+
+
+def poisson_log(x, t):
+    return (np.exp(x) - t * x).mean(axis=1)
+
+
+def bce(x, t):
+    return (np.logaddexp(0, x) - t * x).mean(axis=1)
 
 
 def sgd(w, g, v, step, lr, momentum=0, weight_decay=0, nesterov=False):

@@ -166,6 +166,33 @@ def test_losses(loss, targets, isa, dtype, rng):
     same(*(train(layers, loss, dtype, x.astype(dtype), y, compiled=compiled) for compiled in (True, False)))
 
 
+@pytest.mark.parametrize("batch", [8, 300])
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (lambda: nn.CrossEntropyLoss([0.5, 1, 3]), "labels"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), "labels"),
+        (lambda: nn.CrossEntropyLoss([0, 1, 3], label_smoothing=0.1), "labels"),
+        (lambda: nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), "one-hot"),
+        (nn.L1Loss, "real"),
+        (lambda: nn.HuberLoss(0.5), "real"),
+        (lambda: nn.QuantileLoss(0.9), "real"),
+        (nn.PoissonNLLLoss, "one-hot"),
+        (nn.BCEWithLogitsLoss, "one-hot"),
+    ],
+)
+def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=301)
+    y = y if target == "labels" else np.eye(3)[y] if target == "one-hot" else rng.standard_normal((301, 3))
+    arguments = (LAYERS, loss, dtype, x.astype(dtype), y)
+    by_hand = train(*arguments, compiled=False, epochs=1, batch=batch)
+    for n in (1, 3):
+        threads(n)
+        same(train(*arguments, compiled=True, epochs=1, batch=batch), by_hand)
+
+
 @pytest.mark.parametrize("batch", [1, 7, 37, 100, 300])
 def test_batches_of_any_size(batch, dtype, rng):
     x, y = data(rng, n=301)

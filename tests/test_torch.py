@@ -229,3 +229,39 @@ def test_limits_of_gradients_follow_pytorch(limits, dtype, isa, rng):
     for parameter, tensor in zip(ours, theirs, strict=True):
         assert relative(parameter.grad, tensor.grad.numpy()) <= (1e-6 if dtype == np.float32 else 1e-14)
         np.testing.assert_array_equal(parameter.data, -parameter.grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "target"),
+    [
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1]}, "labels"),
+        ("CrossEntropyLoss", {"label_smoothing": 0.2}, "labels"),
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1], "label_smoothing": 0.2}, "labels"),
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1], "label_smoothing": 0.2}, "soft"),
+        ("L1Loss", {}, "real"),
+        ("HuberLoss", {}, "real"),
+        ("HuberLoss", {"delta": 0.3}, "real"),
+        ("PoissonNLLLoss", {}, "counts"),
+        ("PoissonNLLLoss", {"log_input": False}, "counts"),
+        ("BCEWithLogitsLoss", {}, "soft"),
+    ],
+)
+def test_losses_with_settings(name, settings, target, isa, dtype, rng):
+    x = 2 * rng.standard_normal((9, 6)).astype(dtype)
+    x = np.abs(x) + dtype.type(0.1) if "log_input" in settings else x
+    targets = {
+        "labels": rng.integers(0, 6, 9),
+        "soft": rng.dirichlet(np.ones(6), 9).astype(dtype),
+        "real": rng.standard_normal((9, 6)).astype(dtype),
+        "counts": rng.poisson(2, (9, 6)).astype(dtype),
+    }
+    ours = getattr(nn, name)(**settings)
+    if "weight" in settings:
+        settings = {**settings, "weight": torch.tensor(settings["weight"], dtype=getattr(torch, str(dtype)))}
+    theirs = getattr(torch.nn, name)(**settings)
+    tensor = torch.from_numpy(x).requires_grad_()
+    expected = theirs(tensor, torch.from_numpy(targets[target]))
+    expected.backward()
+    loss, grad = ours.forward_backward(x, targets[target])
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-6 if dtype == np.float32 else 1e-13)
+    assert relative(grad, tensor.grad.numpy()) <= (1e-6 if dtype == np.float32 else 1e-13)

@@ -8,6 +8,16 @@ LEAKY_RELU: int
 TANH: int
 SIGMOID: int
 
+CROSS_ENTROPY: int
+NLL: int
+MSE: int
+L1: int
+HUBER: int
+QUANTILE: int
+POISSON: int
+POISSON_LOG: int
+BCE: int
+
 SGD: int
 MOMENTUM: int
 NESTEROV: int
@@ -24,11 +34,16 @@ def activation_forward(out: NDArray[Any], x: NDArray[Any], kind: int, slope: flo
 def activation_backward(dx: NDArray[Any], dout: NDArray[Any], out: NDArray[Any], kind: int, slope: float = 0) -> None: ...
 def softmax_forward(out: NDArray[Any], x: NDArray[Any]) -> None: ...
 def softmax_backward(dx: NDArray[Any], dout: NDArray[Any], out: NDArray[Any]) -> None: ...
-def cross_entropy(
-    row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], labels: NDArray[np.int64] | None, t: NDArray[Any] | None
+def loss(
+    kind: int,
+    setting: float,
+    row_loss: NDArray[Any] | None,
+    dx: NDArray[Any] | None,
+    x: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    t: NDArray[Any] | None,
+    weights: NDArray[Any] | None = None,
 ) -> float: ...
-def nll(row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], labels: NDArray[np.int64] | None, t: NDArray[Any] | None) -> float: ...
-def mse(row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], t: NDArray[Any]) -> float: ...
 def states(kind: int) -> int: ...
 def update_step(
     w: NDArray[Any],

@@ -22,6 +22,7 @@ cdef extern from "csrc/kernels.h":
         CNET_BLOCK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID
+        CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
         CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD, CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
 
     int cnet_states(int) noexcept nogil
@@ -74,9 +75,10 @@ cdef extern from "csrc/kernels.h":
         void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
-        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
+        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
+                                      real) noexcept nogil
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
-        void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
+        void (*elementwise_loss)(int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real) noexcept nogil
         void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil

@@ -40,6 +40,7 @@ cdef struct Block:
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
     Py_ssize_t step       # of the call, from 1
+    double weight         # of the rows of the batch together, in its mean loss
     double factor         # of gradients, before an UPDATE
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
@@ -55,6 +56,12 @@ cdef struct Op:
     Phase phase
     Run run
     void *arguments
+
+
+cdef struct Loss:
+    int kind
+    double setting       # what csrc/kernels.h says, or how much labels are smoothed
+    const real *weights  # of classes, or NULL
 
 
 cdef struct Call:
@@ -101,6 +108,7 @@ cdef class Program:
     cdef Py_ssize_t classes
     cdef real *row_loss
     cdef const real *scores             # what the loss reads
+    cdef Loss loss
 
     def __cinit__(self, Py_ssize_t room, int rules, int threads):
         if room < LEAST_ROOM:
@@ -272,6 +280,7 @@ cdef class Program:
         block.x_batch = self.x_batch
         block.labels = self.labels_batch if self.targets == NULL else NULL
         block.targets = self.targets_batch
+        block.weight = _label_weights(&self.loss, batch, self.labels if self.targets == NULL else NULL, rows)
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(rows + block.start, block.m, part, parts)
@@ -294,7 +303,7 @@ cdef class Program:
         if self.n_updates:
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
-        return total / batch
+        return _mean(total, block.weight)
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef int i

@@ -369,48 +369,71 @@ static void softmax(ptrdiff_t m, ptrdiff_t n) {
     end_of_case();
 }
 
-enum { CROSS_ENTROPY, NLL, MSE };
+#define SETTING ((real)0.3)
 
-/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone. */
-static void loss(int kind, int with_labels, ptrdiff_t m, ptrdiff_t n) {
-    static const char *const names[] = {"softmax_cross_entropy", "nll", "mse"};
-    snprintf(at, sizeof at, "%s, %s, m %td n %td", names[kind], with_labels ? "labels" : "soft", m, n);
-    const real scale = (real)0.25;
-    real *x = kind == NLL ? input(m * n, 0.1, 1) : input(m * n, -9, 9), *t = input(m * n, 0.1, 1);
+/* The loss of an element in double precision, and its derivative. */
+static double element_loss(int kind, double x, double t, double *derivative) {
+    const double d = x - t, setting = SETTING;
+    switch (kind) {
+    case CNET_L1: *derivative = (d > 0) - (d < 0); return fabs(d);
+    case CNET_HUBER:
+        *derivative = fmax(-setting, fmin(setting, d));
+        return fabs(d) <= setting ? d * d / 2 : setting * (fabs(d) - setting / 2);
+    case CNET_QUANTILE: *derivative = d > 0 ? 1 - setting : -setting; return d * *derivative;
+    case CNET_POISSON: *derivative = 1 - t / (x + setting); return x - t * log(x + setting);
+    case CNET_POISSON_LOG: *derivative = exp(x) - t; return exp(x) - t * x;
+    case CNET_BCE: *derivative = 1 / (1 + exp(-x)) - t; return log(1 + exp(x)) - t * x;
+    default: *derivative = 2 * d; return d * d;
+    }
+}
+
+/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone.
+   The cross-entropy may be smoothed, and its classes weighted. */
+static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "loss %d, %s, smoothed %d weighted %d m %td n %td", kind, with_labels ? "labels" : "soft", smoothed, weighted, m, n);
+    const real scale = (real)0.25, smoothing = smoothed ? SETTING : 0;
+    real *x = kind == CNET_NLL || kind == CNET_POISSON ? input(m * n, 0.1, 1) : input(m * n, -5, 5), *t = input(m * n, 0.1, 1);
+    real *weights = weighted ? input(n, 0.1, 1) : NULL;
     real *rows = output(m), *dx = output(m * n), *rows_alone = output(m), *dx_alone = output(m * n);
     int64_t *labels = allocate((size_t)m * sizeof *labels);
     double *expected = allocate((size_t)m * sizeof(double)), *gradient = allocate((size_t)(m * n) * sizeof(double)), *p = allocate((size_t)n * sizeof(double));
-    if (kind == NLL && m)
+    double *target = allocate((size_t)n * sizeof(double));
+    if (kind == CNET_NLL && m)
         x[0] = 0; /* log 0 is not asked for */
     for (ptrdiff_t i = 0; i < m; i++) {
         const real *row = x + i * n;
         double log_sum, mass = 0;
         labels[i] = (i * 7 + 3) % n;
         softmax_row(n, row, p, &log_sum);
-        for (ptrdiff_t j = 0; j < n; j++)
-            mass += with_labels ? labels[i] == j : (double)t[i * n + j];
+        for (ptrdiff_t j = 0; j < n; j++) {
+            target[j] = with_labels ? labels[i] == j : (double)t[i * n + j];
+            target[j] = (weighted ? (double)weights[j] : 1) * ((1 - (double)smoothing) * target[j] + (double)smoothing / (double)n);
+            mass += target[j];
+        }
         expected[i] = 0;
         for (ptrdiff_t j = 0; j < n; j++) {
-            const double target = with_labels ? labels[i] == j : (double)t[i * n + j], at_least = fmax(row[j], SMALLEST);
+            const double at_least = fmax(row[j], SMALLEST);
             double *d = gradient + i * n + j;
-            if (kind == CROSS_ENTROPY) {
-                expected[i] += target * (log_sum - row[j]);
-                *d = (p[j] * mass - target) * scale;
-            } else if (kind == NLL) {
-                expected[i] -= target * log(at_least);
-                *d = -target * scale / at_least;
+            if (kind == CNET_CROSS_ENTROPY) {
+                expected[i] += target[j] * (log_sum - row[j]);
+                *d = (p[j] * mass - target[j]) * scale;
+            } else if (kind == CNET_NLL) {
+                expected[i] -= target[j] * log(at_least);
+                *d = -target[j] * scale / at_least;
             } else {
-                expected[i] += (row[j] - target) * (row[j] - target) / (double)n;
-                *d = 2 * (row[j] - target) * scale;
+                expected[i] += element_loss(kind, row[j], target[j], d) / (double)n;
+                *d *= scale;
             }
         }
     }
     for (int alone = 0; alone < 3; alone++) {
         real *to_rows = alone == 0 ? rows : alone == 1 ? rows_alone : NULL, *to_dx = alone == 0 ? dx : alone == 1 ? NULL : dx_alone;
-        if (kind == MSE)
-            K->mse(m, n, x, t, to_rows, to_dx, scale);
+        if (kind == CNET_CROSS_ENTROPY)
+            K->softmax_cross_entropy(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, weights, smoothing, to_rows, to_dx, scale);
+        else if (kind == CNET_NLL)
+            K->nll(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
         else
-            (kind == NLL ? K->nll : K->softmax_cross_entropy)(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
+            K->elementwise_loss(kind, m, n, x, t, SETTING, to_rows, to_dx, scale);
     }
     compare("the loss", m, rows, expected);
     compare("the gradient", m * n, dx, gradient);
@@ -420,6 +443,7 @@ static void loss(int kind, int with_labels, ptrdiff_t m, ptrdiff_t n) {
     free(expected);
     free(gradient);
     free(p);
+    free(target);
     end_of_case();
 }
 
@@ -445,10 +469,12 @@ int main(void) {
         gather(m, n);
         softmax(m, n);
         for (int labels = 0; labels < 2; labels++) {
-            loss(CROSS_ENTROPY, labels, m, n);
-            loss(NLL, labels, m, n);
+            for (int settings = 0; settings < 4; settings++)
+                loss(CNET_CROSS_ENTROPY, labels, settings & 1, settings >> 1, m, n);
+            loss(CNET_NLL, labels, 0, 0, m, n);
         }
-        loss(MSE, 0, m, n);
+        for (int kind = CNET_MSE; kind <= CNET_BCE; kind++)
+            loss(kind, 0, 0, 0, m, n);
     }
     for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
         for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
@@ -458,7 +484,7 @@ int main(void) {
             update(kind, 3, lengths[i], 0.01, 0);
         }
         update(CNET_ADAM, 3, lengths[i], 0.01, 1);
-        clip(lengths[i]);
+        clip(lengths[i] % 200); /* sums of more are for callers to cut */
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;

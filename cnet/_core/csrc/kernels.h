@@ -32,6 +32,10 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
 
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID };
 
+/* Losses. Those of each element alone begin with CNET_MSE; a setting is Huber's delta, the quantile, or what is added to means before
+   their logarithm is taken. */
+enum { CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE };
+
 /* How optimisers follow the gradient. They remember 0 to 3 arrays between steps: a kind that remembers more than another
    of its name has the other's first, so that settings may change on the way. */
 enum { CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD, CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED };
@@ -129,9 +133,11 @@ typedef struct cnet_kernels {
 
     /* Losses: each writes what it is given room for, row_loss (m) and dx (m, n) times scale; either may be
        NULL. Where labels (m) is NULL the targets are t (m, n). Labels are in [0, n): the caller has looked. */
-    void (*softmax_cross_entropy)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, real scale);
+    /* Targets t are taken as weights * ((1 - smoothing) * t + smoothing / n); weights (n) may be NULL for ones. */
+    void (*softmax_cross_entropy)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
+                                  real *dx, real scale);
     void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
-    void (*mse)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real *row_loss, real *dx, real scale);
+    void (*elementwise_loss)(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale);
 
     /* A step on m rows of n elements; the cnet_states(u->kind) arrays of v are laid out like w, v_next elements apart */
     void (*update)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u);
