@@ -11,8 +11,9 @@
 #
 # Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
 # A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
-# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last. Blocks are
-# multiples of the blocks in which a gradient is summed anyway, so the bits stay the same.
+# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last, as they are
+# after any batch where gradients are to be limited first, for that needs all of them. Blocks are multiples of the blocks
+# in which a gradient is summed anyway, so the bits stay the same.
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
