@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnet import optim
 from cnet._serialize import in_order, opened, write_atomically
 from cnet._version import __version__
 from cnet.nn import Module, Parameter
+from cnet.optim._rule import State
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
@@ -164,7 +164,6 @@ def _read(slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtyp
 def _remembered(arrays: Any, steps: Any) -> Any:
     if steps is None:
         return arrays
-    rule = getattr(optim, "_rule", None)
-    if rule is None or type(steps) is not int or steps < 0:
+    if type(steps) is not int or steps < 0:
         raise ValueError("it has an optimiser's state that this version of cnet does not know")
-    return rule.State(arrays, steps)
+    return State(arrays, steps)

@@ -15,8 +15,9 @@ from cnet._arrays import Array, as_real
 from cnet._program import build, lower
 from cnet._rows import Rows
 from cnet._threads import get_num_threads
-from cnet.nn import Loss, Module
-from cnet.optim import SGD, Optimizer
+from cnet.nn import Loss, Module, Parameter
+from cnet.optim import Optimizer
+from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
 Slice = tuple[list[float], int | None]
 
@@ -80,8 +81,9 @@ class Team:
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: SGD | None, x: Array, targets: Array, team: Team) -> None:
+    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, x: Array, targets: Array, team: Team) -> None:
         self.stages, self.loss, self.optimizer = stages, loss, optimizer
+        self.parameters = {*model.parameters()}
         self.dtype = model.dtype
         self.x = x
         self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
@@ -90,14 +92,23 @@ class Compiled:
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._team = team
 
-    def _program(self, batch: int) -> Any:
-        groups = self.optimizer.param_groups if self.optimizer else []
+    def _updates(self) -> list[tuple[Parameter, State, Rule]]:
+        """How the optimiser stands with each parameter of the model."""
+        if self.optimizer is None:
+            return []
+        rules = [(parameter, self.optimizer._rule(group)) for group in self.optimizer.param_groups for parameter in group["params"]]
+        return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in rules if parameter in self.parameters]
+
+    def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]]) -> Any:
         threads = get_num_threads()
-        key = (batch, threads, *(bool(group["momentum"]) for group in groups))
+        limits = self.optimizer.limits if self.optimizer else None
+        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates))
         if key not in self._programs:
-            self._programs[key] = build(self.stages, self.loss, self.optimizer, self.x, self.labels, self.targets, batch, threads, self.dtype)
-        for i, group in enumerate(groups):
-            self._programs[key].sgd(i, group["lr"], group["momentum"], group["weight_decay"], group["nesterov"])
+            self._programs[key] = build(self.stages, self.loss, updates, self.x, self.labels, self.targets, batch, threads, self.dtype, limits is not None)
+        if limits is not None:
+            self._programs[key].set_clip(*limits)
+        for i, (_, state, rule) in enumerate(updates):
+            self._programs[key].set_rule(i, state.steps, *rule)
         return self._programs[key]
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
@@ -106,11 +117,14 @@ class Compiled:
         while start < len(order):
             rows = order[start : start + steps * batch]
             losses = np.empty(-(-len(rows) // batch))
-            program, threads = self._program(min(batch, len(order))), self._team.threads()
+            updates = self._updates()
+            program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
             began = time.perf_counter()
             done, correct = program.run(rows, batch, losses, threads)
             per_row = (time.perf_counter() - began) / len(rows)
             self._team.took(threads, per_row)
+            for _, state, _ in updates:
+                state.steps += done - (not np.isfinite(losses[done - 1]))
             if not every_step:
                 steps = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (per_row * batch))))
             start += len(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from cnet._arrays import empty
 from cnet._core import loops
 from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
+from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 
 if TYPE_CHECKING:
     from cnet._arrays import Array
@@ -67,7 +69,7 @@ def _stages(model: nn.Module) -> list[_Stage] | None:
 
 def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None) -> list[_Stage] | None:
     """The stages of a model; None if any part of the training step has no compiled form."""
-    if not is_builtin(loss) or (optimizer is not None and type(optimizer) is not optim.SGD):
+    if not is_builtin(loss) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
         return None
     return _stages(model)
 
@@ -93,9 +95,22 @@ def _forward(program: Any, stages: list[_Stage], x: Array, room: int, dtype: Any
 
 
 def build(
-    stages: list[_Stage], loss: Any, optimizer: optim.SGD | None, x: Array, labels: Array | None, targets: Array | None, batch: int, threads: int, dtype: Any
+    stages: list[_Stage],
+    loss: Any,
+    updates: list[tuple[nn.Parameter, State, Rule]],
+    x: Array,
+    labels: Array | None,
+    targets: Array | None,
+    batch: int,
+    threads: int,
+    dtype: Any,
+    clips: bool,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width); without an optimizer, one that only evaluates."""
+    """A program for batches of up to `batch` rows of x (rows, width).
+
+    It updates parameters by rules, which may change as long as they remember as much; without any, it only evaluates.
+    If it `clips`, gradients are limited before any update.
+    """
     kernels = loops(dtype)
     room = batch if batch <= _MOST_ROWS else _BLOCK_ROWS
     room = max(room, kernels.LEAST_ROOM)
@@ -103,18 +118,21 @@ def build(
     def buffer(*shape: int) -> Array:
         return empty(shape, dtype)
 
-    program = kernels.Program(room, len(optimizer.param_groups) if optimizer else 0, threads)
+    program = kernels.Program(room, len(updates), threads)
+    rules = {}
+    for i, (parameter, state, rule) in enumerate(updates):
+        program.set_rule(i, state.steps, *rule)
+        rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
     values = _forward(program, stages, x, room, dtype)
     row_loss = buffer(room)
-    grad = buffer(*values[-1].shape) if optimizer else None
+    grad = buffer(*values[-1].shape) if rules else None
     program.answers(row_loss, labels, targets)
-    kernels.program_loss(program, loss.program_kind, row_loss, grad, values[-1])
-    if optimizer is None:
+    kind, setting, weights = loss.program_loss(dtype)
+    kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], weights)
+    if not rules:
         return program
 
-    settings = optimizer.param_groups
-    groups = {parameter: i for i, group in enumerate(settings) for parameter in group["params"]}
-    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in groups for p in stage.linear.parameters())]
+    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in rules for p in stage.linear.parameters())]
     gradients = []  # of the parameters: made when the rows of a batch have been all the way back
     derived = False
     for i in reversed(range(min(trained, default=len(stages)), len(stages))):
@@ -135,29 +153,30 @@ def build(
                 kernels.program_linear_input(program, grad, dout, stage.linear.weight.data, value if derived else None, *before)
 
     scratch = buffer(threads * max((kernels.scratch_size(layer.out_features) for layer, _, _ in gradients), default=0))
+    at_once = batch <= room and not clips  # else gradients are complete before the first update
+    complete = {}
     for layer, value, dout in gradients:
         weight, bias = layer.weight, layer.bias
-        if weight in groups:
-            velocity, group = optimizer.velocity(weight, settings[groups[weight]]), groups[weight]
-            if batch <= room:
-                kernels.program_linear_weight(program, weight.data, velocity, scratch, value, dout, group)
-            else:
-                sums = buffer(*weight.shape)
-                kernels.program_linear_weight_sums(program, sums, value, dout)
-                kernels.program_sgd(program, weight.data.reshape(-1), _flat(velocity), sums.reshape(-1), group)
-        if bias and bias in groups:
-            velocity, group = optimizer.velocity(bias, settings[groups[bias]]), groups[bias]
+        if weight in rules and at_once:
+            kernels.program_linear_weight(program, *rules[weight], scratch, value, dout)
+        elif weight in rules:
+            complete[weight] = buffer(*weight.shape)
+            kernels.program_linear_weight_sums(program, complete[weight], value, dout)
+        if bias and bias in rules:
             sums = buffer(*bias.shape)
-            if batch <= room:
-                kernels.program_linear_bias(program, bias.data, velocity, sums, dout, group)
+            if at_once:
+                kernels.program_linear_bias(program, *rules[bias], sums, dout)
             else:
-                kernels.program_linear_bias(program, None, None, sums, dout, group)
-                kernels.program_sgd(program, bias.data, velocity, sums, group)
+                complete[bias] = sums
+                kernels.program_linear_bias(program, 0, None, None, sums, dout)
+    if clips:
+        starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
+        program.make_clip(starts[-1])
+        for start, parameter in zip(starts, rules, strict=False):
+            kernels.program_clip(program, complete[parameter].reshape(-1), start)
+    for parameter, gradient in complete.items():
+        kernels.program_update(program, *rules[parameter], gradient.reshape(-1))
     return program
-
-
-def _flat(a: Array | None) -> Array | None:
-    return None if a is None else a.reshape(-1)
 
 
 class _Predictor:

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import reference
 
+from cnet import optim
 from cnet._core import _float32
+from cnet.nn import Parameter
+from cnet.optim._rule import kinds
 
 Arrays = dict[str, Any]
 
@@ -350,22 +353,14 @@ def _softmax_backward(loops, a, out):
     return {"dx": dx}
 
 
-def _loss_cases(name, function, *, labels, probabilities=False):
-    def inputs(rng, shape, dtype):
-        m, n = shape
-        x = 3 * _normal(rng, shape, dtype)
-        y = rng.integers(0, n, m)
-        soft = rng.random((m, n)) + 0.1
-        return {
-            "x": reference.softmax(x.astype(np.float64)).astype(dtype) if probabilities and m else x,
-            "labels": y if labels else None,
-            "t": reference.one_hot(y, n) if labels else soft.astype(dtype),
-        }
+def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=False, slack=1):
+    """function(inputs) -> the loss of each row; mean(rows, inputs) -> that of all."""
+    kind = getattr(_float32, name.upper().split("__")[0])
+    mean = mean or (lambda rows, a: rows.mean())
 
     def call(loops, a, row_loss, dx):
-        if name == "mse":
-            return loops.mse(row_loss, dx, a["x"], a["t"])
-        return getattr(loops, name)(row_loss, dx, a["x"], a["labels"], None if labels else a["t"])
+        labels, t, weights = a.get("labels"), a["t"], a.get("weights")
+        return loops.loss(kind, setting, row_loss, dx, a["x"], labels, t if labels is None else None, weights)
 
     def forward(loops, a, out):
         rows = out(len(a["x"]))
@@ -378,38 +373,112 @@ def _loss_cases(name, function, *, labels, probabilities=False):
 
     def fused(loops, a, out):
         rows, dx = out(len(a["x"])), out(*a["x"].shape)
-        mean = call(loops, a, rows, dx)
-        return {"rows": rows, "mean": np.array([mean])}
+        value = call(loops, a, rows, dx)
+        return {"rows": rows, "mean": np.array([value])}
 
     def expected(a):
-        rows = function(a["x"], a["t"])
-        return {"rows": rows, "mean": np.array([rows.mean() if len(rows) else 0.0])}
+        rows = function(a)
+        return {"rows": rows, "mean": np.array([mean(rows, a) if len(rows) else 0.0])}
 
-    suffix = "" if name == "mse" else "_labels" if labels else "_soft"
     return [
-        Case(f"{name}{suffix}_forward", ROWS, inputs, forward, expected),
-        Case(f"{name}{suffix}_fused", ROWS, inputs, fused, expected),
-        Case(f"{name}{suffix}_backward", ROWS, inputs, backward, loss=lambda a: function(a["x"], a["t"]).mean(), wrt={"dx": "x"}, relative_step=probabilities),
+        Case(f"{name}_forward", ROWS, inputs, forward, expected, slack=slack),
+        Case(f"{name}_fused", ROWS, inputs, fused, expected, slack=slack),
+        Case(f"{name}_backward", ROWS, inputs, backward, loss=lambda a: mean(function(a), a), wrt={"dx": "x"}, relative_step=relative_step),
     ]
 
 
-def _sgd(name, momentum, nesterov, weight_decay):
-    settings = {"lr": 0.1, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+def _class_inputs(*, labels, probabilities=False, weights=False):
+    def inputs(rng, shape, dtype):
+        m, n = shape
+        x = 3 * _normal(rng, shape, dtype)
+        y = rng.integers(0, n, m)
+        soft = rng.random((m, n)) + 0.1
+        return {
+            "x": reference.softmax(x.astype(np.float64)).astype(dtype) if probabilities and m else x,
+            "labels": y if labels else None,
+            "t": reference.one_hot(y, n) if labels else soft.astype(dtype),
+            "weights": (rng.random(n) + 0.1).astype(dtype) if weights else None,
+        }
+
+    return inputs
+
+
+def _weighted(smoothing):
+    return lambda a: reference.cross_entropy(a["x"], reference.smoothed(a["t"], smoothing, 1 if a["weights"] is None else a["weights"]))
+
+
+def _weighted_mean(rows, a):
+    return rows.sum() / (len(rows) if a["labels"] is None else a["weights"][a["labels"]].sum())
+
+
+def _element_inputs(target, *kinks, x=lambda rng, shape: 2 * rng.standard_normal(shape)):
+    """Differences keep away from kinks, where finite differences mean nothing."""
 
     def inputs(rng, shape, dtype):
-        return {name: _normal(rng, shape, dtype) for name in ("w", "g", "v")}
+        outputs = x(rng, shape)
+        t = target(rng, shape)
+        for kink in kinks:
+            t = np.where(np.abs(outputs - t - kink) < 0.02, t + 0.05, t)
+        return {"x": outputs.astype(dtype), "t": t.astype(dtype)}
+
+    return inputs
+
+
+def _real_targets(rng, shape):
+    return rng.standard_normal(shape)
+
+
+def _counts(rng, shape):
+    return rng.poisson(2.0, shape)
+
+
+def _means(rng, shape):
+    return rng.random(shape) + 0.5
+
+
+def _truths(rng, shape):
+    return rng.integers(0, 2, shape)
+
+
+def _update(name, optimizer, function, step=7, decoupled=None, **settings):
+    """A step of an optimiser that has taken some before; means of squares are larger than the squares of means."""
+    rule = optimizer([Parameter((1,))], **settings)
+    rule = rule._rule(rule.param_groups[0])
+    settings |= {} if decoupled is None else {"decoupled": decoupled}
+
+    def inputs(rng, shape, dtype):
+        v = _normal(rng, (kinds.states(rule.kind), *shape), dtype) / 2
+        if rule.beta2:
+            v[::2] = np.abs(v[::2]) + 1
+            v[1::2] = v[1::2].clip(-0.5, 0.5) if optimizer is optim.RMSprop else np.abs(v[1::2])
+            v[2:] = v[2:].clip(-0.5, 0.5) if optimizer is optim.RMSprop else v[2:]
+        return {"w": _normal(rng, shape, dtype), "g": _normal(rng, shape, dtype), "v": v}
 
     def run(loops, a, out):
-        w, v = out(len(a["w"])), out(len(a["w"]))
+        w, v = out(*a["w"].shape), out(*a["v"].shape)
         w[:], v[:] = a["w"], a["v"]
-        loops.sgd_step(w, a["g"], v if momentum else None, **settings)
-        return {"w": w, "v": v} if momentum else {"w": w}
+        loops.update_step(w, a["g"], v, step - 1, *rule)
+        return {"w": w, "v": v}
 
     def expected(a):
-        w, v = reference.sgd(a["w"], a["g"], a["v"] if momentum else 0, **settings)
-        return {"w": w, "v": v} if momentum else {"w": w}
+        w, v = function(a["w"], a["g"], a["v"], step, **settings)
+        return {"w": w, "v": np.reshape(v, a["v"].shape)}
 
     return Case(name, FLAT, inputs, run, expected)
+
+
+def _clip(loops, a, out):
+    g, total = out(len(a["g"])), 0.5
+    g[:] = a["g"]
+    total = loops.clip(g, total, 0.7)
+    clipped = g.copy()
+    loops.scale(g, 0.3)
+    return {"clipped": clipped, "scaled": g, "total": np.array([total])}
+
+
+def _clip_expected(a):
+    g = a["g"].clip(-0.7, 0.7)
+    return {"clipped": g, "scaled": 0.3 * g, "total": np.array([0.5 + (g**2).sum()])}
 
 
 def _gather_inputs(rng, shape, dtype):
@@ -492,6 +561,9 @@ def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, s
     return Case(name, IMAGES, inputs, run, expected, slack=slack)
 
 
+ADAM = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}
+RMSPROP = {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}
+
 CASES = [
     Case("linear_forward", LINEAR, _linear_inputs, _linear_forward, lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])}),
     Case("linear_forward_no_bias", LINEAR, _linear_inputs, _linear_forward_no_bias, lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)}),
@@ -562,14 +634,31 @@ CASES = [
     ),
     Case("softmax_forward", ROWS, _softmax_inputs, _softmax_forward, lambda a: {"out": reference.softmax(a["x"])}),
     Case("softmax_backward", ROWS, _softmax_inputs, _softmax_backward, loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(), wrt={"dx": "x"}),
-    *_loss_cases("cross_entropy", reference.cross_entropy, labels=True),
-    *_loss_cases("cross_entropy", reference.cross_entropy, labels=False),
-    *_loss_cases("nll", reference.nll, labels=True, probabilities=True),
-    *_loss_cases("nll", reference.nll, labels=False, probabilities=True),
-    *_loss_cases("mse", reference.mse, labels=False),
-    _sgd("sgd", 0.0, False, 0.0),
-    _sgd("sgd_momentum", 0.9, False, 0.01),
-    _sgd("sgd_nesterov", 0.9, True, 0.01),
+    *_loss_cases("cross_entropy__labels", _weighted(0), _class_inputs(labels=True)),
+    *_loss_cases("cross_entropy__soft", _weighted(0), _class_inputs(labels=False)),
+    *_loss_cases("cross_entropy__labels_smoothed", _weighted(0.2), _class_inputs(labels=True), 0.2, slack=3),
+    *_loss_cases("cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True), 0, _weighted_mean),
+    *_loss_cases("cross_entropy__labels_weighted_smoothed", _weighted(0.2), _class_inputs(labels=True, weights=True), 0.2, _weighted_mean, slack=3),
+    *_loss_cases("cross_entropy__soft_weighted_smoothed", _weighted(0.2), _class_inputs(labels=False, weights=True), 0.2, _weighted_mean, slack=3),
+    *_loss_cases("nll__labels", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=True, probabilities=True), relative_step=True),
+    *_loss_cases("nll__soft", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=False, probabilities=True), relative_step=True),
+    *_loss_cases("mse", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)),
+    *_loss_cases("l1", lambda a: reference.l1(a["x"], a["t"]), _element_inputs(_real_targets, 0)),
+    *_loss_cases("huber", lambda a: reference.huber(a["x"], a["t"], 0.75), _element_inputs(_real_targets, -0.75, 0.75), 0.75),
+    *_loss_cases("quantile", lambda a: reference.quantile(a["x"], a["t"], 0.8), _element_inputs(_real_targets, 0), 0.8),
+    *_loss_cases("poisson", lambda a: reference.poisson(a["x"], a["t"], 0.01), _element_inputs(_counts, x=_means), 0.01, slack=3),
+    *_loss_cases("poisson_log", lambda a: reference.poisson_log(a["x"], a["t"]), _element_inputs(_counts)),
+    *_loss_cases("bce", lambda a: reference.bce(a["x"], a["t"]), _element_inputs(_truths)),
+    _update("sgd", optim.SGD, reference.sgd, lr=0.1),
+    _update("sgd_momentum", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01),
+    _update("sgd_nesterov", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+    _update("adam", optim.Adam, reference.adam, **ADAM),
+    _update("adam_amsgrad", optim.Adam, reference.adam, **ADAM, amsgrad=True),
+    _update("adamw", optim.AdamW, reference.adam, **ADAM, decoupled=True),
+    _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
+    _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
+    _update("rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True),
+    Case("clip", [*FLAT, (9000,)], lambda rng, shape, dtype: {"g": _normal(rng, shape, dtype)}, _clip, _clip_expected, slack=3),
     _augment("augment_nothing"),
     _augment("augment_affine", affine=AFFINE, slack=10),
     _augment("augment_elastic", elastic=True, slack=10),

@@ -129,14 +129,65 @@ def nll(p, t):
     return -(t * np.log(np.maximum(p, np.finfo(p.dtype).tiny))).sum(axis=1)
 
 
+def smoothed(t, smoothing, weights):
+    return weights * ((1 - smoothing) * t + smoothing / t.shape[1])
+
+
 def mse(x, t):
     return ((x - t) ** 2).mean(axis=1)
 
 
-def sgd(w, g, v, lr, momentum, weight_decay, nesterov):
+def l1(x, t):
+    return np.abs(x - t).mean(axis=1)
+
+
+def huber(x, t, delta):
+    d = np.abs(x - t)
+    return np.where(d <= delta, d**2 / 2, delta * (d - delta / 2)).mean(axis=1)
+
+
+def quantile(x, t, q):
+    return np.maximum(q * (t - x), (q - 1) * (t - x)).mean(axis=1)
+
+
+def poisson(x, t, eps):
+    return (x - t * np.log(x + eps)).mean(axis=1)
+
+
+def poisson_log(x, t):
+    return (np.exp(x) - t * x).mean(axis=1)
+
+
+def bce(x, t):
+    return (np.logaddexp(0, x) - t * x).mean(axis=1)
+
+
+def sgd(w, g, v, step, lr, momentum=0, weight_decay=0, nesterov=False):
     g = g + weight_decay * w
-    v = momentum * v + g
-    return w - lr * (g + momentum * v if nesterov else v), v
+    v = [momentum * v[0] + g] if momentum else []
+    return w - lr * (g + momentum * v[0] if nesterov else v[0] if momentum else g), v
+
+
+def adam(w, g, v, step, lr, betas, eps, weight_decay=0, amsgrad=False, decoupled=False):
+    m, s, *largest = v
+    if decoupled:
+        w = w - lr * weight_decay * w
+    else:
+        g = g + weight_decay * w
+    m = betas[0] * m + (1 - betas[0]) * g
+    s = betas[1] * s + (1 - betas[1]) * g**2
+    largest = [np.maximum(largest[0], s)] if amsgrad else []
+    root = np.sqrt((largest[0] if amsgrad else s) / (1 - betas[1] ** step))
+    return w - lr * (m / (1 - betas[0] ** step)) / (root + eps), [m, s, *largest]
+
+
+def rmsprop(w, g, v, step, lr, alpha, eps, weight_decay=0, momentum=0, centered=False):
+    g = g + weight_decay * w
+    s = alpha * v[0] + (1 - alpha) * g**2
+    a = alpha * v[2] + (1 - alpha) * g if centered else 0
+    g = g / (np.sqrt(s - a**2) + eps)
+    b = momentum * v[1] + g if len(v) > 1 else g
+    return w - lr * b, [s, b, a][: len(v)]
 
 
 def draw(key, row, epoch, purpose, count):

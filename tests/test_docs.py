@@ -17,7 +17,18 @@ import cnet
 MODULES = [
     info.name for info in pkgutil.walk_packages(cnet.__path__, "cnet.") if not info.name.startswith("cnet._core.") and not info.name.endswith("__main__")
 ]
-PUBLIC = ["cnet", "cnet.nn", "cnet.nn.init", "cnet.optim", "cnet.datasets", "cnet.augment", "cnet.callbacks", "cnet.metrics", "cnet.plot"]
+PUBLIC = [
+    "cnet",
+    "cnet.nn",
+    "cnet.nn.init",
+    "cnet.optim",
+    "cnet.optim.lr_scheduler",
+    "cnet.datasets",
+    "cnet.augment",
+    "cnet.callbacks",
+    "cnet.metrics",
+    "cnet.plot",
+]
 if importlib.util.find_spec("sklearn"):
     PUBLIC.append("cnet.sklearn")
 else:

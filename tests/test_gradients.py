@@ -89,6 +89,13 @@ def test_nets(activation, isa, rng):
         (nn.NLLLoss(), np.array([0, 2, 1, 1])),
         (nn.NLLLoss(), np.array([[1.0, 0, 0], [0.2, 0.3, 0.5], [0, 0, 2], [0, 0, 0]])),
         (nn.MSELoss(), np.arange(12.0).reshape(4, 3)),
+        (nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), np.array([0, 2, 1, 1])),
+        (nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), np.array([[1.0, 0, 0], [0.2, 0.3, 0.5], [0, 0, 2], [0, 0, 0]])),
+        (nn.L1Loss(), np.arange(12.0).reshape(4, 3)),
+        (nn.HuberLoss(3.3), np.arange(12.0).reshape(4, 3)),
+        (nn.QuantileLoss(0.3), np.arange(12.0).reshape(4, 3)),
+        (nn.PoissonNLLLoss(), np.arange(12.0).reshape(4, 3)),
+        (nn.BCEWithLogitsLoss(), np.arange(12.0).reshape(4, 3) % 2),
     ],
 )
 def test_losses(loss, target, isa, rng):

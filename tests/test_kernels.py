@@ -161,10 +161,10 @@ def test_softmax_cross_entropy_at_any_magnitude(scale, isa, dtype):
     y, rows, dx = np.empty_like(x), np.empty(3, dtype), np.empty_like(x)
     loops(dtype).softmax_forward(y, x)
     np.testing.assert_allclose(y, [[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]], rtol=1e-6)
-    loops(dtype).cross_entropy(rows, dx, x, np.array([0, 1, 1]), None)
+    loops(dtype).loss(loops(dtype).CROSS_ENTROPY, 0, rows, dx, x, np.array([0, 1, 1]), None)
     np.testing.assert_allclose(rows, [0, np.log(3), np.log(2)], rtol=1e-6, atol=1e-12)
     assert np.isfinite(dx).all()
-    loops(dtype).cross_entropy(rows, dx, x, np.array([2, 1, 1]), None)
+    loops(dtype).loss(loops(dtype).CROSS_ENTROPY, 0, rows, dx, x, np.array([2, 1, 1]), None)
     np.testing.assert_allclose(rows[0], 2 * scale, rtol=1e-6)
 
 
@@ -185,6 +185,26 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
     with pytest.raises(ValueError, match="b has 4 elements, expected 5"):
         k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((3, 5), dtype), np.zeros(4, dtype))
     with pytest.raises(ValueError, match=r"label 3 of row 1 is outside 0\.\.2: there are 3 classes"):
-        k.cross_entropy(np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
+        k.loss(k.CROSS_ENTROPY, 0, np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
+    with pytest.raises(ValueError, match="weights has 2 elements, expected 3"):
+        k.loss(k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, np.ones(2, dtype))
+    with pytest.raises(ValueError, match=r"targets has shape \(4, 2\), expected \(4, 3\)"):
+        k.loss(k.MSE, 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
+    with pytest.raises(ValueError, match="loss 2 needs targets"):
+        k.loss(k.MSE, 0, None, None, a, np.zeros(4, np.int64), None)
     with pytest.raises(IndexError, match="row -1 is outside a data set of 4 rows"):
         k.gather(np.zeros((1, 3), dtype), a, np.array([-1]))
+
+
+@pytest.mark.parametrize("kind", ["BCE", "POISSON_LOG", "L1", "HUBER", "QUANTILE", "MSE"])
+def test_losses_of_elements_at_any_magnitude(kind, isa, dtype):
+    x = np.array([[-1e4, -100, -0.0, 0.0, 50, 1e4]], dtype)
+    x = x[:, :5] if kind == "POISSON_LOG" else x
+    rows, dx = np.empty(1, dtype), np.empty_like(x)
+    value = loops(dtype).loss(getattr(loops(dtype), kind), 0.5, rows, dx, x, None, np.zeros_like(x))
+    assert np.isfinite(value)
+    assert np.isfinite(dx).all()
+    x[0, 2] = np.nan
+    loops(dtype).loss(getattr(loops(dtype), kind), 0.5, rows, dx, x, None, np.zeros_like(x))
+    assert np.isnan(rows).all()
+    assert np.isnan(dx[0, 2])

@@ -496,7 +496,11 @@ def test_backward_before_forward_is_an_error(make, rng):
     assert layer.backward(x).shape == x.shape
 
 
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.NLLLoss(), nn.MSELoss()], ids=repr)
+ELEMENT_LOSSES = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.QuantileLoss, nn.PoissonNLLLoss, nn.BCEWithLogitsLoss)
+LOSSES = [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), nn.NLLLoss(), *(loss() for loss in ELEMENT_LOSSES)]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_backward_of_a_loss_before_forward_is_an_error(loss):
     with pytest.raises(RuntimeError, match=r"call forward\(output, target\) before backward\(\)"):
         loss.backward()
@@ -539,19 +543,19 @@ def test_outputs_of_a_loss_are_no_grey_levels():
     assert nn.MSELoss().forward(output, target) == nn.MSELoss().forward(output.astype(np.float32), target)
 
 
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.NLLLoss(), nn.MSELoss()], ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_losses_of_no_rows(loss, dtype):
     output = np.zeros((0, 3), dtype)
-    target = output if isinstance(loss, nn.MSELoss) else np.zeros(0, int)
+    target = output if isinstance(loss, ELEMENT_LOSSES) else np.zeros(0, int)
     assert loss.forward(output, target) == 0
     assert loss.backward().shape == (0, 3)
     assert loss.forward_backward(output, target)[1].shape == (0, 3)
 
 
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.NLLLoss(), nn.MSELoss()], ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_forward_backward_gives_the_bits_of_forward_and_backward(loss, isa, dtype, rng):
     output = rng.random((9, 4)).astype(dtype)
-    target = rng.random((9, 4)).astype(dtype) if isinstance(loss, nn.MSELoss) else rng.integers(0, 4, 9)
+    target = rng.random((9, 4)).astype(dtype) if isinstance(loss, ELEMENT_LOSSES) else rng.integers(0, 4, 9)
     value, grad = loss.forward_backward(output, target)
     assert loss.forward(output, target) == value
     np.testing.assert_array_equal(loss.backward(), grad)
@@ -564,6 +568,30 @@ def test_mean_squared_error_of_rows_of_any_shape(rng):
     np.testing.assert_allclose(loss.backward(), 2 * (output - target) / output.size)
     with pytest.raises(ValueError, match=r"y has shape \(\), expected \(n,\)"):
         loss.forward(np.zeros(3), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.HuberLoss(0), "delta is 0, expected a finite number above 0"),
+        (lambda: nn.QuantileLoss(1), "quantile is 1, expected a number above 0 and below 1"),
+        (lambda: nn.PoissonNLLLoss(eps=-1), "eps is -1"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=1.5), "label_smoothing is 1.5, expected a number from 0 to 1"),
+        (lambda: nn.CrossEntropyLoss([1, -1]), r"weight is \[1, -1\], expected a finite number of at least 0 for each class"),
+        (lambda: nn.CrossEntropyLoss([1, 2]).forward(np.zeros((1, 3)), [0]), "weight has 2 numbers, but the model has 3 outputs"),
+        (lambda: nn.PoissonNLLLoss().forward([[1.0]], [-1]), "y holds -1.0: targets of PoissonNLLLoss are at least 0"),
+        (lambda: nn.BCEWithLogitsLoss().forward([[1.0]], [2]), "y holds 2.0: targets of BCEWithLogitsLoss are from 0 to 1"),
+    ],
+)
+def test_settings_and_targets_out_of_bounds_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_batch_whose_classes_have_no_weight_teaches_nothing():
+    loss, grad = nn.CrossEntropyLoss([0, 1]).forward_backward(np.array([[1.0, 2.0]]), np.array([0]))
+    assert loss == 0
+    np.testing.assert_array_equal(grad, 0)
 
 
 # Inference

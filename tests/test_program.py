@@ -14,10 +14,10 @@ from cnet.callbacks import Callback
 ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.Softmax, nn.Identity, nn.Flatten]
 
 
-def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None, **sgd):
+def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None, optimizer=optim.SGD, **settings):
     model = nn.Sequential(*(layer() for layer in layers), seed=1, dtype=dtype)
     parameters = model.parameters() if groups is None else groups(model)
-    trainer = Trainer(model, loss(), optim.SGD(parameters, **{"lr": 0.1, **sgd}))
+    trainer = Trainer(model, loss(), optimizer(parameters, **{"lr": 0.1, **settings}))
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
@@ -26,8 +26,9 @@ def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None
         )
         assert kind is (_engine.Compiled if compiled else _engine.Loop)
         history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
-    buffers = trainer.optimizer._state
-    return [*model.state_dict().values(), *(buffers[parameter] for parameter in model.parameters() if parameter in buffers)], history
+    states = trainer.optimizer.copy_state()
+    remembered = [states[parameter] for parameter in model.parameters() if parameter in states]
+    return [*model.state_dict().values(), *(state.arrays for state in remembered), *(state.steps for state in remembered)], history
 
 
 def same(a, b):
@@ -44,7 +45,7 @@ def data(rng, n=37, width=5):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.9, "nesterov": True}], ids=["plain", "momentum", "nesterov"])
-def test_layers_and_optimisers(activation, sgd, isa, dtype, rng):
+def test_layers(activation, sgd, isa, dtype, rng):
     x, y = data(rng)
     layers = [
         activation,
@@ -60,6 +61,101 @@ def test_layers_and_optimisers(activation, sgd, isa, dtype, rng):
     same(train(*arguments, compiled=True, **sgd), train(*arguments, compiled=False, **sgd))
 
 
+OPTIMIZERS = [
+    {"optimizer": optim.SGD, "momentum": 0.5},
+    {"optimizer": optim.Adam, "lr": 0.01, "weight_decay": 0.1},
+    {"optimizer": optim.Adam, "lr": 0.01, "amsgrad": True},
+    {"optimizer": optim.AdamW, "lr": 0.01},
+    {"optimizer": optim.RMSprop, "lr": 0.01},
+    {"optimizer": optim.RMSprop, "lr": 0.01, "momentum": 0.5, "weight_decay": 0.1},
+    {"optimizer": optim.RMSprop, "lr": 0.01, "centered": True},
+]
+optimizers = pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda s: "-".join(map(str, [s["optimizer"].__name__, *list(s)[1:]])))
+LAYERS = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 9, bias=False), nn.Tanh, lambda: nn.Linear(9, 3)]
+
+
+@optimizers
+def test_optimisers(settings, isa, dtype, rng, threads):
+    x, y = data(rng)
+    arguments = (LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
+    by_hand = train(*arguments, compiled=False, **settings)
+    for n in (1, 2, 7):
+        threads(n)
+        same(train(*arguments, compiled=True, **settings), by_hand)
+
+
+@optimizers
+def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=701)
+    same(*(train(LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=300, compiled=compiled, **settings) for compiled in (True, False)))
+
+
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"clip_norm": 0.1, "clip_value": 0.05}, {"clip_norm": 1e6}], ids=str)
+@pytest.mark.parametrize("batch", [8, 300])
+def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=301)
+    layers = [lambda: nn.Linear(5, 150), nn.ReLU, lambda: nn.Linear(150, 60), nn.Tanh, lambda: nn.Linear(60, 3)]  # 9,000 weights: some chunks
+    arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
+    settings = {"batch": batch, "epochs": 1, "momentum": 0.9, **limits}
+    by_hand = train(*arguments, compiled=False, **settings)
+    for n in (1, 2, 7):
+        threads(n)
+        same(train(*arguments, compiled=True, **settings), by_hand)
+
+
+def test_limits_of_gradients_may_come_and_go(rng):
+    x, y = data(rng)
+    results = []
+    for compiled in (True, False):
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3), seed=1)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+        def change(trainer, logs, optimizer=optimizer):
+            optimizer.clip_norm = 0.1 * trainer.epoch if trainer.epoch % 3 else None
+
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(_engine, "lower", lambda *parts: None)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False)
+        results.append(model.state_dict()["0.weight"])
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("slices", [1, 3, 10**6])
+def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, monkeypatch):
+    x, y = data(rng, n=200)
+    arguments = (LAYERS, nn.CrossEntropyLoss, np.float32, x.astype("f4"), y)
+    expected = train(*arguments, compiled=False, epochs=3, batch=7, optimizer=optim.Adam)
+    monkeypatch.setattr(_engine, "_SECONDS_PER_CALL", slices * 1e-5)
+    compiled = train(*arguments, compiled=True, epochs=3, batch=7, optimizer=optim.Adam)
+    same(compiled, expected)
+    assert compiled[0][-1] == 3 * 29
+
+
+def test_what_an_optimiser_remembers_is_kept_while_settings_come_and_go(rng):
+    x, y = data(rng)
+    results = []
+    for compiled in (True, False):
+        model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3), seed=1)
+        optimizer = optim.RMSprop(model.parameters(), lr=0.01)
+
+        def change(trainer, logs, optimizer=optimizer):
+            optimizer.param_groups[0]["momentum"] = 0.9 if trainer.epoch % 3 == 1 else 0
+            if trainer.epoch == 4:
+                optimizer.set_state(optimizer.copy_state())
+
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(_engine, "lower", lambda *parts: None)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False)
+        results.append(model.state_dict()["0.weight"])
+    np.testing.assert_array_equal(*results)
+
+
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss])
 @pytest.mark.parametrize("targets", ["labels", "one-hot", "soft"])
 def test_losses(loss, targets, isa, dtype, rng):
@@ -70,6 +166,33 @@ def test_losses(loss, targets, isa, dtype, rng):
         y = rng.random((len(y), 3))
     layers = [lambda: nn.Linear(5, 6), nn.Tanh, lambda: nn.Linear(6, 3), *([nn.Softmax] if loss is nn.NLLLoss else [])]
     same(*(train(layers, loss, dtype, x.astype(dtype), y, compiled=compiled) for compiled in (True, False)))
+
+
+@pytest.mark.parametrize("batch", [8, 300])
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (lambda: nn.CrossEntropyLoss([0.5, 1, 3]), "labels"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), "labels"),
+        (lambda: nn.CrossEntropyLoss([0, 1, 3], label_smoothing=0.1), "labels"),
+        (lambda: nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), "one-hot"),
+        (nn.L1Loss, "real"),
+        (lambda: nn.HuberLoss(0.5), "real"),
+        (lambda: nn.QuantileLoss(0.9), "real"),
+        (nn.PoissonNLLLoss, "one-hot"),
+        (nn.BCEWithLogitsLoss, "one-hot"),
+    ],
+)
+def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
+    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    x, y = data(rng, n=301)
+    y = y if target == "labels" else np.eye(3)[y] if target == "one-hot" else rng.standard_normal((301, 3))
+    arguments = (LAYERS, loss, dtype, x.astype(dtype), y)
+    by_hand = train(*arguments, compiled=False, epochs=1, batch=batch)
+    for n in (1, 3):
+        threads(n)
+        same(train(*arguments, compiled=True, epochs=1, batch=batch), by_hand)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 37, 100, 300])

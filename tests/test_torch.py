@@ -1,5 +1,6 @@
 """The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as in CI."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -44,16 +45,19 @@ def relative(got, expected):
         ({"lr": 0.05, "momentum": 0.9}, "float64", 1e-9),
         ({"lr": 0.05, "momentum": 0.9, "nesterov": True}, "float64", 1e-9),
         ({"lr": 0.1, "weight_decay": 1e-3}, "float64", 1e-9),
+        ({"optimizer": "Adam"}, "float64", 1e-7),
     ],
-    ids=["plain float32", "plain", "momentum", "nesterov", "decay"],
+    ids=["plain float32", "plain", "momentum", "nesterov", "decay", "Adam"],
 )
 def test_300_steps_of_a_deep_net_follow_pytorch(settings, arithmetic, tolerance, isa, digits):
+    settings = dict(settings)
+    name = settings.pop("optimizer", "SGD")
     model, net = pair(784, 100, 200, 200, 10, dtype=arithmetic)
     x, y = digits[0].astype(arithmetic), digits[1]
     losses = []
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), **settings))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), getattr(optim, name)(model.parameters(), **settings))
 
-    optimizer, criterion = torch.optim.SGD(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
+    optimizer, criterion = getattr(torch.optim, name)(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
     expected = []
     for start in range(0, len(x), 32):
         optimizer.zero_grad()
@@ -236,3 +240,137 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
         assert relative(ours.state_dict()[name], value.numpy()) <= tolerance, name
         assert ours.state_dict()[name].dtype == value.numpy().dtype
     assert relative(ours(x), theirs.eval()(torch.from_numpy(x)).detach().numpy()) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+        ("Adam", {}),
+        ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+        ("Adam", {"lr": 0.01, "amsgrad": True}),
+        ("AdamW", {}),
+        ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+        ("RMSprop", {}),
+        ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+        ("RMSprop", {"lr": 0.001, "momentum": 0.9}),
+        ("RMSprop", {"lr": 0.001, "momentum": 0.9, "centered": True}),
+        ("RMSprop", {"lr": 0.001, "centered": True}),
+    ],
+)
+def test_300_steps_of_each_optimiser_follow_pytorch(name, settings, isa, rng):
+    """Gradients are given, so that nothing but the optimiser's arithmetic may differ."""
+    ours, theirs = nn.Linear(5, 4, seed=0, dtype="float64"), torch.nn.Linear(5, 4, dtype=torch.float64)
+    theirs.load_state_dict({key: torch.from_numpy(value) for key, value in ours.state_dict().items()})
+    optimizer, other = getattr(optim, name)(ours.parameters(), **settings), getattr(torch.optim, name)(theirs.parameters(), **settings)
+    for step in range(300):
+        for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
+            parameter.grad = (0.98**step) * rng.standard_normal(parameter.shape)
+            tensor.grad = torch.from_numpy(parameter.grad.T.copy())
+        optimizer.step()
+        other.step()
+    for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert relative(parameter.data.T, tensor.detach().numpy()) <= 1e-11
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_settings_of_optimisers_have_pytorchs_names_and_defaults(name):
+    def defaults(kind):
+        return {key: value.default for key, value in inspect.signature(kind).parameters.items()}
+
+    ours, theirs = defaults(getattr(optim, name)), defaults(getattr(torch.optim, name))
+    differing = {key for key, value in ours.items() if not key.startswith("clip_") and theirs[key] != value}
+    assert differing <= ({"lr"} if name == "SGD" else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("StepLR", {"step_size": 3, "gamma": 0.5}),
+        ("ExponentialLR", {"gamma": 0.9}),
+        ("CosineAnnealingLR", {"T_max": 10, "eta_min": 0.01}),
+        ("LinearLR", {}),
+        ("LinearLR", {"start_factor": 0.1, "end_factor": 0.7, "total_iters": 7}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 17, "pct_start": 0.4, "base_momentum": 0.8}),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_schedules_follow_pytorch(name, settings, optimizer):
+    extra = {"momentum": 0.9} if optimizer == "SGD" else {}
+    tensor = torch.nn.Parameter(torch.zeros(1))
+    tensor.grad = torch.zeros(1)
+    ours, theirs = getattr(optim, optimizer)([nn.Parameter((1,))], lr=0.1, **extra), getattr(torch.optim, optimizer)([tensor], lr=0.1, **extra)
+    schedule, other = getattr(optim.lr_scheduler, name)(ours, **settings), getattr(torch.optim.lr_scheduler, name)(theirs, **settings)
+    for _ in range(settings.get("total_steps", 10)):
+        for key in ("lr", *extra) if extra else ("lr", "betas"):
+            np.testing.assert_allclose(ours.param_groups[0][key], theirs.param_groups[0][key], rtol=1e-12, atol=1e-16)
+        theirs.step()
+        schedule.step()
+        other.step() if schedule.last_epoch < settings.get("total_steps", 11) else None
+
+
+@pytest.mark.parametrize("settings", [{}, {"mode": "max", "threshold": 0.1}, {"threshold_mode": "abs", "threshold": 0.2, "cooldown": 2, "min_lr": 1e-3}])
+def test_plateaus_follow_pytorch(settings, rng):
+    tensor = torch.nn.Parameter(torch.zeros(1))
+    ours, theirs = optim.SGD([nn.Parameter((1,))], lr=0.1), torch.optim.SGD([tensor], lr=0.1)
+    schedule = optim.lr_scheduler.ReduceLROnPlateau(ours, patience=2, factor=0.5, **settings)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, patience=2, factor=0.5, **settings)
+    for metric in 1 + rng.random(60):
+        schedule.step(metric)
+        other.step(metric)
+        assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.5}, {"clip_norm": 50.0}, {"clip_value": 0.3}])
+def test_limits_of_gradients_follow_pytorch(limits, dtype, isa, rng):
+    ours = [nn.Parameter((70, 80), dtype), nn.Parameter((5,), dtype)]
+    theirs = [torch.nn.Parameter(torch.zeros(p.shape, dtype=getattr(torch, str(dtype)))) for p in ours]
+    for parameter, tensor in zip(ours, theirs, strict=True):
+        parameter.data = np.zeros(parameter.shape)
+        parameter.grad = rng.standard_normal(parameter.shape).astype(dtype)
+        tensor.grad = torch.from_numpy(parameter.grad.copy())
+    optim.SGD(ours, lr=1.0, **limits).step()
+    if "clip_norm" in limits:
+        torch.nn.utils.clip_grad_norm_(theirs, limits["clip_norm"])
+    else:
+        torch.nn.utils.clip_grad_value_(theirs, limits["clip_value"])
+    for parameter, tensor in zip(ours, theirs, strict=True):
+        assert relative(parameter.grad, tensor.grad.numpy()) <= (1e-6 if dtype == np.float32 else 1e-14)
+        np.testing.assert_array_equal(parameter.data, -parameter.grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "target"),
+    [
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1]}, "labels"),
+        ("CrossEntropyLoss", {"label_smoothing": 0.2}, "labels"),
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1], "label_smoothing": 0.2}, "labels"),
+        ("CrossEntropyLoss", {"weight": [0.5, 1, 3, 0.1, 2, 1], "label_smoothing": 0.2}, "soft"),
+        ("L1Loss", {}, "real"),
+        ("HuberLoss", {}, "real"),
+        ("HuberLoss", {"delta": 0.3}, "real"),
+        ("PoissonNLLLoss", {}, "counts"),
+        ("PoissonNLLLoss", {"log_input": False}, "counts"),
+        ("BCEWithLogitsLoss", {}, "soft"),
+    ],
+)
+def test_losses_with_settings(name, settings, target, isa, dtype, rng):
+    x = 2 * rng.standard_normal((9, 6)).astype(dtype)
+    x = np.abs(x) + dtype.type(0.1) if "log_input" in settings else x
+    targets = {
+        "labels": rng.integers(0, 6, 9),
+        "soft": rng.dirichlet(np.ones(6), 9).astype(dtype),
+        "real": rng.standard_normal((9, 6)).astype(dtype),
+        "counts": rng.poisson(2, (9, 6)).astype(dtype),
+    }
+    ours = getattr(nn, name)(**settings)
+    if "weight" in settings:
+        settings = {**settings, "weight": torch.tensor(settings["weight"], dtype=getattr(torch, str(dtype)))}
+    theirs = getattr(torch.nn, name)(**settings)
+    tensor = torch.from_numpy(x).requires_grad_()
+    expected = theirs(tensor, torch.from_numpy(targets[target]))
+    expected.backward()
+    loss, grad = ours.forward_backward(x, targets[target])
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-6 if dtype == np.float32 else 1e-13)
+    assert relative(grad, tensor.grad.numpy()) <= (1e-6 if dtype == np.float32 else 1e-13)

@@ -325,14 +325,14 @@ def test_each_group_has_its_own_settings(rng):
     settings = [{**{"lr": 0.1, "momentum": 0, "weight_decay": 0, "nesterov": False}, **{k: v for k, v in g.items() if k != "params"}} for g in groups]
     of = [settings[0], settings[0], settings[1], settings[2], settings[3], settings[3]]
     expected = [p.data.copy() for p in model.parameters()]
-    velocities = [np.zeros(p.shape) for p in model.parameters()]
+    velocities = [[np.zeros(p.shape)] for p in model.parameters()]
     loss = nn.CrossEntropyLoss()
     x, y = rng.standard_normal((6, 4)), rng.integers(0, 2, 6)
     for _ in range(4):
         loss.forward(model.forward(x, training=True), y)
         model.backward(loss.backward())
         for i, p in enumerate(model.parameters()):
-            expected[i], velocities[i] = reference.sgd(expected[i], p.grad, velocities[i], **of[i])
+            expected[i], velocities[i] = reference.sgd(expected[i], p.grad, velocities[i], 1, **of[i])
         optimizer.step()
         for p, e in zip(model.parameters(), expected, strict=True):
             np.testing.assert_allclose(p.data, e, rtol=1e-12, atol=1e-15)
@@ -547,8 +547,9 @@ def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(dat
     assert trainer.epoch == 2
     after = trainer.optimizer.copy_state()
     assert after.keys() == velocities.keys()
-    for parameter, velocity in velocities.items():
-        np.testing.assert_array_equal(after[parameter], velocity)
+    for parameter, state in velocities.items():
+        np.testing.assert_array_equal(after[parameter].arrays, state.arrays)
+        assert after[parameter].steps == state.steps
 
     # With a sensible rate it goes on as if nothing had happened.
     trainer.optimizer.param_groups[0]["lr"] = 0.01

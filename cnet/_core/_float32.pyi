@@ -11,6 +11,25 @@ ELU: int
 GELU: int
 GELU_TANH: int
 
+CROSS_ENTROPY: int
+NLL: int
+MSE: int
+L1: int
+HUBER: int
+QUANTILE: int
+POISSON: int
+POISSON_LOG: int
+BCE: int
+
+SGD: int
+MOMENTUM: int
+NESTEROV: int
+ADAM: int
+AMSGRAD: int
+RMSPROP: int
+RMSPROP_MOMENTUM: int
+RMSPROP_CENTERED: int
+
 def linear_forward(out: NDArray[Any], x: NDArray[Any], w: NDArray[Any], b: NDArray[Any] | None) -> None: ...
 def linear_backward_input(dx: NDArray[Any], dout: NDArray[Any], w: NDArray[Any]) -> None: ...
 def linear_backward_params(dw: NDArray[Any], db: NDArray[Any] | None, x: NDArray[Any], dout: NDArray[Any]) -> None: ...
@@ -56,12 +75,33 @@ def batch_norm_forward(
 def batch_norm_backward(dx: NDArray[Any], dout: NDArray[Any], xhat: NDArray[Any], rstd: NDArray[Any], w: NDArray[Any] | None, sums: NDArray[Any]) -> None: ...
 def softmax_forward(out: NDArray[Any], x: NDArray[Any]) -> None: ...
 def softmax_backward(dx: NDArray[Any], dout: NDArray[Any], out: NDArray[Any]) -> None: ...
-def cross_entropy(
-    row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], labels: NDArray[np.int64] | None, t: NDArray[Any] | None
+def loss(
+    kind: int,
+    setting: float,
+    row_loss: NDArray[Any] | None,
+    dx: NDArray[Any] | None,
+    x: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    t: NDArray[Any] | None,
+    weights: NDArray[Any] | None = None,
 ) -> float: ...
-def nll(row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], labels: NDArray[np.int64] | None, t: NDArray[Any] | None) -> float: ...
-def mse(row_loss: NDArray[Any] | None, dx: NDArray[Any] | None, x: NDArray[Any], t: NDArray[Any]) -> float: ...
-def sgd_step(w: NDArray[Any], grad: NDArray[Any], velocity: NDArray[Any] | None, lr: float, momentum: float, weight_decay: float, nesterov: bool) -> None: ...
+def states(kind: int) -> int: ...
+def update_step(
+    w: NDArray[Any],
+    grad: NDArray[Any],
+    state: NDArray[Any],
+    steps: int,
+    kind: int,
+    lr: float,
+    weight_decay: float,
+    decoupled: bool,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None: ...
+def clip(grad: NDArray[Any], total: float, bound: float) -> float: ...
+def scale(x: NDArray[Any], factor: float) -> None: ...
+def clip_factor(squares: float, most: float) -> float: ...
 def gather(out: NDArray[Any], x: NDArray[Any], rows: NDArray[np.int64]) -> None: ...
 def gather_uint8(out: NDArray[Any], x: NDArray[np.uint8], rows: NDArray[np.int64]) -> None: ...
 def count_correct(x: NDArray[Any], labels: NDArray[np.int64]) -> int: ...

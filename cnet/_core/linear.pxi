@@ -1,7 +1,7 @@
 # The dense layer: x (B, I), w (I, O), b (O,), out = x @ w + b, and its gradients.
 #
 # A product may carry work on its result that is done while the result is still in the cache of the thread that made it:
-# an activation (forward), the derivative of one (backward), or a step of SGD with the gradient, which then is never
+# an activation (forward), the derivative of one (backward), or a step of the optimiser with the gradient, which then is never
 # written to memory as a whole. The arithmetic is that of the separate kernels, so the bits are the same.
 
 
@@ -15,9 +15,8 @@ cdef struct Product:
     int activation      # one of RELU, ...; NONE for none
     real slope
     const real *output  # of the activation, laid out like gemm.c: multiply by the derivative there instead of activating
-    const cnet_sgd *sgd  # or NULL; else w and v are laid out like the gradient, and gemm.c is scratch
-    real *w
-    real *v             # may be NULL
+    Update update       # where it has a rule, its arrays are laid out like the gradient, and gemm.c is scratch
+    const cnet_update *now
     Py_ssize_t scratch  # elements of it for each part
 
 cdef int NONE = -1
@@ -78,7 +77,7 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
     p.b += col * p.b_col
     if p.m == 0 or p.n == 0:
         return
-    if whole.sgd != NULL:
+    if whole.now != NULL:
         p.c += part * whole.scratch
         _update(k, whole, &p, row * p.c_row + col)
         return
@@ -91,7 +90,7 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
 
 
 cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset) noexcept nogil:
-    """A piece of the gradient at a time, and the step of SGD with it while it is in the cache."""
+    """A piece of the gradient at a time, and the optimiser's step with it while it is in the cache."""
     cdef cnet_gemm p = part[0]
     cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
     while j < part.n:
@@ -104,7 +103,7 @@ cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *
             p.a = part.a + i * p.a_row
             k.gemm(&p)
             at = offset + i * part.c_row + j
-            k.sgd(p.m, p.n, whole.w + at, whole.v + at if whole.v != NULL else NULL, part.c_row, p.c, p.c_row, whole.sgd)
+            _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.c_row, p.c, p.c_row)
             i += p.m
         j += p.n
 
@@ -216,6 +215,10 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
     product.gemm.k = block.m
     product.gemm.block = cnet_block_length(block.batch)
     product.gemm.accumulate = block.start > 0
+    cdef cnet_update now
+    if product.update.rule != NULL:
+        now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
+        product.now = &now
     _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
@@ -223,9 +226,7 @@ cdef struct Bias:
     Py_ssize_t n
     const real *dout
     real *db
-    const cnet_sgd *sgd  # or NULL
-    real *b
-    real *v
+    Update update
 
 
 cdef void _run_bias(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
@@ -236,8 +237,10 @@ cdef void _run_bias(const void *arguments, const Block *block, int part, int par
     if start == end:
         return
     kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
-    if bias.sgd != NULL:
-        kernels().sgd(1, end - start, bias.b + start, bias.v + start if bias.v != NULL else NULL, 0, bias.db + start, 0, bias.sgd)
+    cdef cnet_update now
+    if bias.update.rule != NULL:
+        now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step)
+        _update_rows(kernels(), &bias.update, &now, 1, end - start, start, 0, bias.db + start, 0)
 
 
 def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):
@@ -264,25 +267,21 @@ def program_linear_input(Program program, real[:, ::1] dx, const real[:, ::1] do
     program.append(ROWS, _run_rows, &product, sizeof(product), (dx, dout, w, output))
 
 
-def program_linear_weight(Program program, real[:, ::1] w, real[:, ::1] v, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout, int group):
-    """Add: a step of SGD on w with the gradient x.T @ dout; v, its velocity, may be None."""
+def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout):
+    """Add: a step on w, seen as one row, with the gradient x.T @ dout."""
     program.check_room(x.shape[0])
     cdef Product product = _backward_weight(_out1(scratch), x, dout)
-    _check2("w", w.shape[0], w.shape[1], product.gemm.m, product.gemm.n)
+    _check1("w", w.shape[0], product.gemm.m * product.gemm.n)
     product.scratch = scratch.shape[0] // program.threads
-    if product.scratch < _scratch_size(w.shape[1]):
-        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(w.shape[1])} for each of {program.threads} threads")
-    if v is not None:
-        _check2("v", v.shape[0], v.shape[1], w.shape[0], w.shape[1])
-    product.sgd = program.group(group)
-    product.w = _out2(w)
-    product.v = _out2(v)
-    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
-    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, v, scratch, x, dout))
+    if product.scratch < _scratch_size(product.gemm.n):
+        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(product.gemm.n)} for each of {program.threads} threads")
+    product.update = _update_of(program.rule(rule), w, state)
+    program.flops_per_row += 2.0 * w.shape[0]
+    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
 
 
 def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
-    """Add: dw = x.T @ dout over all blocks of a batch, for `program_sgd`."""
+    """Add: dw = x.T @ dout over all blocks of a batch, for `program_update`."""
     program.check_room(x.shape[0])
     cdef Product product = _backward_weight(_out2(dw), x, dout)
     _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
@@ -290,19 +289,17 @@ def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, :
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (dw, x, dout))
 
 
-def program_linear_bias(Program program, real[::1] b, real[::1] v, real[::1] db, const real[:, ::1] dout, int group):
-    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a step of SGD on b with it."""
+def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] state, real[::1] db, const real[:, ::1] dout):
+    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a step on b with it."""
     program.check_room(dout.shape[0])
     _check1("db", db.shape[0], dout.shape[1])
-    cdef Bias bias = Bias(dout.shape[1], _in2(dout), _out1(db), NULL, NULL, NULL)
+    cdef Bias bias
+    memset(&bias, 0, sizeof(bias))
+    bias.n, bias.dout, bias.db = dout.shape[1], _in2(dout), _out1(db)
     if b is not None:
         _check1("b", b.shape[0], db.shape[0])
-        bias.sgd = program.group(group)
-        bias.b = _out1(b)
-        if v is not None:
-            _check1("v", v.shape[0], b.shape[0])
-            bias.v = _out1(v)
-    program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, v, db, dout))
+        bias.update = _update_of(program.rule(rule), b, state)
+    program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
 
 
 def scratch_size(Py_ssize_t n):

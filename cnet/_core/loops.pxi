@@ -22,10 +22,20 @@ cdef extern from "csrc/kernels.h":
         CNET_BLOCK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
+        CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
+        CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD, CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
 
-    ctypedef struct cnet_sgd:
-        real lr, momentum, weight_decay
-        int nesterov
+    int cnet_states(int) noexcept nogil
+
+    ctypedef struct cnet_rule:
+        int kind, decoupled
+        double lr, weight_decay, beta1, beta2, eps
+        int64_t steps
+
+    ctypedef struct cnet_update:
+        int kind
+
+    cnet_update cnet_update_at(const cnet_rule *, int64_t) noexcept nogil
 
     ctypedef struct cnet_gemm:
         Py_ssize_t m, n, k
@@ -99,10 +109,13 @@ cdef extern from "csrc/kernels.h":
         ) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
-        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
+        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
+                                      real) noexcept nogil
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
-        void (*mse)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *, real *, real) noexcept nogil
-        void (*sgd)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, const real *, Py_ssize_t, const cnet_sgd *) noexcept nogil
+        void (*elementwise_loss)(int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real) noexcept nogil
+        void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
+        double (*clip)(Py_ssize_t, real *, real) noexcept nogil
+        void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
         void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
@@ -171,6 +184,8 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 include "gather.pxi"
 include "augment.pxi"
 include "program.pxi"
+include "optim.pxi"
+include "clip.pxi"
 include "linear.pxi"
 include "window.pxi"
 include "conv.pxi"
@@ -179,4 +194,3 @@ include "activation.pxi"
 include "dropout.pxi"
 include "norm.pxi"
 include "loss.pxi"
-include "optim.pxi"

@@ -4,13 +4,19 @@
 # mean is summed here in double and in the order of rows, whatever the number of threads. Targets are labels (m,),
 # int64 in [0, n), or, where labels is None, an array (m, n).
 
-cdef enum Loss:
-    CROSS_ENTROPY
-    NLL
-    MSE
+CROSS_ENTROPY, NLL, MSE, L1, HUBER = CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER
+QUANTILE, POISSON, POISSON_LOG, BCE = CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
 
 
-cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x, const int64_t *labels,
+cdef Loss _loss_of(int kind, double setting, const real[::1] weights, Py_ssize_t n) except *:
+    if not CNET_CROSS_ENTROPY <= kind <= CNET_BCE:
+        raise ValueError(f"loss {kind} is outside {CNET_CROSS_ENTROPY}..{CNET_BCE}")
+    if weights is not None:
+        _check1("weights", weights.shape[0], n)
+    return Loss(kind, setting, _in1(weights))
+
+
+cdef void _loss_part(const Loss *loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x, const int64_t *labels,
                      const real *t, real *row_loss, real *dx, real scale) noexcept nogil:
     cdef Py_ssize_t start = _start(m, part, parts)
     cdef Py_ssize_t rows = _start(m, part + 1, parts) - start
@@ -18,22 +24,36 @@ cdef void _loss_part(Loss loss, Py_ssize_t m, Py_ssize_t n, int part, int parts,
     t = t + start * n if t != NULL else NULL
     row_loss = row_loss + start if row_loss != NULL else NULL
     dx = dx + start * n if dx != NULL else NULL
-    if loss == CROSS_ENTROPY:
-        kernels().softmax_cross_entropy(rows, n, x + start * n, labels, t, row_loss, dx, scale)
-    elif loss == NLL:
+    if loss.kind == CNET_CROSS_ENTROPY:
+        kernels().softmax_cross_entropy(rows, n, x + start * n, labels, t, loss.weights, <real> loss.setting, row_loss, dx, scale)
+    elif loss.kind == CNET_NLL:
         kernels().nll(rows, n, x + start * n, labels, t, row_loss, dx, scale)
     else:
-        kernels().mse(rows, n, x + start * n, t, row_loss, dx, scale)
+        kernels().elementwise_loss(loss.kind, rows, n, x + start * n, t, <real> loss.setting, row_loss, dx, scale)
 
 
-cdef inline real _loss_scale(Loss loss, Py_ssize_t batch, Py_ssize_t n) noexcept nogil:
+cdef inline double _label_weights(const Loss *loss, Py_ssize_t m, const int64_t *labels, const int64_t *rows) noexcept nogil:
+    """What m rows count together in a mean: as many as they are, or the weights of their labels, where these are weighted.
+
+    They are the rows of `rows`, or the first m where it is NULL.
+    """
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if loss.weights == NULL or labels == NULL:
+        return <double> m
+    for i in range(m):
+        total += loss.weights[labels[rows[i] if rows != NULL else i]]
+    return total
+
+
+cdef inline real _loss_scale(const Loss *loss, double rows, Py_ssize_t n) noexcept nogil:
     """What makes a mean of a sum over a batch."""
-    return 1 / (<real> batch * (n if loss == MSE else 1))
+    return 1 / (<real> rows * (n if loss.kind >= CNET_MSE else 1)) if rows > 0 else 0
 
 
-cdef void _losses(Loss loss, Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels, const real *t,
+cdef void _losses(const Loss *loss, Py_ssize_t m, Py_ssize_t n, double rows, const real *x, const int64_t *labels, const real *t,
                   real *row_loss, real *dx) noexcept nogil:
-    cdef real scale = _loss_scale(loss, m, n)
+    cdef real scale = _loss_scale(loss, rows, n)
     cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _loss_part(loss, m, n, part, threads, x, labels, t, row_loss, dx, scale)
@@ -47,6 +67,10 @@ cdef double _sum(Py_ssize_t m, const real *row_loss, double total) noexcept nogi
     return total
 
 
+cdef inline double _mean(double total, double rows) noexcept nogil:
+    return total / rows if rows > 0 else 0
+
+
 cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
     cdef Py_ssize_t i
     for i in range(labels.shape[0]):
@@ -55,11 +79,16 @@ cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
     return 0
 
 
-cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
+def loss(int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t,
+         const real[::1] weights=None):
+    """The mean over rows of a loss of outputs x. Classes may have weights; with labels, the mean is weighted by them."""
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
-    if labels is not None:
+    cdef Loss what = _loss_of(kind, setting, weights, n)
+    if labels is not None and kind < CNET_MSE:
         _check1("labels", labels.shape[0], m)
         _check_labels(labels, n)
+    elif t is None:
+        raise ValueError(f"loss {kind} needs targets")
     else:
         _check2("targets", t.shape[0], t.shape[1], m, n)
     if row_loss is not None:
@@ -69,27 +98,12 @@ cdef object _loss(Loss loss, real[::1] row_loss, real[:, ::1] dx, const real[:, 
     if m == 0 or n == 0:
         return 0.0
     cdef const int64_t *label = &labels[0] if labels is not None else NULL
-    cdef double mean = 0
+    cdef double mean = 0, rows = _label_weights(&what, m, label, NULL)
     with nogil:
-        _losses(loss, m, n, _in2(x), label, _in2(t), _out1(row_loss), _out2(dx))
+        _losses(&what, m, n, rows, _in2(x), label, _in2(t), _out1(row_loss), _out2(dx))
         if row_loss is not None:
-            mean = _sum(m, &row_loss[0], 0) / m
+            mean = _mean(_sum(m, &row_loss[0], 0), rows)
     return mean
-
-
-def cross_entropy(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
-    """Softmax cross-entropy of logits x; returns the mean over rows."""
-    return _loss(CROSS_ENTROPY, row_loss, dx, x, labels, t)
-
-
-def nll(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t):
-    """Negative log-likelihood of probabilities x; returns the mean over rows."""
-    return _loss(NLL, row_loss, dx, x, labels, t)
-
-
-def mse(real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const real[:, ::1] t):
-    """Squared error; returns the mean over all elements."""
-    return _loss(MSE, row_loss, dx, x, None, t)
 
 
 cdef struct LossOp:
@@ -102,15 +116,16 @@ cdef struct LossOp:
 
 cdef void _run_loss(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const LossOp *op = <const LossOp *> arguments
-    cdef real scale = _loss_scale(op.loss, block.batch, op.n)
-    _loss_part(op.loss, block.m, op.n, part, parts, _input(block, op.x), block.labels, block.targets, op.row_loss, op.dx, scale)
+    cdef real scale = _loss_scale(&op.loss, block.weight, op.n)
+    _loss_part(&op.loss, block.m, op.n, part, parts, _input(block, op.x), block.labels, block.targets, op.row_loss, op.dx, scale)
 
 
-def program_loss(Program program, int loss, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x):
+def program_loss(Program program, int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const real[::1] weights):
     """Add: the loss of outputs x for the program's answers, with its gradient unless dx is None."""
     program.check_room(x.shape[0])
     _check1("row_loss", row_loss.shape[0], x.shape[0])
     if dx is not None:
         _check2("dx", dx.shape[0], dx.shape[1], x.shape[0], x.shape[1])
-    cdef LossOp op = LossOp(<Loss> loss, x.shape[1], _in2(x), _out1(row_loss), _out2(dx))
-    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, x))
+    program.loss = _loss_of(kind, setting, weights, x.shape[1])
+    cdef LossOp op = LossOp(program.loss, x.shape[1], _in2(x), _out1(row_loss), _out2(dx))
+    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, x, weights))

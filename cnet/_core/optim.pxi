@@ -1,44 +1,77 @@
-# Optimiser steps, on parameters of any shape seen as one row.
+# Optimiser steps. A parameter w is given with the state that its optimiser keeps: arrays laid out like w, one after another.
 
-
-cdef void _sgd(Py_ssize_t n, real *w, const real *g, real *v, const cnet_sgd *s) noexcept nogil:
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _sgd_part(n, part, threads, w, g, v, s)
-
-
-cdef void _sgd_part(Py_ssize_t n, int part, int parts, real *w, const real *g, real *v, const cnet_sgd *s) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().sgd(1, _start(n, part + 1, parts) - start, w + start, v + start if v != NULL else NULL, 0, g + start, 0, s)
-
-
-def sgd_step(real[::1] w, const real[::1] grad, real[::1] velocity, real lr, real momentum, real weight_decay, bint nesterov):
-    """One step of stochastic gradient descent on w, in place; velocity may be None where momentum is 0."""
-    _check1("grad", grad.shape[0], w.shape[0])
-    if velocity is not None:
-        _check1("velocity", velocity.shape[0], w.shape[0])
-    cdef cnet_sgd s = cnet_sgd(lr, momentum, weight_decay, nesterov)
-    with nogil:
-        _sgd(w.shape[0], _out1(w), _in1(grad), _out1(velocity), &s)
+SGD, MOMENTUM, NESTEROV = CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV
+ADAM, AMSGRAD = CNET_ADAM, CNET_AMSGRAD
+RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED = CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
 
 
 cdef struct Update:
-    Py_ssize_t n
-    const real *grad
+    const cnet_rule *rule  # or NULL, for no update
     real *w
-    real *v  # may be NULL
-    const cnet_sgd *sgd
+    real *state
+    Py_ssize_t size
+
+
+cdef cnet_rule _rule(int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps) except *:
+    if not CNET_SGD <= kind <= CNET_RMSPROP_CENTERED:
+        raise ValueError(f"update {kind} is outside {CNET_SGD}..{CNET_RMSPROP_CENTERED}")
+    return cnet_rule(kind, decoupled, lr, weight_decay, beta1, beta2, eps, steps)
+
+
+cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) except *:
+    _check2("state", state.shape[0], state.shape[1], cnet_states(rule.kind), w.shape[0])
+    return Update(rule, _out1(w), _out2(state), w.shape[0])
+
+
+cdef inline void _update_rows(const cnet_kernels *k, const Update *u, const cnet_update *now, Py_ssize_t m, Py_ssize_t n, Py_ssize_t at, Py_ssize_t row,
+                              const real *g, Py_ssize_t g_row) noexcept nogil:
+    """m rows of n elements, the first of them at element `at` of w, `row` apart."""
+    k.update(m, n, u.w + at, u.state + at if u.state != NULL else NULL, u.size, row, g, g_row, now)
+
+
+cdef void _update_part(const Update *u, const cnet_update *now, int part, int parts, const real *g) noexcept nogil:
+    cdef Py_ssize_t start = _start(u.size, part, parts)
+    _update_rows(kernels(), u, now, 1, _start(u.size, part + 1, parts) - start, start, 0, g + start, 0)
+
+
+cdef void _update_all(const Update *u, const real *g) noexcept nogil:
+    cdef cnet_update now = cnet_update_at(u.rule, u.rule.steps + 1)
+    cdef int threads = threads_for(<double> u.size, ELEMENTS_PER_THREAD, ALL), part
+    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _update_part(u, &now, part, threads, g)
+
+
+def states(int kind):
+    """How many arrays an optimiser of this kind remembers."""
+    return cnet_states(_rule(0, kind, 0, 0, False, 0, 0, 0).kind)
+
+
+def update_step(real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
+                double beta1, double beta2, double eps):
+    """The step after `steps` others on w, in place; state has a row for each array that the optimiser remembers."""
+    cdef cnet_rule rule = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps)
+    cdef Update u = _update_of(&rule, w, state)
+    _check1("grad", grad.shape[0], w.shape[0])
+    with nogil:
+        _update_all(&u, _in1(grad))
+
+
+cdef struct UpdateOp:
+    Update update
+    real *grad
 
 
 cdef void _run_update(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
-    cdef const Update *u = <const Update *> arguments
-    _sgd_part(u.n, part, parts, u.w, u.grad, u.v, u.sgd)
+    cdef const UpdateOp *op = <const UpdateOp *> arguments
+    cdef cnet_update now = cnet_update_at(op.update.rule, op.update.rule.steps + block.step)
+    cdef Py_ssize_t start = _start(op.update.size, part, parts)
+    if block.factor != 1:
+        kernels().scale(_start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor)
+    _update_part(&op.update, &now, part, parts, op.grad)
 
 
-def program_sgd(Program program, real[::1] w, real[::1] v, const real[::1] grad, int group):
-    """Add: a step of SGD on w, seen as one row, when all of a batch has been through; v, its velocity, may be None."""
+def program_update(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] grad):
+    """Add: a step on w, seen as one row, when all of a batch has been through."""
     _check1("grad", grad.shape[0], w.shape[0])
-    if v is not None:
-        _check1("v", v.shape[0], w.shape[0])
-    cdef Update u = Update(w.shape[0], _in1(grad), _out1(w), _out1(v), program.group(group))
-    program.append(UPDATE, _run_update, &u, sizeof(u), (w, v, grad))
+    cdef UpdateOp op = UpdateOp(_update_of(program.rule(rule), w, state), _out1(grad))
+    program.append(UPDATE, _run_update, &op, sizeof(op), (w, state, grad))

@@ -11,12 +11,13 @@
 #
 # Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
 # A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
-# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last. Blocks are
-# multiples of the blocks in which a gradient is summed anyway, so the bits stay the same.
+# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last, as they are
+# after any batch where gradients are to be limited first, for that needs all of them. Blocks are multiples of the blocks
+# in which a gradient is summed anyway, so the bits stay the same.
 
 from cython.parallel cimport parallel, threadid
-from libc.math cimport isfinite
-from libc.stdlib cimport free, malloc, realloc
+from libc.math cimport isfinite, sqrt
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 
@@ -31,13 +32,17 @@ cdef extern from "csrc/team.h":
 cdef enum Phase:
     ROWS     # a part takes its rows of the batch, and reads those rows alone
     WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
-    UPDATE   # when all blocks are done: a part takes its share of some parameters
+    CLIP     # when all blocks are done: a part limits its share of some gradients
+    UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
 
 
 cdef struct Block:
     Py_ssize_t batch      # rows of the batch that this is a block of
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
+    Py_ssize_t step       # of the call, from 1
+    double weight         # of the rows of the batch together, in its mean loss
+    double factor         # of gradients, before an UPDATE
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
@@ -54,6 +59,12 @@ cdef struct Op:
     void *arguments
 
 
+cdef struct Loss:
+    int kind
+    double setting       # what csrc/kernels.h says, or how much labels are smoothed
+    const real *weights  # of classes, or NULL
+
+
 cdef struct Call:
     const int64_t *order
     Py_ssize_t n, batch
@@ -68,18 +79,22 @@ cdef double FLOPS_PER_MEMBER = 100_000
 # Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
 cdef enum:
     ROWS_PER_MEMBER = 4
+    UNSET = -1  # kind of a rule
 
 
 cdef class Program:
     """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of program.pxi.
 
-    `settings` are the optimiser's, by group; a program without any evaluates, and does not stop at a loss that is not finite.
+    It has a rule for each parameter that it updates; one without any evaluates, and does not stop at a loss that is not finite.
     """
 
     cdef Op *ops
     cdef int n_ops, n_updates
-    cdef cnet_sgd *settings
-    cdef int n_settings, threads
+    cdef cnet_rule *rules
+    cdef int n_rules, threads
+    cdef double *squares                # of gradients, by chunks
+    cdef Py_ssize_t n_squares
+    cdef double most_value, most_norm   # of gradients
     cdef list kept
     cdef Py_ssize_t room
     cdef double flops_per_row
@@ -95,24 +110,29 @@ cdef class Program:
     cdef Py_ssize_t classes
     cdef real *row_loss
     cdef const real *scores             # what the loss reads
+    cdef Loss loss
 
-    def __cinit__(self, Py_ssize_t room, int groups, int threads):
+    def __cinit__(self, Py_ssize_t room, int rules, int threads):
         if room < LEAST_ROOM:
             raise ValueError(f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum")
         self.room = room
         self.threads = threads
         self.kept = []
-        self.settings = <cnet_sgd *> malloc(max(groups, 1) * sizeof(cnet_sgd))
-        if self.settings == NULL:
+        self.rules = <cnet_rule *> calloc(max(rules, 1), sizeof(cnet_rule))
+        if self.rules == NULL:
             raise MemoryError
-        self.n_settings = groups
+        self.n_rules = rules
+        cdef int i
+        for i in range(rules):
+            self.rules[i].kind = UNSET
 
     def __dealloc__(self):
         cdef int i
         for i in range(self.n_ops):
             free(self.ops[i].arguments)
         free(self.ops)
-        free(self.settings)
+        free(self.rules)
+        free(self.squares)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -135,10 +155,12 @@ cdef class Program:
             raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
         return 0
 
-    cdef const cnet_sgd *group(self, int group) except NULL:
-        if not 0 <= group < self.n_settings:
-            raise IndexError(f"group {group} is outside 0..{self.n_settings - 1}")
-        return &self.settings[group]
+    cdef const cnet_rule *rule(self, int rule) except NULL:
+        if not 0 <= rule < self.n_rules:
+            raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
+        if self.rules[rule].kind == UNSET:
+            raise ValueError(f"rule {rule} has not been set")
+        return &self.rules[rule]
 
     def source(self, real[:, ::1] x_batch, x):
         """Batches are rows of x, real or uint8; operations find them in x_batch."""
@@ -192,10 +214,25 @@ cdef class Program:
             self.targets_batch = _out2(targets_batch)
             self.kept.append((targets, targets_batch))
 
-    def sgd(self, int group, real lr, real momentum, real weight_decay, bint nesterov):
-        """Settings of a group, for steps from now on."""
-        self.group(group)
-        self.settings[group] = cnet_sgd(lr, momentum, weight_decay, nesterov)
+    def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
+        """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
+        cdef cnet_rule new = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps)
+        if not 0 <= rule < self.n_rules:
+            raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
+        if self.rules[rule].kind != UNSET:
+            _check1("the state", cnet_states(kind), cnet_states(self.rules[rule].kind))
+        self.rules[rule] = new
+
+    def make_clip(self, Py_ssize_t chunks):
+        """Make room for the sums of squares of gradients that are to be limited."""
+        self.squares = <double *> calloc(max(chunks, <Py_ssize_t> 1), sizeof(double))
+        if self.squares == NULL:
+            raise MemoryError
+        self.n_squares = chunks
+
+    def set_clip(self, double most_value, double most_norm):
+        """The limits of gradients, from now on."""
+        self.most_value, self.most_norm = most_value, most_norm
 
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
@@ -265,26 +302,29 @@ cdef class Program:
         cdef Py_ssize_t start = 0, step = 0, correct = 0
         cdef double loss
         while start < call.n:
-            loss = self._step(call, call.order + start, min(call.batch, call.n - start), part, parts, &correct)
+            loss = self._step(call, step, min(call.batch, call.n - start), part, parts, &correct)
             if part == 0:
                 call.losses[step] = loss
             start += call.batch
             step += 1
-            if self.n_settings and not isfinite(loss):
+            if self.n_rules and not isfinite(loss):
                 break
         cnet_team_add(&call.correct, correct)
         if part == 0:
             call.steps = step
 
-    cdef double _step(self, Call *call, const int64_t *rows, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
+    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
         cdef Block block
+        cdef const int64_t *rows = call.order + step * call.batch
         cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length
         cdef double total = 0
         block.batch = batch
         block.start = 0
+        block.step = step + 1
         block.x_batch = self.x_batch
         block.labels = self.labels_batch if self.targets == NULL else NULL
         block.targets = self.targets_batch
+        block.weight = _label_weights(&self.loss, batch, self.labels if self.targets == NULL else NULL, rows)
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(rows + block.start, block.m, part, parts)
@@ -294,15 +334,20 @@ cdef class Program:
                 correct[0] += self._count_correct(&block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             total = _sum(block.m, self.row_loss, total)
-            if self.n_settings and not isfinite(total):
+            if self.n_rules and not isfinite(total):
                 return total
             self._run(WEIGHTS, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
+        block.factor = 1
+        if self.n_squares:
+            self._run(CLIP, call, &block, part, parts)
+            cnet_barrier_wait(&call.barrier, parts)
+            block.factor = clip_factor(_total(self.n_squares, self.squares), self.most_norm)
         if self.n_updates:
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
-        return total / batch
+        return _mean(total, block.weight)
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef int i
@@ -332,6 +377,14 @@ cdef class Program:
     cdef Py_ssize_t _count_correct(self, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
         return _count_correct(rows, self.classes, _input(block, self.scores) + start * self.classes, self.labels_batch + start)
+
+
+cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total += sums[i]
+    return total
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cnet.optim.lr_scheduler import LRScheduler
+
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
@@ -50,8 +52,29 @@ class _Function(Callback):
         self.function(trainer, logs)
 
 
+class _SchedulePerEpoch(Callback):
+    def __init__(self, scheduler: LRScheduler) -> None:
+        self.scheduler = scheduler
+
+    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+        self.scheduler.on_epoch_end(logs)
+
+
+class _SchedulePerBatch(Callback):
+    def __init__(self, scheduler: LRScheduler) -> None:
+        self.scheduler = scheduler
+
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+        self.scheduler.on_train_begin(epochs * steps)
+
+    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+        self.scheduler.step()
+
+
 def as_callback(callback: Any) -> Callback:
-    """A callback as it is, a function wrapped into one."""
+    """A callback as it is, a scheduler of learning rates or a function wrapped into one."""
+    if isinstance(callback, LRScheduler):
+        return (_SchedulePerBatch if callback.per_batch else _SchedulePerEpoch)(callback)
     if isinstance(callback, Callback):
         return callback
     if callable(callback) and not isinstance(callback, type):

@@ -4,9 +4,10 @@ from cnet.nn import init as init
 from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from cnet.nn._conv import Conv2d
 from cnet.nn._dropout import Dropout
+from cnet.nn._element_losses import BCEWithLogitsLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss, QuantileLoss
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
-from cnet.nn._losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from cnet.nn._losses import CrossEntropyLoss, Loss, NLLLoss
 from cnet.nn._module import Module
 from cnet.nn._norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from cnet.nn._parameter import Buffer, Parameter
@@ -18,6 +19,7 @@ __all__ = [
     "ELU",
     "GELU",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
@@ -27,7 +29,9 @@ __all__ = [
     "Flatten",
     "Heads",
     "HeadsLoss",
+    "HuberLoss",
     "Identity",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -37,6 +41,8 @@ __all__ = [
     "Module",
     "NLLLoss",
     "Parameter",
+    "PoissonNLLLoss",
+    "QuantileLoss",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -4,7 +4,6 @@
 of the classifying losses are labels (n,) or one row of weights per example (n, classes): one-hot, or soft.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -79,9 +78,6 @@ class Loss:
         """
         return as_array(target, "y")
 
-    program_kind: int
-    """Number of a built-in loss in the compiled core."""
-
     def count_correct(self, output: Array, target: Array) -> int | None:
         """How many rows are classified rightly; None if this loss does not classify."""
         return None
@@ -90,17 +86,28 @@ class Loss:
         return f"{type(self).__name__}()"
 
 
-class _KernelLoss(Loss):
-    _kernel: str
+class KernelLoss(Loss):
+    """Base of the losses that the compiled core knows."""
+
+    _kind: str
+    _shown: tuple[str, ...] = ()
+    """Settings that `repr` shows."""
 
     def __init__(self) -> None:
         self._batch: tuple[Array, Array] | None = None
 
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        """The loss as the compiled core takes it: kind, setting and weights of classes."""
+        return getattr(loops(dtype), self._kind), 0.0, None
+
     def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
-        kernel = getattr(loops(output.dtype), self._kernel)
-        labels, weights = (target, None) if target.ndim == 1 else (None, target)
-        loss: float = kernel(row_loss, grad, output, labels, weights)
+        kind, setting, weights = self.program_loss(output.dtype)
+        labels, rows = (target, None) if target.ndim == 1 else (None, target)
+        loss: float = loops(output.dtype).loss(kind, setting, row_loss, grad, output, labels, rows, weights)
         return loss
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
 
     def _checked(self, output: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
         output = as_array(output, "output")
@@ -127,7 +134,7 @@ class _KernelLoss(Loss):
         return self._run(output, target, grad, np.empty(len(output), output.dtype)), grad
 
 
-class _ClassificationLoss(_KernelLoss):
+class _ClassificationLoss(KernelLoss):
     def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         if type(target) is np.ndarray and target.ndim == 1 and target.dtype == np.int64 and target.flags.c_contiguous:
             y: Array = target
@@ -167,7 +174,25 @@ class CrossEntropyLoss(_ClassificationLoss):
     """Softmax cross-entropy of logits, stable at any magnitude.
 
     For a row of logits `x` and weights `t` (1 at the label, or soft):
-    ``sum_j t_j * (log(sum_k exp(x_k)) - x_j)``.
+    ``sum_j t_j * (log(sum_k exp(x_k)) - x_j)``, with `t` smoothed and weighted first where that is asked for:
+    ``t_j = weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)``. The mean over labels is a weighted one,
+    in which a row counts as much as the weight of its label; the mean over rows of weights is a plain one.
+
+    Parameters
+    ----------
+    weight : array-like, shape (classes,), or None
+        How much each class counts, at least 0: more for rare ones.
+    label_smoothing : float
+        From 0 to 1: how much of the weight of a row is shared out among all classes.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of bounds.
+
+    References
+    ----------
+    Szegedy and others, Rethinking the Inception architecture for computer vision, CVPR 2016 (smoothing).
 
     Examples
     --------
@@ -177,8 +202,29 @@ class CrossEntropyLoss(_ClassificationLoss):
     0.6931
     """
 
-    _kernel = "cross_entropy"
-    program_kind = 0
+    _kind = "CROSS_ENTROPY"
+    _shown = ("weight", "label_smoothing")
+
+    def __init__(self, weight: ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is {label_smoothing!r}, expected a number from 0 to 1")
+        self.weight = None if weight is None else as_array(weight, "weight").astype(np.float64)
+        if self.weight is not None and (self.weight.ndim != 1 or not np.isfinite(self.weight).all() or (self.weight < 0).any()):
+            raise ValueError(f"weight is {weight!r}, expected a finite number of at least 0 for each class")
+        self.label_smoothing = label_smoothing
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        return loops(dtype).CROSS_ENTROPY, self.label_smoothing, None if self.weight is None else self.weight.astype(dtype)
+
+    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        y = super().prepare_target(target, output_shape, dtype)
+        if self.weight is not None and output_shape != self.weight.shape:
+            raise ValueError(f"weight has {len(self.weight)} numbers, but the model has {output_shape[0]} outputs: expected one for each class")
+        return y
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.weight is not None or self.label_smoothing else "CrossEntropyLoss()"
 
 
 class NLLLoss(_ClassificationLoss):
@@ -195,33 +241,4 @@ class NLLLoss(_ClassificationLoss):
     0.6931
     """
 
-    _kernel = "nll"
-    program_kind = 1
-
-
-class MSELoss(_KernelLoss):
-    """Mean of the squared differences over all elements.
-
-    Examples
-    --------
-    >>> from cnet import nn
-    >>> nn.MSELoss().forward([[1.0], [3.0]], [1.0, 1.0])
-    2.0
-    """
-
-    program_kind = 2
-
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        y = as_array(target, "y")
-        if y.ndim == 1 and output_shape == (1,):
-            y = y[:, None]
-        if y.ndim == 0 or y.shape[1:] != output_shape:
-            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs")
-        check_finite(y, "y", dtype)
-        return as_real(y, dtype, "y")
-
-    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
-        rows = len(output), math.prod(output.shape[1:])
-        flat = None if grad is None else grad.reshape(rows)
-        loss: float = loops(output.dtype).mse(row_loss, flat, output.reshape(rows), target.reshape(rows))
-        return loss
+    _kind = "NLL"

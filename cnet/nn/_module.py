@@ -304,10 +304,11 @@ class Module:
 
 
 def is_builtin(thing: object) -> bool:
-    """Whether a layer or loss is cnet's own, and not a subclass whose methods may do anything."""
-    from cnet import nn
+    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do anything."""
+    from cnet import nn, optim
 
-    return getattr(nn, type(thing).__name__, None) is type(thing)
+    name = type(thing).__name__
+    return type(thing) in (getattr(nn, name, None), getattr(optim, name, None))
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

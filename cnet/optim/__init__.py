@@ -1,6 +1,9 @@
 """Optimisers: how parameters follow their gradients."""
 
+from cnet.optim import lr_scheduler as lr_scheduler
+from cnet.optim._adam import Adam, AdamW
 from cnet.optim._optimizer import Optimizer
+from cnet.optim._rmsprop import RMSprop
 from cnet.optim._sgd import SGD
 
-__all__ = ["SGD", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

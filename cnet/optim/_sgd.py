@@ -1,18 +1,14 @@
 """Stochastic gradient descent."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from cnet._arrays import Array
-from cnet._core import loops
 from cnet.nn import Parameter
-from cnet.optim._optimizer import Optimizer
+from cnet.optim._optimizer import check_numbers
+from cnet.optim._rule import Rule, RuleOptimizer, kinds
 
 
-class SGD(Optimizer):
+class SGD(RuleOptimizer):
     """Stochastic gradient descent with momentum, Nesterov's variant and weight decay, as PyTorch defines them.
 
     With gradient `g`, parameter `w` and buffer `v` (zero at first)::
@@ -33,6 +29,8 @@ class SGD(Optimizer):
         Needs momentum.
     weight_decay : float
         L2 penalty, at least 0.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
@@ -59,34 +57,19 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}, clip_norm=clip_norm, clip_value=clip_value
+        )
 
     def _check(self, settings: dict[str, Any]) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            value = settings[name]
-            if not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
+        check_numbers(settings, "lr", "momentum", "weight_decay")
         if settings["nesterov"] and not settings["momentum"]:
             raise ValueError("nesterov needs momentum, such as momentum=0.9")
 
-    def velocity(self, parameter: Parameter, settings: dict[str, Any]) -> Array | None:
-        """The momentum buffer of a parameter in a group with these settings; None without momentum."""
-        if not settings["momentum"]:
-            return None
-        if parameter not in self._state:
-            self._state[parameter] = np.zeros(parameter.shape, parameter.dtype)
-        return self._state[parameter]
-
-    def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
-        velocity = self.velocity(parameter, settings)
-        assert parameter.grad is not None
-        loops(parameter.dtype).sgd_step(
-            parameter.data.reshape(-1),
-            parameter.grad.reshape(-1),
-            None if velocity is None else velocity.reshape(-1),
-            settings["lr"],
-            settings["momentum"],
-            settings["weight_decay"],
-            settings["nesterov"],
-        )
+    def _rule(self, settings: dict[str, Any]) -> Rule:
+        kind = kinds.SGD if not settings["momentum"] else kinds.NESTEROV if settings["nesterov"] else kinds.MOMENTUM
+        return Rule(kind, settings["lr"], settings["weight_decay"], beta1=settings["momentum"])

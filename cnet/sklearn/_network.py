@@ -15,13 +15,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic":
 
 
 def build(sizes: list[int], activation: str, dropout: float, batch_norm: bool, random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Sequential:
-    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same random state.
-
-    Raises
-    ------
-    NotImplementedError
-        If `cnet.nn` lacks a layer.
-    """
+    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same random state."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         if layers:
@@ -35,17 +29,11 @@ def build(sizes: list[int], activation: str, dropout: float, batch_norm: bool, r
 
 
 def _between(size: int, activation: str, dropout: float, batch_norm: bool, random_state: np.random.RandomState) -> list[nn.Module]:
-    layers: list[nn.Module] = [_layer("BatchNorm1d", "batch_norm=True")(size)] if batch_norm else []
+    layers: list[nn.Module] = [nn.BatchNorm1d(size)] if batch_norm else []
     layers.append(_ACTIVATIONS[activation]())
     if dropout:
-        layers.append(_layer("Dropout", f"dropout={dropout}")(dropout, seed=draw_seed(random_state)))
+        layers.append(nn.Dropout(dropout, seed=draw_seed(random_state)))
     return layers
-
-
-def _layer(name: str, wish: str) -> Any:
-    if not hasattr(nn, name):
-        raise NotImplementedError(f"{wish} needs nn.{name}, which this version of cnet does not have")
-    return getattr(nn, name)
 
 
 def draw_seed(random_state: np.random.RandomState) -> int:
@@ -64,23 +52,14 @@ def square_sum(model: nn.Sequential) -> float:
 
 
 def make_optimizer(estimator: Any, model: nn.Sequential, scale: float) -> optim.Optimizer:
-    """The optimiser for a loss whose gradient is `scale` times smaller than scikit-learn's; `set_decay` completes it.
-
-    Raises
-    ------
-    NotImplementedError
-        If `cnet.optim` lacks it.
-    """
+    """The optimiser for a loss whose gradient is `scale` times smaller than scikit-learn's; `set_decay` completes it."""
     weights = [layer.weight for layer in dense(model)]
     groups = [{"params": weights}, {"params": [parameter for parameter in model.parameters() if parameter not in weights]}]
     if estimator.solver == "sgd":
         momentum = float(estimator.momentum)
         return optim.SGD(groups, lr=scale * estimator.learning_rate_init, momentum=momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
-    if not hasattr(optim, "Adam"):
-        raise NotImplementedError("solver='adam' needs optim.Adam, which this version of cnet does not have: use solver='sgd' or solver='lbfgs'")
     betas = (float(estimator.beta_1), float(estimator.beta_2))
-    adam: optim.Optimizer = optim.Adam(groups, lr=float(estimator.learning_rate_init), betas=betas, eps=estimator.epsilon / scale, weight_decay=0.0)
-    return adam
+    return optim.Adam(groups, lr=float(estimator.learning_rate_init), betas=betas, eps=estimator.epsilon / scale, weight_decay=0.0)
 
 
 def set_decay(optimizer: optim.Optimizer, alpha: float, rows: float, scale: float) -> None:

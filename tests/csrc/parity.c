@@ -223,25 +223,90 @@ static void activation(int kind, ptrdiff_t n) {
     end_of_case();
 }
 
-/* Rows of w and v with a gap between them, which stays as it is. */
-static void sgd(ptrdiff_t m, ptrdiff_t n, double momentum, double weight_decay, int nesterov) {
-    snprintf(at, sizeof at, "sgd, m %td n %td momentum %g nesterov %d", m, n, momentum, nesterov);
-    const cnet_sgd s = {(real)0.1, (real)momentum, (real)weight_decay, nesterov};
-    const ptrdiff_t w_row = n + 1, size = m * w_row;
-    real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(size, -1, 1), *w = copied(size, w0), *v = copied(size, v0);
-    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)size * sizeof(double));
-    for (ptrdiff_t i = 0; i < size; i++) {
-        const int gap = i % w_row == n;
-        const double gradient = gap ? 0 : g[i / w_row * n + i % w_row] + (double)s.weight_decay * w0[i];
-        expected_v[i] = gap ? v0[i] : (double)s.momentum * v0[i] + gradient;
-        expected_w[i] = gap ? w0[i] : w0[i] - (double)s.lr * (nesterov ? gradient + (double)s.momentum * expected_v[i] : expected_v[i]);
+/* One element of a parameter and of what is remembered of it, in double precision. */
+static double updated(const cnet_rule *r, double step, double w, double g, double *v) {
+    const double lr = r->lr, unbias1 = 1 - pow(r->beta1, step), unbias2 = 1 - pow(r->beta2, step);
+    double root;
+    if (r->decoupled)
+        w -= lr * r->weight_decay * w;
+    else
+        g += r->weight_decay * w;
+    switch (r->kind) {
+    case CNET_SGD: return w - lr * g;
+    case CNET_MOMENTUM:
+    case CNET_NESTEROV:
+        v[0] = r->beta1 * v[0] + g;
+        return w - lr * (r->kind == CNET_NESTEROV ? g + r->beta1 * v[0] : v[0]);
+    case CNET_ADAM:
+    case CNET_AMSGRAD:
+        v[0] = r->beta1 * v[0] + (1 - r->beta1) * g;
+        v[1] = r->beta2 * v[1] + (1 - r->beta2) * g * g;
+        if (r->kind == CNET_AMSGRAD)
+            v[2] = fmax(v[2], v[1]);
+        root = sqrt((r->kind == CNET_AMSGRAD ? v[2] : v[1]) / unbias2);
+        return w - lr * v[0] / unbias1 / (root + r->eps);
+    default:
+        v[0] = r->beta2 * v[0] + (1 - r->beta2) * g * g;
+        root = v[0];
+        if (r->kind == CNET_RMSPROP_CENTERED) {
+            v[2] = r->beta2 * v[2] + (1 - r->beta2) * g;
+            root -= v[2] * v[2];
+        }
+        g /= sqrt(root) + r->eps;
+        if (r->kind != CNET_RMSPROP)
+            g = v[1] = r->beta1 * v[1] + g;
+        return w - lr * g;
     }
-    K->sgd(m, n, w, momentum ? v : NULL, w_row, g, n, &s);
+}
+
+/* Rows of w and of its state with a gap between them, which stays as it is. */
+static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled) {
+    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d", kind, m, n, weight_decay, decoupled);
+    const cnet_rule rule = {.kind = kind, .decoupled = decoupled, .lr = 0.1, .weight_decay = weight_decay, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3};
+    const cnet_update numbers = cnet_update_at(&rule, 3);
+    const int states = cnet_states(kind);
+    const ptrdiff_t w_row = n + 1, size = m * w_row;
+    /* States are the mean of squares, and means that are smaller than its root. */
+    real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(3 * size, 0.2, 0.4);
+    for (ptrdiff_t i = 0; i < size; i++)
+        v0[(kind == CNET_ADAM || kind == CNET_AMSGRAD ? size : 0) + i] += 1;
+    real *w = copied(size, w0), *v = copied(states * size, v0);
+    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)(states * size) * sizeof(double));
+    for (ptrdiff_t i = 0; i < size; i++) {
+        double state[3] = {0};
+        for (int k = 0; k < states; k++)
+            state[k] = v0[k * size + i];
+        expected_w[i] = i % w_row == n ? (double)w0[i] : updated(&rule, 3, w0[i], g[i / w_row * n + i % w_row], state);
+        for (int k = 0; k < states; k++)
+            expected_v[k * size + i] = state[k];
+    }
+    K->update(m, n, w, v, size, w_row, g, n, &numbers);
     compare("w", size, w, expected_w);
-    if (momentum)
-        compare("v", size, v, expected_v);
+    compare("the state", states * size, v, expected_v);
     free(expected_w);
     free(expected_v);
+    end_of_case();
+}
+
+static void clip(ptrdiff_t n) {
+    snprintf(at, sizeof at, "clip, n %td", n);
+    const real most = (real)0.7;
+    real *g0 = input(n, -1, 1), *g = copied(n, g0), *sum = output(1);
+    double *expected = allocate((size_t)n * sizeof(double)), squares = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        expected[i] = fmax(-(double)most, fmin((double)most, g0[i]));
+        squares += expected[i] * expected[i];
+    }
+    *sum = 0;
+    for (ptrdiff_t i = 0; i < n; i += 100) /* by chunks, as callers do */
+        *sum += (real)K->clip(n - i < 100 ? n - i : 100, g + i, most);
+    compare("g", n, g, expected);
+    compare("the sum of squares", 1, sum, &squares);
+    for (ptrdiff_t i = 0; i < n; i++)
+        expected[i] *= (double)SLOPE;
+    K->scale(n, g, SLOPE);
+    compare("g scaled", n, g, expected);
+    free(expected);
     end_of_case();
 }
 
@@ -304,48 +369,71 @@ static void softmax(ptrdiff_t m, ptrdiff_t n) {
     end_of_case();
 }
 
-enum { CROSS_ENTROPY, NLL, MSE };
+#define SETTING ((real)0.3)
 
-/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone. */
-static void loss(int kind, int with_labels, ptrdiff_t m, ptrdiff_t n) {
-    static const char *const names[] = {"softmax_cross_entropy", "nll", "mse"};
-    snprintf(at, sizeof at, "%s, %s, m %td n %td", names[kind], with_labels ? "labels" : "soft", m, n);
-    const real scale = (real)0.25;
-    real *x = kind == NLL ? input(m * n, 0.1, 1) : input(m * n, -9, 9), *t = input(m * n, 0.1, 1);
+/* The loss of an element in double precision, and its derivative. */
+static double element_loss(int kind, double x, double t, double *derivative) {
+    const double d = x - t, setting = SETTING;
+    switch (kind) {
+    case CNET_L1: *derivative = (d > 0) - (d < 0); return fabs(d);
+    case CNET_HUBER:
+        *derivative = fmax(-setting, fmin(setting, d));
+        return fabs(d) <= setting ? d * d / 2 : setting * (fabs(d) - setting / 2);
+    case CNET_QUANTILE: *derivative = d > 0 ? 1 - setting : -setting; return d * *derivative;
+    case CNET_POISSON: *derivative = 1 - t / (x + setting); return x - t * log(x + setting);
+    case CNET_POISSON_LOG: *derivative = exp(x) - t; return exp(x) - t * x;
+    case CNET_BCE: *derivative = 1 / (1 + exp(-x)) - t; return log(1 + exp(x)) - t * x;
+    default: *derivative = 2 * d; return d * d;
+    }
+}
+
+/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone.
+   The cross-entropy may be smoothed, and its classes weighted. */
+static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_t m, ptrdiff_t n) {
+    snprintf(at, sizeof at, "loss %d, %s, smoothed %d weighted %d m %td n %td", kind, with_labels ? "labels" : "soft", smoothed, weighted, m, n);
+    const real scale = (real)0.25, smoothing = smoothed ? SETTING : 0;
+    real *x = kind == CNET_NLL || kind == CNET_POISSON ? input(m * n, 0.1, 1) : input(m * n, -5, 5), *t = input(m * n, 0.1, 1);
+    real *weights = weighted ? input(n, 0.1, 1) : NULL;
     real *rows = output(m), *dx = output(m * n), *rows_alone = output(m), *dx_alone = output(m * n);
     int64_t *labels = allocate((size_t)m * sizeof *labels);
     double *expected = allocate((size_t)m * sizeof(double)), *gradient = allocate((size_t)(m * n) * sizeof(double)), *p = allocate((size_t)n * sizeof(double));
-    if (kind == NLL && m)
+    double *target = allocate((size_t)n * sizeof(double));
+    if (kind == CNET_NLL && m)
         x[0] = 0; /* log 0 is not asked for */
     for (ptrdiff_t i = 0; i < m; i++) {
         const real *row = x + i * n;
         double log_sum, mass = 0;
         labels[i] = (i * 7 + 3) % n;
         softmax_row(n, row, p, &log_sum);
-        for (ptrdiff_t j = 0; j < n; j++)
-            mass += with_labels ? labels[i] == j : (double)t[i * n + j];
+        for (ptrdiff_t j = 0; j < n; j++) {
+            target[j] = with_labels ? labels[i] == j : (double)t[i * n + j];
+            target[j] = (weighted ? (double)weights[j] : 1) * ((1 - (double)smoothing) * target[j] + (double)smoothing / (double)n);
+            mass += target[j];
+        }
         expected[i] = 0;
         for (ptrdiff_t j = 0; j < n; j++) {
-            const double target = with_labels ? labels[i] == j : (double)t[i * n + j], at_least = fmax(row[j], SMALLEST);
+            const double at_least = fmax(row[j], SMALLEST);
             double *d = gradient + i * n + j;
-            if (kind == CROSS_ENTROPY) {
-                expected[i] += target * (log_sum - row[j]);
-                *d = (p[j] * mass - target) * scale;
-            } else if (kind == NLL) {
-                expected[i] -= target * log(at_least);
-                *d = -target * scale / at_least;
+            if (kind == CNET_CROSS_ENTROPY) {
+                expected[i] += target[j] * (log_sum - row[j]);
+                *d = (p[j] * mass - target[j]) * scale;
+            } else if (kind == CNET_NLL) {
+                expected[i] -= target[j] * log(at_least);
+                *d = -target[j] * scale / at_least;
             } else {
-                expected[i] += (row[j] - target) * (row[j] - target) / (double)n;
-                *d = 2 * (row[j] - target) * scale;
+                expected[i] += element_loss(kind, row[j], target[j], d) / (double)n;
+                *d *= scale;
             }
         }
     }
     for (int alone = 0; alone < 3; alone++) {
         real *to_rows = alone == 0 ? rows : alone == 1 ? rows_alone : NULL, *to_dx = alone == 0 ? dx : alone == 1 ? NULL : dx_alone;
-        if (kind == MSE)
-            K->mse(m, n, x, t, to_rows, to_dx, scale);
+        if (kind == CNET_CROSS_ENTROPY)
+            K->softmax_cross_entropy(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, weights, smoothing, to_rows, to_dx, scale);
+        else if (kind == CNET_NLL)
+            K->nll(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
         else
-            (kind == NLL ? K->nll : K->softmax_cross_entropy)(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
+            K->elementwise_loss(kind, m, n, x, t, SETTING, to_rows, to_dx, scale);
     }
     compare("the loss", m, rows, expected);
     compare("the gradient", m * n, dx, gradient);
@@ -355,6 +443,7 @@ static void loss(int kind, int with_labels, ptrdiff_t m, ptrdiff_t n) {
     free(expected);
     free(gradient);
     free(p);
+    free(target);
     end_of_case();
 }
 
@@ -380,17 +469,22 @@ int main(void) {
         gather(m, n);
         softmax(m, n);
         for (int labels = 0; labels < 2; labels++) {
-            loss(CROSS_ENTROPY, labels, m, n);
-            loss(NLL, labels, m, n);
+            for (int settings = 0; settings < 4; settings++)
+                loss(CNET_CROSS_ENTROPY, labels, settings & 1, settings >> 1, m, n);
+            loss(CNET_NLL, labels, 0, 0, m, n);
         }
-        loss(MSE, 0, m, n);
+        for (int kind = CNET_MSE; kind <= CNET_BCE; kind++)
+            loss(kind, 0, 0, 0, m, n);
     }
     for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
         for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
             activation(kind, lengths[i]);
-        sgd(1, lengths[i], 0, 0, 0);
-        sgd(3, lengths[i], 0.9, 0.01, 0);
-        sgd(3, lengths[i], 0.9, 0.01, 1);
+        for (int kind = CNET_SGD; kind <= CNET_RMSPROP_CENTERED; kind++) {
+            update(kind, 1, lengths[i], 0, 0);
+            update(kind, 3, lengths[i], 0.01, 0);
+        }
+        update(CNET_ADAM, 3, lengths[i], 0.01, 1);
+        clip(lengths[i] % 200); /* sums of more are for callers to cut */
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
     return failures > 0;

@@ -1,4 +1,4 @@
-/* Kernels that walk arrays element by element: activations, the optimiser's step, the scaling and turning of images.
+/* Kernels that walk arrays element by element: activations, the turning of images.
 
    Backward passes take the output y of the forward pass, not its input: y tells the derivative, and a program may let y
    overwrite x. The exception is GELU, which is not monotonic: its backward passes take the input. */
@@ -99,35 +99,6 @@ static void activation_backward(int kind, ptrdiff_t n, const real *y, const real
     case CNET_ELU: activation_backward_loop(CNET_ELU, n, y, dy, dx, slope); break;
     case CNET_GELU: activation_backward_loop(CNET_GELU, n, y, dy, dx, slope); break;
     case CNET_GELU_TANH: activation_backward_loop(CNET_GELU_TANH, n, y, dy, dx, slope); break;
-    }
-}
-
-/* PyTorch's SGD: g += decay * w; v = momentum * v + g; w -= lr * (nesterov ? g + momentum * v : v). */
-INLINE vec sgd_step(vec w, vec g, vec *v, const cnet_sgd *s) {
-    g = v_fma(v_set1(s->weight_decay), w, g);
-    if (v) {
-        *v = v_fma(v_set1(s->momentum), *v, g);
-        g = s->nesterov ? v_fma(v_set1(s->momentum), *v, g) : *v;
-    }
-    return v_fma(v_set1(-s->lr), g, w);
-}
-
-static void sgd(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_sgd *s) {
-    for (; m--; w += w_row, v = v ? v + w_row : NULL, g += g_row) {
-        ptrdiff_t i = 0;
-        for (; i + VL <= n; i += VL) {
-            vec velocity = v ? v_load(v + i) : v_set1(0);
-            v_store(w + i, sgd_step(v_load(w + i), v_load(g + i), v ? &velocity : NULL, s));
-            if (v)
-                v_store(v + i, velocity);
-        }
-        if (i < n) {
-            const vmask mask = v_mask(n - i);
-            vec velocity = v ? v_load_m(v + i, mask) : v_set1(0);
-            v_store_m(w + i, sgd_step(v_load_m(w + i, mask), v_load_m(g + i, mask), v ? &velocity : NULL, s), mask);
-            if (v)
-                v_store_m(v + i, velocity, mask);
-        }
     }
 }
 

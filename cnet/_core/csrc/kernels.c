@@ -21,6 +21,7 @@
 #include "norm.h"
 #include "pool.h"
 #include "rows.h"
+#include "update.h"
 
 #if defined(CNET_ISA_AVX512)
 #define ISA avx512
@@ -69,8 +70,10 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .softmax_backward = softmax_backward,
     .softmax_cross_entropy = softmax_cross_entropy,
     .nll = nll,
-    .mse = mse,
-    .sgd = sgd,
+    .elementwise_loss = elementwise_loss,
+    .update = update,
+    .clip = clip,
+    .scale = scale,
     .gather = gather,
     .gather_uint8 = gather_uint8,
     .augment = augment,

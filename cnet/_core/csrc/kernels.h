@@ -11,6 +11,7 @@
 #ifndef CNET_KERNELS_H
 #define CNET_KERNELS_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,10 +32,52 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
 
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
 
+/* Losses. Those of each element alone begin with CNET_MSE; a setting is Huber's delta, the quantile, or what is added to means before
+   their logarithm is taken. */
+enum { CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE };
+
+/* How optimisers follow the gradient. They remember 0 to 3 arrays between steps: a kind that remembers more than another
+   of its name has the other's first, so that settings may change on the way. */
+enum { CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD, CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED };
+
+static inline int cnet_states(int kind) {
+    static const int states[] = {0, 1, 1, 2, 3, 1, 2, 3};
+    return states[kind];
+}
+
+/* An optimiser's settings; beta1 is of means of gradients (momentum), beta2 of means of their squares. Decay is decoupled
+   from the gradient (AdamW), or an L2 penalty. */
 typedef struct {
-    real lr, momentum, weight_decay;
-    int nesterov;
-} cnet_sgd;
+    int kind, decoupled;
+    double lr, weight_decay, beta1, beta2, eps;
+    int64_t steps; /* taken so far */
+} cnet_rule;
+
+/* The numbers of one step, rounded from double once. */
+typedef struct {
+    int kind;
+    real rate, penalty, shrink, beta1, gain1, beta2, gain2, unbias, eps;
+} cnet_update;
+
+/* Those of step `step`, from 1. Means that began at zero are too small by a factor that Adam corrects. */
+static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step) {
+    const int adam = r->kind == CNET_ADAM || r->kind == CNET_AMSGRAD;
+    const double lr = adam ? r->lr / (1 - pow(r->beta1, (double)step)) : r->lr;
+    const double unbias = adam ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
+    const cnet_update u = {
+        .kind = r->kind,
+        .rate = (real)lr,
+        .penalty = (real)(r->decoupled ? 0 : r->weight_decay),
+        .shrink = (real)(r->decoupled ? 1 - r->lr * r->weight_decay : 1),
+        .beta1 = (real)r->beta1,
+        .gain1 = (real)(1 - r->beta1),
+        .beta2 = (real)r->beta2,
+        .gain2 = (real)(1 - r->beta2),
+        .unbias = (real)unbias,
+        .eps = (real)r->eps,
+    };
+    return u;
+}
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] where there is one.
    a: element (i, k) at a[i*a_row + k*a_col]; likewise b and c, each with a unit stride along one axis. */
@@ -143,12 +186,18 @@ typedef struct cnet_kernels {
 
     /* Losses: each writes what it is given room for, row_loss (m) and dx (m, n) times scale; either may be
        NULL. Where labels (m) is NULL the targets are t (m, n). Labels are in [0, n): the caller has looked. */
-    void (*softmax_cross_entropy)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, real scale);
+    /* Targets t are taken as weights * ((1 - smoothing) * t + smoothing / n); weights (n) may be NULL for ones. */
+    void (*softmax_cross_entropy)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
+                                  real *dx, real scale);
     void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
-    void (*mse)(ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real *row_loss, real *dx, real scale);
+    void (*elementwise_loss)(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale);
 
-    /* w -= step, for m rows of n elements; v (the momentum buffer, laid out like w) may be NULL where momentum is 0 */
-    void (*sgd)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_sgd *s);
+    /* A step on m rows of n elements; the cnet_states(u->kind) arrays of v are laid out like w, v_next elements apart */
+    void (*update)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u);
+
+    /* Limits n elements to [-bound, bound], and returns the sum of their squares */
+    double (*clip)(ptrdiff_t n, real *g, real bound);
+    void (*scale)(ptrdiff_t n, real *x, real factor);
 
     /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);

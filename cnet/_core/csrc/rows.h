@@ -7,9 +7,13 @@
 
 #ifdef CNET_F64
 #define LOG log
+#define LOG1P log1p
+#define EXP exp
 #define SMALLEST DBL_MIN
 #else
 #define LOG logf
+#define LOG1P log1pf
+#define EXP expf
 #define SMALLEST FLT_MIN
 #endif
 
@@ -69,29 +73,40 @@ static void softmax_backward(ptrdiff_t m, ptrdiff_t n, const real *y, const real
     }
 }
 
+/* What a class counts in a row of targets, which is a label where t is NULL. */
+INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t, const real *weights, real smoothing) {
+    const real target = t ? t[j] : (real)(label == j);
+    const real smoothed = smoothing == 0 ? target : (1 - smoothing) * target + smoothing / (real)n;
+    return weights ? weights[j] * smoothed : smoothed;
+}
+
 /* loss = sum_j t_j * (log sum exp x - x_j); d loss / d x_j = softmax(x)_j * sum t - t_j. */
-static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, real *row_loss, real *dx, real scale) {
+static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
+                                  real *dx, real scale) {
+    const int one = labels && smoothing == 0; /* class of a row that counts */
     for (ptrdiff_t i = 0; i < m; i++, x += n) {
-        real max, mass = 1, dot = 0;
+        const int64_t label = labels ? labels[i] : 0;
+        real max, mass = 0, dot = 0;
         real sum = exp_row(n, x, dx, &max);
-        if (labels) {
-            dot = x[labels[i]];
+        if (one) {
+            mass = weights ? weights[label] : 1;
+            dot = x[label];
         } else {
-            mass = 0;
             for (ptrdiff_t j = 0; j < n; j++) {
-                mass += t[j];
-                dot += t[j] == 0 ? 0 : t[j] * x[j]; /* a class of no weight may have a logit of -inf */
+                const real weight = class_weight(j, n, label, t, weights, smoothing);
+                mass += weight;
+                dot += weight == 0 ? 0 : weight * x[j]; /* a class of no weight may have a logit of -inf */
             }
         }
         if (row_loss)
-            row_loss[i] = labels ? LOG(sum) + (max - dot) : mass * (LOG(sum) + max) - dot;
+            row_loss[i] = one ? (mass == 0 ? 0 : mass * (LOG(sum) + (max - dot))) : mass * (LOG(sum) + max) - dot;
         if (dx) {
             scale_row(n, dx, mass / sum * scale);
-            if (labels)
-                dx[labels[i]] -= scale;
+            if (one)
+                dx[label] -= mass * scale;
             else
                 for (ptrdiff_t j = 0; j < n; j++)
-                    dx[j] -= t[j] * scale;
+                    dx[j] -= class_weight(j, n, label, t, weights, smoothing) * scale;
             dx += n;
         }
         if (t)
@@ -120,19 +135,68 @@ static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, 
     }
 }
 
-/* loss = mean_j (x_j - t_j)^2; the caller's scale carries the 1 / (m n) of the mean. */
-static void mse(ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real *row_loss, real *dx, real scale) {
+/* The loss of an element, and its derivative by x. */
+INLINE real element_loss(const int kind, real x, real t, real setting, real *derivative) {
+    const real difference = x - t, sign = (real)(difference > 0) - (real)(difference < 0);
+    real e;
+    switch (kind) {
+    case CNET_L1:
+        *derivative = difference == difference ? sign : difference;
+        return difference * sign;
+    case CNET_HUBER: /* a parabola up to `setting`, a line beyond */
+        if (difference * sign > setting) {
+            *derivative = setting * sign;
+            return setting * (difference * sign - setting / 2);
+        }
+        *derivative = difference;
+        return difference * difference / 2;
+    case CNET_QUANTILE:
+        e = difference > 0 ? 1 - setting : difference < 0 ? -setting : 0;
+        *derivative = difference == difference ? e : difference;
+        return difference * e;
+    case CNET_POISSON: /* x is the mean, and `setting` keeps its logarithm finite */
+        e = x + setting;
+        *derivative = 1 - t / e;
+        return x - t * LOG(e);
+    case CNET_POISSON_LOG: /* x is its logarithm */
+        e = EXP(x);
+        *derivative = e - t;
+        return e - t * x;
+    case CNET_BCE: /* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), with an exponential that is at most 1 */
+        e = EXP(x > 0 ? -x : x);
+        *derivative = (x > 0 ? 1 : e) / (1 + e) - t;
+        return (x > 0 ? x : 0) - t * x + LOG1P(e);
+    default:
+        *derivative = 2 * difference;
+        return difference * difference;
+    }
+}
+
+/* kind is a constant where this is inlined. */
+INLINE void element_losses(const int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale) {
     for (ptrdiff_t i = 0; i < m; i++, x += n, t += n) {
-        real sum = 0;
+        real sum = 0, derivative;
         for (ptrdiff_t j = 0; j < n; j++) {
-            const real difference = x[j] - t[j];
-            sum += difference * difference;
+            sum += element_loss(kind, x[j], t[j], setting, &derivative);
             if (dx)
-                dx[j] = 2 * difference * scale;
+                dx[j] = derivative * scale;
         }
         if (row_loss)
             row_loss[i] = sum / (real)n;
         if (dx)
             dx += n;
+    }
+}
+
+/* The mean over a row of the losses of its elements; the caller's scale carries the 1 / (m n) of the mean. */
+static void elementwise_loss(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale) {
+    switch (kind) {
+    case CNET_MSE: element_losses(CNET_MSE, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_L1: element_losses(CNET_L1, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_HUBER: element_losses(CNET_HUBER, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_QUANTILE: element_losses(CNET_QUANTILE, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_POISSON: element_losses(CNET_POISSON, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_POISSON_LOG: element_losses(CNET_POISSON_LOG, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_BCE: element_losses(CNET_BCE, m, n, x, t, setting, row_loss, dx, scale); break;
     }
 }

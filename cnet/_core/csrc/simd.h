@@ -5,7 +5,7 @@
      vec, VL                      a vector of VL lanes
      vmask, v_mask(n)             the first n lanes, 0 < n <= VL
      v_load, v_store              unaligned; v_load_m, v_store_m only the lanes of a mask (others: zero, untouched)
-     v_set1, v_add, v_sub, v_mul, v_div
+     v_set1, v_add, v_sub, v_mul, v_div, v_sqrt
      v_fma(a, b, c)               a*b + c; one rounding where the set has it, two on the x86 baseline
      v_max(a, b), v_min(a, b)     b where either is NaN or the two are equal
      v_select_lt(a, b, t, f)      a < b ? t : f by lane; a NaN takes f

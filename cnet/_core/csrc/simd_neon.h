@@ -35,6 +35,7 @@ INLINE vec v_sub(vec a, vec b) { return N(vsub)(a, b); }
 INLINE vec v_mul(vec a, vec b) { return N(vmul)(a, b); }
 INLINE vec v_div(vec a, vec b) { return N(vdiv)(a, b); }
 INLINE vec v_fma(vec a, vec b, vec c) { return N(vfma)(c, a, b); }
+INLINE vec v_sqrt(vec a) { return N(vsqrt)(a); }
 INLINE vec v_exp2_bits(vec t) { return AS_REAL(EXPONENT(AS_INT(t))); }
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return N(vbsl)(N(vclt)(a, b), t, f); }
 INLINE vec v_max(vec a, vec b) { return N(vbsl)(N(vcgt)(a, b), a, b); }

@@ -18,6 +18,11 @@ INLINE vec v_add(vec a, vec b) { return a + b; }
 INLINE vec v_sub(vec a, vec b) { return a - b; }
 INLINE vec v_mul(vec a, vec b) { return a * b; }
 INLINE vec v_div(vec a, vec b) { return a / b; }
+#ifdef CNET_F64
+INLINE vec v_sqrt(vec a) { return sqrt(a); }
+#else
+INLINE vec v_sqrt(vec a) { return sqrtf(a); }
+#endif
 INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 INLINE vec v_min(vec a, vec b) { return a < b ? a : b; }

@@ -89,6 +89,7 @@ INLINE vec v_add(vec a, vec b) { return V(add)(a, b); }
 INLINE vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 INLINE vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 INLINE vec v_div(vec a, vec b) { return V(div)(a, b); }
+INLINE vec v_sqrt(vec a) { return V(sqrt)(a); }
 INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
 INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 

@@ -1,0 +1,62 @@
+# Gradients are limited before a step: each element, and then the norm of all gradients together.
+#
+# The squares of a gradient are summed by chunks, and these sums added in the order of parameters, whoever made them.
+
+cdef enum:
+    CHUNK = 512
+
+
+cdef inline Py_ssize_t _chunks(Py_ssize_t n) noexcept nogil:
+    return (n + CHUNK - 1) // CHUNK
+
+
+cdef inline double _clip_chunk(Py_ssize_t n, Py_ssize_t chunk, real *grad, real bound) noexcept nogil:
+    return kernels().clip(min(<Py_ssize_t> CHUNK, n - chunk * CHUNK), grad + chunk * CHUNK, bound)
+
+
+def clip(real[::1] grad, double total, double bound):
+    """Limit each element to [-bound, bound], and return `total` plus their squares."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(_chunks(grad.shape[0])):
+            total += _clip_chunk(grad.shape[0], i, _out1(grad), <real> bound)
+    return total
+
+
+def scale(real[::1] x, double factor):
+    """Multiply x by a factor, in place."""
+    with nogil:
+        kernels().scale(x.shape[0], _out1(x), <real> factor)
+
+
+cpdef double clip_factor(double squares, double most) noexcept nogil:
+    """What brings the norm down to `most`, PyTorch's way; 1 where it is smaller."""
+    cdef double norm = sqrt(squares)
+    return 1 if norm <= most else most / (norm + 1e-6)
+
+
+cdef struct Clip:
+    Py_ssize_t n
+    real *grad
+    double *squares
+    const double *bound
+
+
+cdef void _run_clip(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Clip *c = <const Clip *> arguments
+    cdef Py_ssize_t chunks = _chunks(c.n), i
+    for i in range(_start(chunks, part, parts), _start(chunks, part + 1, parts)):
+        c.squares[i] = _clip_chunk(c.n, i, c.grad, <real> c.bound[0])
+
+
+def program_clip(Program program, real[::1] grad, Py_ssize_t first):
+    """Add: limits to this gradient, whose squares go to the program's sums from the first one on."""
+    if not 0 <= first <= program.n_squares - _chunks(grad.shape[0]):
+        raise IndexError(f"sums of squares from {first} on are outside 0..{program.n_squares - 1}")
+    cdef Clip c = Clip(grad.shape[0], _out1(grad), program.squares + first, &program.most_value)
+    program.append(CLIP, _run_clip, &c, sizeof(c), (grad,))
+
+
+def clip_chunks(Py_ssize_t n):
+    """How many sums of squares a gradient of n elements has."""
+    return _chunks(n)

@@ -1,0 +1,187 @@
+"""Losses that compare each element of the output with its target: for regression, counts, and several labels at a time."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
+from cnet._core import loops
+from cnet.nn._losses import KernelLoss
+
+
+class _ElementLoss(KernelLoss):
+    _bounds: tuple[float, float] = (-math.inf, math.inf)
+    """Of the targets."""
+
+    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        y = as_array(target, "y")
+        if y.ndim == 1 and output_shape == (1,):
+            y = y[:, None]
+        if y.ndim == 0 or y.shape[1:] != output_shape:
+            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs")
+        check_finite(y, "y", dtype)
+        y = as_real(y, dtype, "y")
+        low, high = self._bounds
+        if y.size and (y.min() < low or y.max() > high):
+            bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise ValueError(f"y holds {y.min() if y.min() < low else y.max()}: targets of {type(self).__name__} are {bounds}")
+        return y
+
+    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
+        rows = len(output), math.prod(output.shape[1:])
+        return super()._run(output.reshape(rows), target.reshape(rows), None if grad is None else grad.reshape(rows), row_loss)
+
+
+class MSELoss(_ElementLoss):
+    """Mean of the squared differences over all elements.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.MSELoss().forward([[1.0], [3.0]], [1.0, 1.0])
+    2.0
+    """
+
+    _kind = "MSE"
+
+
+class L1Loss(_ElementLoss):
+    """Mean of the absolute differences over all elements: less moved by outliers than squares are.
+
+    Where the difference is 0, so is the gradient.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.L1Loss().forward([[1.0], [3.0]], [1.0, 1.0])
+    1.0
+    """
+
+    _kind = "L1"
+
+
+class HuberLoss(_ElementLoss):
+    """Mean over all elements of half the squared difference `d`, up to `delta`, and ``delta * (abs(d) - delta / 2)`` beyond.
+
+    Parameters
+    ----------
+    delta : float
+        Above 0.
+
+    Raises
+    ------
+    ValueError
+        If `delta` is out of bounds.
+
+    References
+    ----------
+    Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.HuberLoss().forward([[1.5], [4.0]], [1.0, 1.0])
+    1.3125
+    """
+
+    _kind = "HUBER"
+    _shown = ("delta",)
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < delta < math.inf:
+            raise ValueError(f"delta is {delta!r}, expected a finite number above 0")
+        self.delta = delta
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        return loops(dtype).HUBER, self.delta, None
+
+
+class QuantileLoss(_ElementLoss):
+    """Pinball loss, whose best constant output is a quantile of the targets: the mean of ``max(q * d, (q - 1) * d)``, ``d = y - x``.
+
+    Parameters
+    ----------
+    quantile : float
+        Above 0 and below 1; 0.5 gives half the absolute difference.
+
+    Raises
+    ------
+    ValueError
+        If `quantile` is out of bounds.
+
+    References
+    ----------
+    Koenker and Bassett, Regression quantiles, Econometrica 46, 1978.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.QuantileLoss(0.75).forward([[1.0], [3.0]], [2.0, 2.0])
+    0.5
+    """
+
+    _kind = "QUANTILE"
+    _shown = ("quantile",)
+
+    def __init__(self, quantile: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < quantile < 1:
+            raise ValueError(f"quantile is {quantile!r}, expected a number above 0 and below 1")
+        self.quantile = quantile
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        return loops(dtype).QUANTILE, self.quantile, None
+
+
+class PoissonNLLLoss(_ElementLoss):
+    """Negative log-likelihood of counts `y`, up to a constant: the mean of ``exp(x) - y * x``, or of ``x - y * log(x + eps)``.
+
+    Parameters
+    ----------
+    log_input : bool
+        Outputs are logarithms of means; else means.
+    eps : float
+        Above 0; keeps the logarithm of a mean of 0 finite.
+
+    Raises
+    ------
+    ValueError
+        If `eps` is out of bounds.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.PoissonNLLLoss().forward([[0.0], [0.0]], [3.0, 1.0])
+    1.0
+    """
+
+    _shown = ("log_input",)
+    _bounds = (0.0, math.inf)
+
+    def __init__(self, log_input: bool = True, *, eps: float = 1e-8) -> None:
+        super().__init__()
+        if not 0 < eps < math.inf:
+            raise ValueError(f"eps is {eps!r}, expected a finite number above 0")
+        self.log_input, self.eps = log_input, eps
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        return loops(dtype).POISSON_LOG if self.log_input else loops(dtype).POISSON, self.eps, None
+
+
+class BCEWithLogitsLoss(_ElementLoss):
+    """Binary cross-entropy of logits, for outputs that are each true or false: the mean of ``log(1 + exp(x)) - y * x``.
+
+    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> round(nn.BCEWithLogitsLoss().forward([[0.0, 0.0]], [[True, False]]), 4)
+    0.6931
+    """
+
+    _kind = "BCE"
+    _bounds = (0.0, 1.0)

@@ -1,0 +1,138 @@
+"""Adam, and AdamW, which decays weights apart from the gradient."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cnet.nn import Parameter
+from cnet.optim._optimizer import check_numbers
+from cnet.optim._rule import Rule, RuleOptimizer, kinds
+
+
+class Adam(RuleOptimizer):
+    """Adam, as PyTorch defines it: steps of about the learning rate, whatever the size of the gradient.
+
+    With gradient `g`, parameter `w`, means `m` and `s` (zero at first) and step number `t` from 1::
+
+        g = g + weight_decay * w
+        m = beta1 * m + (1 - beta1) * g
+        s = beta2 * s + (1 - beta2) * g**2
+        w = w - lr / (1 - beta1**t) * m / (sqrt(s) / sqrt(1 - beta2**t) + eps)
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        ``model.parameters()``, or groups with settings of their own, such as a learning rate per layer.
+    lr : float
+        Learning rate, at least 0.
+    betas : (float, float)
+        How much the means keep of what they were, each from 0 to below 1.
+    eps : float
+        At least 0; keeps the step of a parameter without gradients finite.
+    weight_decay : float
+        L2 penalty, at least 0.
+    amsgrad : bool
+        Divide by the root of the largest `s` so far.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or a setting is out of bounds or unknown.
+
+    References
+    ----------
+    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015. Reddi, Kale and Kumar, On the convergence of Adam
+    and beyond, ICLR 2018.
+
+    Examples
+    --------
+    >>> from cnet import nn, optim
+    >>> model = nn.Linear(2, 1, weight_init="zeros")
+    >>> optimizer = optim.Adam(model.parameters(), lr=0.5)
+    >>> out = model.forward([[30.0, -0.4]], training=True)
+    >>> grad = model.backward([[1.0]])
+    >>> optimizer.step()
+    >>> model.weight.data
+    array([[-0.5],
+           [ 0.5]], dtype=float32)
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}, clip_norm=clip_norm, clip_value=clip_value
+        )
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        check_numbers(settings, "lr", "eps", "weight_decay")
+        betas = settings["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
+        check_numbers({"betas[0]": betas[0], "betas[1]": betas[1]}, "betas[0]", "betas[1]", below=1)
+
+    def _rule(self, settings: dict[str, Any]) -> Rule:
+        kind = kinds.AMSGRAD if settings["amsgrad"] else kinds.ADAM
+        beta1, beta2 = settings["betas"]
+        return Rule(kind, settings["lr"], settings["weight_decay"], self._decoupled, beta1, beta2, settings["eps"])
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: before each step, ``w = w - lr * weight_decay * w``.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, amsgrad : object
+        As for `Adam`.
+    weight_decay : float
+        Share of a weight that is taken away per step, in units of the learning rate; at least 0.
+    clip_norm, clip_value : float or None
+        Limits of gradients, as for `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or a setting is out of bounds or unknown.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
+
+    Examples
+    --------
+    Biases are often not decayed:
+
+    >>> from cnet import nn, optim
+    >>> layer = nn.Linear(3, 2, seed=0)
+    >>> optimizer = optim.AdamW([{"params": layer.weight}, {"params": layer.bias, "weight_decay": 0.0}], lr=1e-3)
+    >>> [group["weight_decay"] for group in optimizer.param_groups]
+    [0.01, 0.0]
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, clip_norm=clip_norm, clip_value=clip_value)

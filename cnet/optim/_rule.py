@@ -1,0 +1,70 @@
+"""Optimisers whose step is a compiled kernel, alone or within a program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnet._arrays import Array, empty
+from cnet._core import FLOAT32, loops
+from cnet.nn import Parameter
+from cnet.optim._optimizer import Optimizer
+
+kinds = loops(FLOAT32)
+"""Where the numbers of the kinds are: ``kinds.ADAM``."""
+
+
+class Rule(NamedTuple):
+    """Settings as the compiled core takes them; csrc/kernels.h says what they mean."""
+
+    kind: int
+    lr: float
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    beta1: float = 0.0
+    beta2: float = 0.0
+    eps: float = 0.0
+
+
+class State:
+    """What an optimiser remembers of a parameter: how many steps it took, and arrays in one of shape (arrays, *shape)."""
+
+    def __init__(self, arrays: Array, steps: int = 0) -> None:
+        self.arrays, self.steps = arrays, steps
+
+    def copy(self) -> State:
+        """Another one, which later steps do not change."""
+        return State(self.arrays.copy(), self.steps)
+
+
+class RuleOptimizer(Optimizer):
+    """Base of the optimisers that the compiled core knows. They define `_rule`."""
+
+    def _rule(self, settings: dict[str, Any]) -> Rule:
+        raise NotImplementedError
+
+    def _state_of(self, parameter: Parameter, rule: Rule) -> State:
+        """What there is to remember, with zeros for what the settings did not ask for until now."""
+        state: State = self._state.setdefault(parameter, State(np.empty((0, *parameter.shape), parameter.dtype)))
+        if len(state.arrays) < (needed := kinds.states(rule.kind)):
+            arrays = empty((needed, *parameter.shape), parameter.dtype)
+            arrays[...] = 0
+            arrays[: len(state.arrays)] = state.arrays
+            state.arrays = arrays
+        return state
+
+    def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
+        rule = self._rule(settings)
+        state = self._state_of(parameter, rule)
+        assert parameter.grad is not None
+        loops(parameter.dtype).update_step(
+            parameter.data.reshape(-1), parameter.grad.reshape(-1), flat(state.arrays[: kinds.states(rule.kind)]), state.steps, *rule
+        )
+        state.steps += 1
+
+
+def flat(arrays: Array) -> Array:
+    """Each array as a row."""
+    return arrays.reshape(len(arrays), math.prod(arrays.shape[1:]))

@@ -1,0 +1,82 @@
+"""What all schedulers have in common."""
+
+import math
+from typing import Any
+
+from cnet.optim._optimizer import Optimizer
+
+
+class LRScheduler:
+    """Base of the schedulers. To write one, override `rate`.
+
+    Parameters
+    ----------
+    optimizer : optim.Optimizer
+    per_batch : bool
+        As a callback, step after each batch instead of after each epoch.
+
+    Attributes
+    ----------
+    last_epoch : int
+        Steps taken.
+    base_lrs : list of float
+        The rates that groups began with.
+
+    Examples
+    --------
+    >>> from cnet import nn, optim
+    >>> class Inverse(optim.lr_scheduler.LRScheduler):
+    ...     def rate(self, base, step):
+    ...         return base / (1 + step)
+    >>> optimizer = optim.SGD(nn.Linear(2, 1, seed=0).parameters(), lr=0.5)
+    >>> scheduler = Inverse(optimizer)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, *, per_batch: bool = False) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), lr=0.1)")
+        if any("lr" not in group for group in optimizer.param_groups):
+            raise ValueError(f"{type(optimizer).__name__} has no setting lr that could follow a schedule")
+        self.optimizer = optimizer
+        self.per_batch = per_batch
+        self.base_lrs: list[float] = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        self._go_to(0)
+
+    def rate(self, base: float, step: int) -> float:
+        """The rate of a group that began with rate `base`, after `step` steps."""
+        raise TypeError(f"{type(self).__name__} does not define rate(base, step)")
+
+    def step(self) -> None:
+        """Go on to the next rate."""
+        self._go_to(self.last_epoch + 1)
+
+    def _go_to(self, step: int) -> None:
+        self.last_epoch = step
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.rate(base, step)
+
+    def get_last_lr(self) -> list[float]:
+        """The rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def on_train_begin(self, steps: int) -> None:
+        """Before a training of so many batches that steps it."""
+
+    def on_epoch_end(self, logs: dict[str, float]) -> None:
+        """After an epoch of a training that steps it per epoch."""
+        self.step()
+
+
+def cosine(start: float, end: float, share: float) -> float:
+    """The value after a share of the way from `start` to `end`, along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A setting that is a number of steps, or an error."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+    return value
