@@ -35,7 +35,9 @@ typedef struct {
 /* The tile, added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
    in registers and written lane by lane, of vectors that are whole; what is left goes element by element. */
 INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TILE_ROWS][WIDE_VECS], const tile_args *t, ptrdiff_t cols) {
-    const int whole_rows = rows / LANE * LANE;
+    const int whole_rows = rows / LANE * LANE, first = t->first;
+    const ptrdiff_t c_col = t->c_col;
+    real *const c0 = t->c;
     UNROLL for (int v = 0; v < whole_vecs; v++)
         UNROLL for (int r = 0; r < whole_rows; r += LANE) {
             vec turned[LANE];
@@ -43,8 +45,8 @@ INLINE void store_transposed(const int rows, const int vecs, const int whole_vec
                 turned[i] = acc[r + i][v];
             v_transpose_lanes(turned);
             UNROLL for (int i = 0; i < LANE; i++) {
-                real *c = t->c + (v * VL + i) * t->c_col + r;
-                v_store_lanes(c, LANE * t->c_col, t->first ? turned[i] : v_add(v_load_lanes(c, LANE * t->c_col), turned[i]));
+                real *c = c0 + (v * VL + i) * c_col + r;
+                v_store_lanes(c, LANE * c_col, first ? turned[i] : v_add(v_load_lanes(c, LANE * c_col), turned[i]));
             }
         }
     UNROLL for (int v = 0; v < vecs; v++) {
@@ -56,8 +58,8 @@ INLINE void store_transposed(const int rows, const int vecs, const int whole_vec
             v_store(out[r], acc[r][v]);
         for (int j = 0; j < VL && v * VL + j < cols; j++)
             for (int r = first_row; r < rows; r++) {
-                real *c = t->c + (v * VL + j) * t->c_col + r;
-                *c = t->first ? out[r][j] : *c + out[r][j];
+                real *c = c0 + (v * VL + j) * c_col + r;
+                *c = first ? out[r][j] : *c + out[r][j];
             }
     }
 }
@@ -84,19 +86,24 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
         }
     }
 
+    /* Locals: a store to c might, for all that a compiler knows, change what t points to. */
+    real *const c0 = t->c;
+    const real *const bias = t->bias;
+    const ptrdiff_t c_row = t->c_row;
+    const int first = t->first;
     if (t->c_col == 1) {
         UNROLL for (int v = 0; v < vecs; v++) {
             const int part = tail && v == vecs - 1;
-            vec bias = v_set1(0);
-            if (t->bias)
-                bias = part ? v_load_m(t->bias + v * VL, mask) : v_load(t->bias + v * VL);
+            vec shift = v_set1(0);
+            if (bias)
+                shift = part ? v_load_m(bias + v * VL, mask) : v_load(bias + v * VL);
             UNROLL for (int r = 0; r < rows; r++) {
-                real *c = t->c + r * t->c_row + v * VL;
+                real *c = c0 + r * c_row + v * VL;
                 vec sum = acc[r][v];
-                if (!t->first)
+                if (!first)
                     sum = v_add(part ? v_load_m(c, mask) : v_load(c), sum);
-                if (t->bias)
-                    sum = v_add(sum, bias);
+                if (bias)
+                    sum = v_add(sum, shift);
                 if (part)
                     v_store_m(c, sum, mask);
                 else
