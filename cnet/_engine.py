@@ -72,10 +72,10 @@ class Team:
         trial = self.calls % _CALLS_BETWEEN_TRIALS == _CALLS_BEFORE_TRIAL
         return 1 + allowed - best if trial else best
 
-    def took(self, threads: int, seconds: float) -> None:
-        """A row took so long."""
-        known = self.seconds.get(threads, seconds)
-        self.seconds[threads] = 0.7 * known + 0.3 * seconds
+    def took(self, threads: int, seconds: float, rows: int) -> None:
+        """A call took so long. The shorter it was, the less it says: to begin and to end one takes its time too."""
+        known = self.seconds.get(threads, seconds / rows)
+        self.seconds[threads] = known + 0.3 * min(1.0, seconds / _SECONDS_PER_CALL) * (seconds / rows - known)
 
 
 class Compiled:
@@ -90,6 +90,7 @@ class Compiled:
         self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
         self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
         self._programs: dict[tuple[Any, ...], Any] = {}
+        self._steps: dict[int, int] = {}  # of a batch size, in a call
         self._team = team
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]]:
@@ -113,7 +114,7 @@ class Compiled:
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
-        steps, start = 1, 0
+        steps, start = 1 if every_step else self._steps.get(batch, 1), 0
         while start < len(order):
             rows = order[start : start + steps * batch]
             losses = np.empty(-(-len(rows) // batch))
@@ -121,12 +122,12 @@ class Compiled:
             program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
             began = time.perf_counter()
             done, correct = program.run(rows, batch, losses, threads)
-            per_row = (time.perf_counter() - began) / len(rows)
-            self._team.took(threads, per_row)
+            seconds = time.perf_counter() - began
+            self._team.took(threads, seconds, len(rows))
             for _, state, _ in updates:
                 state.steps += done - (not np.isfinite(losses[done - 1]))
             if not every_step:
-                steps = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (per_row * batch))))
+                steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / seconds * len(rows) / batch)))
             start += len(rows)
             yield losses[:done].tolist(), correct if self.classifies else None
 

@@ -340,7 +340,7 @@ def test_the_number_of_threads_follows_what_was_seen(monkeypatch):
         chosen = []
         for _ in range(calls):
             chosen.append(team.threads())
-            team.took(chosen[-1], seconds[chosen[-1]])
+            team.took(chosen[-1], seconds[chosen[-1]], 1)
         return chosen
 
     assert choices(8, {1: 4.0, 4: 1.0}) == [4, 4, 4, 1, 4, 4, 4, 4], "one trial of one thread"
