@@ -1,5 +1,7 @@
 """The results as tables, for a terminal or for Markdown, and below them what is needed to judge them."""
 
+import argparse
+import json
 import os
 import platform
 import statistics
@@ -16,6 +18,19 @@ Times = dict[str, list[float]]
 
 CNET = "cnet"
 CNET_COLUMNS = (CNET, "cnet by hand")
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `publish` looks at."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    parser.add_argument("--markdown", action="store_true", help="print tables for a README")
+
+
+def publish(results: dict[str, Any], report: str, options: argparse.Namespace) -> None:
+    """Keep the results where --json says, and print the report."""
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(report)
 
 
 def machine() -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from _cases import ACCURATE, USUAL, Recipe
 from _harness import HERE, PAUSE, QUICK, PeerProcess, environment, write_data
-from _report import about, digits, layout, machine, ratios, spread
+from _report import about, add_output_arguments, digits, layout, machine, publish, ratios, spread
 
 PEERS = ("cnet", "PyTorch")
 TARGETS = (0.97, 0.98, 0.985)
@@ -138,14 +138,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many times everything is trained")
     parser.add_argument("--threads", type=int, default=1, help="threads of both libraries")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and few epochs: to try it out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every time and accuracy there")
-    parser.add_argument("--markdown", action="store_true", help="print the tables for a README")
+    add_output_arguments(parser)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         results = run(options, Path(folder))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(render(results, options.markdown))
+    publish(results, render(results, options.markdown), options)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from _cases import CASES, GRID, TABLE
 from _harness import IMAGES, QUICK, SECONDS, PeerError, PeerProcess, measure, write_data
-from _report import machine, render
+from _report import add_output_arguments, machine, publish, render
 from peers import PEERS
 
 GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
@@ -31,10 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every timing there")
     parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios, with Matplotlib, as PNG, SVG or PDF")
-    parser.add_argument("--markdown", action="store_true", help="print the table for a README")
+    add_output_arguments(parser)
     options = parser.parse_args()
     options.rows = options.rows or list(GRID if options.grid else TABLE)
     options.peers = options.peers or (GRID_PEERS if options.grid else list(PEERS))
@@ -73,9 +72,7 @@ def main() -> None:
     else:
         with TemporaryDirectory() as folder:
             results = run(options, Path(folder))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(render(results, options.markdown))
+    publish(results, render(results, options.markdown), options)
     if options.plot:
         import _plot
 

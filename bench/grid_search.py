@@ -5,11 +5,9 @@ the other changes one import. Libraries take turns in going first.
 """
 
 import argparse
-import json
 import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import cnet
 import cnet.sklearn
-from _report import about, layout, machine, ratios, spread
-from cnet import optim
+from _report import about, add_output_arguments, layout, machine, publish, ratios, spread
 
 DATA = {"digits": load_digits, "breast cancer": load_breast_cancer, "diabetes": load_diabetes}
 ESTIMATORS = {
@@ -86,23 +83,19 @@ def render(results: dict[str, Any], options: argparse.Namespace) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    there = [solver for solver in SOLVERS if solver != "adam" or hasattr(optim, "Adam")]
-    parser.add_argument("--solvers", nargs="+", choices=there, default=there, metavar="SOLVER", help=f"of {', '.join(there)}")
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS), metavar="SOLVER", help=f"of {', '.join(SOLVERS)}")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--epochs", type=int, default=60, help="epochs of a fit")
     parser.add_argument("--rounds", type=int, default=5, help="how many times each search is timed")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float64", help="of the data, and so of the arithmetic")
     parser.add_argument("--quick", action="store_true", help="few epochs and three rounds: to try it out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every timing there")
-    parser.add_argument("--markdown", action="store_true", help="print the table for a README")
+    add_output_arguments(parser)
     options = parser.parse_args()
     if options.quick:
         options.epochs, options.rounds = 10, 3
     os.environ["PYTHONWARNINGS"] = "ignore"  # in the processes to come: not all fits converge, nor need they
     results = run(options)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(render(results, options))
+    publish(results, render(results, options), options)
 
 
 if __name__ == "__main__":

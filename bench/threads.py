@@ -4,7 +4,6 @@ The nets of the table, measured as `compare.py` does it, with a process for each
 """
 
 import argparse
-import json
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from _cases import CASES, TABLE
 from _harness import IMAGES, QUICK, SECONDS, PeerProcess, measure, write_data
-from _report import about, layout, machine, ratios, row_times, spread
+from _report import about, add_output_arguments, layout, machine, publish, ratios, row_times, spread
 
 TRAINED = [name for name, case in TABLE.items() if case.training]
 
@@ -62,14 +61,11 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=TRAINED, default=TRAINED, metavar="ROW", help=f"nets, of {', '.join(TRAINED)}")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each number of threads is timed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every timing there")
-    parser.add_argument("--markdown", action="store_true", help="print the table for a README")
+    add_output_arguments(parser)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         results = run(options, Path(folder))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(render(results, options.markdown))
+    publish(results, render(results, options.markdown), options)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,14 +63,9 @@ def _number(value: Any) -> Any:
     raise TypeError(f"a checkpoint cannot hold {value!r}")
 
 
-def _random_layers(module: Any) -> Iterator[Any]:
+def _random_layers(model: Module) -> list[Any]:
     """Layers that draw random numbers, such as dropout: a key and a step tell which ones are next."""
-    for value in vars(module).values():
-        for part in value if isinstance(value, tuple | list) else [value]:
-            if isinstance(part, Module):
-                if hasattr(part, "key") and hasattr(part, "step"):
-                    yield part
-                yield from _random_layers(part)
+    return [module for module in model.modules() if hasattr(module, "key") and hasattr(module, "step")]
 
 
 def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -118,7 +112,7 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
     for group in groups:
         optimizer._check({name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
-    count = len(list(_random_layers(trainer.model)))
+    count = len(_random_layers(trainer.model))
     if (
         not isinstance(random, list)
         or len(random) != count

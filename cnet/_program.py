@@ -212,6 +212,8 @@ def predict(model: nn.Module, x: Array) -> Array | None:
 
     Nor is there while another thread uses the one there is.
     """
+    if not is_builtin(model):
+        return None
     predictor = _predictors.get(model)
     if predictor is None or not predictor.fits(x):
         predictor = _predictors[model] = _Predictor(model, x)

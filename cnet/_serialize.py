@@ -7,8 +7,7 @@ and never evaluates anything; sizes are checked against the tensors that the fil
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,9 @@ _MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
-    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    temporary = path.with_name(f".cnet-{os.urandom(8).hex()}")
+    path = os.path.realpath(path)  # what a link points to is replaced, not the link
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".cnet-{os.urandom(8).hex()}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -32,14 +32,15 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        entries = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(entries)
         finally:
-            os.close(folder)
+            os.close(entries)
 
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
@@ -167,9 +168,9 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
     """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that names the file."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file" if path.exists() else f"{path}: there is no such file")
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is not a file" if os.path.exists(path) else f"{path}: there is no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             yield file

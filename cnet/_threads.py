@@ -8,11 +8,10 @@ where its work would not repay them.
 import math
 import operator
 import os
-from pathlib import Path
 
 from cnet._core import _threads
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP = "/sys/fs/cgroup"
 
 
 def set_num_threads(n: int) -> None:
@@ -71,13 +70,18 @@ def _from_environment(name: str) -> int | None:
     return int(first)
 
 
-def _quota(root: Path = _CGROUP) -> int | None:
+def _quota(root: str | os.PathLike[str] = _CGROUP) -> int | None:
     """Processors granted by the control group, rounded up; None without a limit. Versions 2 and 1 of the interface."""
+
+    def text(*name: str) -> str:
+        with open(os.path.join(root, *name), encoding="ascii") as file:
+            return file.read().strip()
+
     try:
-        limit, period = (root / "cpu.max").read_text().split()
+        limit, period = text("cpu.max").split()
     except (OSError, ValueError):
         try:
-            limit, period = ((root / "cpu" / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period"))
+            limit, period = (text("cpu", f"cpu.cfs_{what}_us") for what in ("quota", "period"))
         except OSError:
             return None
     if not (limit.isdigit() and period.isdigit() and int(period)):

@@ -7,23 +7,24 @@ GELU, GELU_TANH = CNET_GELU, CNET_GELU_TANH
 cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) noexcept nogil:
     cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _activate_part(n, part, threads, y, x, kind, slope)
+        _activate_part(n, 1, part, threads, y, x, kind, slope)
 
 
-cdef void _activate_part(Py_ssize_t n, int part, int parts, real *y, const real *x, int kind, real slope) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().activation(kind, _start(n, part + 1, parts) - start, x + start, y + start, slope)
+cdef void _activate_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x, int kind, real slope) noexcept nogil:
+    """A part's share of m rows of n elements."""
+    cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
+    kernels().activation(kind, end - start, x + start, y + start, slope)
 
 
 cdef void _derive(Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
     cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _derive_part(n, part, threads, dx, dy, y, kind, slope)
+        _derive_part(n, 1, part, threads, dx, dy, y, kind, slope)
 
 
-cdef void _derive_part(Py_ssize_t n, int part, int parts, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().activation_backward(kind, _start(n, part + 1, parts) - start, y + start, dy + start, dx + start, slope)
+cdef void _derive_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
+    kernels().activation_backward(kind, end - start, y + start, dy + start, dx + start, slope)
 
 
 cdef void _softmax(Py_ssize_t m, Py_ssize_t n, real *y, const real *x) noexcept nogil:
@@ -82,20 +83,17 @@ cdef struct Elementwise:
 
 cdef void _run_activation(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts) * e.n, end = _start(block.m, part + 1, parts) * e.n
-    kernels().activation(e.kind, end - start, _input(block, e.x) + start, e.out + start, e.slope)
+    _activate_part(block.m, e.n, part, parts, e.out, _input(block, e.x), e.kind, e.slope)
 
 
 cdef void _run_derivative(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts) * e.n, end = _start(block.m, part + 1, parts) * e.n
-    kernels().activation_backward(e.kind, end - start, e.y + start, e.x + start, e.out + start, e.slope)
+    _derive_part(block.m, e.n, part, parts, e.out, e.x, e.y, e.kind, e.slope)
 
 
 cdef void _run_softmax(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
-    kernels().softmax(rows, e.n, _input(block, e.x) + start * e.n, e.out + start * e.n)
+    _softmax_part(block.m, e.n, part, parts, e.out, _input(block, e.x))
 
 
 cdef void _run_softmax_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:

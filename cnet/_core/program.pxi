@@ -89,9 +89,10 @@ cdef class Program:
     """
 
     cdef Op *ops
-    cdef int n_ops, n_updates
+    cdef Py_ssize_t n_ops, n_updates
     cdef cnet_rule *rules
-    cdef int n_rules, threads
+    cdef Py_ssize_t n_rules
+    cdef int threads
     cdef double *squares                # of gradients, by chunks
     cdef Py_ssize_t n_squares
     cdef double most_value, most_norm   # of gradients
@@ -112,7 +113,7 @@ cdef class Program:
     cdef const real *scores             # what the loss reads
     cdef Loss loss
 
-    def __cinit__(self, Py_ssize_t room, int rules, int threads):
+    def __cinit__(self, Py_ssize_t room, Py_ssize_t rules, int threads):
         if room < LEAST_ROOM:
             raise ValueError(f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum")
         self.room = room
@@ -122,12 +123,12 @@ cdef class Program:
         if self.rules == NULL:
             raise MemoryError
         self.n_rules = rules
-        cdef int i
+        cdef Py_ssize_t i
         for i in range(rules):
             self.rules[i].kind = UNSET
 
     def __dealloc__(self):
-        cdef int i
+        cdef Py_ssize_t i
         for i in range(self.n_ops):
             free(self.ops[i].arguments)
         free(self.ops)
@@ -350,7 +351,7 @@ cdef class Program:
         return _mean(total, block.weight)
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
-        cdef int i
+        cdef Py_ssize_t i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:
                 if phase == ROWS and not block.by_rows:

@@ -1,8 +1,6 @@
 """The numbers of each epoch, written where other programs find them."""
 
-import csv
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnet.callbacks._callback import Callback, Logs
@@ -50,22 +48,24 @@ class CSVLogger(Callback):
         self._file: Any = None
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+        import csv  # not at the top: few programs that import cnet write logs
+
         self._columns: list[str] = []
-        if self.append and Path(self.filename).is_file():
+        if self.append and os.path.isfile(self.filename):
             with open(self.filename, newline="", encoding="utf-8") as file:
                 self._columns = next(csv.reader(file, delimiter=self.separator), [])
         self._file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
+        self._writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
-        writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if not self._columns:
             self._columns = ["epoch", *logs]
-            writer.writerow(self._columns)
+            self._writer.writerow(self._columns)
         if self._columns != ["epoch", *logs]:
             raise ValueError(
                 f"{self.filename} has the columns {', '.join(self._columns)}, but an epoch ends with {', '.join(['epoch', *logs])}: use a new file"
             )
-        writer.writerow([trainer.epoch, *logs.values()])
+        self._writer.writerow([trainer.epoch, *logs.values()])
         self._file.flush()
 
     def on_train_end(self, trainer: "Trainer") -> None:

@@ -4,6 +4,8 @@ A module maps a batch, one row per example, to another. Built-in modules, and mo
 `forward`, `backward` and `output_shape`; all else here follows from these and from the parameters they own.
 """
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Iterator
@@ -108,7 +110,7 @@ class Module:
         """
         return input_shape
 
-    def lower(self, program: "Lowering") -> bool:
+    def lower(self, program: Lowering) -> bool:
         """Add this module to a compiled program; False, as here, if it has no compiled form and is run from Python."""
         return False
 
@@ -116,13 +118,13 @@ class Module:
         """Arguments that construct this module anew, without its weights: what a saved model holds."""
         return {}
 
-    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that this one is made of, and how it calls them."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
 
-    def modules(self) -> Iterator["Module"]:
+    def modules(self) -> Iterator[Module]:
         """This module, those that it is made of, those that they are made of, and so on."""
         yield self
         for _, child in self.named_children():

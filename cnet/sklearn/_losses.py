@@ -1,4 +1,4 @@
-"""Losses that scikit-learn has and `cnet.nn` does not: for a yes or no per output, for counts, and with weights of rows.
+"""Losses with weights of rows, which those of `cnet.nn` have not: for a yes or no per output, for counts, and squared.
 
 Targets of a regression have a column more than the output: the weights of the rows, whose mean is 1.
 """

@@ -206,41 +206,6 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
     }
 }
 
-/* Estimates, in processor cycles, for the choice between a product and its transpose: two multiply-adds and two loads
-   are begun in a cycle, a sum waits four cycles for its last term; and elements that are not found in the order in
-   which they are needed. */
-#define TURN_IN 0.35
-#define TURN_OUT 0.5
-
-static double tile_cycles(double rows, double vecs) {
-    const double sums = rows * vecs / 2, loads = (rows + vecs) / 2;
-    return sums > 4 || loads > 4 ? (sums > loads ? sums : loads) : 4;
-}
-
-static double cycles(const cnet_gemm *g) {
-    const double tiles = (double)((g->m + TILE_ROWS - 1) / TILE_ROWS), rows = (double)g->m / tiles;
-    const ptrdiff_t tail = (g->n % TILE_COLS + VL - 1) / VL, block = g->block ? g->block : cnet_block_length(g->k);
-    double sum = (double)g->k * tiles * ((double)(g->n / TILE_COLS) * tile_cycles(rows, TILE_VECS) + (tail ? tile_cycles(rows, (double)tail) : 0));
-    if (g->b_col != 1)
-        sum += TURN_IN * (double)g->k * (double)g->n;
-    if (g->c_col != 1)
-        sum += TURN_OUT * (double)g->m * (double)g->n * (double)((g->k + block - 1) / block);
-    return sum;
-}
-
-/* The vectors of a tile lie along the columns of c. Where these are few, or b would have to be transposed to be read by
-   vectors, the transposed product may be quicker; every sum is the same. */
-static void gemm_as_it_stands(const cnet_gemm *g);
-
-static void gemm(const cnet_gemm *g) {
-    const cnet_gemm turned = {
-        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate,
-    };
-    if (g->m == 0 || g->n == 0)
-        return;
-    gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
-}
-
 static void gemm_as_it_stands(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
     const int packed_rows = g->a_col != 1 && g->n >= PACK_COLS;
@@ -277,6 +242,39 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
             }
         }
     }
+}
+
+/* Estimates, in processor cycles, for the choice between a product and its transpose: two multiply-adds and two loads
+   are begun in a cycle, a sum waits four cycles for its last term; and elements that are not found in the order in
+   which they are needed. */
+#define TURN_IN 0.35
+#define TURN_OUT 0.5
+
+static double tile_cycles(double rows, double vecs) {
+    const double sums = rows * vecs / 2, loads = (rows + vecs) / 2;
+    return sums > 4 || loads > 4 ? (sums > loads ? sums : loads) : 4;
+}
+
+static double cycles(const cnet_gemm *g) {
+    const double tiles = (double)((g->m + TILE_ROWS - 1) / TILE_ROWS), rows = (double)g->m / tiles;
+    const ptrdiff_t tail = (g->n % TILE_COLS + VL - 1) / VL, block = g->block ? g->block : cnet_block_length(g->k);
+    double sum = (double)g->k * tiles * ((double)(g->n / TILE_COLS) * tile_cycles(rows, TILE_VECS) + (tail ? tile_cycles(rows, (double)tail) : 0));
+    if (g->b_col != 1)
+        sum += TURN_IN * (double)g->k * (double)g->n;
+    if (g->c_col != 1)
+        sum += TURN_OUT * (double)g->m * (double)g->n * (double)((g->k + block - 1) / block);
+    return sum;
+}
+
+/* The vectors of a tile lie along the columns of c. Where these are few, or b would have to be transposed to be read by
+   vectors, the transposed product may be quicker; every sum is the same. */
+static void gemm(const cnet_gemm *g) {
+    const cnet_gemm turned = {
+        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate,
+    };
+    if (g->m == 0 || g->n == 0)
+        return;
+    gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
 }
 
 /* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the
