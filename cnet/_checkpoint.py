@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnet._serialize import in_order, opened, write_atomically
+from cnet._serialize import in_order, opened, values_of, write_atomically
 from cnet._version import __version__
 from cnet.nn import Module, Parameter
 from cnet.optim._rule import State
@@ -146,10 +146,7 @@ def _read(slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtyp
     tensor = slices.pop(name)
     if (shape := tuple(tensor.get_shape())) not in shapes:
         raise ValueError(f"tensor {name} has shape {shape}, expected {shapes[0] if len(shapes) == 1 else ('any', *shapes[0][1:])}: it is of another model")
-    try:
-        values = np.empty(shape, dtype) if 0 in shape else tensor[...]  # safetensors slices no empty tensors
-    except (AttributeError, TypeError):
-        raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
+    values = np.empty(shape, dtype) if 0 in shape else values_of(tensor, name)
     if values.dtype != dtype:
         raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {dtype}")
     return values

@@ -14,6 +14,7 @@ import numpy as np
 from cnet._arrays import Array, as_real
 from cnet._program import build, lower
 from cnet._rows import Rows
+from cnet._stages import Dropout
 from cnet._threads import get_num_threads
 from cnet.nn import Loss, Module, Parameter
 from cnet.optim import Optimizer
@@ -84,6 +85,7 @@ class Compiled:
     def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, x: Array, targets: Array, team: Team) -> None:
         self.stages, self.loss, self.optimizer = stages, loss, optimizer
         self.parameters = {*model.parameters()}
+        self.dropouts = [stage for stage in stages if isinstance(stage, Dropout)] if optimizer else []
         self.dtype = model.dtype
         self.x = x
         self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
@@ -93,22 +95,22 @@ class Compiled:
         self._steps: dict[int, int] = {}  # of a batch size, in a call
         self._team = team
 
-    def _updates(self) -> list[tuple[Parameter, State, Rule]]:
-        """How the optimiser stands with each parameter of the model."""
+    def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
+        """How the optimiser stands with each parameter of the model; None in evaluation."""
         if self.optimizer is None:
-            return []
+            return None
         rules = [(parameter, self.optimizer._rule(group)) for group in self.optimizer.param_groups for parameter in group["params"]]
         return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in rules if parameter in self.parameters]
 
-    def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]]) -> Any:
+    def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
         limits = self.optimizer.limits if self.optimizer else None
-        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates))
+        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
         if key not in self._programs:
             self._programs[key] = build(self.stages, self.loss, updates, self.x, self.labels, self.targets, batch, threads, self.dtype, limits is not None)
         if limits is not None:
             self._programs[key].set_clip(*limits)
-        for i, (_, state, rule) in enumerate(updates):
+        for i, (_, state, rule) in enumerate(updates or ()):
             self._programs[key].set_rule(i, state.steps, *rule)
         return self._programs[key]
 
@@ -120,12 +122,16 @@ class Compiled:
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
             program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
+            for dropout in self.dropouts:
+                dropout.step[0] = dropout.layer.step
             began = time.perf_counter()
             done, correct = program.run(rows, batch, losses, threads)
             seconds = time.perf_counter() - began
             self._team.took(threads, seconds, len(rows))
-            for _, state, _ in updates:
+            for _, state, _ in updates or ():
                 state.steps += done - (not np.isfinite(losses[done - 1]))
+            for dropout in self.dropouts:
+                dropout.layer.step += done
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / seconds * len(rows) / batch)))
             start += len(rows)
@@ -134,7 +140,7 @@ class Compiled:
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
-    stages = lower(model, loss, optimizer) if rows.flat is not None else None
+    stages = lower(model, loss, optimizer, rows.row_shape) if rows.flat is not None else None
     if stages is None or rows.flat is None:
         return Loop(model, loss, optimizer, rows, targets)
     return Compiled(stages, model, loss, optimizer, rows.flat, targets, team)  # type: ignore[arg-type] # lower has seen to it

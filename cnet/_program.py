@@ -1,8 +1,8 @@
 """A model, loss and optimiser lowered to a compiled program for one batch size.
 
-Layers add *stages* through `Module.lower`; the stages become operations on buffers that are allocated here, once. An
-activation behind a dense layer joins its product, and its derivative the product that brings the gradient back. What
-has no compiled form (a layer, loss or optimiser written in Python) has no program, and is run layer by layer.
+The stages that layers become (`_stages`) add operations on buffers that are allocated here, once: forward, the loss,
+back to the first parameter that is trained, and the updates. What has no compiled form (a layer, loss or optimiser
+written in Python) has no program, and is run layer by layer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
+from cnet._stages import NONE, Convolution, Lowering, Stage, Target
 from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
@@ -25,79 +26,37 @@ from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 if TYPE_CHECKING:
     from cnet._arrays import Array
 
-_NO_ACTIVATION = (-1, 0.0)
-
 _MOST_ROWS = 1024
 """Larger batches are walked in blocks of rows."""
 _BLOCK_ROWS = 512
 
 
-class _Stage:
-    """A dense layer with the activation behind it, an activation alone, or a softmax."""
-
-    def __init__(self, linear: nn.Linear | None = None, activation: tuple[int, float] = _NO_ACTIVATION, softmax: bool = False) -> None:
-        self.linear, self.activation, self.softmax = linear, activation, softmax
+def _stages(model: nn.Module, row_shape: tuple[int, ...]) -> list[Stage] | None:
+    lowering = Lowering(row_shape)
+    return lowering.finish() if is_builtin(model) and model.lower(lowering) else None
 
 
-class Lowering:
-    """What `Module.lower` adds stages to."""
-
-    def __init__(self) -> None:
-        self.stages: list[_Stage] = []
-
-    def linear(self, layer: nn.Linear) -> None:
-        """A dense layer."""
-        self.stages.append(_Stage(linear=layer))
-
-    def activation(self, kind: int, slope: float) -> None:
-        """A function of each element."""
-        last = self.stages[-1] if self.stages else None
-        if last and last.linear and last.activation is _NO_ACTIVATION:
-            last.activation = (kind, slope)
-        else:
-            self.stages.append(_Stage(activation=(kind, slope)))
-
-    def softmax(self) -> None:
-        """A softmax of each row."""
-        self.stages.append(_Stage(softmax=True))
-
-
-def _stages(model: nn.Module) -> list[_Stage] | None:
-    lowering = Lowering()
-    return lowering.stages if is_builtin(model) and model.lower(lowering) else None
-
-
-def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None) -> list[_Stage] | None:
-    """The stages of a model; None if any part of the training step has no compiled form."""
+def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, row_shape: tuple[int, ...]) -> list[Stage] | None:
+    """The stages of a model for rows of a shape; None if any part of the training step has no compiled form."""
     if not is_builtin(loss) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
         return None
-    return _stages(model)
+    return _stages(model, row_shape)
 
 
-def _forward(program: Any, stages: list[_Stage], x: Array, room: int, dtype: Any) -> list[Array]:
+def _forward(to: Target, stages: list[Stage], x: Array) -> list[Array]:
     """Adds the way from rows of x to the outputs; returns the buffers on the way."""
-    kernels = loops(dtype)
-    values = [empty((room, x.shape[1]), dtype)]
-    program.source(values[0], x)
+    values = [to.buffer(x.shape[1])]
+    to.program.source(values[0], x)
     for stage in stages:
-        value = values[-1]
-        out = empty((room, stage.linear.out_features if stage.linear else value.shape[1]), dtype)
-        if stage.linear:
-            layer = stage.linear
-            kernels.program_linear(program, out, value, layer.weight.data, layer.bias.data if layer.bias else None, *stage.activation)
-        elif stage.softmax:
-            kernels.program_softmax(program, out, value)
-        else:
-            kernels.program_activation(program, out, value, *stage.activation)
-        values.append(out)
-    program.outputs(values[-1])
+        values.append(stage.forward(to, values[-1]))
+    to.program.outputs(values[-1])
     return values
 
 
 def build(
-    stages: list[_Stage],
+    stages: list[Stage],
     loss: Any,
-    updates: list[tuple[nn.Parameter, State, Rule]],
+    updates: list[tuple[nn.Parameter, State, Rule]] | None,
     x: Array,
     labels: Array | None,
     targets: Array | None,
@@ -108,67 +67,43 @@ def build(
 ) -> Any:
     """A program for batches of up to `batch` rows of x (rows, width).
 
-    It updates parameters by rules, which may change as long as they remember as much; without any, it only evaluates.
-    If it `clips`, gradients are limited before any update.
+    It updates parameters by rules, which may change as long as they remember as much; if `updates` is None, it only
+    evaluates. If it `clips`, gradients are limited before any update.
     """
     kernels = loops(dtype)
-    room = batch if batch <= _MOST_ROWS else _BLOCK_ROWS
-    room = max(room, kernels.LEAST_ROOM)
-
-    def buffer(*shape: int) -> Array:
-        return empty(shape, dtype)
-
-    program = kernels.Program(room, len(updates), threads)
+    room = max(_room(stages, batch, updates is not None), kernels.LEAST_ROOM)
+    program = kernels.Program(room, len(updates or ()), threads)
+    to = Target(kernels, program, room, threads, dtype, updates is not None)
     rules = {}
-    for i, (parameter, state, rule) in enumerate(updates):
+    for i, (parameter, state, rule) in enumerate(updates or ()):
         program.set_rule(i, state.steps, *rule)
         rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
-    values = _forward(program, stages, x, room, dtype)
-    row_loss = buffer(room)
-    grad = buffer(*values[-1].shape) if rules else None
+    values = _forward(to, stages, x)
+    row_loss = empty((room,), dtype)
+    grad = to.buffer(values[-1].shape[1]) if rules else None
     program.answers(row_loss, labels, targets)
     kind, setting, weights = loss.program_loss(dtype)
     kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], weights)
-    if not rules:
+    if grad is None:
         return program
 
-    trained = [i for i, stage in enumerate(stages) if stage.linear and any(p in rules for p in stage.linear.parameters())]
+    first = min((i for i, stage in enumerate(stages) if any(parameter in rules for parameter in stage.parameters())), default=len(stages))
     gradients = []  # of the parameters: made when the rows of a batch have been all the way back
     derived = False
-    for i in reversed(range(min(trained, default=len(stages)), len(stages))):
+    for i in reversed(range(first, len(stages))):
         stage, value, out = stages[i], values[i], values[i + 1]
-        if stage.activation is not _NO_ACTIVATION and not derived:
-            kernels.program_derivative(program, grad, grad, out, *stage.activation)
-        derived = False
-        if stage.softmax:
-            dx = buffer(*value.shape)
-            kernels.program_softmax_backward(program, dx, grad, out)
-            grad = dx
-        elif stage.linear:
-            gradients.append((stage.linear, value, grad))
-            if i > trained[0]:
-                dout, grad = grad, buffer(*value.shape)
-                before = stages[i - 1].activation
-                derived = before is not _NO_ACTIVATION
-                kernels.program_linear_input(program, grad, dout, stage.linear.weight.data, value if derived else None, *before)
+        if stage.activation is not NONE and not derived:
+            kind, slope, from_input = stage.activation
+            kernels.program_derivative(program, grad, grad, value if from_input else out, kind, slope)
+        gradients.append((stage, grad, value))
+        if i > first:
+            before = stages[i - 1].activation
+            derived = stage.takes_derivative and before is not NONE and not before.derived_from_input
+            grad = stage.backward(to, grad, value, out, before if derived else NONE)
 
-    scratch = buffer(threads * max((kernels.scratch_size(layer.out_features) for layer, _, _ in gradients), default=0))
-    at_once = batch <= room and not clips  # else gradients are complete before the first update
-    complete = {}
-    for layer, value, dout in gradients:
-        weight, bias = layer.weight, layer.bias
-        if weight in rules and at_once:
-            kernels.program_linear_weight(program, *rules[weight], scratch, value, dout)
-        elif weight in rules:
-            complete[weight] = buffer(*weight.shape)
-            kernels.program_linear_weight_sums(program, complete[weight], value, dout)
-        if bias and bias in rules:
-            sums = buffer(*bias.shape)
-            if at_once:
-                kernels.program_linear_bias(program, *rules[bias], sums, dout)
-            else:
-                complete[bias] = sums
-                kernels.program_linear_bias(program, 0, None, None, sums, dout)
+    complete: dict[nn.Parameter, Array] = {}  # before the first update
+    for stage, dout, value in gradients:
+        complete |= stage.gradients(to, dout, value, rules, at_once=batch <= room and not clips)
     if clips:
         starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
         program.make_clip(starts[-1])
@@ -179,6 +114,13 @@ def build(
     return program
 
 
+def _room(stages: list[Stage], batch: int, training: bool) -> int:
+    """Rows that are taken at a time. A convolution's gradient sums images in groups of its own, which blocks would cut."""
+    if any(isinstance(stage, Convolution) for stage in stages):
+        return batch if training else 0
+    return batch if batch <= _MOST_ROWS else _BLOCK_ROWS
+
+
 class _Predictor:
     """A net lowered for inference, as long as nothing of it is exchanged."""
 
@@ -187,12 +129,12 @@ class _Predictor:
         self.parameters = [(parameter, parameter.data) for parameter in model.parameters()]
         self.outputs = model.output_shape(self.row_shape)
         self.width = math.prod(self.row_shape)
-        stages = _stages(model) if model.dtype == x.dtype and len(self.outputs) == 1 else None
+        stages = _stages(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
         self.program = None
         if stages is not None:
-            room = loops(x.dtype).LEAST_ROOM
-            self.program = loops(x.dtype).Program(room, 0, get_num_threads())
-            _forward(self.program, stages, empty((0, self.width), x.dtype), room, x.dtype)
+            kernels, threads = loops(x.dtype), get_num_threads()
+            self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
+            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, training=False), stages, empty((0, self.width), x.dtype))
         self.lock = threading.Lock()
 
     def fits(self, x: Array) -> bool:

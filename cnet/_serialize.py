@@ -88,13 +88,18 @@ def _fill(state: nn.Parameter | nn.Buffer, name: str, tensors: dict[str, Any]) -
     shape = tuple(tensor.get_shape())
     if shape != state.shape[::-1]:
         raise ValueError(f"tensor {name} has shape {shape}, but its layer {state.shape[::-1]}")
-    try:
-        values = tensor[...]
-    except (AttributeError, TypeError):
-        raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
+    values = values_of(tensor, name)
     if values.dtype != state.dtype:
         raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {state.dtype}")
     state.data = values.T
+
+
+def values_of(tensor: Any, name: str) -> Any:
+    """The values of a tensor of a file, which safetensors can slice if it is not empty."""
+    try:
+        return tensor[(slice(None),) * len(tensor.get_shape())]  # older versions know no ellipsis
+    except (AttributeError, TypeError):
+        raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -75,3 +75,77 @@ def conv_backward_params(real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             _conv_backward_params_part(&g, n, part, threads, _out4(dw), _out1(db), _in4(x), _in4(dout), False, &scratch[0])
+
+
+cdef struct Convolution:
+    cnet_window g
+    const real *x
+    const real *w
+    const real *b
+    const real *dout
+    real *out   # or dx
+    real *dw
+    real *db
+    char *scratch
+    int activation  # of out, or NONE
+    real slope
+
+
+cdef void _run_conv(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Convolution *c = <const Convolution *> arguments
+    _conv_forward_part(&c.g, block.m, part, parts, c.out, _input(block, c.x), c.w, c.b, c.scratch)
+    if c.activation != NONE:
+        _activate_part(block.m, _out_image(&c.g), part, parts, c.out, c.out, c.activation, c.slope)
+
+
+cdef void _run_conv_input(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Convolution *c = <const Convolution *> arguments
+    _conv_backward_input_part(&c.g, block.m, part, parts, c.out, c.dout, c.w, c.scratch)
+
+
+cdef void _run_conv_params(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Convolution *c = <const Convolution *> arguments
+    _conv_backward_params_part(&c.g, block.m, part, parts, c.dw, c.db, _input(block, c.x), c.dout, block.start > 0, c.scratch)
+
+
+cdef Convolution _convolution(Program program, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[:, :, :, ::1] out, tuple sizes,
+                              char[::1] scratch) except *:
+    """One between x and out, or their gradients, with scratch for each thread of the program."""
+    cdef Convolution c
+    memset(&c, 0, sizeof(c))
+    c.g = _conv_window(x, w, out, sizes)
+    program.check_room(x.shape[0])
+    if scratch.shape[0] < program.threads * kernels().conv_scratch(&c.g):
+        raise ValueError(f"scratch has {scratch.shape[0]} bytes, expected {kernels().conv_scratch(&c.g)} for each of {program.threads} threads")
+    c.scratch = &scratch[0]
+    c.activation = NONE
+    program.flops_per_row += 2.0 * c.g.kernel_height * c.g.kernel_width * c.g.channels * _out_image(&c.g)
+    return c
+
+
+def program_conv(Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[::1] b, tuple sizes,
+                 char[::1] scratch, int activation, real slope):
+    """Add: out = f(the convolution of x with w, plus b), with f an activation or NONE; b may be None."""
+    cdef Convolution c = _convolution(program, x, w, out, sizes, scratch)
+    if b is not None:
+        _check1("b", b.shape[0], c.g.filters)
+    c.x, c.w, c.b, c.out = _in4(x), _in4(w), _in1(b), _out4(out)
+    c.activation, c.slope = activation, slope
+    program.append(ROWS, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
+
+
+def program_conv_input(Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] w, tuple sizes, char[::1] scratch):
+    """Add: dx = the gradient of the input."""
+    cdef Convolution c = _convolution(program, dx, w, dout, sizes, scratch)
+    c.dout, c.w, c.out = _in4(dout), _in4(w), _out4(dx)
+    program.append(ROWS, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
+
+
+def program_conv_params(Program program, real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x, const real[:, :, :, ::1] dout, tuple sizes,
+                        char[::1] scratch):
+    """Add: dw and db = the gradients of the parameters, for `program_update`; db may be None."""
+    cdef Convolution c = _convolution(program, x, dw, dout, sizes, scratch)
+    if db is not None:
+        _check1("db", db.shape[0], c.g.filters)
+    c.x, c.dout, c.dw, c.db = _in4(x), _in4(dout), _out4(dw), _out1(db)
+    program.append(WEIGHTS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))

@@ -7,6 +7,12 @@ cdef cnet_dropout _dropout_settings(double p, uint64_t key, uint64_t step) noexc
     return cnet_dropout(key, step, <uint32_t> min(p * words, words - 1), 1 / (1 - p) if p < 1 else 0)
 
 
+cdef int _check_probability(double p) except -1:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p}, expected a probability")
+    return 0
+
+
 cdef void _dropout_part(Py_ssize_t n, int part, int parts, real *out, const real *x, const cnet_dropout *d) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
     kernels().dropout(start, _start(n, part + 1, parts) - start, x + start, out + start, d)
@@ -15,11 +21,36 @@ cdef void _dropout_part(Py_ssize_t n, int part, int parts, real *out, const real
 def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t step):
     """Write to out the elements of x that are kept, times 1 / (1 - p), and 0 for the others: one in 1 / p. The gradient is made likewise."""
     cdef Py_ssize_t n = x.shape[0]
-    cdef cnet_dropout d = _dropout_settings(p, key, step)
     _check1("out", out.shape[0], n)
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is {p}, expected a probability")
+    _check_probability(p)
+    cdef cnet_dropout d = _dropout_settings(p, key, step)
     cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), part  # random numbers cost ten times as much as an activation
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             _dropout_part(n, part, threads, _out1(out), _in1(x), &d)
+
+
+cdef struct Drop:
+    Py_ssize_t n  # elements of a row
+    const real *x
+    real *out
+    double p
+    uint64_t key
+    const int64_t *step
+
+
+cdef void _run_dropout(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Drop *drop = <const Drop *> arguments
+    cdef cnet_dropout d = _dropout_settings(drop.p, drop.key, drop.step[0] + block.step - 1)
+    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
+    kernels().dropout((block.start + start) * drop.n, rows * drop.n, _input(block, drop.x) + start * drop.n, drop.out + start * drop.n, &d)
+
+
+def program_dropout(Program program, real[:, ::1] out, const real[:, ::1] x, double p, uint64_t key, const int64_t[::1] step):
+    """Add: out = x with elements dropped, out may be x; `step` holds the layer's step at the beginning of a call."""
+    program.check_room(out.shape[0])
+    _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
+    _check1("step", step.shape[0], 1)
+    _check_probability(p)
+    cdef Drop drop = Drop(out.shape[1], _in2(x), _out2(out), p, key, &step[0])
+    program.append(ROWS, _run_dropout, &drop, sizeof(drop), (out, x, step))

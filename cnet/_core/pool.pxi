@@ -74,3 +74,50 @@ def avg_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, tupl
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             _avg_pool_backward_part(&g, n, part, threads, _out4(dx), _in4(dout))
+
+
+cdef struct Pool:
+    cnet_window g
+    bint maximum  # else the mean
+    const real *x
+    const real *dout
+    const real *result
+    real *out     # or dx
+
+
+cdef void _run_pool(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Pool *p = <const Pool *> arguments
+    if p.maximum:
+        _max_pool_part(&p.g, block.m, part, parts, p.out, _input(block, p.x))
+    else:
+        _avg_pool_part(&p.g, block.m, part, parts, p.out, _input(block, p.x))
+
+
+cdef void _run_pool_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Pool *p = <const Pool *> arguments
+    if p.maximum:
+        _max_pool_backward_part(&p.g, block.m, part, parts, p.out, p.dout, p.result, _input(block, p.x))
+    else:
+        _avg_pool_backward_part(&p.g, block.m, part, parts, p.out, p.dout)
+
+
+def program_pool(Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum):
+    """Add: out = the largest value of each window of x, or the mean."""
+    program.check_room(x.shape[0])
+    cdef Pool p
+    memset(&p, 0, sizeof(p))
+    p.g, p.maximum = _pool_window(x, out, sizes), maximum
+    p.x, p.out = _in4(x), _out4(out)
+    program.append(ROWS, _run_pool, &p, sizeof(p), (out, x))
+
+
+def program_pool_backward(Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
+                          const real[:, :, :, ::1] x, tuple sizes, bint maximum):
+    """Add: dx = the gradient of the input."""
+    program.check_room(x.shape[0])
+    cdef Pool p
+    p.g, p.maximum = _pool_window(x, out, sizes), maximum
+    p.x, p.dout, p.result, p.out = _in4(x), _in4(dout), _in4(out), _out4(dx)
+    _check4("dout", dout, x.shape[0], p.g.out_height, p.g.out_width, p.g.channels)
+    _check4("dx", dx, x.shape[0], p.g.height, p.g.width, p.g.channels)
+    program.append(ROWS, _run_pool_backward, &p, sizeof(p), (dx, dout, out, x))

@@ -45,12 +45,37 @@ cdef void _transpose_part(Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int pa
     kernels().transpose(_start(n, part + 1, parts) - start, rows, cols, x + start * rows * cols, out + start * rows * cols)
 
 
-def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels last from channels first, or back."""
+cdef int _check_transpose(const real[:, :, ::1] out, const real[:, :, ::1] x) except -1:
     cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
     if out.shape[0] != n or out.shape[1] != cols or out.shape[2] != rows:
         raise ValueError(f"out has shape ({out.shape[0]}, {out.shape[1]}, {out.shape[2]}), expected ({n}, {cols}, {rows})")
+    return 0
+
+
+def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
+    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels last from channels first, or back."""
+    cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
+    _check_transpose(out, x)
     cdef int threads = threads_for(<double> n * rows * cols, ELEMENTS_PER_THREAD, ALL), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             _transpose_part(n, rows, cols, part, threads, _out3(out), _in3(x))
+
+
+cdef struct Transpose:
+    Py_ssize_t rows, cols
+    const real *x
+    real *out
+
+
+cdef void _run_transpose(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Transpose *t = <const Transpose *> arguments
+    _transpose_part(block.m, t.rows, t.cols, part, parts, t.out, _input(block, t.x))
+
+
+def program_transpose(Program program, real[:, :, ::1] out, const real[:, :, ::1] x):
+    """Add: out = the transpose of each matrix of x."""
+    program.check_room(x.shape[0])
+    _check_transpose(out, x)
+    cdef Transpose t = Transpose(x.shape[1], x.shape[2], _in3(x), _out3(out))
+    program.append(ROWS, _run_transpose, &t, sizeof(t), (out, x))

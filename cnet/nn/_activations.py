@@ -18,7 +18,7 @@ from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 if TYPE_CHECKING:
-    from cnet._program import Lowering
+    from cnet._stages import Lowering
 
 
 class _Elementwise(Module):
@@ -32,9 +32,7 @@ class _Elementwise(Module):
         self._y: Array | None = None
 
     def lower(self, program: Lowering) -> bool:
-        if self.derived_from_input:
-            return False
-        program.activation(self.kind, self.slope)
+        program.activation(self)
         return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:

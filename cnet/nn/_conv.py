@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,6 +15,9 @@ from cnet.nn._images import as_image_grad, as_images, channels_first, check_imag
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import Pair, one_or_pair, pair, positive
+
+if TYPE_CHECKING:
+    from cnet._stages import Lowering
 
 
 class Conv2d(Module):
@@ -102,12 +105,17 @@ class Conv2d(Module):
         return config if self.bias else {**config, "bias": False}
 
     @property
-    def _sizes(self) -> tuple[int, ...]:
+    def sizes(self) -> tuple[int, ...]:
+        """As the kernels take them."""
         return (*self.kernel_size, *self.stride, *self.padding)
 
     def _scratch(self, images: Array) -> Array:
-        each = loops(images.dtype).conv_scratch_size(*images.shape[1:], self.out_channels, self._sizes)
+        each = loops(images.dtype).conv_scratch_size(*images.shape[1:], self.out_channels, self.sizes)
         return np.empty(get_num_threads() * each, np.int8)
+
+    def lower(self, program: Lowering) -> bool:
+        program.conv(self)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")
@@ -115,7 +123,7 @@ class Conv2d(Module):
         images = as_images(x, self.weight.dtype)
         out = np.empty((len(x), height, width, channels), images.dtype)
         bias = self.bias.data if self.bias else None
-        loops(images.dtype).conv_forward(out, images, self.weight.data, bias, self._sizes, self._scratch(images))
+        loops(images.dtype).conv_forward(out, images, self.weight.data, bias, self.sizes, self._scratch(images))
         self._x = images if training else None
         return channels_first(out)
 
@@ -129,7 +137,7 @@ class Conv2d(Module):
         dout = self._check_grad(grad)
         self._set_gradients(dout)
         dx = np.empty_like(training_state(self, "_x"))
-        loops(dx.dtype).conv_backward_input(dx, dout, self.weight.data, self._sizes, self._scratch(dx))
+        loops(dx.dtype).conv_backward_input(dx, dout, self.weight.data, self.sizes, self._scratch(dx))
         return channels_first(dx)
 
     def backward_params(self, grad: ArrayLike) -> None:
@@ -140,4 +148,4 @@ class Conv2d(Module):
         self.weight.grad = np.empty(self.weight.shape, dout.dtype)
         if self.bias:
             self.bias.grad = np.empty(self.bias.shape, dout.dtype)
-        loops(dout.dtype).conv_backward_params(self.weight.grad, self.bias.grad if self.bias else None, images, dout, self._sizes, self._scratch(images))
+        loops(dout.dtype).conv_backward_params(self.weight.grad, self.bias.grad if self.bias else None, images, dout, self.sizes, self._scratch(images))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +13,13 @@ from cnet.nn._images import as_image_grad, as_images, channels_first, check_imag
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._sizes import Pair, one_or_pair, pair
 
+if TYPE_CHECKING:
+    from cnet._stages import Lowering
+
 
 class _Pool(Module):
+    maximum: bool
+    """Whether a window becomes its largest value, and not the mean."""
     _kept = ("_x", "_out")
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
@@ -39,8 +44,13 @@ class _Pool(Module):
         return (input_shape[0], *windows(self, input_shape[1:], self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]
 
     @property
-    def _sizes(self) -> tuple[int, ...]:
+    def sizes(self) -> tuple[int, ...]:
+        """As the kernels take them."""
         return (*self.kernel_size, *self.stride, *self.padding)
+
+    def lower(self, program: Lowering) -> bool:
+        program.pool(self)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")
@@ -94,11 +104,13 @@ class MaxPool2d(_Pool):
              [13., 15.]]]])
     """
 
+    maximum = True
+
     def _pool(self, out: Array, images: Array) -> None:
-        loops(out.dtype).max_pool_forward(out, images, self._sizes)
+        loops(out.dtype).max_pool_forward(out, images, self.sizes)
 
     def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
-        loops(dx.dtype).max_pool_backward(dx, dout, out, images, self._sizes)
+        loops(dx.dtype).max_pool_backward(dx, dout, out, images, self.sizes)
 
 
 class AvgPool2d(_Pool):
@@ -127,8 +139,10 @@ class AvgPool2d(_Pool):
              [10.5, 12.5]]]])
     """
 
+    maximum = False
+
     def _pool(self, out: Array, images: Array) -> None:
-        loops(out.dtype).avg_pool_forward(out, images, self._sizes)
+        loops(out.dtype).avg_pool_forward(out, images, self.sizes)
 
     def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
-        loops(dx.dtype).avg_pool_backward(dx, dout, self._sizes)
+        loops(dx.dtype).avg_pool_backward(dx, dout, self.sizes)

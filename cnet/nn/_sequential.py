@@ -13,7 +13,7 @@ from cnet.nn._module import Module, is_builtin
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
-    from cnet._program import Lowering
+    from cnet._stages import Lowering
 
 
 class Sequential(Module):

@@ -12,7 +12,7 @@ from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
 
 if TYPE_CHECKING:
-    from cnet._program import Lowering
+    from cnet._stages import Lowering
 
 
 def _grad(grad: ArrayLike) -> Array:
@@ -40,7 +40,8 @@ class Flatten(Module):
         return (math.prod(input_shape),)
 
     def lower(self, program: Lowering) -> bool:
-        return True  # rows are one stretch of memory whatever their shape
+        program.flatten(self)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)

@@ -1,0 +1,287 @@
+"""What a net is made of once it is lowered: stages, each of which adds its operations to a compiled program.
+
+A stage maps rows to rows. Buffers hold a row as one axis; images lie in them with channels last, as the kernels read them,
+from the first layer that needs it until a layer that takes the elements of a row in order. A layer comes here through
+`Module.lower`, which calls a method of `Lowering`.
+
+An activation behind a dense layer or a convolution joins it. On the way back its derivative joins the dense layer behind,
+and else is taken in place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnet._arrays import empty
+
+if TYPE_CHECKING:
+    from cnet import nn
+    from cnet._arrays import Array
+    from cnet.nn import Parameter
+
+Rules = dict["Parameter", tuple[int, "Array", "Array"]]
+"""Parameters that are trained: the number of the rule, and values and what the optimiser remembers as `program_...` take them."""
+
+
+class Target(NamedTuple):
+    """A program that is being built."""
+
+    kernels: Any
+    program: Any
+    room: int
+    threads: int
+    dtype: Any
+    training: bool
+
+    def buffer(self, *row: int) -> Array:
+        return empty((self.room, *row), self.dtype)
+
+
+class Activation(NamedTuple):
+    """A function of each element, by its number among the kernels. The derivative is told by its output, or by its input."""
+
+    kind: int = -1
+    slope: float = 0.0
+    derived_from_input: bool = False
+
+
+NONE = Activation()
+
+
+class Stage:
+    """What every stage has. Subclasses write `forward`, and `backward` unless the gradient passes as it is."""
+
+    activation = NONE
+    """The function that its output has been through last; who brings the gradient back takes its derivative first."""
+    takes_derivative = False
+    """Whether `backward` can multiply by the derivative of the activation before."""
+
+    def parameters(self) -> list[Parameter]:
+        return []
+
+    def forward(self, to: Target, x: Array) -> Array:
+        """Add the way from the rows of x; returns the buffer where it leads."""
+        raise NotImplementedError
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        """Add the way back; returns the buffer of the gradient of x."""
+        return dout
+
+    def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
+        """Add the gradients of its parameters, and if `at_once` the steps with them; returns those that wait for their step."""
+        return {}
+
+
+class Dense(Stage):
+    takes_derivative = True
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self.layer = layer
+
+    def parameters(self) -> list[Parameter]:
+        return self.layer.parameters()
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out, layer, activation = to.buffer(self.layer.out_features), self.layer, self.activation
+        to.kernels.program_linear(to.program, out, x, layer.weight.data, layer.bias.data if layer.bias else None, activation.kind, activation.slope)
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        to.kernels.program_linear_input(to.program, dx, dout, self.layer.weight.data, None if before is NONE else x, before.kind, before.slope)
+        return dx
+
+    def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
+        waiting = {}
+        weight, bias = self.layer.weight, self.layer.bias
+        if weight in rules and at_once:
+            scratch = empty((to.threads * to.kernels.scratch_size(weight.shape[1]),), to.dtype)
+            to.kernels.program_linear_weight(to.program, *rules[weight], scratch, x, dout)
+        elif weight in rules:
+            waiting[weight] = empty(weight.shape, to.dtype)
+            to.kernels.program_linear_weight_sums(to.program, waiting[weight], x, dout)
+        if bias and bias in rules:
+            sums = empty(bias.shape, to.dtype)
+            to.kernels.program_linear_bias(to.program, *(rules[bias] if at_once else (0, None, None)), sums, dout)
+            if not at_once:
+                waiting[bias] = sums
+        return waiting
+
+
+class Elementwise(Stage):
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out = to.buffer(x.shape[1])
+        to.kernels.program_activation(to.program, out, x, self.activation.kind, self.activation.slope)
+        return out
+
+
+class Softmax(Stage):
+    def forward(self, to: Target, x: Array) -> Array:
+        out = to.buffer(x.shape[1])
+        to.kernels.program_softmax(to.program, out, x)
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        to.kernels.program_softmax_backward(to.program, dx, dout, out)
+        return dx
+
+
+class Dropout(Stage):
+    """The step of each call is told in `step`, an array of one element, before the program runs."""
+
+    def __init__(self, layer: nn.Dropout) -> None:
+        self.layer = layer
+        self.step = np.zeros(1, np.int64)
+
+    def _add(self, to: Target, out: Array, x: Array) -> None:
+        to.kernels.program_dropout(to.program, out, x, self.layer.p, self.layer.key, self.step)
+
+    def forward(self, to: Target, x: Array) -> Array:
+        if not to.training:
+            return x
+        out = to.buffer(x.shape[1])
+        self._add(to, out, x)
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        self._add(to, dout, dout)
+        return dout
+
+
+class Turn(Stage):
+    """Rows are matrices: they are transposed, which brings channels behind pixels or back."""
+
+    def __init__(self, rows: int, cols: int) -> None:
+        self.shape = rows, cols
+
+    def _add(self, to: Target, x: Array, rows: int, cols: int) -> Array:
+        out = to.buffer(x.shape[1])
+        to.kernels.program_transpose(to.program, out.reshape(-1, cols, rows), x.reshape(-1, rows, cols))
+        return out
+
+    def forward(self, to: Target, x: Array) -> Array:
+        return self._add(to, x, *self.shape)
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        return self._add(to, dout, *self.shape[::-1])
+
+
+class _Window(Stage):
+    """A window that slides over images: `source` and `result` are (height, width, channels) before and behind it."""
+
+    def __init__(self, layer: Any, source: tuple[int, ...], result: tuple[int, ...]) -> None:
+        self.layer, self.source, self.result, self.sizes = layer, source, result, layer.sizes
+
+
+class Convolution(_Window):
+    def parameters(self) -> list[Parameter]:
+        return self.layer.parameters()
+
+    def _scratch(self, to: Target) -> Array:
+        return np.empty(to.threads * to.kernels.conv_scratch_size(*self.source, self.result[2], self.sizes), np.int8)
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out, layer, activation = to.buffer(math.prod(self.result)), self.layer, self.activation
+        images, bias = x.reshape(-1, *self.source), layer.bias.data if layer.bias else None
+        to.kernels.program_conv(
+            to.program, out.reshape(-1, *self.result), images, layer.weight.data, bias, self.sizes, self._scratch(to), activation.kind, activation.slope
+        )
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        images, grad = dx.reshape(-1, *self.source), dout.reshape(-1, *self.result)
+        to.kernels.program_conv_input(to.program, images, grad, self.layer.weight.data, self.sizes, self._scratch(to))
+        return dx
+
+    def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
+        waiting = {parameter: empty(parameter.shape, to.dtype) for parameter in self.parameters()}
+        images, grad = x.reshape(-1, *self.source), dout.reshape(-1, *self.result)
+        weight, bias = waiting[self.layer.weight], waiting.get(self.layer.bias)
+        to.kernels.program_conv_params(to.program, weight, bias, images, grad, self.sizes, self._scratch(to))
+        return {parameter: gradient for parameter, gradient in waiting.items() if parameter in rules}
+
+
+class Pooling(_Window):
+    def forward(self, to: Target, x: Array) -> Array:
+        out = to.buffer(math.prod(self.result))
+        to.kernels.program_pool(to.program, out.reshape(-1, *self.result), x.reshape(-1, *self.source), self.sizes, self.layer.maximum)
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        images = (array.reshape(-1, *shape) for array, shape in ((dx, self.source), (dout, self.result), (out, self.result), (x, self.source)))
+        to.kernels.program_pool_backward(to.program, *images, self.sizes, self.layer.maximum)
+        return dx
+
+
+class Lowering:
+    """What `Module.lower` adds a module to, for rows of `shape`."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.stages: list[Stage] = []
+        self.shape = shape
+        self._turned = False  # whether the channels of images lie last
+
+    def linear(self, layer: nn.Linear) -> None:
+        """A dense layer."""
+        self._add(Dense(layer), layer)
+
+    def activation(self, layer: Any) -> None:
+        """A function of each element, with a `kind` and a `slope`."""
+        activation = Activation(layer.kind, layer.slope, layer.derived_from_input)
+        last = self.stages[-1] if self.stages else None
+        if isinstance(last, Dense | Convolution) and last.activation is NONE and not activation.derived_from_input:
+            last.activation = activation
+        else:
+            self.stages.append(Elementwise(activation))
+
+    def softmax(self) -> None:
+        """A softmax of each row."""
+        self.stages.append(Softmax())
+
+    def dropout(self, layer: nn.Dropout) -> None:
+        """Dropout, in training."""
+        self.stages.append(Dropout(layer))
+
+    def flatten(self, layer: nn.Module) -> None:
+        """Rows of one axis, in the order of their axes."""
+        self._turn(last=False)
+        self.shape = layer.output_shape(self.shape)
+
+    def conv(self, layer: nn.Conv2d) -> None:
+        """A convolution."""
+        self._add_window(Convolution, layer)
+
+    def pool(self, layer: Any) -> None:
+        """The largest value of each window, where the layer has `maximum`, or the mean."""
+        self._add_window(Pooling, layer)
+
+    def finish(self) -> list[Stage]:
+        """The stages. What the last one gives is in the order of its axes."""
+        self._turn(last=False)
+        return self.stages
+
+    def _add(self, stage: Stage, layer: nn.Module) -> None:
+        self.stages.append(stage)
+        self.shape = layer.output_shape(self.shape)
+
+    def _add_window(self, kind: type[_Window], layer: nn.Module) -> None:
+        self._turn(last=True)
+        (channels, *size), (filters, *out_size) = self.shape, layer.output_shape(self.shape)
+        self._add(kind(layer, (*size, channels), (*out_size, filters)), layer)
+
+    def _turn(self, last: bool) -> None:
+        if last != self._turned:
+            channels, *size = self.shape
+            pixels = math.prod(size)
+            if channels != 1 and pixels != 1:
+                self.stages.append(Turn(channels, pixels) if last else Turn(pixels, channels))
+            self._turned = last
