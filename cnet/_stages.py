@@ -181,6 +181,8 @@ class _Window(Stage):
 
 
 class Convolution(_Window):
+    layer: nn.Conv2d
+
     def parameters(self) -> list[Parameter]:
         return self.layer.parameters()
 
@@ -204,8 +206,10 @@ class Convolution(_Window):
     def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
         waiting = {parameter: empty(parameter.shape, to.dtype) for parameter in self.parameters()}
         images, grad = x.reshape(-1, *self.source), dout.reshape(-1, *self.result)
-        weight, bias = waiting[self.layer.weight], waiting.get(self.layer.bias)
-        to.kernels.program_conv_params(to.program, weight, bias, images, grad, self.sizes, self._scratch(to))
+        layer = self.layer
+        to.kernels.program_conv_params(
+            to.program, waiting[layer.weight], waiting[layer.bias] if layer.bias else None, images, grad, self.sizes, self._scratch(to)
+        )
         return {parameter: gradient for parameter, gradient in waiting.items() if parameter in rules}
 
 
