@@ -17,23 +17,26 @@ class Case:
         Rows a step; None for all rows of the data set.
     training : bool
         False for predicting one row at a time.
+    net : str
+        What the net is called if it is not the dense one of these sizes.
     """
 
     sizes: tuple[int, ...]
     activation: str = ""
     batch: int | None = None
     training: bool = True
+    net: str = ""
 
     @property
     def name(self) -> str:
         """What `--rows` calls it, such as 784-128-10@32."""
-        return f"{'-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}"
+        return f"{self.net or '-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}"
 
     @property
     def title(self) -> str:
         activation = {"": "", "relu": " ReLU", "leaky_relu": " LeakyReLU", "tanh": " tanh"}[self.activation]
         work = f"batch {self.batch or 'all'}" if self.training else "predict 1 row"
-        return f"{'-'.join(map(str, self.sizes))}{activation}, {work}"
+        return f"{self.net or '-'.join(map(str, self.sizes))}{activation}, {work}"
 
 
 TABLE = {
@@ -86,4 +89,7 @@ ACCURATE = Recipe(Case((784, 512, 128, 10), "relu", 64), learning_rate=0.1, mome
 """Reaches 98.5 % of MNIST's test images in about ten epochs; smaller nets, and constant rates, often stay below."""
 USUAL = Recipe(TABLE["784-128-10@32"], learning_rate=0.1)
 
-CASES = TABLE | GRID | {recipe.case.name: recipe.case for recipe in (ACCURATE, USUAL)}
+CNN = Case((784, 10), batch=32, net="CNN")
+"""The net of `cnn.py`: its peers know the layers."""
+
+CASES = TABLE | GRID | {CNN.name: CNN} | {recipe.case.name: recipe.case for recipe in (ACCURATE, USUAL)}

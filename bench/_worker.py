@@ -75,8 +75,10 @@ class Worker:
             peer.compile(epochs)
             peer.set_weights(initial_weights(case))
             peer.train(epochs, shuffle=False)
+            if peer.remark:
+                return None
             logits = reference_logits(case, peer.get_weights(), self._x[:PREDICTIONS])
-        return cross_entropy(logits, self._y[: len(logits)]) if not peer.remark else None
+        return cross_entropy(logits, self._y[: len(logits)])
 
     def load(self, case_name: str, seconds: float) -> dict[str, Any]:
         """Build a net, run an epoch, and choose how many epochs a timing has: at least one, and enough for `seconds`.

@@ -5,13 +5,14 @@ rightly. The loop takes a step at a time and runs anything; the program takes as
 tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from cnet._arrays import Array, as_real
+from cnet._arrays import Array, as_real, empty
 from cnet._program import build, lower
 from cnet._rows import Rows
 from cnet._stages import Dropout
@@ -23,6 +24,7 @@ from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 Slice = tuple[list[float], int | None]
 
 _SECONDS_PER_CALL = 0.02
+_ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
 _CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
 
@@ -79,19 +81,46 @@ class Team:
         self.seconds[threads] = known + 0.3 * min(1.0, seconds / _SECONDS_PER_CALL) * (seconds / rows - known)
 
 
+class _Source:
+    """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
+
+    def __init__(self, rows: Rows, labels: Array | None, targets: Array | None, batch: int) -> None:
+        self._rows, self._all = rows, (labels, targets)
+        self.most: int | None = None
+        """Rows in a call."""
+        if rows.flat is not None:
+            self.x, self.labels, self.targets = rows.flat, labels, targets
+        else:
+            self.most = batch * max(1, _ROWS_MADE // batch)
+            self.x = empty((self.most, math.prod(rows.row_shape)), rows.dtype)
+            self.labels, self.targets = (None if array is None else array[:1].repeat(self.most, axis=0) for array in self._all)
+
+    def bring(self, indices: Array) -> Array:
+        """Make rows of the data set ready; returns where the program finds them."""
+        if self.most is None:
+            return indices
+        n = len(indices)
+        for array, values in zip((self.labels, self.targets), self._all, strict=True):
+            if array is not None and values is not None:
+                array[:n] = values[indices]
+        self.x[:n] = self._rows.take(indices).reshape(n, -1)
+        return np.arange(n)
+
+
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, x: Array, targets: Array, team: Team) -> None:
+    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, rows: Rows, targets: Array, team: Team) -> None:
         self.stages, self.loss, self.optimizer = stages, loss, optimizer
         self.parameters = {*model.parameters()}
         self.dropouts = [stage for stage in stages if isinstance(stage, Dropout)] if optimizer else []
         self.dtype = model.dtype
-        self.x = x
+        self.rows = rows
         self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
         self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
         self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
         self._programs: dict[tuple[Any, ...], Any] = {}
+        self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
         self._team = team
 
@@ -102,12 +131,19 @@ class Compiled:
         rules = [(parameter, self.optimizer._rule(group)) for group in self.optimizer.param_groups for parameter in group["params"]]
         return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in rules if parameter in self.parameters]
 
+    def _source(self, batch: int) -> _Source:
+        if batch not in self._sources:
+            self._sources[batch] = _Source(self.rows, self.labels, self.targets, batch)
+        return self._sources[batch]
+
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
         limits = self.optimizer.limits if self.optimizer else None
         key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
         if key not in self._programs:
-            self._programs[key] = build(self.stages, self.loss, updates, self.x, self.labels, self.targets, batch, threads, self.dtype, limits is not None)
+            source = self._source(batch)
+            x, labels, targets = source.x, source.labels, source.targets
+            self._programs[key] = build(self.stages, self.loss, updates, x, labels, targets, batch, threads, self.dtype, limits is not None)
         if limits is not None:
             self._programs[key].set_clip(*limits)
         for i, (_, state, rule) in enumerate(updates or ()):
@@ -117,30 +153,32 @@ class Compiled:
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
+        source = self._source(min(batch, len(order)))
         while start < len(order):
-            rows = order[start : start + steps * batch]
+            began = time.perf_counter()
+            rows = source.bring(order[start : start + min(steps * batch, source.most or len(order))])
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
             program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
-            began = time.perf_counter()
+            called = time.perf_counter()
             done, correct = program.run(rows, batch, losses, threads)
-            seconds = time.perf_counter() - began
-            self._team.took(threads, seconds, len(rows))
+            ended = time.perf_counter()
+            self._team.took(threads, ended - called, len(rows))
             for _, state, _ in updates or ():
                 state.steps += done - (not np.isfinite(losses[done - 1]))
             for dropout in self.dropouts:
                 dropout.layer.step += done
             if not every_step:
-                steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / seconds * len(rows) / batch)))
+                steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * len(rows) / batch)))
             start += len(rows)
             yield losses[:done].tolist(), correct if self.classifies else None
 
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
-    stages = lower(model, loss, optimizer, rows.row_shape) if rows.flat is not None else None
-    if stages is None or rows.flat is None:
+    stages = lower(model, loss, optimizer, rows.row_shape)
+    if stages is None:
         return Loop(model, loss, optimizer, rows, targets)
-    return Compiled(stages, model, loss, optimizer, rows.flat, targets, team)  # type: ignore[arg-type] # lower has seen to it
+    return Compiled(stages, model, loss, optimizer, rows, targets, team)  # type: ignore[arg-type] # lower has seen to it

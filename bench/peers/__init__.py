@@ -19,8 +19,17 @@ PEERS = {
 }
 """Column of the table: module and class."""
 
+CNN_PEERS = {
+    "cnet": ("_cnet", "Cnn"),
+    "PyTorch": ("_torch", "Cnn"),
+    "PyTorch, channels last": ("_torch", "CnnChannelsLast"),
+    "JAX": ("_jax", "Cnn"),
+}
+"""The same for the table of `cnn.py`."""
+
 
 def load(name: str) -> type[Peer]:
-    """The class of a peer; ImportError if its library is not installed."""
-    module, class_name = PEERS[name]
+    """The class of a peer, "cnn: " and its name for one of `CNN_PEERS`; ImportError if its library is not installed."""
+    cnn = name.startswith("cnn: ")
+    module, class_name = CNN_PEERS[name.removeprefix("cnn: ")] if cnn else PEERS[name]
     return getattr(import_module(f"peers.{module}"), class_name)

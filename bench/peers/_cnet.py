@@ -6,7 +6,7 @@ import cnet
 from _cases import Case
 from cnet import nn, optim
 from cnet._core import _isa
-from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class _Net(Peer):
@@ -74,3 +74,20 @@ class ByHand(_Net):
 
     def predict(self, row: Floats) -> Floats:
         return self.model.forward(row)
+
+
+class Cnn(Fit):
+    """The convolutional net, from weights of its own."""
+
+    remark = CNN_REMARK
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x.reshape(-1, 1, 28, 28), y, threads)
+        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        self.model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), seed=0)
+        self.state = self.model.state_dict()
+
+    def set_weights(self, weights: Weights) -> None:
+        self.model.load_state_dict(self.state)
+        optimizer = optim.SGD(self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True)
+        self.trainer = cnet.Trainer(self.model, self.loss, optimizer)

@@ -1,6 +1,7 @@
 """JAX at its best: all steps of a run in one compiled ``lax.scan``."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _cases import Case
-from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 Params = list[tuple[jax.Array, jax.Array]]
 
@@ -73,3 +74,42 @@ class Scan(Peer):
             return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, grads), loss
 
         return jax.lax.scan(step, params, orders)
+
+
+class Cnn(Scan):
+    """The convolutional net, from weights of its own, with channels last, which is JAX's habit; its state is parameters, velocities and a key."""
+
+    remark = CNN_REMARK
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x.reshape(-1, 28, 28, 1), y, threads)
+
+    def set_weights(self, weights: Weights) -> None:
+        rng = np.random.default_rng(0)
+        shapes = [(3, 3, 1, 32), (3, 3, 32, 64), (1600, 128), (128, 10)]
+        values = [rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype(np.float32) for shape in shapes]
+        params = [(jnp.array(w), jnp.zeros(w.shape[-1])) for w in values]
+        self.params = params, jax.tree.map(jnp.zeros_like, params), jax.random.key(0)
+
+    def _logits(self, params: Params, x: jax.Array, key: jax.Array) -> jax.Array:
+        for w, b in params[:2]:
+            x = jax.nn.relu(jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b)
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        (w, b), (w_out, b_out) = params[2:]
+        x = jax.nn.relu(x.reshape(len(x), -1) @ w + b)
+        x = jnp.where(jax.random.bernoulli(key, 0.5, x.shape), x * 2, 0)
+        return x @ w_out + b_out
+
+    def _run(self, state: Any, x: jax.Array, y: jax.Array, orders: jax.Array) -> Any:
+        def loss(params: Params, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
+            return -jnp.take_along_axis(jax.nn.log_softmax(self._logits(params, x, key)), y[:, None], axis=1).mean()
+
+        def step(state: Any, rows: jax.Array) -> Any:
+            params, velocities, key = state
+            key, mask = jax.random.split(key)
+            value, grads = jax.value_and_grad(loss)(params, *(a.at[rows].get(mode="promise_in_bounds") for a in (x, y)), mask)
+            velocities = jax.tree.map(lambda v, g: CNN_MOMENTUM * v + g, velocities, grads)
+            params = jax.tree.map(lambda p, v, g: p - CNN_LEARNING_RATE * (g + CNN_MOMENTUM * v), params, velocities, grads)
+            return (params, velocities, key), value
+
+        return jax.lax.scan(step, state, orders)

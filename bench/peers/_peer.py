@@ -16,6 +16,9 @@ Weights = list[tuple[Floats, Floats]]
 
 LEARNING_RATE = 0.1
 LEAKY_SLOPE = 0.01
+CNN_LEARNING_RATE = 0.01
+CNN_MOMENTUM = 0.9
+CNN_REMARK = "masks of dropout differ from library to library: its loss is not compared"
 
 
 class Peer(ABC):

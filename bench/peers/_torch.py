@@ -1,10 +1,12 @@
 """PyTorch, eager and compiled."""
 
+import copy
+
 import torch
 from torch import nn
 
 from _cases import Case
-from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class Eager(Peer):
@@ -91,3 +93,29 @@ class Compiled(Eager):
 
     def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
         return self.compiled_step(x, y).item()
+
+
+class Cnn(Eager):
+    """The convolutional net, from weights of its own."""
+
+    remark = CNN_REMARK
+    memory_format = torch.contiguous_format
+
+    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+        super().__init__(case, x, y, threads)
+        torch.manual_seed(0)
+        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
+        self.model = model.to(memory_format=self.memory_format)
+        self.state = copy.deepcopy(self.model.state_dict())
+        self.tensor_x = self.tensor_x.reshape(-1, 1, 28, 28).to(memory_format=self.memory_format)
+
+    def set_weights(self, weights: Weights) -> None:
+        self.model.load_state_dict(self.state)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True)
+
+
+class CnnChannelsLast(Cnn):
+    """With the channels of a pixel side by side."""
+
+    memory_format = torch.channels_last

@@ -185,7 +185,7 @@ INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
 #define INSERT256(a, p) _mm256_insertf128_pd(a, _mm_loadu_pd(p), 1)
 #define INSERT512(a, p, i) _mm512_insertf64x2(a, _mm_loadu_pd(p), i)
 #define EXTRACT256(p, a) _mm_storeu_pd(p, _mm256_extractf128_pd(a, 1))
-#define EXTRACT512(p, a, i) _mm_storeu_pd(p, _mm512_extractf64x2_pd(a, i))
+#define EXTRACT512(p, a, i) _mm_storeu_ps((float *)(p), _mm512_extractf32x4_ps(_mm512_castpd_ps(a), i)) /* SIMDe has no other */
 #else
 #define INSERT256(a, p) _mm256_insertf128_ps(a, _mm_loadu_ps(p), 1)
 #define INSERT512(a, p, i) _mm512_insertf32x4(a, _mm_loadu_ps(p), i)
