@@ -4,6 +4,7 @@ Run it with ``python examples/perceptrons.py``, ``--full`` for all of MNIST, or 
 """
 
 # %%
+import itertools
 import time
 
 import numpy as np
@@ -27,7 +28,7 @@ BATCH = 40
 def perceptron(sizes: tuple[int, ...], activation: type[nn.Module] = nn.Identity) -> nn.Sequential:
     """Dense layers with an activation between any two; outputs are logits, and the loss takes the softmax."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1], seed=0)
 
