@@ -61,8 +61,8 @@ for hidden, printed in notebook.items():
 # %% [markdown]
 """What the table lacks.
 
-Momentum of 0.9 takes steps ten times as long in the end, so a rate of 0.1 is too much for it, not the momentum; and a rate that falls to
-nothing at the end of training is worth more than any constant one.
+With momentum 0.9 a gradient acts ten times over, so its row above is one of a rate ten times as high; here it has the rate that suits
+it. A rate that goes up and then down to almost nothing (`OneCycleLR`) is worth more.
 """
 
 # %%
