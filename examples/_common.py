@@ -1,51 +1,72 @@
-"""What the examples share: ``--full``, the images to learn from, and tables."""
+"""What the examples share: the command line, MNIST in a full and a small size, tables and pictures."""
 
 import argparse
+import dataclasses
+import importlib.util
 import os
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Any
 
-import cnet
 from cnet import datasets
-from cnet.datasets import Dataset, Split
 
-TRAIN, VALIDATION, TEST = 2_000, 500, 500
-
-
-def full() -> bool:
-    """Whether the command line asks for the whole run. In a notebook, write True in place of the call."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--full", action="store_true", help="train on all images, for as long as it takes; without it, a few seconds")
-    return parser.parse_known_args()[0].full
+SMALL = {"train": 2000, "validation": 500, "test": 500}
 
 
-def digits(everything: bool, *, validation: int = 0, flatten: bool = True) -> Dataset:
-    """MNIST from the folder mnist in ``$CNET_DATA``, or else drawn digits: all of it, or a few thousand images."""
-    real = "CNET_DATA" in os.environ and Path(os.environ["CNET_DATA"], "mnist").is_dir()
-    if real:
-        data = datasets.mnist(validation=validation, flatten=flatten)
-    elif everything:
-        data = datasets.digits(60_000 - validation, 10_000, validation=validation, flatten=flatten)
+def arguments(description: str) -> argparse.Namespace:
+    """``full``, and ``data``: the folder that holds MNIST, or None. In a notebook: small, unless the next line says ``args.full = True``."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="train on everything, for the figures in README.md, instead of seconds on a little data")
+    parser.add_argument("--data", metavar="FOLDER", help="holds MNIST's files (default: the folder mnist in $CNET_DATA)")
+    args = parser.parse_args([] if "ipykernel" in sys.modules else None)
+    usual = Path(os.environ.get("CNET_DATA", ""), "mnist")
+    if args.data is None and "CNET_DATA" in os.environ and usual.is_dir():
+        args.data = str(usual)
+    return args
+
+
+def mnist(full: bool, folder: str | None = None, *, validation: int = 5000, **options: Any) -> datasets.Dataset:
+    """MNIST from `folder`, or without one digits drawn by cnet; small: the first rows of each part. `options` are those of `datasets.mnist`."""
+    if folder is not None:
+        data = datasets.mnist(folder, validation=validation, **options)
+    elif full:
+        data = datasets.digits(train=60_000 - validation, validation=validation, test=10_000, seed=0, **options)
     else:
-        data = datasets.digits(TRAIN, TEST, validation=min(validation, VALIDATION), flatten=flatten)
-    if not everything:
-        data = Dataset(_first(data.train, TRAIN), _first(data.validation, VALIDATION), _first(data.test, TEST))
-        print("A trial on few images, whose figures say little: --full takes all.")
-    counts = {"training": data.train, "validation": data.validation, "test": data.test}
-    print(f"{'MNIST' if real else 'Drawn digits'}: {', '.join(f'{len(part.x):,} {name}' for name, part in counts.items() if part)} images;", end=" ")
-    print(f"threads: {cnet.get_num_threads()}")
-    return data
+        data = datasets.digits(**SMALL, seed=0, **options)
+    parts = {part: split for part in SMALL if (split := getattr(data, part)) is not None}
+    if not full:
+        parts = {part: datasets.Split(split.x[: SMALL[part]], split.y[: SMALL[part]]) for part, split in parts.items()}
+    sizes = ", ".join(f"{len(split.x):,} {part}" for part, split in parts.items())
+    print(f"{'MNIST' if folder is not None else 'Digits drawn by cnet (no MNIST found)'}: {sizes}\n")
+    return dataclasses.replace(data, **parts)
 
 
-def _first(split: Split | None, count: int) -> Any:
-    return None if split is None else Split(split.x[:count], split.y[:count])
+def percent(share: float) -> str:
+    """A share as it is printed here."""
+    return f"{100 * share:.2f} %"
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows under a header, the first column to the left and all others to the right."""
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    print(f"\n{title}")
-    for first, *others in cells:
-        print("  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]))
+def table(rows: list[tuple[Any, ...]], columns: tuple[str, ...]) -> None:
+    """Print a Markdown table: the first column to the left, the others to the right."""
+    cells = [columns, *([f"{cell:,}" if isinstance(cell, int) else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [[cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))] for row in cells]
+    lines.insert(1, ["-" * (width - 1) + ":" if i else "-" * width for i, width in enumerate(widths)])
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn: ``pip install "cnet[plot]"``."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def picture(ax: Any, name: str) -> None:
+    """Show the figure of an Axes in a notebook or a window, or else save it in the current folder."""
+    from matplotlib import pyplot
+
+    if pyplot.get_backend().lower() == "agg":
+        ax.figure.savefig(name, bbox_inches="tight")
+        pyplot.close(ax.figure)
+        print(f"wrote {name}\n")
+    else:
+        pyplot.show()
