@@ -31,7 +31,7 @@ def net(*activation: nn.Module) -> nn.Sequential:
 net().summary((1, 28, 28))
 
 # %% [markdown]
-# The notebook's ten epochs on the first 54,000 images, of which the last 6,000 validate.
+# The notebook's ten epochs on the first 54,000 images; the last 6,000 validate.
 #
 # The rate goes up and down once in these ten epochs (`OneCycleLR`), where the notebook's stays what it is; weights decay a little.
 
@@ -49,6 +49,7 @@ history = trainer.fit(
     seed=0,
     validation_data=data.validation,
     callbacks=[optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.03)],
+    verbose=args.full,
 )
 seconds = time.perf_counter() - start
 plain = trainer.evaluate(*data.test)["accuracy"]
@@ -84,6 +85,7 @@ trainer.fit(
     seed=0,
     augment=Augment(shift=2, rotation=10, scale=0.1, elastic=(16, 4), seed=0),
     callbacks=[optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05)],
+    verbose=args.full,
 )
 seconds_augmented = time.perf_counter() - start
 augmented = trainer.evaluate(*data.test)["accuracy"]

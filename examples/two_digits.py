@@ -55,7 +55,7 @@ def train(model: nn.Sequential, epochs: int, max_lr: float) -> tuple[int | str, 
     trainer = cnet.Trainer(model, nn.HeadsLoss(model[-1], nn.CrossEntropyLoss()), optimizer)
     cycle = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=max_lr)
     start = time.perf_counter()
-    trainer.fit(*data.train, epochs=epochs, batch_size=64, seed=0, validation_data=data.validation, callbacks=[cycle])
+    trainer.fit(*data.train, epochs=epochs, batch_size=64, seed=0, validation_data=data.validation, callbacks=[cycle], verbose=args.full)
     seconds = time.perf_counter() - start
     results = trainer.evaluate(*data.test)
     return (epochs, f"{seconds:.0f}", percent(results["accuracy_upper"]), percent(results["accuracy_lower"]))
