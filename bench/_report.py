@@ -134,7 +134,7 @@ def _checks(rows: dict[str, Any], threads: int) -> list[str]:
     timed = [(case_name, name, result) for case_name, name, result in cells if "us" in result]
     notes = [f"{case_name}: {name} left out: {result['error']}" for case_name, name, result in cells if "error" in result]
     notes += [f"{case_name}: {name} ran {result['remark']}" for case_name, name, result in timed if result["remark"]]
-    if differences := [_difference(row) for row in rows.values()]:
+    if differences := [difference for row in rows.values() if (difference := _difference(row)) is not None]:
         notes.append(f"Losses of the libraries, after equal steps from equal weights, differ by at most {max(differences):.1e} (relative).")
     compiling: dict[str, list[float]] = {}
     for _, name, result in timed:
@@ -149,9 +149,9 @@ def _checks(rows: dict[str, Any], threads: int) -> list[str]:
     return notes
 
 
-def _difference(row: dict[str, Any]) -> float:
+def _difference(row: dict[str, Any]) -> float | None:
     losses = [result["loss"] for result in row.values() if result.get("loss") is not None and "us" in result]
-    return (max(losses) - min(losses)) / min(losses) if losses else 0.0
+    return (max(losses) - min(losses)) / min(losses) if losses else None
 
 
 def layout(lines: list[list[str]], markdown: bool) -> str:

@@ -27,6 +27,7 @@ _SECONDS_PER_CALL = 0.02
 _ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
 _CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
+_FORGETTING = 1.05  # a call
 
 
 class Loop:
@@ -76,9 +77,8 @@ class Team:
         return 1 + allowed - best if trial else best
 
     def took(self, threads: int, seconds: float, rows: int) -> None:
-        """A call took so long. The shorter it was, the less it says: to begin and to end one takes its time too."""
-        known = self.seconds.get(threads, seconds / rows)
-        self.seconds[threads] = known + 0.3 * min(1.0, seconds / _SECONDS_PER_CALL) * (seconds / rows - known)
+        """A call took so long. What else the machine does only adds to it: the least counts, and less and less the longer ago it is."""
+        self.seconds[threads] = min(seconds / rows, _FORGETTING * self.seconds.get(threads, math.inf))
 
 
 class _Source:

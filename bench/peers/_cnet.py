@@ -77,7 +77,7 @@ class ByHand(_Net):
 
 
 class Cnn(Fit):
-    """The convolutional net, from weights of its own."""
+    """The convolutional net."""
 
     remark = CNN_REMARK
 

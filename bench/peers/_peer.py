@@ -18,7 +18,7 @@ LEARNING_RATE = 0.1
 LEAKY_SLOPE = 0.01
 CNN_LEARNING_RATE = 0.01
 CNN_MOMENTUM = 0.9
-CNN_REMARK = "masks of dropout differ from library to library: its loss is not compared"
+CNN_REMARK = "with initial weights and masks of dropout of its own"
 
 
 class Peer(ABC):

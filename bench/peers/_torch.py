@@ -96,7 +96,7 @@ class Compiled(Eager):
 
 
 class Cnn(Eager):
-    """The convolutional net, from weights of its own."""
+    """The convolutional net."""
 
     remark = CNN_REMARK
     memory_format = torch.contiguous_format
