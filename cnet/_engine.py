@@ -154,6 +154,8 @@ class Compiled:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
         source = self._source(min(batch, len(order)))
+        for stage in self.stages if self.optimizer else ():
+            stage.check_batch(len(order) % batch or batch)
         while start < len(order):
             began = time.perf_counter()
             rows = source.bring(order[start : start + min(steps * batch, source.most or len(order))])

@@ -73,7 +73,7 @@ def build(
     kernels = loops(dtype)
     room = max(_room(stages, batch, updates is not None), kernels.LEAST_ROOM)
     program = kernels.Program(room, len(updates or ()), threads)
-    to = Target(kernels, program, room, threads, dtype, updates is not None)
+    to = Target(kernels, program, room, threads, dtype, updates is not None, {})
     rules = {}
     for i, (parameter, state, rule) in enumerate(updates or ()):
         program.set_rule(i, state.steps, *rule)
@@ -115,9 +115,11 @@ def build(
 
 
 def _room(stages: list[Stage], batch: int, training: bool) -> int:
-    """Rows that are taken at a time. A convolution's gradient sums images in groups of its own, which blocks would cut."""
+    """Rows that are taken at a time."""
+    if training and any(stage.sums_rows for stage in stages):
+        return batch
     if any(isinstance(stage, Convolution) for stage in stages):
-        return batch if training else 0
+        return 0
     return batch if batch <= _MOST_ROWS else _BLOCK_ROWS
 
 
@@ -126,7 +128,7 @@ class _Predictor:
 
     def __init__(self, model: nn.Module, x: Array) -> None:
         self.changes, self.row_shape, self.dtype = nn.Module.changes, x.shape[1:], x.dtype
-        self.parameters = [(parameter, parameter.data) for parameter in model.parameters()]
+        self.state = [(state, state.data) for _, state in model._named_state()]
         self.outputs = model.output_shape(self.row_shape)
         self.width = math.prod(self.row_shape)
         stages = _stages(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
@@ -134,7 +136,7 @@ class _Predictor:
         if stages is not None:
             kernels, threads = loops(x.dtype), get_num_threads()
             self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
-            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, training=False), stages, empty((0, self.width), x.dtype))
+            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}), stages, empty((0, self.width), x.dtype))
         self.lock = threading.Lock()
 
     def fits(self, x: Array) -> bool:
@@ -142,7 +144,7 @@ class _Predictor:
             self.changes == nn.Module.changes
             and x.dtype == self.dtype
             and x.shape[1:] == self.row_shape
-            and all(parameter.data is data for parameter, data in self.parameters)
+            and all(state.data is data for state, data in self.state)
         )
 
 

@@ -7,7 +7,8 @@
 # One team of threads runs all steps of a call. Each thread takes its rows of the batch through the whole net, forward and
 # back to the gradient of the first layer's output, without meeting the others; when all have come, each makes the
 # gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where a
-# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation.
+# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation; before
+# one that is over all rows, as in batch normalisation, they meet anyhow.
 #
 # Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
 # A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
@@ -57,6 +58,7 @@ cdef struct Op:
     Phase phase
     Run run
     void *arguments
+    bint meets  # it reads rows of others, or what they summed: they wait for each other before it
 
 
 cdef struct Loss:
@@ -135,7 +137,7 @@ cdef class Program:
         free(self.rules)
         free(self.squares)
 
-    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
+    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
         if ops == NULL:
@@ -145,7 +147,7 @@ cdef class Program:
         if copy == NULL:
             raise MemoryError
         memcpy(copy, arguments, size)
-        ops[self.n_ops] = Op(phase, run, copy)
+        ops[self.n_ops] = Op(phase, run, copy, meets)
         self.n_ops += 1
         self.n_updates += phase == UPDATE
         self.kept.append(arrays)
@@ -354,7 +356,7 @@ cdef class Program:
         cdef Py_ssize_t i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:
-                if phase == ROWS and not block.by_rows:
+                if phase == ROWS and (self.ops[i].meets or not block.by_rows):
                     cnet_barrier_wait(&call.barrier, parts)
                 self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
