@@ -11,11 +11,13 @@ and else is taken in place.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnet._arrays import empty
+from cnet.nn._module import is_builtin
 
 if TYPE_CHECKING:
     from cnet import nn
@@ -318,11 +320,25 @@ class BatchNorm(LayerNorm):
         return sums[0]
 
 
+class Lowered(NamedTuple):
+    """A net as stages: those that all outputs share, and for each output its own."""
+
+    trunk: list[Stage]
+    branches: list[list[Stage]]
+    heads: nn.Heads | None
+    """Whose outputs they are; None for a net with one."""
+
+    def stages(self) -> list[Stage]:
+        return [*self.trunk, *chain.from_iterable(self.branches)]
+
+
 class Lowering:
     """What `Module.lower` adds a module to, for rows of `shape`."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.stages: list[Stage] = []
+        self.branches: list[list[Stage]] = []
+        self.heads: nn.Heads | None = None
         self.shape = shape
         self._turned = False  # whether the channels of images lie last
 
@@ -371,10 +387,25 @@ class Lowering:
         """The largest value of each window, where the layer has `maximum`, or the mean."""
         self._add_window(Pooling, layer)
 
-    def finish(self) -> list[Stage]:
-        """The stages. What the last one gives is in the order of its axes."""
+    def branch(self, heads: nn.Heads) -> bool:
+        """Several outputs; False if one has no compiled form. Nothing may follow."""
         self._turn(last=False)
-        return self.stages
+        for head in heads.heads.values():
+            lowering = Lowering(self.shape)
+            if not lowering.add(head) or lowering.heads is not None:
+                return False
+            self.branches.append(lowering.finish().trunk)
+        self.heads = heads
+        return True
+
+    def add(self, module: nn.Module) -> bool:
+        """A module; False if it has no compiled form, or follows several outputs."""
+        return self.heads is None and is_builtin(module) and module.lower(self)
+
+    def finish(self) -> Lowered:
+        """The stages. What the last ones give is in the order of its axes."""
+        self._turn(last=False)
+        return Lowered(self.stages, self.branches or [[]], self.heads)
 
     def _add(self, stage: Stage, layer: nn.Module) -> None:
         self.stages.append(stage)
