@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty
-from cnet._program import build, lower
+from cnet._program import Question, build, lower
 from cnet._rows import Rows
-from cnet._stages import Dropout
+from cnet._stages import Dropout, Lowered
 from cnet._threads import get_num_threads
-from cnet.nn import Loss, Module, Parameter
+from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
@@ -84,45 +84,65 @@ class Team:
 class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
-    def __init__(self, rows: Rows, labels: Array | None, targets: Array | None, batch: int) -> None:
-        self._rows, self._all = rows, (labels, targets)
+    def __init__(self, rows: Rows, questions: list[Question], batch: int) -> None:
+        self._rows, self._all = rows, questions
         self.most: int | None = None
         """Rows in a call."""
         if rows.flat is not None:
-            self.x, self.labels, self.targets = rows.flat, labels, targets
+            self.x, self.questions = rows.flat, questions
         else:
-            self.most = batch * max(1, _ROWS_MADE // batch)
-            self.x = empty((self.most, math.prod(rows.row_shape)), rows.dtype)
-            self.labels, self.targets = (None if array is None else array[:1].repeat(self.most, axis=0) for array in self._all)
+            self.most = most = batch * max(1, _ROWS_MADE // batch)
+            self.x = empty((most, math.prod(rows.row_shape)), rows.dtype)
+            self.questions = [
+                Question(loss, share, *(None if array is None else array[:1].repeat(most, axis=0) for array in answers)) for loss, share, *answers in questions
+            ]
 
     def bring(self, indices: Array) -> Array:
         """Make rows of the data set ready; returns where the program finds them."""
         if self.most is None:
             return indices
         n = len(indices)
-        for array, values in zip((self.labels, self.targets), self._all, strict=True):
-            if array is not None and values is not None:
-                array[:n] = values[indices]
+        for (_, _, *room), (_, _, *answers) in zip(self.questions, self._all, strict=True):
+            for array, values in zip(room, answers, strict=True):
+                if array is not None and values is not None:
+                    array[:n] = values[indices]
         self.x[:n] = self._rows.take(indices).reshape(n, -1)
         return np.arange(n)
+
+
+def _question(loss: Loss, share: float, target: Array, dtype: Any) -> Question:
+    classifies = loss.count_correct(np.empty((0, 1), dtype), np.empty(0, np.int64)) is not None
+    if target.ndim == 1:
+        return Question(loss, share, target, None)
+    return Question(loss, share, target.argmax(axis=1) if classifies else None, target.reshape(len(target), -1))
 
 
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, rows: Rows, targets: Array, team: Team) -> None:
-        self.stages, self.loss, self.optimizer = stages, loss, optimizer
+    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None, rows: Rows, targets: Array, team: Team) -> None:
+        self.net, self.optimizer = net, optimizer
         self.parameters = {*model.parameters()}
-        self.dropouts = [stage for stage in stages if isinstance(stage, Dropout)] if optimizer else []
+        self.stages = net.stages() if optimizer else []
+        self.dropouts = [stage for stage in self.stages if isinstance(stage, Dropout)]
         self.dtype = model.dtype
         self.rows = rows
-        self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
-        self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
-        self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
+        self.names = [*loss.losses] if isinstance(loss, HeadsLoss) else None
+        if isinstance(loss, HeadsLoss):
+            self.questions = [_question(loss.losses[name], loss.weights[name], np.ascontiguousarray(targets[name]), self.dtype) for name in loss.losses]
+        else:
+            self.questions = [_question(loss, 1, targets, self.dtype)]
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
         self._team = team
+
+    def _correct(self, counts: list[int]) -> Any:
+        """The rows that were classified rightly, as the loss counts them."""
+        known = [None if question.labels is None else count for question, count in zip(self.questions, counts, strict=True)]
+        if self.names is None:
+            return known[0]
+        return {name: count for name, count in zip(self.names, known, strict=True) if count is not None} or None
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """How the optimiser stands with each parameter of the model; None in evaluation."""
@@ -133,7 +153,7 @@ class Compiled:
 
     def _source(self, batch: int) -> _Source:
         if batch not in self._sources:
-            self._sources[batch] = _Source(self.rows, self.labels, self.targets, batch)
+            self._sources[batch] = _Source(self.rows, self.questions, batch)
         return self._sources[batch]
 
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
@@ -142,8 +162,7 @@ class Compiled:
         key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
         if key not in self._programs:
             source = self._source(batch)
-            x, labels, targets = source.x, source.labels, source.targets
-            self._programs[key] = build(self.stages, self.loss, updates, x, labels, targets, batch, threads, self.dtype, limits is not None)
+            self._programs[key] = build(self.net, source.questions, updates, source.x, batch, threads, self.dtype, limits is not None)
         if limits is not None:
             self._programs[key].set_clip(*limits)
         for i, (_, state, rule) in enumerate(updates or ()):
@@ -154,6 +173,8 @@ class Compiled:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
         source = self._source(min(batch, len(order)))
+        for stage in self.stages:
+            stage.check_batch(len(order) % batch or batch)
         while start < len(order):
             began = time.perf_counter()
             rows = source.bring(order[start : start + min(steps * batch, source.most or len(order))])
@@ -173,12 +194,12 @@ class Compiled:
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * len(rows) / batch)))
             start += len(rows)
-            yield losses[:done].tolist(), correct if self.classifies else None
+            yield losses[:done].tolist(), self._correct(correct)
 
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
-    stages = lower(model, loss, optimizer, rows.row_shape)
-    if stages is None:
+    net = lower(model, loss, optimizer, rows.row_shape)
+    if net is None:
         return Loop(model, loss, optimizer, rows, targets)
-    return Compiled(stages, model, loss, optimizer, rows, targets, team)  # type: ignore[arg-type] # lower has seen to it
+    return Compiled(net, model, loss, optimizer, rows, targets, team)  # type: ignore[arg-type] # lower has seen to it
