@@ -131,8 +131,8 @@ def test_public_methods_are_explained(kind, name):
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted({*DOCS.glob("*.md"), ROOT / "README.md"} - {DOCS / "README.md"})
-NEEDED = {"torch": "torch", "sklearn": "sklearn", "plot.": "matplotlib"}
-"""What a block that has these words cannot do without."""
+WORDS = {"torch": "torch", "sklearn": "sklearn", "plot.": "matplotlib"}
+"""What blocks that have these words cannot do without."""
 
 here = pytest.mark.skipif(not DOCS.exists(), reason="the folder of the guide is not beside that of the tests")
 
@@ -162,7 +162,7 @@ def test_examples_of_a_page_show_what_happens(page, as_it_was, mnist, monkeypatc
     if page.stem == "README":
         namespace["x"], namespace["y"] = datasets.digits(train=32, test=0).train
     for code, expected in blocks(page):
-        for word, module in NEEDED.items():
+        for word, module in WORDS.items():
             if word in code and importlib.util.find_spec(module) is None:
                 pytest.skip(f"the rest of the page needs {module}")
         with contextlib.redirect_stdout(io.StringIO()) as shown:
