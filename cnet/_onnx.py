@@ -106,21 +106,20 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
         raise ValueError("the model takes rows of several shapes: say which with input_shape=, such as input_shape=(1, 28, 28)")
     shape = tuple(positive("input_shape", size) for size in shape)
     arithmetic = model.dtype if dtype is None else real_dtype(dtype)
-    graph = _Graph()
+    graph = _Graph(helper.make_node)
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
         raise ValueError(f"a head is called {_INPUT!r}, as the input of the net is in the file: give it another name")
     element = helper.np_dtype_to_tensor_dtype(arithmetic)
-    renamed = [_Node("Identity", name, (value.name,), name, {}) for name, value in outputs.items()]
     content = helper.make_graph(
-        [helper.make_node(node.operator, node.inputs, [node.output], name=node.name, **node.attributes) for node in [*graph.nodes, *renamed]],
+        [*graph.nodes, *(helper.make_node("Identity", [value.name], [name], name) for name, value in outputs.items())],
         "cnet",
         [helper.make_tensor_value_info(_INPUT, element, ["n", *shape])],
         [helper.make_tensor_value_info(name, element, ["n", *value.shape]) for name, value in outputs.items()],
         [numpy_helper.from_array(array.astype(arithmetic), name) for name, array in graph.weights.items()],
     )
-    about = {"producer_name": "cnet", "producer_version": __version__, "ir_version": _FILE_FORMAT}
-    file = helper.make_model(content, opset_imports=[helper.make_opsetid("", _OPSET)], **about)
+    opset = helper.make_opsetid("", _OPSET)
+    file = helper.make_model(content, opset_imports=[opset], ir_version=_FILE_FORMAT, producer_name="cnet", producer_version=__version__)
     write_atomically(path, file.SerializeToString())
 
 
@@ -132,19 +131,12 @@ class _Value(NamedTuple):
     """Of a row."""
 
 
-class _Node(NamedTuple):
-    operator: str
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
-
-
 class _Graph:
     """Operators and weights, as they are collected layer by layer; paths are as in `state_dict`, and end in a dot."""
 
-    def __init__(self) -> None:
-        self.nodes: list[_Node] = []
+    def __init__(self, make_node: Callable[..., Any]) -> None:
+        self._make_node = make_node
+        self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
 
     def outputs(self, module: nn.Module, path: str, value: _Value) -> dict[str, _Value]:
@@ -158,6 +150,7 @@ class _Graph:
                 value = self._output(other, f"{path}{name}.", value)
             return self.outputs(layer, f"{path}{last}.", value)
         if isinstance(module, nn.Heads):
+            module.output_shape(value.shape)  # each output has one axis
             return {name: self._output(head, f"{path}{name}.", value) for name, head in module.named_children()}
         shape = module.output_shape(value.shape)
         operator = _OPERATORS[type(module).__name__]
@@ -165,18 +158,18 @@ class _Graph:
             return {"output": value}
         weights = {f"{path}{name}": array for name in operator.weights if (array := _weight(module, name)) is not None}
         self.weights |= weights
-        return {"output": self._add(operator.name, path, (value.name, *weights), shape, operator.attributes(module))}
+        return {"output": self._add(operator.name, path, [value.name, *weights], shape, **operator.attributes(module))}
 
     def _output(self, module: nn.Module, path: str, value: _Value) -> _Value:
         """The same as one value: the outputs of heads are put side by side."""
-        outputs = tuple(self.outputs(module, path, value).values())
+        outputs = list(self.outputs(module, path, value).values())
         if len(outputs) == 1:
             return outputs[0]
-        return self._add("Concat", path, tuple(output.name for output in outputs), (sum(output.shape[0] for output in outputs),), {"axis": 1})
+        return self._add("Concat", path, [output.name for output in outputs], (sum(output.shape[0] for output in outputs),), axis=1)
 
-    def _add(self, operator: str, path: str, inputs: tuple[str, ...], shape: tuple[int, ...], attributes: dict[str, Any]) -> _Value:
+    def _add(self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> _Value:
         value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
-        self.nodes.append(_Node(operator, path[:-1], inputs, value.name, attributes))
+        self.nodes.append(self._make_node(operator, inputs, [value.name], path[:-1], **attributes))
         return value
 
 

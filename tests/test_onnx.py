@@ -152,6 +152,7 @@ def test_a_layer_of_ones_own_is_refused(tmp_path):
         (nn.ReLU(), {"input_shape": (5, 0)}, ValueError, "input_shape is 0, expected"),
         (nn.Linear(5, 2), {"dtype": "float16"}, ValueError, "dtype is 'float16', expected"),
         (nn.Heads(input=nn.Linear(5, 2)), {}, ValueError, "a head is called 'input'"),
+        (nn.Heads(a=nn.Identity()), {"input_shape": (2, 3)}, ValueError, "head a gives rows of shape"),
         ([], {}, TypeError, "expected a module of cnet"),
     ],
 )
