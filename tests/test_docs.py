@@ -135,7 +135,7 @@ def test_public_methods_are_explained(kind, name):
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted({*DOCS.glob("*.md"), ROOT / "README.md"} - {DOCS / "README.md"})
-WORDS = {"torch": "torch", "sklearn": "sklearn", "plot.": "matplotlib"}
+WORDS = {"torch": "torch", "onnx.reference": "onnx", "sklearn": "sklearn", "plot.": "matplotlib"}
 """What blocks that have these words cannot do without."""
 
 here = pytest.mark.skipif(not DOCS.exists(), reason="the folder of the guide is not beside that of the tests")
