@@ -1,6 +1,7 @@
 """Fixtures that turn a test into one per instruction set, dtype or number of threads."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from cnet._core import _isa, _threads
 
 # Programs that tests start with `python -c` would find the folder they run in first: in a clone, the sources without a core.
 os.environ["PYTHONSAFEPATH"] = "1"
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Plots are drawn without a screen.
 os.environ["MPLBACKEND"] = "Agg"
 
