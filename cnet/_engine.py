@@ -1,14 +1,14 @@
 """The two ways to run training steps: a compiled program, and the layer-by-layer loop. Both give the same bits.
 
 Either takes an order of rows and yields, slice by slice, the losses of the steps taken and the number of rows classified
-rightly. The loop takes a step at a time and runs anything; the program takes as many steps in one call as fit into a few
-tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
+rightly; then it may be given other rows of the same shape. The loop takes a step at a time and runs anything; the program
+takes as many steps in one call as fit into a few tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
 """
 
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,21 @@ from cnet.nn import Loss, Module, Parameter
 from cnet.optim import Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
-Slice = tuple[list[float], int | None]
+
+class Slice(NamedTuple):
+    """Some steps."""
+
+    losses: list[float]
+    """The mean of each step."""
+    weights: list[float]
+    """What the rows of each step count together."""
+    rows: int
+    correct: Any
+    """How many rows were classified rightly, or how many by each head; None if the loss does not classify."""
+
 
 _SECONDS_PER_CALL = 0.02
-_ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
+_ROWS_MADE, _ELEMENTS_MADE = 512, 1 << 22  # at most at a time, of data that is augmented or converted: to be used while it is in the cache
 _CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
 _FORGETTING = 1.05  # a call
@@ -33,24 +44,39 @@ _FORGETTING = 1.05  # a call
 class Loop:
     """Layer by layer, from Python. Without an optimizer it evaluates."""
 
-    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array) -> None:
-        self.model, self.loss, self.optimizer, self.rows, self.targets = model, loss, optimizer, rows, targets
+    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+
+    def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
+        """What to visit from now on."""
+        self.rows, self.targets, self.weights = rows, targets, weights
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`."""
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
-            if self.optimizer is None:
-                output = as_real(self.model.forward(x), self.rows.dtype, "output")
+            weights = None if self.weights is None else self.weights[indices]
+            output = as_real(self.model.forward(x, training=self.optimizer is not None), self.rows.dtype, "output")
+            if weights is not None:
+                loss, grad = self.loss.weighted(output, target, weights)
+            elif self.optimizer is None:
                 loss = self.loss.forward(output, target)
             else:
-                output = as_real(self.model.forward(x, training=True), self.rows.dtype, "output")
                 loss, grad = self.loss.forward_backward(output, target)
-                if np.isfinite(loss):
-                    self.model.backward_params(grad)
-                    self.optimizer.step()
-            yield [loss], self.loss.count_correct(output, target)
+            if self.optimizer is not None and np.isfinite(loss):
+                self.model.backward_params(grad)
+                self.optimizer.step()
+            yield Slice([loss], _sums(weights, len(indices), batch), len(indices), self.loss.count_correct(output, target))
+
+
+def _sums(weights: Array | None, rows: int, batch: int) -> list[float]:
+    """What the rows of each batch count together."""
+    starts = range(0, rows, batch)
+    if weights is None:
+        return [float(min(batch, rows - start)) for start in starts]
+    sums: list[float] = np.add.reduceat(weights, starts, dtype=np.float64).tolist()
+    return sums
 
 
 class Team:
@@ -81,48 +107,61 @@ class Team:
         self.seconds[threads] = min(seconds / rows, _FORGETTING * self.seconds.get(threads, math.inf))
 
 
+class Answers(NamedTuple):
+    """What the net is to say of each row, as programs take it."""
+
+    labels: Array | None
+    targets: Array | None
+    weights: Array | None
+
+
 class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
-    def __init__(self, rows: Rows, labels: Array | None, targets: Array | None, batch: int) -> None:
-        self._rows, self._all = rows, (labels, targets)
+    def __init__(self, rows: Rows, answers: Answers, batch: int) -> None:
         self.most: int | None = None
         """Rows in a call."""
         if rows.flat is not None:
-            self.x, self.labels, self.targets = rows.flat, labels, targets
+            self.x, self.answers = rows.flat, answers
         else:
-            self.most = batch * max(1, _ROWS_MADE // batch)
-            self.x = empty((self.most, math.prod(rows.row_shape)), rows.dtype)
-            self.labels, self.targets = (None if array is None else array[:1].repeat(self.most, axis=0) for array in self._all)
+            width = math.prod(rows.row_shape)
+            self.most = batch * max(1, min(_ROWS_MADE, _ELEMENTS_MADE // max(width, 1)) // batch)
+            self.x = empty((self.most, width), rows.dtype)
+            self.answers = Answers(*(None if array is None else array[:1].repeat(self.most, axis=0) for array in answers))
 
-    def bring(self, indices: Array) -> Array:
+    def bring(self, indices: Array, rows: Rows, answers: Answers) -> Array:
         """Make rows of the data set ready; returns where the program finds them."""
         if self.most is None:
             return indices
         n = len(indices)
-        for array, values in zip((self.labels, self.targets), self._all, strict=True):
+        for array, values in zip(self.answers, answers, strict=True):
             if array is not None and values is not None:
                 array[:n] = values[indices]
-        self.x[:n] = self._rows.take(indices).reshape(n, -1)
+        self.x[:n] = rows.take(indices).reshape(n, -1)
         return np.arange(n)
 
 
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, rows: Rows, targets: Array, team: Team) -> None:
+    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, team: Team) -> None:
         self.stages, self.loss, self.optimizer = stages, loss, optimizer
         self.parameters = {*model.parameters()}
         self.dropouts = [stage for stage in stages if isinstance(stage, Dropout)] if optimizer else []
         self.dtype = model.dtype
-        self.rows = rows
         self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
-        self.labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
-        self.targets = None if targets.ndim == 1 else targets.reshape(len(targets), -1)
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
+        self._largest = 0  # batch of rows that are made
         self._team = team
+
+    def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
+        """What to visit from now on. Programs that have been built stay if rows are made, and so do not lie where programs read them."""
+        if rows.flat is not None:
+            self._programs, self._sources = {}, {}
+        labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
+        self.rows, self.answers = rows, Answers(labels, None if targets.ndim == 1 else targets.reshape(len(targets), -1), weights)
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """How the optimiser stands with each parameter of the model; None in evaluation."""
@@ -133,8 +172,16 @@ class Compiled:
 
     def _source(self, batch: int) -> _Source:
         if batch not in self._sources:
-            self._sources[batch] = _Source(self.rows, self.labels, self.targets, batch)
+            self._sources[batch] = _Source(self.rows, self.answers, batch)
         return self._sources[batch]
+
+    def _size(self, batch: int) -> int:
+        """Of the program for such batches. Where rows are made, batches may be of all sizes, and one program is for all so far."""
+        if self.rows.flat is not None:
+            return batch
+        if batch > self._largest:
+            self._programs, self._sources, self._largest = {}, {}, max(batch, 2 * self._largest)
+        return self._largest
 
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
@@ -142,8 +189,7 @@ class Compiled:
         key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
         if key not in self._programs:
             source = self._source(batch)
-            x, labels, targets = source.x, source.labels, source.targets
-            self._programs[key] = build(self.stages, self.loss, updates, x, labels, targets, batch, threads, self.dtype, limits is not None)
+            self._programs[key] = build(self.stages, self.loss, updates, source.x, *source.answers, batch, threads, self.dtype, limits is not None)
         if limits is not None:
             self._programs[key].set_clip(*limits)
         for i, (_, state, rule) in enumerate(updates or ()):
@@ -153,13 +199,15 @@ class Compiled:
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
-        source = self._source(min(batch, len(order)))
+        size = self._size(min(batch, len(order)))
+        source = self._source(size)
         while start < len(order):
             began = time.perf_counter()
-            rows = source.bring(order[start : start + min(steps * batch, source.most or len(order))])
+            visited = order[start : start + min(steps * batch, source.most or len(order))]
+            rows = source.bring(visited, self.rows, self.answers)
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
-            program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
+            program, threads = self._program(size, updates), self._team.threads()
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
             called = time.perf_counter()
@@ -173,12 +221,13 @@ class Compiled:
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * len(rows) / batch)))
             start += len(rows)
-            yield losses[:done].tolist(), correct if self.classifies else None
+            sums = _sums(None if self.answers.weights is None else self.answers.weights[visited], len(rows), batch)
+            yield Slice(losses[:done].tolist(), sums[:done], len(rows), correct if self.classifies else None)
 
 
-def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
+def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
     stages = lower(model, loss, optimizer, rows.row_shape)
-    if stages is None:
-        return Loop(model, loss, optimizer, rows, targets)
-    return Compiled(stages, model, loss, optimizer, rows, targets, team)  # type: ignore[arg-type] # lower has seen to it
+    runs = Loop(model, loss, optimizer) if stages is None else Compiled(stages, model, loss, optimizer, team)  # type: ignore[arg-type] # lower has seen to it
+    runs.use(rows, targets, weights)
+    return runs

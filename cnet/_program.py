@@ -60,12 +60,13 @@ def build(
     x: Array,
     labels: Array | None,
     targets: Array | None,
+    weights: Array | None,
     batch: int,
     threads: int,
     dtype: Any,
     clips: bool,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width).
+    """A program for batches of up to `batch` rows of x (rows, width), which may have weights.
 
     It updates parameters by rules, which may change as long as they remember as much; if `updates` is None, it only
     evaluates. If it `clips`, gradients are limited before any update.
@@ -81,9 +82,9 @@ def build(
     values = _forward(to, stages, x)
     row_loss = empty((room,), dtype)
     grad = to.buffer(values[-1].shape[1]) if rules else None
-    program.answers(row_loss, labels, targets)
-    kind, setting, weights = loss.program_loss(dtype)
-    kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], weights)
+    program.answers(row_loss, labels, targets, weights)
+    kind, setting, class_weights = loss.program_loss(dtype)
+    kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], class_weights)
     if grad is None:
         return program
 

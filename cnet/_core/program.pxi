@@ -48,6 +48,7 @@ cdef struct Block:
     const real *x_batch
     const int64_t *labels  # what the loss is to take: labels, or targets
     const real *targets
+    const real *row_weights  # or NULL
 
 
 ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
@@ -108,6 +109,8 @@ cdef class Program:
     cdef int64_t *labels_batch
     cdef const real *targets
     cdef real *targets_batch
+    cdef const real *row_weights        # or NULL
+    cdef real *row_weights_batch
     cdef Py_ssize_t classes
     cdef real *row_loss
     cdef const real *scores             # what the loss reads
@@ -185,8 +188,8 @@ cdef class Program:
         self.scores = _in2(scores)
         self.kept.append(scores)
 
-    def answers(self, real[::1] row_loss, labels, targets):
-        """What the net is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None.
+    def answers(self, real[::1] row_loss, labels, targets, row_weights=None):
+        """What the net is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None. Rows may have weights.
 
         Rows are classified rightly where the largest of the outputs is at the label. `row_loss` is where the loss of each
         row will be.
@@ -196,6 +199,8 @@ cdef class Program:
         cdef const real[:, ::1] all_targets
         cdef int64_t[::1] labels_batch
         cdef real[:, ::1] targets_batch
+        cdef const real[::1] all_weights
+        cdef real[::1] weights_batch
         _check1("row_loss", row_loss.shape[0], self.room)
         self.row_loss = _out1(row_loss)
         self.kept.append(row_loss)
@@ -214,6 +219,13 @@ cdef class Program:
             self.targets = _in2(all_targets)
             self.targets_batch = _out2(targets_batch)
             self.kept.append((targets, targets_batch))
+        if row_weights is not None:
+            all_weights = row_weights
+            _check1("row_weights", all_weights.shape[0], self.n_rows)
+            weights_batch = row_weights[:1].repeat(self.room)
+            self.row_weights = _in1(all_weights)
+            self.row_weights_batch = _out1(weights_batch)
+            self.kept.append((row_weights, weights_batch))
 
     def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
         """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
@@ -325,7 +337,8 @@ cdef class Program:
         block.x_batch = self.x_batch
         block.labels = self.labels_batch if self.targets == NULL else NULL
         block.targets = self.targets_batch
-        block.weight = _label_weights(&self.loss, batch, self.labels if self.targets == NULL else NULL, rows)
+        block.row_weights = self.row_weights_batch
+        block.weight = _weight(&self.loss, batch, self.labels if self.targets == NULL else NULL, self.row_weights, rows)
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(rows + block.start, block.m, part, parts)
@@ -367,6 +380,9 @@ cdef class Program:
                 self.labels_batch[start + i] = self.labels[rows[i]]
         if self.targets != NULL:
             kernels().gather(count, self.classes, self.targets, rows, self.targets_batch + start * self.classes)
+        if self.row_weights != NULL:
+            for i in range(count):
+                self.row_weights_batch[start + i] = self.row_weights[rows[i]]
         if self.x_uint8 != NULL:
             kernels().gather_uint8(count, self.width, self.x_uint8, rows, self.x_batch + start * self.width)
         elif _consecutive(m, rows - start):

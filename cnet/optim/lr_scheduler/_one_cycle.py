@@ -84,6 +84,6 @@ class OneCycleLR(LRScheduler):
                 elif group.get("momentum"):
                     group["momentum"] = momentum
 
-    def on_train_begin(self, steps: int) -> None:
-        if self.total_steps is None:
+    def on_train_begin(self, steps: int | None) -> None:
+        if self.total_steps is None and steps is not None:
             self.total_steps = max(2, steps)

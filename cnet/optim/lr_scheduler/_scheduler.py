@@ -62,8 +62,8 @@ class LRScheduler:
         """The rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
-    def on_train_begin(self, steps: int) -> None:
-        """Before a training of so many batches that steps it."""
+    def on_train_begin(self, steps: int | None) -> None:
+        """Before a training of so many batches that steps it; None if that is not known."""
 
     def on_epoch_end(self, logs: dict[str, float]) -> None:
         """After an epoch of a training that steps it per epoch."""
