@@ -46,7 +46,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "optimizer": type(trainer.optimizer).__name__,
         "groups": [_settings(group, names) for group in trainer.optimizer.param_groups],
         "steps": steps,
-        "random": [[layer.key, layer.step] for layer in _random_layers(trainer.model)],
+        "random": [[layer.key, layer.step] for layer in random_layers(trainer.model)],
     }
     metadata = {"cnet_checkpoint": _FORMAT, "cnet_version": __version__, "state": json.dumps(numbers, default=_number)}
     write_atomically(path, in_order(serialize(tensors, metadata)))
@@ -63,7 +63,7 @@ def _number(value: Any) -> Any:
     raise TypeError(f"a checkpoint cannot hold {value!r}")
 
 
-def _random_layers(model: Module) -> list[Any]:
+def random_layers(model: Module) -> list[Any]:
     """Layers that draw random numbers, such as dropout: a key and a step tell which ones are next."""
     return [module for module in model.modules() if hasattr(module, "key") and hasattr(module, "step")]
 
@@ -83,7 +83,7 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     trainer.optimizer.set_state(memory)
     for group, saved in zip(trainer.optimizer.param_groups, state["groups"], strict=True):
         group.update({name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name != "params"})
-    for layer, (key, step) in zip(_random_layers(trainer.model), state["random"], strict=True):
+    for layer, (key, step) in zip(random_layers(trainer.model), state["random"], strict=True):
         layer.key, layer.step = key, step
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
     trainer.seed = trainer._resumed_seed = state["seed"]
@@ -112,7 +112,7 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
     for group in groups:
         optimizer._check({name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
-    count = len(_random_layers(trainer.model))
+    count = len(random_layers(trainer.model))
     if (
         not isinstance(random, list)
         or len(random) != count

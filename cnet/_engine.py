@@ -18,7 +18,7 @@ from cnet._rows import Rows
 from cnet._stages import Dropout
 from cnet._threads import get_num_threads
 from cnet.nn import Loss, Module, Parameter
-from cnet.optim import Optimizer
+from cnet.optim import LBFGS, Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
 
@@ -57,17 +57,30 @@ class Loop:
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
             weights = None if self.weights is None else self.weights[indices]
-            output = as_real(self.model.forward(x, training=self.optimizer is not None), self.rows.dtype, "output")
-            if weights is not None:
-                loss, grad = self.loss.weighted(output, target, weights)
-            elif self.optimizer is None:
-                loss = self.loss.forward(output, target)
-            else:
-                loss, grad = self.loss.forward_backward(output, target)
-            if self.optimizer is not None and np.isfinite(loss):
-                self.model.backward_params(grad)
-                self.optimizer.step()
+            loss, output = self._evaluate(x, target, weights) if self.optimizer is None else self._step(self.optimizer, x, target, weights)
             yield Slice([loss], _sums(weights, len(indices), batch), len(indices), self.loss.count_correct(output, target))
+
+    def _evaluate(self, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
+        output = as_real(self.model.forward(x), self.rows.dtype, "output")
+        return self.loss.forward(output, target) if weights is None else self.loss.weighted(output, target, weights)[0], output
+
+    def _step(self, optimizer: Optimizer, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
+        output = x
+
+        def closure() -> float:
+            nonlocal output
+            output = as_real(self.model.forward(x, training=True), self.rows.dtype, "output")
+            loss, grad = self.loss.forward_backward(output, target) if weights is None else self.loss.weighted(output, target, weights)
+            if np.isfinite(loss):
+                self.model.backward_params(grad)
+            return loss
+
+        if isinstance(optimizer, LBFGS):
+            optimizer.step(closure)
+            return closure(), output
+        if np.isfinite(loss := closure()):
+            optimizer.step()
+        return loss, output
 
 
 def _sums(weights: Array | None, rows: int, batch: int) -> list[float]:

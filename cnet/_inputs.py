@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnet._arrays import Array, as_array, check_finite, seed_sequence, shape_text
+from cnet._checkpoint import random_layers
 from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
 from cnet.nn import Loss, Module
@@ -228,6 +229,19 @@ def refuse_for_batches(**settings: Any) -> None:
     for name, value in settings.items():
         if value is not None:
             raise ValueError(f"{name} is for arrays x and y: an iterable makes the batches as they shall be, (x, y) or (x, y, sample_weight)")
+
+
+def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
+    """The batch size for an optimiser that takes all rows at once, and the same rows and net each time; an error where that cannot be."""
+    if batch_size is not None and batch_size < rows:
+        raise ValueError(f"batch_size is {batch_size}, but LBFGS needs all {rows} rows at once: leave it out")
+    if augment is not None:
+        raise ValueError("LBFGS needs the same rows each time: leave augment out, or use another optimiser")
+    if layers := random_layers(model):
+        raise ValueError(
+            f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws random numbers: leave it out, or use another optimiser"
+        )
+    return rows
 
 
 def count(name: str, value: Any, least: int) -> int:

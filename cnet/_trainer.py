@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Slice, Team, engine
-from cnet._inputs import Arrays, Batches, Examples, Reader, count, is_batches, refuse_for_batches, validation_of
+from cnet._inputs import Arrays, Batches, Examples, Reader, count, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Buffer, Loss, Module, Parameter
-from cnet.optim import Optimizer
+from cnet.optim import LBFGS, Optimizer
 
 History = dict[str, list[float]]
 
@@ -116,7 +116,7 @@ class Trainer:
         epochs : int
             At least 0.
         batch_size : int or None
-            At least 1; None is 32. The last batch of an epoch may be smaller.
+            At least 1; None is 32, or all rows with `optim.LBFGS`, which needs them. The last batch of an epoch may be smaller.
         shuffle : bool or None
             Visit the rows in a new random order in each epoch; None does so with arrays.
         seed : int or None
@@ -142,7 +142,7 @@ class Trainer:
         dict of lists
             One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
             several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch,
-            taken while the model learns. ``pandas.DataFrame(history)`` makes a table of it.
+            taken while the model learns (with `optim.LBFGS`, at the end of its step). ``pandas.DataFrame(history)`` makes a table of it.
 
         Raises
         ------
@@ -175,16 +175,20 @@ class Trainer:
         read = reading = Reader(self.model, self.loss)
         training: Arrays | Batches
         if is_batches(x, y):
+            if isinstance(self.optimizer, LBFGS):
+                raise ValueError("LBFGS needs all rows at once: pass arrays x and y instead of batches")
             refuse_for_batches(batch_size=batch_size, shuffle=shuffle or None, seed=seed, augment=augment, sample_weight=sample_weight)
             training = Batches(x, read, "x", epochs, None if steps_per_epoch is None else count("steps_per_epoch", steps_per_epoch, 1))
         else:
             if steps_per_epoch is not None:
                 raise ValueError("steps_per_epoch is for an iterable of batches: with arrays, an epoch visits all rows")
-            batch_size = count("batch_size", _BATCH_SIZE if batch_size is None else batch_size, 1)
+            size = None if batch_size is None else count("batch_size", batch_size, 1)
             examples = read(x, y, sample_weight)
+            if isinstance(self.optimizer, LBFGS):
+                size, shuffle = whole_batch(self.model, len(examples.rows), size, augment), bool(shuffle)
             if augment is not None:
                 examples, reading = _augmented(augment, examples, read)
-            training = Arrays(examples, batch_size, shuffle is not False, self._resumed_seed if seed is None else seed)
+            training = Arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
         validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")

@@ -32,7 +32,7 @@ PUBLIC = [
 if importlib.util.find_spec("sklearn"):
     PUBLIC.append("cnet.sklearn")
 else:
-    MODULES = [name for name in MODULES if not name.startswith("cnet.sklearn")]
+    MODULES = [name for name in MODULES if not name.startswith(("cnet.sklearn", "cnet.optim._lbfgs"))]  # SciPy comes with scikit-learn
 
 
 @pytest.fixture
