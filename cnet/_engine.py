@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, as_real, empty
+from cnet._arrays import Array, as_real, empty, rows_at_a_time
 from cnet._program import build, lower
 from cnet._rows import Rows
 from cnet._stages import Dropout
@@ -35,7 +35,7 @@ class Slice(NamedTuple):
 
 
 _SECONDS_PER_CALL = 0.02
-_ROWS_MADE, _ELEMENTS_MADE = 512, 1 << 22  # at most at a time, of data that is augmented or converted: to be used while it is in the cache
+_ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
 _CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
 _FORGETTING = 1.05  # a call
@@ -137,9 +137,8 @@ class _Source:
         if rows.flat is not None:
             self.x, self.answers = rows.flat, answers
         else:
-            width = math.prod(rows.row_shape)
-            self.most = batch * max(1, min(_ROWS_MADE, _ELEMENTS_MADE // max(width, 1)) // batch)
-            self.x = empty((self.most, width), rows.dtype)
+            self.most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
+            self.x = empty((self.most, math.prod(rows.row_shape)), rows.dtype)
             self.answers = Answers(*(None if array is None else array[:1].repeat(self.most, axis=0) for array in answers))
 
     def bring(self, indices: Array, rows: Rows, answers: Answers) -> Array:

@@ -6,7 +6,6 @@ come, and none is kept. Either way the engine gets rows, targets and, where rows
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -14,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, as_array, check_finite, seed_sequence, shape_text
+from cnet._arrays import Array, as_array, check_finite, rows_at_a_time, seed_sequence, shape_text
 from cnet._checkpoint import random_layers
 from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
 from cnet.nn import Loss, Module
 
-_EVALUATION_ROWS, _EVALUATION_ELEMENTS = 512, 1 << 22
+_EVALUATION_ROWS = 512
 
 
 class Examples(NamedTuple):
@@ -112,7 +111,7 @@ class Arrays:
 
     def __init__(self, examples: Examples, batch_size: int | None = None, shuffle: bool = False, seed: Any = 0) -> None:
         if batch_size is None:
-            batch_size = max(1, min(_EVALUATION_ROWS, _EVALUATION_ELEMENTS // max(1, math.prod(examples.rows.row_shape))))
+            batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
         self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
         self._engine: Loop | Compiled | None = None
         self.steps: int | None = -(-len(examples.rows) // batch_size)
