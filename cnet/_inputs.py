@@ -17,6 +17,7 @@ from cnet._arrays import Array, as_array, check_finite, rows_at_a_time, seed_seq
 from cnet._checkpoint import random_layers
 from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
+from cnet.augment import Augment
 from cnet.nn import Loss, Module
 
 _EVALUATION_ROWS = 512
@@ -228,6 +229,17 @@ def refuse_for_batches(**settings: Any) -> None:
     for name, value in settings.items():
         if value is not None:
             raise ValueError(f"{name} is for arrays x and y: an iterable makes the batches as they shall be, (x, y) or (x, y, sample_weight)")
+
+
+def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examples, Reader]:
+    """Training examples as `augment` varies them, and how validation data is read: standardised as they are."""
+    if not isinstance(augment, Augment):
+        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
+    if augment.standardize:
+        if augment.mean is None:
+            augment.fit(examples.rows.x)
+        read = read.changing(lambda rows: augment.rows(rows, random=False))
+    return examples._replace(rows=augment.rows(examples.rows)), read
 
 
 def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:

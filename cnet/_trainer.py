@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Slice, Team, engine
-from cnet._inputs import Arrays, Batches, Examples, Reader, count, is_batches, refuse_for_batches, validation_of, whole_batch
+from cnet._inputs import Arrays, Batches, Reader, augmented, count, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
+from cnet.optim.lr_scheduler import LRScheduler
 
 History = dict[str, list[float]]
 
@@ -75,6 +76,8 @@ class Trainer:
         self.epoch = self.step = 0
         self.seed: Any = None
         self._resumed_seed: Any = None
+        self._schedulers: list[LRScheduler] = []
+        self._resumed_schedules: list[Any] | None = None
         self.history: History = {}
         self.stop = False
         self._team, self._evaluation_team = Team(), Team()
@@ -187,11 +190,12 @@ class Trainer:
             if isinstance(self.optimizer, LBFGS):
                 size, shuffle = whole_batch(self.model, len(examples.rows), size, augment), bool(shuffle)
             if augment is not None:
-                examples, reading = _augmented(augment, examples, read)
+                examples, reading = augmented(augment, examples, read)
             training = Arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
         validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
+        callbacks = list(callbacks)
         listeners = [as_callback(callback) for callback in callbacks]
         if verbose and not any(isinstance(listener, ProgressBar) for listener in listeners):
             listeners.append(ProgressBar())
@@ -199,6 +203,9 @@ class Trainer:
         if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
         with _exclusive(self.model):
+            self._schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
+            _checkpoint.go_on(self._schedulers, self._resumed_schedules)
+            self._resumed_schedules = None
             return self._fit(training, epochs, validation, listeners)
 
     def _fit(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: list[Callback]) -> History:
@@ -257,8 +264,9 @@ class Trainer:
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write all that training goes on from to a safetensors file, as it is between two epochs.
 
-        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, and
-        where layers that draw random numbers are. The file is written beside its final place and moved there when complete.
+        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, where
+        layers that draw random numbers are, and how far the schedulers among the callbacks of `fit` are. The file is written
+        beside its final place and moved there when complete.
 
         Parameters
         ----------
@@ -276,7 +284,8 @@ class Trainer:
         """Go back to what `save_checkpoint` wrote, in a trainer of the same kind.
 
         Training then goes on to the same bits as if it had never ended, given the same data and arguments; `fit` starts a new
-        `history`. Change learning rates after loading.
+        `history`. Change learning rates after loading. Schedulers that the next `fit` is given go on where those of the checkpoint
+        were, if they are of the same kinds, whenever they were constructed; to begin a schedule anew, load the weights alone.
 
         Parameters
         ----------
@@ -391,14 +400,3 @@ def _exclusive(model: Module) -> Iterator[None]:
         yield
     finally:
         _training.discard(id(model))
-
-
-def _augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examples, Reader]:
-    """Training examples as `augment` varies them, and how validation data is read: standardised as they are."""
-    if not isinstance(augment, Augment):
-        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
-    if augment.standardize:
-        if augment.mean is None:
-            augment.fit(examples.rows.x)
-        read = read.changing(lambda rows: augment.rows(rows, random=False))
-    return examples._replace(rows=augment.rows(examples.rows)), read
