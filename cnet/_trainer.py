@@ -343,10 +343,9 @@ class Trainer:
         for array, values in weights.items():
             array.data = values
         self.optimizer.set_state(state)
-        rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
-        raise FloatingPointError(
-            f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch; a learning rate below {rates} may help"
-        )
+        rates = ", ".join(f"{rate:g}" for rate in sorted({group["lr"] for group in self.optimizer.param_groups if "lr" in group}))
+        hint = f"; a learning rate below {rates} may help" if rates else ""
+        raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
 
     def _evaluate(self, data: Arrays | Batches) -> Logs:
         mean = _Mean()
