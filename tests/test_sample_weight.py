@@ -121,6 +121,18 @@ def test_weights_that_are_alike_change_nothing(loss, y, batch_size):
             np.testing.assert_allclose(values, expected[name], rtol=1e-10)
 
 
+def test_a_loss_that_overrides_a_built_in_one_is_asked():
+    class Twice(nn.CrossEntropyLoss):
+        def forward_backward(self, output, target):
+            loss, grad = super().forward_backward(output, target)
+            return 2 * loss, 2 * grad
+
+    one, history = fit(Twice, X, LABELS, batch_size=7, sample_weight=W)
+    other, expected = fit(nn.CrossEntropyLoss, X, LABELS, optimizer=lambda p: optim.SGD(p, lr=0.2, momentum=0.9), batch_size=7, sample_weight=W)
+    np.testing.assert_allclose(weights(one), weights(other), rtol=1e-10)
+    np.testing.assert_allclose(history["loss"], np.multiply(expected["loss"], 2), rtol=1e-12)
+
+
 def test_an_infinite_loss_of_weight_0_counts_nothing():
     output = np.array([[1.0, 2.0], [np.inf, 0.0]])
     loss, grad = nn.MSELoss().weighted(output, np.zeros((2, 2)), np.array([1.0, 0.0]))
