@@ -15,6 +15,7 @@ import platform
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -79,6 +80,8 @@ class BuildExt(build_ext):
             self.common = ["-g0", "-std=c11", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
             # Kernels unroll what is worth it by themselves; what Cython makes hands them the work. At -O3 the wheel is a third larger.
             self.kernels, self.loops = ["-O2", "-ftree-vectorize"], ["-Os"]
+            if "-fsanitize" in os.environ.get("CFLAGS", ""):
+                self.kernels = self.loops = ["-O1"]  # at -O2 a compiler spends minutes on them
             self.openmp, self.openmp_link = ["-fopenmp"], ["-fopenmp"]
             if sys.platform == "darwin":  # Apple's Clang knows OpenMP but ships no runtime: libomp comes from elsewhere
                 self.openmp, self.openmp_link = ["-Xpreprocessor", "-fopenmp"], ["-lomp"]
@@ -114,17 +117,23 @@ class BuildExt(build_ext):
 
     def build_extension(self, ext):
         if ext.name == "cnet._core._isa":
-            msvc = self.compiler.compiler_type == "msvc"
-            for isa, (unix_flags, msvc_flags) in isas().items():
-                for real, macros in {"f32": [], "f64": [("CNET_F64", "1")]}.items():
-                    ext.extra_objects += self.compiler.compile(
-                        [str(CORE / "csrc/kernels.c")],
-                        output_dir=str(Path(self.build_temp, f"{isa.lower()}_{real}")),
-                        macros=[(f"CNET_ISA_{isa}", "1"), *macros, *([("CNET_EMULATE", "1")] if EMULATE_AVX512 and isa == "AVX512" else [])],
-                        depends=ext.depends,
-                        extra_postargs=self.common + self.kernels + (msvc_flags if msvc else unix_flags),
-                    )
+            with ThreadPoolExecutor(self.parallel) as pool:
+                compiling = [pool.submit(self.compile_kernels, isa, real, ext.depends) for isa in isas() for real in ("f32", "f64")]
+            for objects in compiling:
+                ext.extra_objects += objects.result()
         super().build_extension(ext)
+
+    def compile_kernels(self, isa, real, depends):
+        macros = [(f"CNET_ISA_{isa}", "1")]
+        if real == "f64":
+            macros.append(("CNET_F64", "1"))
+        if EMULATE_AVX512 and isa == "AVX512":
+            macros.append(("CNET_EMULATE", "1"))
+        flags = isas()[isa][self.compiler.compiler_type == "msvc"]
+        folder = str(Path(self.build_temp, f"{isa.lower()}_{real}"))
+        return self.compiler.compile(
+            [str(CORE / "csrc/kernels.c")], output_dir=folder, macros=macros, depends=depends, extra_postargs=self.common + self.kernels + flags
+        )
 
 
 def extensions():

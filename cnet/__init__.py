@@ -10,8 +10,10 @@ from cnet import nn as nn
 from cnet import optim as optim
 from cnet import plot as plot
 from cnet._config import show_config
+from cnet._onnx import to_onnx
 from cnet._serialize import load
 from cnet._threads import get_num_threads, set_num_threads
+from cnet._torch import from_torch, to_torch
 from cnet._trainer import Trainer
 from cnet._version import __version__
 
@@ -21,6 +23,7 @@ __all__ = [
     "augment",
     "callbacks",
     "datasets",
+    "from_torch",
     "get_num_threads",
     "load",
     "nn",
@@ -28,4 +31,6 @@ __all__ = [
     "plot",
     "set_num_threads",
     "show_config",
+    "to_onnx",
+    "to_torch",
 ]

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
-from cnet._program import build, lower
+from cnet._program import Question, build, lower
 from cnet._rows import Rows
-from cnet._stages import Dropout
+from cnet._stages import Dropout, Lowered
 from cnet._threads import get_num_threads
-from cnet.nn import Loss, Module, Parameter
+from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
@@ -120,48 +120,51 @@ class Team:
         self.seconds[threads] = min(seconds / rows, _FORGETTING * self.seconds.get(threads, math.inf))
 
 
-class Answers(NamedTuple):
-    """What the net is to say of each row, as programs take it."""
-
-    labels: Array | None
-    targets: Array | None
-    weights: Array | None
-
-
 class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
-    def __init__(self, rows: Rows, answers: Answers, batch: int) -> None:
+    def __init__(self, rows: Rows, questions: list[Question], batch: int) -> None:
         self.most: int | None = None
         """Rows in a call."""
         if rows.flat is not None:
-            self.x, self.answers = rows.flat, answers
+            self.x, self.questions = rows.flat, questions
         else:
-            self.most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
-            self.x = empty((self.most, math.prod(rows.row_shape)), rows.dtype)
-            self.answers = Answers(*(None if array is None else array[:1].repeat(self.most, axis=0) for array in answers))
+            self.most = most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
+            self.x = empty((most, math.prod(rows.row_shape)), rows.dtype)
+            self.questions = [
+                Question(loss, share, *(None if array is None else array[:1].repeat(most, axis=0) for array in answers)) for loss, share, *answers in questions
+            ]
 
-    def bring(self, indices: Array, rows: Rows, answers: Answers) -> Array:
+    def bring(self, indices: Array, rows: Rows, questions: list[Question]) -> Array:
         """Make rows of the data set ready; returns where the program finds them."""
         if self.most is None:
             return indices
         n = len(indices)
-        for array, values in zip(self.answers, answers, strict=True):
-            if array is not None and values is not None:
-                array[:n] = values[indices]
+        for (_, _, *room), (_, _, *answers) in zip(self.questions, questions, strict=True):
+            for array, values in zip(room, answers, strict=True):
+                if array is not None and values is not None:
+                    array[:n] = values[indices]
         self.x[:n] = rows.take(indices).reshape(n, -1)
         return np.arange(n)
+
+
+def _question(loss: Loss, share: float, target: Array, weights: Array | None, dtype: Any) -> Question:
+    classifies = loss.count_correct(np.empty((0, 1), dtype), np.empty(0, np.int64)) is not None
+    if target.ndim == 1:
+        return Question(loss, share, target, None, weights)
+    return Question(loss, share, target.argmax(axis=1) if classifies else None, target.reshape(len(target), -1), weights)
 
 
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, stages: list[Any], model: Module, loss: Loss, optimizer: RuleOptimizer | None, team: Team) -> None:
-        self.stages, self.loss, self.optimizer = stages, loss, optimizer
+    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None, team: Team) -> None:
+        self.net, self.loss, self.optimizer = net, loss, optimizer
         self.parameters = {*model.parameters()}
-        self.dropouts = [stage for stage in stages if isinstance(stage, Dropout)] if optimizer else []
+        self.stages = net.stages() if optimizer else []
+        self.dropouts = [stage for stage in self.stages if isinstance(stage, Dropout)]
         self.dtype = model.dtype
-        self.classifies = loss.count_correct(np.empty((0, 1), self.dtype), np.empty(0, np.int64)) is not None
+        self.names = [*loss.losses] if isinstance(loss, HeadsLoss) else None
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
@@ -172,8 +175,19 @@ class Compiled:
         """What to visit from now on. Programs that have been built stay if rows are made, and so do not lie where programs read them."""
         if rows.flat is not None:
             self._programs, self._sources = {}, {}
-        labels = (targets if targets.ndim == 1 else targets.argmax(axis=1)) if self.classifies else None
-        self.rows, self.answers = rows, Answers(labels, None if targets.ndim == 1 else targets.reshape(len(targets), -1), weights)
+        loss, self.rows, self.weights = self.loss, rows, weights
+        if isinstance(loss, HeadsLoss):
+            parts = ((loss.losses[name], loss.weights[name], np.ascontiguousarray(targets[name])) for name in loss.losses)
+            self.questions = [_question(*part, weights, self.dtype) for part in parts]
+        else:
+            self.questions = [_question(loss, 1, targets, weights, self.dtype)]
+
+    def _correct(self, counts: list[int]) -> Any:
+        """The rows that were classified rightly, as the loss counts them."""
+        known = [None if question.labels is None else count for question, count in zip(self.questions, counts, strict=True)]
+        if self.names is None:
+            return known[0]
+        return {name: count for name, count in zip(self.names, known, strict=True) if count is not None} or None
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """How the optimiser stands with each parameter of the model; None in evaluation."""
@@ -184,7 +198,7 @@ class Compiled:
 
     def _source(self, batch: int) -> _Source:
         if batch not in self._sources:
-            self._sources[batch] = _Source(self.rows, self.answers, batch)
+            self._sources[batch] = _Source(self.rows, self.questions, batch)
         return self._sources[batch]
 
     def _size(self, batch: int) -> int:
@@ -201,7 +215,7 @@ class Compiled:
         key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
         if key not in self._programs:
             source = self._source(batch)
-            self._programs[key] = build(self.stages, self.loss, updates, source.x, *source.answers, batch, threads, self.dtype, limits is not None)
+            self._programs[key] = build(self.net, source.questions, updates, source.x, batch, threads, self.dtype, limits is not None)
         if limits is not None:
             self._programs[key].set_clip(*limits)
         for i, (_, state, rule) in enumerate(updates or ()):
@@ -213,10 +227,12 @@ class Compiled:
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
         size = self._size(min(batch, len(order)))
         source = self._source(size)
+        for stage in self.stages:
+            stage.check_batch(len(order) % batch or batch)
         while start < len(order):
             began = time.perf_counter()
             visited = order[start : start + min(steps * batch, source.most or len(order))]
-            rows = source.bring(visited, self.rows, self.answers)
+            rows = source.bring(visited, self.rows, self.questions)
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
             program, threads = self._program(size, updates), self._team.threads()
@@ -233,13 +249,13 @@ class Compiled:
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * len(rows) / batch)))
             start += len(rows)
-            sums = _sums(None if self.answers.weights is None else self.answers.weights[visited], len(rows), batch)
-            yield Slice(losses[:done].tolist(), sums[:done], len(rows), correct if self.classifies else None)
+            sums = _sums(None if self.weights is None else self.weights[visited], len(rows), batch)
+            yield Slice(losses[:done].tolist(), sums[:done], len(rows), self._correct(correct))
 
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
-    stages = lower(model, loss, optimizer, rows.row_shape)
-    runs = Loop(model, loss, optimizer) if stages is None else Compiled(stages, model, loss, optimizer, team)  # type: ignore[arg-type] # lower has seen to it
+    net = lower(model, loss, optimizer, rows.row_shape)
+    runs = Loop(model, loss, optimizer) if net is None else Compiled(net, model, loss, optimizer, team)  # type: ignore[arg-type] # lower has seen to it
     runs.use(rows, targets, weights)
     return runs

@@ -196,7 +196,8 @@ class Batches:
             rows, targets, weights = self._read(*batch)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
-        kind = f"x of shape {shape_text(rows.row_shape)}, y of {shape_text(targets.shape[1:])} and {'no ' if weights is None else ''}sample_weight"
+        wanted = [shape_text(targets[head].shape[1:]) for head in targets.dtype.names] if targets.dtype.names else [shape_text(targets.shape[1:])]
+        kind = f"x of shape {shape_text(rows.row_shape)}, y of {', '.join(wanted)} and {'no ' if weights is None else ''}sample_weight"
         self._kind = self._kind or kind
         if kind != self._kind:
             raise ValueError(f"{name} holds {kind}, but the first one {self._kind}: expected batches alike")

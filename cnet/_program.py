@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
-from cnet._stages import NONE, Convolution, Lowering, Stage, Target
+from cnet._stages import NONE, Convolution, Lowered, Lowering, Rules, Stage, Target
 from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
@@ -31,79 +31,118 @@ _MOST_ROWS = 1024
 _BLOCK_ROWS = 512
 
 
-def _stages(model: nn.Module, row_shape: tuple[int, ...]) -> list[Stage] | None:
+def _lowered(model: nn.Module, row_shape: tuple[int, ...]) -> Lowered | None:
     lowering = Lowering(row_shape)
-    return lowering.finish() if is_builtin(model) and model.lower(lowering) else None
+    return lowering.finish() if lowering.add(model) else None
 
 
-def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, row_shape: tuple[int, ...]) -> list[Stage] | None:
-    """The stages of a model for rows of a shape; None if any part of the training step has no compiled form."""
-    if not is_builtin(loss) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
+def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, row_shape: tuple[int, ...]) -> Lowered | None:
+    """A model as stages, for rows of a shape; None if any part of the training step has no compiled form."""
+    heads, losses = (loss.heads, [loss, *loss.losses.values()]) if isinstance(loss, nn.HeadsLoss) else (None, [loss])
+    if not all(map(is_builtin, losses)) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
         return None
-    return _stages(model, row_shape)
+    lowered = _lowered(model, row_shape)
+    return lowered if lowered and lowered.heads is heads else None
 
 
-def _forward(to: Target, stages: list[Stage], x: Array) -> list[Array]:
-    """Adds the way from rows of x to the outputs; returns the buffers on the way."""
-    values = [to.buffer(x.shape[1])]
-    to.program.source(values[0], x)
+class Question(NamedTuple):
+    """What an output of a net is asked of each row of a data set: for its label, or for targets (rows, n)."""
+
+    loss: Any
+    share: float
+    """Of the loss in that of the net."""
+    labels: Array | None
+    targets: Array | None
+    weights: Array | None
+    """Of rows."""
+
+
+def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
+    """Adds the way from rows of x through stages; returns the buffers on the way."""
+    values = [x]
     for stage in stages:
         values.append(stage.forward(to, values[-1]))
-    to.program.outputs(values[-1])
     return values
 
 
+def _forward(to: Target, net: Lowered, x: Array) -> tuple[list[Array], list[list[Array]]]:
+    """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
+    rows = to.buffer(x.shape[1])
+    to.program.source(rows, x)
+    trunk = _along(to, net.trunk, rows)
+    branches = [_along(to, branch, trunk[-1]) for branch in net.branches]
+    for values in branches:
+        to.program.output(values[-1])
+    return trunk, branches
+
+
+class _Back:
+    """The way back. Parameters have their gradients made when the rows of a batch have been all the way."""
+
+    def __init__(self, to: Target, rules: Rules) -> None:
+        self.to, self.rules = to, rules
+        self.gradients: list[tuple[Stage, Array, Array]] = []
+
+    def is_trained(self, stage: Stage) -> bool:
+        return any(parameter in self.rules for parameter in stage.parameters())
+
+    def along(self, stages: list[Stage], values: list[Array], grad: Array, whole: bool) -> Array:
+        """Adds the way back to the first stage that is trained; if `whole`, to the input, the gradient of which is returned."""
+        first = 0 if whole else next((i for i, stage in enumerate(stages) if self.is_trained(stage)), len(stages))
+        derived = False
+        for i in reversed(range(first, len(stages))):
+            stage, value, out = stages[i], values[i], values[i + 1]
+            if stage.activation is not NONE and not derived:
+                kind, slope, from_input = stage.activation
+                self.to.kernels.program_derivative(self.to.program, grad, grad, value if from_input else out, kind, slope)
+            self.gradients.append((stage, grad, value))
+            if i > first or whole:
+                before = stages[i - 1].activation if i else NONE
+                derived = stage.takes_derivative and before is not NONE and not before.derived_from_input
+                grad = stage.backward(self.to, grad, value, out, before if derived else NONE)
+        return grad
+
+
 def build(
-    stages: list[Stage],
-    loss: Any,
+    net: Lowered,
+    questions: list[Question],
     updates: list[tuple[nn.Parameter, State, Rule]] | None,
     x: Array,
-    labels: Array | None,
-    targets: Array | None,
-    weights: Array | None,
     batch: int,
     threads: int,
     dtype: Any,
     clips: bool,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width), which may have weights.
+    """A program for batches of up to `batch` rows of x (rows, width), with a question for each output.
 
     It updates parameters by rules, which may change as long as they remember as much; if `updates` is None, it only
     evaluates. If it `clips`, gradients are limited before any update.
     """
     kernels = loops(dtype)
-    room = max(_room(stages, batch, updates is not None), kernels.LEAST_ROOM)
+    room = max(_room(net, batch, updates is not None), kernels.LEAST_ROOM)
     program = kernels.Program(room, len(updates or ()), threads)
-    to = Target(kernels, program, room, threads, dtype, updates is not None)
+    to = Target(kernels, program, room, threads, dtype, updates is not None, {})
     rules = {}
     for i, (parameter, state, rule) in enumerate(updates or ()):
         program.set_rule(i, state.steps, *rule)
         rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
-    values = _forward(to, stages, x)
-    row_loss = empty((room,), dtype)
-    grad = to.buffer(values[-1].shape[1]) if rules else None
-    program.answers(row_loss, labels, targets, weights)
-    kind, setting, class_weights = loss.program_loss(dtype)
-    kernels.program_loss(program, kind, setting, row_loss, grad, values[-1], class_weights)
-    if grad is None:
+    trunk, branches = _forward(to, net, x)
+    grads = [to.buffer(values[-1].shape[1]) for values in branches]
+    for i, ((loss, share, *answers), grad) in enumerate(zip(questions, grads, strict=True)):
+        kernels.program_loss(program, i, *loss.program_loss(dtype), share, empty((room,), dtype), grad if rules else None, *answers)
+    if not rules:
         return program
 
-    first = min((i for i, stage in enumerate(stages) if any(parameter in rules for parameter in stage.parameters())), default=len(stages))
-    gradients = []  # of the parameters: made when the rows of a batch have been all the way back
-    derived = False
-    for i in reversed(range(first, len(stages))):
-        stage, value, out = stages[i], values[i], values[i + 1]
-        if stage.activation is not NONE and not derived:
-            kind, slope, from_input = stage.activation
-            kernels.program_derivative(program, grad, grad, value if from_input else out, kind, slope)
-        gradients.append((stage, grad, value))
-        if i > first:
-            before = stages[i - 1].activation
-            derived = stage.takes_derivative and before is not NONE and not before.derived_from_input
-            grad = stage.backward(to, grad, value, out, before if derived else NONE)
+    back = _Back(to, rules)
+    whole = any(map(back.is_trained, net.trunk))
+    first, *others = [back.along(*branch, whole) for branch in zip(net.branches, branches, grads, strict=True)]
+    if whole:
+        for grad in others:
+            kernels.program_sum(program, first, grad)
+        back.along(net.trunk, trunk, first, whole=False)
 
     complete: dict[nn.Parameter, Array] = {}  # before the first update
-    for stage, dout, value in gradients:
+    for stage, dout, value in back.gradients:
         complete |= stage.gradients(to, dout, value, rules, at_once=batch <= room and not clips)
     if clips:
         starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
@@ -115,10 +154,12 @@ def build(
     return program
 
 
-def _room(stages: list[Stage], batch: int, training: bool) -> int:
-    """Rows that are taken at a time. A convolution's gradient sums images in groups of its own, which blocks would cut."""
-    if any(isinstance(stage, Convolution) for stage in stages):
-        return batch if training else 0
+def _room(net: Lowered, batch: int, training: bool) -> int:
+    """Rows that are taken at a time."""
+    if training and any(stage.sums_rows for stage in net.stages()):
+        return batch
+    if any(isinstance(stage, Convolution) for stage in net.stages()):
+        return 0
     return batch if batch <= _MOST_ROWS else _BLOCK_ROWS
 
 
@@ -127,15 +168,15 @@ class _Predictor:
 
     def __init__(self, model: nn.Module, x: Array) -> None:
         self.changes, self.row_shape, self.dtype = nn.Module.changes, x.shape[1:], x.dtype
-        self.parameters = [(parameter, parameter.data) for parameter in model.parameters()]
+        self.state = [(state, state.data) for _, state in model._named_state()]
         self.outputs = model.output_shape(self.row_shape)
         self.width = math.prod(self.row_shape)
-        stages = _stages(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
+        net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
         self.program = None
-        if stages is not None:
+        if net is not None:
             kernels, threads = loops(x.dtype), get_num_threads()
             self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
-            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, training=False), stages, empty((0, self.width), x.dtype))
+            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}), net, empty((0, self.width), x.dtype))
         self.lock = threading.Lock()
 
     def fits(self, x: Array) -> bool:
@@ -143,7 +184,7 @@ class _Predictor:
             self.changes == nn.Module.changes
             and x.dtype == self.dtype
             and x.shape[1:] == self.row_shape
-            and all(parameter.data is data for parameter, data in self.parameters)
+            and all(state.data is data for state, data in self.state)
         )
 
 

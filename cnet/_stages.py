@@ -11,11 +11,13 @@ and else is taken in place.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnet._arrays import empty
+from cnet.nn._module import is_builtin
 
 if TYPE_CHECKING:
     from cnet import nn
@@ -35,6 +37,8 @@ class Target(NamedTuple):
     threads: int
     dtype: Any
     training: bool
+    kept: dict[Stage, tuple[Array, ...]]
+    """What a stage needs on its way back, beside what it read and gave."""
 
     def buffer(self, *row: int) -> Array:
         return empty((self.room, *row), self.dtype)
@@ -58,6 +62,8 @@ class Stage:
     """The function that its output has been through last; who brings the gradient back takes its derivative first."""
     takes_derivative = False
     """Whether `backward` can multiply by the derivative of the activation before."""
+    sums_rows = False
+    """Whether it sums over all rows of a batch in an order of its own, which blocks of rows would cut."""
 
     def parameters(self) -> list[Parameter]:
         return []
@@ -69,6 +75,9 @@ class Stage:
     def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
         """Add the way back; returns the buffer of the gradient of x."""
         return dout
+
+    def check_batch(self, rows: int) -> None:
+        """ValueError if it cannot train on so few rows."""
 
     def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
         """Add the gradients of its parameters, and if `at_once` the steps with them; returns those that wait for their step."""
@@ -182,6 +191,7 @@ class _Window(Stage):
 
 class Convolution(_Window):
     layer: nn.Conv2d
+    sums_rows = True
 
     def parameters(self) -> list[Parameter]:
         return self.layer.parameters()
@@ -226,11 +236,109 @@ class Pooling(_Window):
         return dx
 
 
+class LayerNorm(Stage):
+    """Of rows of so many elements, of which the batch has one or several for each of its own."""
+
+    sums_rows = True
+
+    def __init__(self, layer: Any, width: int) -> None:
+        self.layer, self.width = layer, width
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for parameter in (self.layer.weight, self.layer.bias) if parameter is not None]
+
+    def _affine(self) -> tuple[Array | None, Array | None]:
+        weight, bias = (None if parameter is None else parameter.data for parameter in (self.layer.weight, self.layer.bias))
+        return weight, bias
+
+    def _rows(self, x: Array) -> Array:
+        return x.reshape(-1, self.width)
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out = to.buffer(x.shape[1])
+        rows = self._rows(out)
+        xhat, rstd = (np.empty_like(rows), empty((len(rows),), to.dtype)) if to.training else (None, None)
+        to.kernels.program_layer_norm(to.program, rows, xhat, rstd, self._rows(x), *self._affine(), self.layer.eps)
+        if xhat is not None and rstd is not None:
+            to.kept[self] = xhat, rstd
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        xhat, rstd = to.kept[self]
+        to.kernels.program_layer_norm_backward(to.program, self._rows(dx), self._rows(dout), xhat, rstd, self._affine()[0])
+        return dx
+
+    def _sums(self, to: Target, dout: Array) -> Array:
+        """Adds the gradients of bias and weight, (2, width)."""
+        xhat = to.kept[self][0]
+        sums, scratch = empty((2, self.width), to.dtype), empty((to.kernels.norm_blocks(len(xhat)), 2 * self.width), to.dtype)
+        to.kernels.program_norm_params(to.program, sums, self._rows(dout), xhat, scratch)
+        return sums
+
+    def gradients(self, to: Target, dout: Array, x: Array, rules: Rules, at_once: bool) -> dict[Parameter, Array]:
+        sums = self._sums(to, dout)
+        return {parameter: sums[i] for i, parameter in enumerate((self.layer.bias, self.layer.weight)) if parameter in rules}
+
+
+class BatchNorm(LayerNorm):
+    """Of each feature; several rows for one of the batch are the pixels of an image. The sums over a batch join the way back."""
+
+    def __init__(self, layer: Any, group: int) -> None:
+        super().__init__(layer, layer.num_features)
+        self.group = group
+
+    def check_batch(self, rows: int) -> None:
+        self.layer.check_batch(rows * self.group)
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out, layer, width = to.buffer(x.shape[1]), self.layer, self.width
+        rows, source, running = self._rows(out), self._rows(x), (layer.running_mean.data, layer.running_var.data)
+        if not to.training:
+            scratch = empty((to.threads, width), to.dtype)
+            to.kernels.program_batch_norm(to.program, rows, source, *running, *self._affine(), layer.eps, scratch)
+            return out
+        xhat, moments = np.empty_like(rows), empty((3, width), to.dtype)
+        momentum = -1.0 if layer.momentum is None else layer.momentum
+        scratch, tracked = empty((to.kernels.norm_blocks(len(rows)), 2 * width), to.dtype), layer.num_batches_tracked.data.reshape(1)
+        to.kernels.program_batch_norm_training(to.program, rows, xhat, moments, source, *running, tracked, *self._affine(), layer.eps, momentum, scratch)
+        to.kept[self] = xhat, moments
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        dx = to.buffer(x.shape[1])
+        xhat, moments = to.kept[self]
+        sums = self._sums(to, dout)
+        to.kernels.program_batch_norm_backward(to.program, self._rows(dx), self._rows(dout), xhat, moments, self._affine()[0], sums)
+        return dx
+
+    def _sums(self, to: Target, dout: Array) -> Array:
+        xhat, moments, *sums = to.kept[self]
+        if not sums:
+            sums = [super()._sums(to, dout)]
+            to.kept[self] = xhat, moments, *sums
+        return sums[0]
+
+
+class Lowered(NamedTuple):
+    """A net as stages: those that all outputs share, and for each output its own."""
+
+    trunk: list[Stage]
+    branches: list[list[Stage]]
+    heads: nn.Heads | None
+    """Whose outputs they are; None for a net with one."""
+
+    def stages(self) -> list[Stage]:
+        return [*self.trunk, *chain.from_iterable(self.branches)]
+
+
 class Lowering:
     """What `Module.lower` adds a module to, for rows of `shape`."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.stages: list[Stage] = []
+        self.branches: list[list[Stage]] = []
+        self.heads: nn.Heads | None = None
         self.shape = shape
         self._turned = False  # whether the channels of images lie last
 
@@ -255,6 +363,17 @@ class Lowering:
         """Dropout, in training."""
         self.stages.append(Dropout(layer))
 
+    def layer_norm(self, layer: nn.LayerNorm) -> None:
+        """A normalisation of each row over its last axis."""
+        self._turn(last=False)
+        self._add(LayerNorm(layer, layer.normalized_shape[0]), layer)
+
+    def batch_norm(self, layer: Any) -> None:
+        """A normalisation of each feature or channel."""
+        if len(self.shape) == 3:
+            self._turn(last=True)
+        self._add(BatchNorm(layer, math.prod(self.shape) // layer.num_features), layer)
+
     def flatten(self, layer: nn.Module) -> None:
         """Rows of one axis, in the order of their axes."""
         self._turn(last=False)
@@ -268,10 +387,25 @@ class Lowering:
         """The largest value of each window, where the layer has `maximum`, or the mean."""
         self._add_window(Pooling, layer)
 
-    def finish(self) -> list[Stage]:
-        """The stages. What the last one gives is in the order of its axes."""
+    def branch(self, heads: nn.Heads) -> bool:
+        """Several outputs; False if one has no compiled form. Nothing may follow."""
         self._turn(last=False)
-        return self.stages
+        for head in heads.heads.values():
+            lowering = Lowering(self.shape)
+            if not lowering.add(head) or lowering.heads is not None:
+                return False
+            self.branches.append(lowering.finish().trunk)
+        self.heads = heads
+        return True
+
+    def add(self, module: nn.Module) -> bool:
+        """A module; False if it has no compiled form, or follows several outputs."""
+        return self.heads is None and is_builtin(module) and module.lower(self)
+
+    def finish(self) -> Lowered:
+        """The stages. What the last ones give is in the order of its axes."""
+        self._turn(last=False)
+        return Lowered(self.stages, self.branches or [[]], self.heads)
 
     def _add(self, stage: Stage, layer: nn.Module) -> None:
         self.stages.append(stage)

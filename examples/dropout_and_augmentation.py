@@ -49,7 +49,10 @@ def train(model: nn.Sequential, optimizer: optim.Optimizer, epochs: int, batch_s
 
 def row(name: str, model: nn.Sequential, lr: float = 0.1, **options) -> tuple[str, ...]:
     """What a few epochs of plain gradient descent with these rates come to."""
-    _, history, seconds = train(model, optim.SGD(groups(model, lr)), SHORT, **options)
+    try:
+        _, history, seconds = train(model, optim.SGD(groups(model, lr)), SHORT, **options)
+    except FloatingPointError:  # with little data, where pixels that hardly ever change are standardised to large numbers
+        return name, "diverges", "", "", ""
     return name, *(percent(history[key][i]) for key, i in (("val_accuracy", 0), ("accuracy", -1), ("val_accuracy", -1))), f"{seconds:.2f} s"
 
 

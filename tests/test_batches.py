@@ -133,6 +133,20 @@ def test_images_and_heads(rng):
     heads = nn.Heads(a=nn.Linear(6, CLASSES), b=nn.Linear(6, 2))
     trainer = Trainer(model := nn.Sequential(heads, seed=0), nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(model.parameters()))
     assert list(trainer.fit([(X, {"a": Y, "b": Y % 2})], verbose=False)) == ["loss", "accuracy_a", "accuracy_b"]
+    with pytest.raises(ValueError, match=r"batch 2 holds .* y of \(n, 3\), \(n,\) and no"):
+        trainer.fit([(X, {"a": Y, "b": Y % 2}), (X, {"a": np.eye(3)[Y], "b": Y % 2})], verbose=False)
+
+
+def test_normalisation():
+    results = []
+    for lower in (_engine.lower, lambda *parts: None):
+        for arguments in ({"x": X, "y": Y, "batch_size": 8, "shuffle": False}, {"x": cut(8, X, Y)}):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_engine, "lower", lower)
+                trainer = make(layers=[nn.BatchNorm1d(8), nn.LayerNorm(8)])
+                history = trainer.fit(**arguments, epochs=3, verbose=False)
+                results.append((history, state(trainer), trainer.model(X).tobytes()))
+    assert all(result == results[0] for result in results)
 
 
 def test_arrays_of_other_libraries():

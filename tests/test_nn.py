@@ -5,6 +5,7 @@ import itertools
 import pickle
 import re
 import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -466,6 +467,26 @@ def test_summary_of_a_layer_alone(capsys):
     nn.Linear(3, 2).summary()
     rows, _ = table(capsys)
     assert rows[0][0].startswith("0 Linear")
+
+
+def test_notebooks_show_a_table():
+    class Strange(nn.Module):
+        def __repr__(self):
+            return "<script>alert('&')</script>"
+
+    table = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), Strange(), nn.Heads(digit=nn.Linear(72, 10), parity=nn.Linear(72, 2)), seed=0)._repr_html_()
+    rows = [["".join(cell.itertext()) for cell in row] for row in ElementTree.fromstring(table).iter("tr")]  # well-formed, and so escaped
+    assert rows == [
+        ["layer", "output", "parameters"],
+        ["0 Conv2d(in_channels=1, out_channels=2, kernel_size=3)", "?", "20"],
+        ["1 Flatten()", "?", "0"],
+        ["2 <script>alert('&')</script>", "(n, 72)", "0"],
+        ["3.digit Linear(in_features=72, out_features=10)", "(n, 10)", "730"],
+        ["3.parity Linear(in_features=72, out_features=2)", "(n, 2)", "146"],
+    ]
+    assert "<script" not in table
+    assert "<caption>total: 896 parameters, 3.6 kB as float32</caption>" in table
+    assert nn.Linear(3, 2)._repr_html_().count("<tr>") == 2
 
 
 def test_repr():

@@ -24,6 +24,15 @@ NETS = {
     "dense": ((5,), [
         lambda: nn.Dropout(0.1), lambda: nn.Linear(5, 40), nn.GELU, lambda: nn.GELU("tanh"), lambda: nn.Dropout(0), lambda: nn.Linear(40, 3), nn.GELU,
     ]),
+    "batch norm": ((2, 6, 5), [
+        lambda: nn.BatchNorm2d(2), lambda: nn.Conv2d(2, 5, 3), lambda: nn.BatchNorm2d(5, momentum=None), nn.ReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
+        lambda: nn.Linear(10, 9, bias=False), lambda: nn.BatchNorm1d(9, affine=False), nn.Tanh, lambda: nn.Linear(9, 3), lambda: nn.BatchNorm1d(3),
+    ]),
+    "layer norm": ((2, 3, 7), [
+        lambda: nn.LayerNorm(7), nn.GELU, nn.Flatten, lambda: nn.Linear(42, 12), lambda: nn.LayerNorm(12, bias=False), nn.ELU, lambda: nn.Linear(12, 3),
+        lambda: nn.LayerNorm(3, elementwise_affine=False),
+    ]),
+    "only norms": ((3,), [lambda: nn.BatchNorm1d(3, momentum=0.3), lambda: nn.LayerNorm(3)]),
 }  # fmt: skip
 nets = pytest.mark.parametrize("net", NETS)
 
@@ -70,7 +79,8 @@ def test_layers(net, settings, isa, dtype, rng, threads):
 @nets
 @pytest.mark.parametrize("batch", [1, 3, 150, 400])
 def test_batches(net, batch, rng):
-    x, y = data(rng, NETS[net][0], n=301)
+    x, y = data(rng, NETS[net][0], n=302)
+    batch = max(batch, 2) if "norm" in net else batch  # of one row there is no variance
     same(*(train(net, np.float32, x, y, compiled, batch=batch, epochs=1) for compiled in (True, False)))
 
 
@@ -99,6 +109,16 @@ def test_predictions(net, n, isa, dtype, rng, threads):
     for count in (1, 2, 7):
         threads(count)
         np.testing.assert_array_equal(model(x), out)
+
+
+def test_a_batch_that_is_too_small_for_its_variance_is_refused_before_any_work(rng):
+    x, y = data(rng, (3,), n=9)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), seed=0)
+    before = model.state_dict()
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()))
+    with pytest.raises(ValueError, match="1 values of each feature, expected at least 2"):
+        trainer.fit(x, y, batch_size=4, verbose=False)
+    same(model.state_dict().values(), before.values())
 
 
 def test_images_out_of_a_net_are_compared_in_the_order_of_their_axes(rng):

@@ -174,6 +174,26 @@ def test_the_program_gives_the_bits_of_the_loop(loss, y, batch_size, dtype, isa)
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_the_program_of_several_heads_gives_the_bits_of_the_loop(batch_size, dtype):
+    results = []
+    for lower in (_engine.lower, lambda *parts: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_engine, "lower", lower)
+            heads = nn.Heads(a=nn.Linear(8, CLASSES), b=nn.Sequential(nn.Linear(8, 1)))
+            model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), heads, seed=0, dtype=dtype)
+            loss = nn.HeadsLoss(heads, {"a": nn.CrossEntropyLoss(weight=[1, 2, 3]), "b": nn.MSELoss()}, weights={"b": 0.3})
+            trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+            targets = {"a": LABELS, "b": X[:, 0]}
+            history = trainer.fit(
+                X, targets, epochs=2, batch_size=batch_size, seed=0, sample_weight=W + 0.5, validation_data=(X, targets, W + 0.5), verbose=False
+            )
+            batches = [(X[:25], {"a": LABELS[:25], "b": X[:25, 0]}, W[:25]), (X[25:], {"a": LABELS[25:], "b": X[25:, 0]}, W[25:])]
+            history |= trainer.fit(batches, epochs=2, verbose=False)
+            results.append((history, weights(trainer).tobytes()))
+    assert results[0] == results[1]
+
+
 @pytest.mark.parametrize("n", [2, 3, 7])
 def test_any_number_of_threads_gives_the_same_bits(n, threads):
     rng = np.random.default_rng(0)

@@ -102,6 +102,13 @@ cdef void _run_softmax_backward(const void *arguments, const Block *block, int p
     kernels().softmax_backward(rows, e.n, e.y + start * e.n, e.x + start * e.n, e.out + start * e.n)
 
 
+cdef void _run_sum(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Elementwise *e = <const Elementwise *> arguments
+    cdef Py_ssize_t i
+    for i in range(_start(block.m, part, parts) * e.n, _start(block.m, part + 1, parts) * e.n):
+        e.out[i] = e.y[i] + e.x[i]
+
+
 cdef int _append_elementwise(Program program, Run run, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y, int kind, real slope) except -1:
     program.check_room(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
@@ -129,3 +136,8 @@ def program_softmax(Program program, real[:, ::1] out, const real[:, ::1] x):
 def program_softmax_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output):
     """Add: dx = the gradient of a softmax's input, from its output."""
     _append_elementwise(program, _run_softmax_backward, dx, dout, output, NONE, 0)
+
+
+def program_sum(Program program, real[:, ::1] total, const real[:, ::1] x):
+    """Add: total += x."""
+    _append_elementwise(program, _run_sum, total, x, total, NONE, 0)

@@ -183,6 +183,7 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 
 include "gather.pxi"
 include "augment.pxi"
+include "operation.pxi"
 include "program.pxi"
 include "optim.pxi"
 include "clip.pxi"

@@ -125,25 +125,32 @@ def loss(int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const re
 
 
 cdef struct LossOp:
-    Loss loss
-    Py_ssize_t n
-    const real *x
-    real *row_loss
+    Output output
     real *dx  # or NULL
 
 
 cdef void _run_loss(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const LossOp *op = <const LossOp *> arguments
-    cdef real scale = _loss_scale(&op.loss, block.weight, op.n)
-    _loss_part(&op.loss, block.m, op.n, part, parts, _input(block, op.x), block.labels, block.targets, block.row_weights, op.row_loss, op.dx, scale)
+    cdef const Output *output = &op.output
+    cdef Py_ssize_t n = output.n, i
+    cdef real share = <real> output.share
+    _loss_part(&output.loss, block.m, n, part, parts, _input(block, output.scores), output.labels_batch if output.targets == NULL else NULL,
+               output.targets_batch, output.row_weights_batch, output.row_loss, op.dx, _loss_scale(&output.loss, _batch_weight(output, block), n))
+    if op.dx != NULL and share != 1:
+        for i in range(_start(block.m, part, parts) * n, _start(block.m, part + 1, parts) * n):
+            op.dx[i] *= share
 
 
-def program_loss(Program program, int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const real[::1] weights):
-    """Add: the loss of outputs x for the program's answers, with its gradient unless dx is None."""
-    program.check_room(x.shape[0])
-    _check1("row_loss", row_loss.shape[0], x.shape[0])
+def program_loss(Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights, double share, real[::1] row_loss,
+                 real[:, ::1] dx, labels, targets, row_weights):
+    """Add: the loss of an output, and its gradient unless dx is None; a share of it goes into the net's loss and gradient.
+
+    Labels (rows,) or targets (rows, n), and weights of rows, are those of the whole data set.
+    """
+    cdef Output *out = program.answer(output, labels, targets, row_weights)
+    _check1("row_loss", row_loss.shape[0], program.room)
     if dx is not None:
-        _check2("dx", dx.shape[0], dx.shape[1], x.shape[0], x.shape[1])
-    program.loss = _loss_of(kind, setting, weights, x.shape[1])
-    cdef LossOp op = LossOp(program.loss, x.shape[1], _in2(x), _out1(row_loss), _out2(dx))
-    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, x, weights))
+        _check2("dx", dx.shape[0], dx.shape[1], program.room, out.n)
+    out.loss, out.share, out.row_loss = _loss_of(kind, setting, weights, out.n), share, _out1(row_loss)
+    cdef LossOp op = LossOp(out[0], _out2(dx))
+    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, weights))

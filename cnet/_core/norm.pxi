@@ -4,7 +4,8 @@
 # (m, n), the normalised x, and rstd, the reciprocal deviation of each row or column. w and b may be None: 1 and 0.
 #
 # Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which threads share out, and put
-# together by one thread in the order of blocks.
+# together by one thread in the order of blocks. In a program, a row of a batch may be several rows here: of an image, one
+# for each pixel.
 
 
 cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
@@ -21,17 +22,20 @@ cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
     return threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL)
 
 
-cdef void _norm_rows_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, real *xhat, real *rstd, const real *x, const real *w,
+# These take a part's share of m groups of so many rows.
+
+
+cdef void _norm_rows_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat, real *rstd, const real *x, const real *w,
                           const real *b, real eps) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    kernels().norm_rows(_start(m, part + 1, parts) - start, n, x + start * n, w, b, eps, out + start * n,
+    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_rows(rows, n, x + start * n, w, b, eps, out + start * n,
                         xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL)
 
 
-cdef void _norm_rows_backward_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
+cdef void _norm_rows_backward_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
                                    const real *rstd, const real *w) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    kernels().norm_rows_backward(_start(m, part + 1, parts) - start, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n)
+    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_rows_backward(rows, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n)
 
 
 cdef void _column_moments_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *x) noexcept nogil:
@@ -46,17 +50,17 @@ cdef void _column_products_part(Py_ssize_t m, Py_ssize_t n, int part, int parts,
         kernels().column_products(min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n, scratch + i * 2 * n)
 
 
-cdef void _norm_columns_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, real *xhat, const real *x, const real *mean,
+cdef void _norm_columns_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat, const real *x, const real *mean,
                              const real *rstd, const real *w, const real *b) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    kernels().norm_columns(_start(m, part + 1, parts) - start, n, x + start * n, mean, rstd, w, b, out + start * n,
+    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_columns(rows, n, x + start * n, mean, rstd, w, b, out + start * n,
                            xhat + start * n if xhat != NULL else NULL)
 
 
-cdef void _norm_columns_backward_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
+cdef void _norm_columns_backward_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
                                       const real *rstd, const real *w, const real *sums) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    kernels().norm_columns_backward(_start(m, part + 1, parts) - start, n, m, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n)
+    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_columns_backward(rows, n, m * group, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n)
 
 
 cdef int _check_params(const real[::1] w, const real[::1] b, Py_ssize_t n) except -1:
@@ -79,7 +83,7 @@ def layer_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, cons
     cdef int threads = _norm_threads(m, n), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_rows_part(m, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w), _in1(b), eps)
+            _norm_rows_part(m, 1, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w), _in1(b), eps)
 
 
 def layer_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w):
@@ -92,7 +96,7 @@ def layer_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, 
     cdef int threads = _norm_threads(m, n), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_rows_backward_part(m, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w))
+            _norm_rows_backward_part(m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w))
 
 
 def norm_backward_params(real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch):
@@ -146,7 +150,7 @@ def batch_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, cons
     with nogil:
         kernels().inverse_deviation(n, _in1(var), eps, _out1(rstd))
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_columns_part(m, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd), _in1(w), _in1(b))
+            _norm_columns_part(m, 1, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd), _in1(w), _in1(b))
 
 
 def batch_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w,
@@ -161,4 +165,171 @@ def batch_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, 
     cdef int threads = _norm_threads(m, n), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_columns_backward_part(m, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w), _in2(sums))
+            _norm_columns_backward_part(m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w), _in2(sums))
+
+
+cdef struct Norm:
+    Py_ssize_t n, group  # values of a row, and rows for one of the batch
+    real eps
+    const real *x        # or dout
+    const real *w
+    const real *b
+    real *out            # or dx
+    real *xhat
+    real *rstd
+    real *scratch
+    real *sums
+    # Batch normalisation
+    real *mean
+    real *var
+    real *running_mean
+    real *running_var
+    int64_t *tracked
+    double momentum      # below 0: the mean over all batches
+
+
+cdef void _run_layer_norm(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    _norm_rows_part(block.m, a.group, a.n, part, parts, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b, a.eps)
+
+
+cdef void _run_layer_norm_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    _norm_rows_backward_part(block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w)
+
+
+cdef void _run_column_products(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    _column_products_part(block.m * a.group, a.n, part, parts, a.scratch, a.x, a.xhat)
+
+
+cdef void _run_column_sums(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    if part == 0:
+        kernels().column_sums(_blocks(block.m * a.group), 2 * a.n, a.scratch, 2 * a.n, a.sums, 0, False)
+
+
+cdef void _run_column_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    _column_moments_part(block.m * a.group, a.n, part, parts, a.scratch, _input(block, a.x))
+
+
+cdef void _run_merge_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    cdef Py_ssize_t m = block.m * a.group
+    if part == 0:
+        kernels().merge_moments(m, a.n, a.scratch, a.mean, a.var)
+        a.tracked[0] += 1
+        kernels().track_moments(m, a.n, a.mean, a.var, <real> (a.momentum if a.momentum >= 0 else 1 / <double> a.tracked[0]), a.running_mean, a.running_var)
+        kernels().inverse_deviation(a.n, a.var, a.eps, a.rstd)
+
+
+cdef void _run_batch_norm(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    """By the moments of the batch, or by the running ones: a part finds its own deviations, as these may have changed."""
+    cdef const Norm *a = <const Norm *> arguments
+    cdef const real *mean = a.mean
+    cdef real *rstd = a.rstd
+    if mean == NULL:
+        mean, rstd = a.running_mean, a.scratch + part * a.n
+        kernels().inverse_deviation(a.n, a.running_var, a.eps, rstd)
+    _norm_columns_part(block.m, a.group, a.n, part, parts, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b)
+
+
+cdef void _run_batch_norm_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    _norm_columns_backward_part(block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w, a.sums)
+
+
+cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) except *:
+    """Of x, or what the gradient dout needs; xhat may be None."""
+    cdef Norm a
+    memset(&a, 0, sizeof(a))
+    a.n, a.group = x.shape[1], x.shape[0] // program.room
+    program.check_room(x.shape[0] // max(a.group, <Py_ssize_t> 1))
+    if xhat is not None:
+        _check2("xhat", xhat.shape[0], xhat.shape[1], x.shape[0], x.shape[1])
+    a.x, a.xhat = _in2(x), <real *> _in2(xhat)
+    program.flops_per_row += 10.0 * a.group * a.n
+    return a
+
+
+def program_layer_norm(Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
+                       const real[::1] b, real eps):
+    """Add: out = x, normalised along rows, times w plus b; xhat and rstd are None, or get what the gradient needs."""
+    cdef Norm a = _norm(program, x, xhat)
+    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    if rstd is not None:
+        _check1("rstd", rstd.shape[0], x.shape[0])
+    _check_params(w, b, a.n)
+    a.out, a.rstd, a.w, a.b, a.eps = _out2(out), _out1(rstd), _in1(w), _in1(b), eps
+    program.append(ROWS, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
+
+
+def program_layer_norm_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, real[::1] rstd, const real[::1] w):
+    """Add: dx = the gradient of the input."""
+    cdef Norm a = _norm(program, dout, xhat)
+    _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
+    _check1("rstd", rstd.shape[0], dout.shape[0])
+    _check_params(w, None, a.n)
+    a.out, a.rstd, a.w = _out2(dx), _out1(rstd), _in1(w)
+    program.append(ROWS, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w))
+
+
+def program_norm_params(Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch):
+    """Add: sums (2, n) = the gradients of b and of w, for either kind of normalisation."""
+    cdef Norm a = _norm(program, dout, xhat)
+    _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
+    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
+    a.sums, a.scratch = _out2(sums), _out2(scratch)
+    program.append(ROWS, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch), meets=True)
+    program.append(ROWS, _run_column_sums, &a, sizeof(a), (), meets=True)
+
+
+def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, const real[::1] w,
+                       const real[::1] b, real eps, real[:, ::1] scratch):
+    """Add: out = x, normalised by the running mean and variance of columns, times w plus b; scratch is (threads, n)."""
+    cdef Norm a = _norm(program, x, None)
+    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    _check1("running_mean", running_mean.shape[0], a.n)
+    _check1("running_var", running_var.shape[0], a.n)
+    _check2("scratch", scratch.shape[0], scratch.shape[1], program.threads, a.n)
+    _check_params(w, b, a.n)
+    a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
+    a.running_mean, a.running_var = _out1(running_mean), _out1(running_var)
+    program.append(ROWS, _run_batch_norm, &a, sizeof(a), (out, x, running_mean, running_var, w, b, scratch))
+
+
+def program_batch_norm_training(Program program, real[:, ::1] out, real[:, ::1] xhat, real[:, ::1] moments, const real[:, ::1] x,
+                                real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked, const real[::1] w, const real[::1] b, real eps,
+                                double momentum, real[:, ::1] scratch):
+    """Add: out = x, normalised by the mean and variance of columns, which go into the running ones, times w plus b.
+
+    The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation. A momentum below 0
+    takes the mean over all batches, which are counted in tracked.
+    """
+    cdef Norm a = _norm(program, x, xhat)
+    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    _check2("moments", moments.shape[0], moments.shape[1], 3, a.n)
+    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(x.shape[0]), 2 * a.n)
+    _check1("running_mean", running_mean.shape[0], a.n)
+    _check1("running_var", running_var.shape[0], a.n)
+    _check1("tracked", tracked.shape[0], 1)
+    _check_params(w, b, a.n)
+    a.mean, a.var, a.rstd = &moments[0, 0], &moments[1, 0], &moments[2, 0]
+    a.running_mean, a.running_var, a.tracked, a.momentum = _out1(running_mean), _out1(running_var), &tracked[0], momentum
+    a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
+    program.append(ROWS, _run_column_moments, &a, sizeof(a), (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch), meets=True)
+    program.append(ROWS, _run_merge_moments, &a, sizeof(a), (), meets=True)
+    program.append(ROWS, _run_batch_norm, &a, sizeof(a), (), meets=True)
+
+
+def program_batch_norm_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] moments,
+                                const real[::1] w, real[:, ::1] sums):
+    """Add: dx = the gradient of the input; sums is what `program_norm_params` gives."""
+    cdef Norm a = _norm(program, dout, xhat)
+    _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
+    _check2("moments", moments.shape[0], moments.shape[1], 3, a.n)
+    _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
+    _check_params(w, None, a.n)
+    a.out, a.rstd, a.w, a.sums = _out2(dx), &moments[2, 0], _in1(w), _out2(sums)
+    program.append(ROWS, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums), meets=True)

@@ -7,7 +7,8 @@
 # One team of threads runs all steps of a call. Each thread takes its rows of the batch through the whole net, forward and
 # back to the gradient of the first layer's output, without meeting the others; when all have come, each makes the
 # gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where a
-# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation.
+# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation; before
+# one that is over all rows, as in batch normalisation, they meet anyhow.
 #
 # Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
 # A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
@@ -26,38 +27,6 @@ cdef extern from "csrc/team.h":
         pass
     int cnet_team_size() noexcept nogil
     void cnet_barrier_wait(cnet_barrier *, int) noexcept nogil
-    void cnet_team_add(Py_ssize_t *, Py_ssize_t) noexcept nogil
-
-
-cdef enum Phase:
-    ROWS     # a part takes its rows of the batch, and reads those rows alone
-    WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
-    CLIP     # when all blocks are done: a part limits its share of some gradients
-    UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
-
-
-cdef struct Block:
-    Py_ssize_t batch      # rows of the batch that this is a block of
-    Py_ssize_t start      # the block's first row in the batch
-    Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
-    Py_ssize_t step       # of the call, from 1
-    double weight         # of the rows of the batch together, in its mean loss
-    double factor         # of gradients, before an UPDATE
-    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
-    const real *x         # the block's rows of the data set, for operations that were told to read x_batch
-    const real *x_batch
-    const int64_t *labels  # what the loss is to take: labels, or targets
-    const real *targets
-    const real *row_weights  # or NULL
-
-
-ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
-
-
-cdef struct Op:
-    Phase phase
-    Run run
-    void *arguments
 
 
 cdef struct Loss:
@@ -66,11 +35,32 @@ cdef struct Loss:
     const real *weights  # of classes, or NULL
 
 
+# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for counting what is right
+# beside targets for the loss.
+cdef struct Output:
+    const real *scores
+    Py_ssize_t n
+    Loss loss
+    double share                # of its mean in the loss of the net
+    real *row_loss
+    const int64_t *labels       # of the whole data set, or NULL
+    const real *targets
+    int64_t *labels_batch       # where those of the rows at hand are collected
+    real *targets_batch
+    const real *row_weights     # of the whole data set, or NULL
+    real *row_weights_batch
+
+
+cdef struct Tally:
+    double loss          # the sum of a batch
+    Py_ssize_t correct   # rows of a call
+
+
 cdef struct Call:
     const int64_t *order
     Py_ssize_t n, batch
     double *losses
-    Py_ssize_t steps, correct
+    Py_ssize_t steps
     cnet_barrier barrier
 
 
@@ -105,16 +95,9 @@ cdef class Program:
     cdef const uint8_t *x_uint8
     cdef Py_ssize_t n_rows, width
     cdef real *x_batch
-    cdef const int64_t *labels
-    cdef int64_t *labels_batch
-    cdef const real *targets
-    cdef real *targets_batch
-    cdef const real *row_weights        # or NULL
-    cdef real *row_weights_batch
-    cdef Py_ssize_t classes
-    cdef real *row_loss
-    cdef const real *scores             # what the loss reads
-    cdef Loss loss
+    cdef Output *outputs
+    cdef Py_ssize_t n_outputs, n_scores
+    cdef Tally *tallies                 # of each thread, for each output
 
     def __cinit__(self, Py_ssize_t room, Py_ssize_t rules, int threads):
         if room < LEAST_ROOM:
@@ -137,8 +120,10 @@ cdef class Program:
         free(self.ops)
         free(self.rules)
         free(self.squares)
+        free(self.outputs)
+        free(self.tallies)
 
-    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays) except -1:
+    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
         if ops == NULL:
@@ -148,7 +133,7 @@ cdef class Program:
         if copy == NULL:
             raise MemoryError
         memcpy(copy, arguments, size)
-        ops[self.n_ops] = Op(phase, run, copy)
+        ops[self.n_ops] = Op(phase, run, copy, meets)
         self.n_ops += 1
         self.n_updates += phase == UPDATE
         self.kept.append(arrays)
@@ -181,51 +166,58 @@ cdef class Program:
             self.x = _in2(x_real)
         self.kept.append((x_batch, x))
 
-    def outputs(self, const real[:, ::1] scores):
-        """Where the net's outputs will be."""
+    def output(self, const real[:, ::1] scores):
+        """Where an output of the net will be: the next one to the right."""
         self.check_room(scores.shape[0])
-        self.classes = scores.shape[1]
-        self.scores = _in2(scores)
+        cdef Output *outputs = <Output *> realloc(self.outputs, (self.n_outputs + 1) * sizeof(Output))
+        if outputs == NULL:
+            raise MemoryError
+        self.outputs = outputs
+        memset(&outputs[self.n_outputs], 0, sizeof(Output))
+        outputs[self.n_outputs].scores = _in2(scores)
+        outputs[self.n_outputs].n = scores.shape[1]
+        self.n_outputs += 1
+        self.n_scores += scores.shape[1]
+        free(self.tallies)
+        self.tallies = <Tally *> calloc(self.threads * self.n_outputs, sizeof(Tally))
+        if self.tallies == NULL:
+            raise MemoryError
         self.kept.append(scores)
 
-    def answers(self, real[::1] row_loss, labels, targets, row_weights=None):
-        """What the net is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None. Rows may have weights.
+    cdef Output *answer(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
+        """Tell what an output is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None. So may weights.
 
-        Rows are classified rightly where the largest of the outputs is at the label. `row_loss` is where the loss of each
-        row will be.
+        Rows are classified rightly where the largest of the scores is at the label.
         """
-        cdef Py_ssize_t n = self.classes
+        if not 0 <= output < self.n_outputs:
+            raise IndexError(f"output {output} is outside 0..{self.n_outputs - 1}")
+        cdef Output *out = &self.outputs[output]
         cdef const int64_t[::1] all_labels
         cdef const real[:, ::1] all_targets
         cdef int64_t[::1] labels_batch
         cdef real[:, ::1] targets_batch
         cdef const real[::1] all_weights
         cdef real[::1] weights_batch
-        _check1("row_loss", row_loss.shape[0], self.room)
-        self.row_loss = _out1(row_loss)
-        self.kept.append(row_loss)
         if labels is not None:
             all_labels = labels
             _check1("labels", all_labels.shape[0], self.n_rows)
-            _check_labels(all_labels, n)
+            _check_labels(all_labels, out.n)
             labels_batch = labels[:1].repeat(self.room)
-            self.labels = &all_labels[0]
-            self.labels_batch = &labels_batch[0]
+            out.labels, out.labels_batch = &all_labels[0], &labels_batch[0]
             self.kept.append((labels, labels_batch))
         if targets is not None:
             all_targets = targets
-            _check2("targets", all_targets.shape[0], all_targets.shape[1], self.n_rows, n)
+            _check2("targets", all_targets.shape[0], all_targets.shape[1], self.n_rows, out.n)
             targets_batch = targets[:1].repeat(self.room, axis=0)
-            self.targets = _in2(all_targets)
-            self.targets_batch = _out2(targets_batch)
+            out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
             self.kept.append((targets, targets_batch))
         if row_weights is not None:
             all_weights = row_weights
             _check1("row_weights", all_weights.shape[0], self.n_rows)
             weights_batch = row_weights[:1].repeat(self.room)
-            self.row_weights = _in1(all_weights)
-            self.row_weights_batch = _out1(weights_batch)
+            out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
             self.kept.append((row_weights, weights_batch))
+        return out
 
     def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
         """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
@@ -251,7 +243,7 @@ cdef class Program:
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
 
         The last batch may be smaller. Training stops after a step whose loss is not finite, before its update. Returns
-        the number of steps taken, and of rows classified rightly.
+        the number of steps taken, and of rows classified rightly by each output.
         """
         cdef Call call
         memset(&call, 0, sizeof(call))
@@ -260,7 +252,8 @@ cdef class Program:
         _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
         _check_rows(order, self.n_rows)
         if call.n == 0:
-            return 0, 0
+            return 0, [0] * self.n_outputs
+        memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
         call.order = &order[0]
         call.losses = &losses[0]
         cdef int members = threads_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, min(threads, self.threads))
@@ -270,13 +263,20 @@ cdef class Program:
             else:
                 with parallel(num_threads=members):
                     self._take_part(&call, threadid(), cnet_team_size())
-        return call.steps, call.correct
+        return call.steps, [self._correct(output) for output in range(self.n_outputs)]
+
+    cdef Py_ssize_t _correct(self, Py_ssize_t output) noexcept:
+        cdef Py_ssize_t correct = 0
+        cdef int part
+        for part in range(self.threads):
+            correct += self.tallies[part * self.n_outputs + output].correct
+        return correct
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads):
         """out = the net's outputs for the rows of x, on at most `threads` threads. One caller at a time: buffers are shared."""
         cdef Py_ssize_t n = x.shape[0]
         _check2("x", n, x.shape[1], n, self.width)
-        _check2("out", out.shape[0], out.shape[1], n, self.classes)
+        _check2("out", out.shape[0], out.shape[1], n, self.n_scores)
         if n == 0:
             return
         cdef Call call
@@ -294,7 +294,9 @@ cdef class Program:
 
     cdef void _predict_part(self, Call *call, const real *x, real *out, int part, int parts) noexcept nogil:
         cdef Block block
-        cdef Py_ssize_t start, rows
+        cdef Py_ssize_t i, k
+        cdef const Output *output
+        cdef real *row
         memset(&block, 0, sizeof(block))
         block.x_batch = self.x_batch
         while block.start < call.n:
@@ -304,55 +306,57 @@ cdef class Program:
             self._run(ROWS, call, &block, part, parts)
             if not block.by_rows:
                 cnet_barrier_wait(&call.barrier, parts)
-            start = _start(block.m, part, parts)
-            rows = _start(block.m, part + 1, parts) - start
-            memcpy(out + (block.start + start) * self.classes, _input(&block, self.scores) + start * self.classes, rows * self.classes * sizeof(real))
+            for i in range(_start(block.m, part, parts), _start(block.m, part + 1, parts)):
+                row = out + (block.start + i) * self.n_scores
+                for k in range(self.n_outputs):
+                    output = &self.outputs[k]
+                    memcpy(row, _input(&block, output.scores) + i * output.n, output.n * sizeof(real))
+                    row += output.n
             cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
 
     cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
         """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""
-        cdef Py_ssize_t start = 0, step = 0, correct = 0
+        cdef Py_ssize_t start = 0, step = 0
         cdef double loss
         while start < call.n:
-            loss = self._step(call, step, min(call.batch, call.n - start), part, parts, &correct)
+            loss = self._step(call, step, min(call.batch, call.n - start), part, parts)
             if part == 0:
                 call.losses[step] = loss
             start += call.batch
             step += 1
             if self.n_rules and not isfinite(loss):
                 break
-        cnet_team_add(&call.correct, correct)
         if part == 0:
             call.steps = step
 
-    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, int part, int parts, Py_ssize_t *correct) noexcept nogil:
+    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, int part, int parts) noexcept nogil:
         cdef Block block
-        cdef const int64_t *rows = call.order + step * call.batch
-        cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length
-        cdef double total = 0
+        cdef Tally *tallies = self.tallies + part * self.n_outputs
+        cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length, k
         block.batch = batch
         block.start = 0
         block.step = step + 1
         block.x_batch = self.x_batch
-        block.labels = self.labels_batch if self.targets == NULL else NULL
-        block.targets = self.targets_batch
-        block.row_weights = self.row_weights_batch
-        block.weight = _weight(&self.loss, batch, self.labels if self.targets == NULL else NULL, self.row_weights, rows)
+        block.rows = call.order + step * call.batch
+        for k in range(self.n_outputs):
+            tallies[k].loss = 0
         while block.start < batch:
             block.m = min(most, batch - block.start)
-            block.x = self._collect(rows + block.start, block.m, part, parts)
+            block.x = self._collect(block.rows + block.start, block.m, part, parts)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             self._run(ROWS, call, &block, part, parts)
-            if self.labels != NULL:
-                correct[0] += self._count_correct(&block, part, parts)
+            self._count_correct(tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
-            total = _sum(block.m, self.row_loss, total)
-            if self.n_rules and not isfinite(total):
-                return total
+            for k in range(self.n_outputs):
+                tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
+            if self.n_rules and not isfinite(self._loss(tallies, &block)):
+                break
             self._run(WEIGHTS, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
+        if block.start < batch:
+            return self._loss(tallies, &block)
         block.factor = 1
         if self.n_squares:
             self._run(CLIP, call, &block, part, parts)
@@ -361,28 +365,40 @@ cdef class Program:
         if self.n_updates:
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
-        return _mean(total, block.weight)
+        return self._loss(tallies, &block)
+
+    cdef double _loss(self, const Tally *tallies, const Block *block) noexcept nogil:
+        """Of the batch, as far as it has been summed."""
+        cdef double loss = 0
+        cdef Py_ssize_t k
+        for k in range(self.n_outputs):
+            loss += self.outputs[k].share * _mean(tallies[k].loss, _batch_weight(&self.outputs[k], block))
+        return loss
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:
-                if phase == ROWS and not block.by_rows:
+                if phase == ROWS and (self.ops[i].meets or not block.by_rows):
                     cnet_barrier_wait(&call.barrier, parts)
                 self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
     cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
         """A part's share of a block's rows; returns where the block lies: rows in their own order are read in place."""
         cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
+        cdef const Output *output
+        cdef Py_ssize_t k
         rows += start
-        if self.labels != NULL:
-            for i in range(count):
-                self.labels_batch[start + i] = self.labels[rows[i]]
-        if self.targets != NULL:
-            kernels().gather(count, self.classes, self.targets, rows, self.targets_batch + start * self.classes)
-        if self.row_weights != NULL:
-            for i in range(count):
-                self.row_weights_batch[start + i] = self.row_weights[rows[i]]
+        for k in range(self.n_outputs):
+            output = &self.outputs[k]
+            if output.labels != NULL:
+                for i in range(count):
+                    output.labels_batch[start + i] = output.labels[rows[i]]
+            if output.targets != NULL:
+                kernels().gather(count, output.n, output.targets, rows, output.targets_batch + start * output.n)
+            if output.row_weights != NULL:
+                for i in range(count):
+                    output.row_weights_batch[start + i] = output.row_weights[rows[i]]
         if self.x_uint8 != NULL:
             kernels().gather_uint8(count, self.width, self.x_uint8, rows, self.x_batch + start * self.width)
         elif _consecutive(m, rows - start):
@@ -391,9 +407,18 @@ cdef class Program:
             kernels().gather(count, self.width, self.x, rows, self.x_batch + start * self.width)
         return self.x_batch
 
-    cdef Py_ssize_t _count_correct(self, const Block *block, int part, int parts) noexcept nogil:
-        cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
-        return _count_correct(rows, self.classes, _input(block, self.scores) + start * self.classes, self.labels_batch + start)
+    cdef void _count_correct(self, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
+        cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
+        cdef const Output *output
+        for k in range(self.n_outputs):
+            output = &self.outputs[k]
+            if output.labels != NULL:
+                tallies[k].correct += _count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
+
+
+cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
+    """What the rows of the batch count together in its mean loss."""
+    return _weight(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, output.row_weights, block.rows)
 
 
 cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
@@ -410,11 +435,6 @@ cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
         if rows[i] != rows[i - 1] + 1:
             return False
     return True
-
-
-cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
-    """What an operation reads that was told to read x."""
-    return block.x if x == block.x_batch else x
 
 
 LEAST_ROOM = CNET_BLOCK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,9 @@ from cnet._arrays import Array, as_array, as_input, as_real, float_dtype, shape_
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module, check_grad
 from cnet.nn._sizes import number
+
+if TYPE_CHECKING:
+    from cnet._stages import Lowering
 
 
 class Heads(Module):
@@ -108,6 +111,9 @@ class Heads(Module):
         if self.widths is None or output.ndim != 2 or output.shape[1] != sum(self.widths):
             raise ValueError(f"output has shape {output.shape}, expected rows that hold the outputs of {', '.join(self.heads)}: {self.widths}")
         return tuple(np.split(output, np.cumsum(self.widths)[:-1], axis=1))
+
+    def lower(self, program: Lowering) -> bool:
+        return program.branch(self)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x, self._own_dtype())

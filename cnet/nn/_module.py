@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from cnet._arrays import Array, as_array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
 from cnet.nn._parameter import Buffer, Parameter
-from cnet.nn._summary import summary_text
+from cnet.nn._summary import summary_html, summary_text
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
@@ -297,6 +297,10 @@ class Module:
         total: 7,850 parameters, 31.4 kB as float32
         """
         print(summary_text(self, input_shape))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of `summary`."""
+        return summary_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles do without the last training batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,6 +15,9 @@ from cnet.nn._images import as_image_grad, as_images, channels_first, check_imag
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._sizes import number, positive
+
+if TYPE_CHECKING:
+    from cnet._stages import Lowering
 
 
 class _Norm(Module):
@@ -65,6 +68,10 @@ class _BatchNorm(_Norm):
         config |= {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
         return config if self.weight else {**config, "affine": False}
 
+    def lower(self, program: Lowering) -> bool:
+        program.batch_norm(self)
+        return True
+
     def _rows(self, x: Array) -> Array:
         """(m, num_features), one row for each value of a feature."""
         raise NotImplementedError
@@ -76,11 +83,15 @@ class _BatchNorm(_Norm):
         """The way back from `_rows`, to a batch of `shape`."""
         raise NotImplementedError
 
+    def check_batch(self, values: int) -> None:
+        """ValueError if a training batch has too few values of each feature."""
+        if values < 2:
+            raise ValueError(f"{self!r} got a training batch with {values} values of each feature, expected at least 2: their variance is needed")
+
     def _track(self, rows: Array) -> tuple[Array, Array]:
         """Mean and variance of a training batch, which go into the running ones."""
         m, n = rows.shape
-        if m < 2:
-            raise ValueError(f"{self!r} got a training batch with {m} values of each feature, expected at least 2: their variance is needed")
+        self.check_batch(m)
         kernels = loops(rows.dtype)
         mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
         kernels.batch_norm_moments(mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype))
@@ -297,6 +308,12 @@ class LayerNorm(_Norm):
             last = ", ".join(map(str, self.normalized_shape))
             raise ValueError(f"{self!r} takes input of shape (n, ..., {last}), got {shape_text(input_shape)}")
         return input_shape
+
+    def lower(self, program: Lowering) -> bool:
+        if len(self.normalized_shape) > 1:
+            return False  # its weight would have to be turned
+        program.layer_norm(self)
+        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._arrays import Array, real_dtype, seed_sequence
-from cnet.nn._module import Module, is_builtin
+from cnet.nn._module import Module
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Sequential(Module):
             yield str(i), layer
 
     def lower(self, program: Lowering) -> bool:
-        return all(is_builtin(layer) and layer.lower(program) for layer in self.layers)
+        return all(program.add(layer) for layer in self.layers)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         out = self._as_input(x)

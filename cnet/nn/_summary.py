@@ -1,4 +1,4 @@
-"""The table that ``model.summary()`` prints."""
+"""The table that ``model.summary()`` prints, and that notebooks show."""
 
 from __future__ import annotations
 
@@ -13,20 +13,42 @@ if TYPE_CHECKING:
     Shape = tuple[int, ...] | None
 
 
+_HEADER = ("layer", "output", "parameters")
+
+
 def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> str:
     """Layers, output shapes and numbers of parameters, as a table."""
-    rows = [
+    rows = _rows(model, input_shape)
+    widths = [max(len(row[column]) for row in [_HEADER, *rows]) for column in range(3)]
+    lines = [f"{name:{widths[0]}}  {output:{widths[1]}}  {count:>{widths[2]}}" for name, output, count in [_HEADER, *rows]]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, _total(model)])
+
+
+def summary_html(model: Module) -> str:
+    """The same for a notebook."""
+    from html import escape
+
+    def line(cells: tuple[str, str, str], kind: str) -> str:
+        sides = ("left", "left", "right")
+        return "".join(["<tr>", *(f'<{kind} style="text-align: {side}">{escape(cell)}</{kind}>' for cell, side in zip(cells, sides, strict=True)), "</tr>"])
+
+    body = "".join(line(row, "td") for row in _rows(model, None))
+    return f"<table><caption>{escape(_total(model))}</caption><thead>{line(_HEADER, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _rows(model: Module, input_shape: Shape) -> list[tuple[str, str, str]]:
+    return [
         (f"{name} {layer!r}", "?" if shape is None else shape_text(shape), f"{sum(p.size for p in layer.parameters()):,}")
         for name, layer, shape in _leaves(model, "", input_shape, None)
     ]
-    header = ("layer", "output", "parameters")
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(3)]
-    lines = [f"{name:{widths[0]}}  {output:{widths[1]}}  {count:>{widths[2]}}" for name, output, count in [header, *rows]]
-    rule = "-" * len(lines[0])
+
+
+def _total(model: Module) -> str:
     total = sum(p.size for p in model.parameters())
     size = total * model.dtype.itemsize
     amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    return "\n".join([lines[0], rule, *lines[1:], rule, f"total: {total:,} parameters, {amount} as {model.dtype}"])
+    return f"total: {total:,} parameters, {amount} as {model.dtype}"
 
 
 def _leaves(module: Module, prefix: str, shape: Shape, following: Shape) -> Iterator[tuple[str, Module, Shape]]:

@@ -62,7 +62,7 @@ _PARAMETERS = """hidden_layer_sizes : int or sequence of int
         Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam"."""
 
 _ATTRIBUTES = """model_ : nn.Sequential
-        The net, without the output activation. ``model_.save(path)`` writes it to a file.
+        The net, without the output activation. ``model_.save(path)`` writes it to a file, ``cnet.to_onnx(model_, path)`` to one for other runtimes.
     coefs_, intercepts_ : list of ndarray
         Weights (inputs, outputs) and biases of each layer: the net's own arrays.
     history_ : dict of lists

@@ -71,12 +71,4 @@ static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
 
 #endif
 
-/* Add to a total that all threads add to. */
-static inline void cnet_team_add(ptrdiff_t *total, ptrdiff_t n) {
-#ifdef _OPENMP
-#pragma omp atomic
-#endif
-    *total += n;
-}
-
 #endif

@@ -1,0 +1,36 @@
+# What a program (program.pxi) is made of: an operation is a function that gets its arguments, the rows at hand, and which
+# part of how many it is to do.
+
+
+cdef enum Phase:
+    ROWS     # a part takes its rows of the batch, and reads those rows alone
+    WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
+    CLIP     # when all blocks are done: a part limits its share of some gradients
+    UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
+
+
+cdef struct Block:
+    Py_ssize_t batch      # rows of the batch that this is a block of
+    Py_ssize_t start      # the block's first row in the batch
+    Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
+    Py_ssize_t step       # of the call, from 1
+    double factor         # of gradients, before an UPDATE
+    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
+    const int64_t *rows   # of the data set: those of the batch
+    const real *x         # the block's rows of the data set, for operations that were told to read x_batch
+    const real *x_batch
+
+
+ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
+
+
+cdef struct Op:
+    Phase phase
+    Run run
+    void *arguments
+    bint meets  # it reads rows of others, or what they summed: they wait for each other before it
+
+
+cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
+    """What an operation reads that was told to read x."""
+    return block.x if x == block.x_batch else x

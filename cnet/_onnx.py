@@ -1,0 +1,183 @@
+"""Nets as ONNX files, which other runtimes read: a table of the layers, each of which is one operator of ONNX.
+
+Weights have PyTorch's shapes there and, here, PyTorch's names: those of `state_dict`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cnet import nn
+from cnet._arrays import Array, real_dtype
+from cnet._serialize import write_atomically
+from cnet._version import __version__
+from cnet.nn._module import is_builtin
+from cnet.nn._sizes import positive
+
+_OPSET, _FILE_FORMAT = 20, 9  # the oldest that has GELU, and what came with it: no newer runtime than that is asked for
+_INPUT = "input"
+
+
+class _Operator(NamedTuple):
+    name: str
+    weights: tuple[str, ...] = ()
+    attributes: Callable[[Any], dict[str, Any]] = lambda layer: {}
+
+
+def _window(layer: Any) -> dict[str, Any]:
+    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": 2 * layer.padding}
+
+
+_BATCH_NORM = _Operator("BatchNormalization", ("weight", "bias", "running_mean", "running_var"), lambda layer: {"epsilon": layer.eps})
+_OPERATORS: dict[str, _Operator | None] = {  # None: passes its input on
+    "Linear": _Operator("Gemm", ("weight", "bias"), lambda layer: {"transB": 1}),
+    "Conv2d": _Operator("Conv", ("weight", "bias"), _window),
+    "MaxPool2d": _Operator("MaxPool", (), _window),
+    "AvgPool2d": _Operator("AveragePool", (), lambda layer: {**_window(layer), "count_include_pad": 1}),
+    "BatchNorm1d": _BATCH_NORM,
+    "BatchNorm2d": _BATCH_NORM,
+    "LayerNorm": _Operator("LayerNormalization", ("weight", "bias"), lambda layer: {"axis": -len(layer.normalized_shape), "epsilon": layer.eps}),
+    "Dropout": None,
+    "Flatten": _Operator("Flatten"),
+    "Identity": None,
+    "ReLU": _Operator("Relu"),
+    "LeakyReLU": _Operator("LeakyRelu", (), lambda layer: {"alpha": layer.negative_slope}),
+    "ELU": _Operator("Elu", (), lambda layer: {"alpha": layer.alpha}),
+    "GELU": _Operator("Gelu", (), lambda layer: {"approximate": layer.approximate}),
+    "Tanh": _Operator("Tanh"),
+    "Sigmoid": _Operator("Sigmoid"),
+    "Softmax": _Operator("Softmax"),
+}
+
+
+def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None) -> None:
+    """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install "cnet[onnx]"``.
+
+    The net's input is called "input", and its output "output", or the outputs as the `nn.Heads` that it ends in; any number of
+    rows goes in. Input is real numbers: grey levels have to be divided by 255 first. The file is written beside its final
+    place and moved there when complete.
+
+    Parameters
+    ----------
+    model : nn.Module
+    path : path-like
+        Ends in ``.onnx`` by custom.
+    input_shape : tuple of int, optional
+        The shape of an input row; by default that which the first layer asks for.
+    dtype : {"float32", "float64"}, optional
+        Of weights, input and output; by default the model's. ONNX Runtime has convolution, means of windows and some
+        activations in float32 only.
+
+    Raises
+    ------
+    TypeError
+        If the model has layers that are not cnet's own.
+    ValueError
+        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any shape.
+
+    Examples
+    --------
+    >>> import cnet
+    >>> import onnx.reference
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5408, 10), nn.Softmax(), seed=0)
+    >>> cnet.to_onnx(model, "m.onnx", input_shape=(1, 28, 28))
+    >>> x = np.ones((5, 1, 28, 28), np.float32)
+    >>> (output,) = onnx.reference.ReferenceEvaluator("m.onnx").run(None, {"input": x})
+    >>> bool(abs(output - model(x)).max() < 1e-5)
+    True
+    """
+    try:
+        from onnx import helper, numpy_helper
+    except ImportError:
+        raise ImportError('ONNX files need onnx: pip install "cnet[onnx]"') from None
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {model!r}, expected a module of cnet such as nn.Sequential")
+    shape = model.input_shape if input_shape is None else input_shape
+    if not isinstance(shape, list | tuple | None):
+        raise TypeError(f"input_shape is {shape!r}, expected the shape of a row such as (1, 28, 28)")
+    if shape is None:
+        raise ValueError("the model takes rows of several shapes: say which with input_shape=, such as input_shape=(1, 28, 28)")
+    shape = tuple(positive("input_shape", size) for size in shape)
+    arithmetic = model.dtype if dtype is None else real_dtype(dtype)
+    graph = _Graph(helper.make_node)
+    outputs = graph.outputs(model, "", _Value(_INPUT, shape))
+    if _INPUT in outputs:
+        raise ValueError(f"a head is called {_INPUT!r}, as the input of the net is in the file: give it another name")
+    element = helper.np_dtype_to_tensor_dtype(arithmetic)
+    content = helper.make_graph(
+        [*graph.nodes, *(helper.make_node("Identity", [value.name], [name], name) for name, value in outputs.items())],
+        "cnet",
+        [helper.make_tensor_value_info(_INPUT, element, ["n", *shape])],
+        [helper.make_tensor_value_info(name, element, ["n", *value.shape]) for name, value in outputs.items()],
+        [numpy_helper.from_array(array.astype(arithmetic), name) for name, array in graph.weights.items()],
+    )
+    opset = helper.make_opsetid("", _OPSET)
+    file = helper.make_model(content, opset_imports=[opset], ir_version=_FILE_FORMAT, producer_name="cnet", producer_version=__version__)
+    write_atomically(path, file.SerializeToString())
+
+
+class _Value(NamedTuple):
+    """What is between two operators."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Of a row."""
+
+
+class _Graph:
+    """Operators and weights, as they are collected layer by layer; paths are as in `state_dict`, and end in a dot."""
+
+    def __init__(self, make_node: Callable[..., Any]) -> None:
+        self._make_node = make_node
+        self.nodes: list[Any] = []
+        self.weights: dict[str, Array] = {}
+
+    def outputs(self, module: nn.Module, path: str, value: _Value) -> dict[str, _Value]:
+        """What a module makes of a value: one output, or that of each head."""
+        if not is_builtin(module):
+            place = f"layer {path[:-1]}" if path else "the model"
+            raise TypeError(f"{place} is {type(module).__name__}, which is not one of cnet's layers, so that it is not known what ONNX calls it")
+        if isinstance(module, nn.Sequential):
+            *others, (last, layer) = module.named_children()
+            for name, other in others:
+                value = self._output(other, f"{path}{name}.", value)
+            return self.outputs(layer, f"{path}{last}.", value)
+        if isinstance(module, nn.Heads):
+            module.output_shape(value.shape)  # each output has one axis
+            return {name: self._output(head, f"{path}{name}.", value) for name, head in module.named_children()}
+        shape = module.output_shape(value.shape)
+        operator = _OPERATORS[type(module).__name__]
+        if operator is None:
+            return {"output": value}
+        weights = {f"{path}{name}": array for name in operator.weights if (array := _weight(module, name)) is not None}
+        self.weights |= weights
+        return {"output": self._add(operator.name, path, [value.name, *weights], shape, **operator.attributes(module))}
+
+    def _output(self, module: nn.Module, path: str, value: _Value) -> _Value:
+        """The same as one value: the outputs of heads are put side by side."""
+        outputs = list(self.outputs(module, path, value).values())
+        if len(outputs) == 1:
+            return outputs[0]
+        return self._add("Concat", path, [output.name for output in outputs], (sum(output.shape[0] for output in outputs),), axis=1)
+
+    def _add(self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> _Value:
+        value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
+        self.nodes.append(self._make_node(operator, inputs, [value.name], path[:-1], **attributes))
+        return value
+
+
+def _weight(layer: Any, name: str) -> Array | None:
+    """An array in ONNX's shape. Normalisation has to have all of them there; other layers leave out those they have not."""
+    array = getattr(layer, name)
+    if array is not None:
+        return np.ascontiguousarray(array.data.T)
+    if hasattr(layer, "eps"):
+        return np.full(getattr(layer, "normalized_shape", None) or layer.num_features, float(name == "weight"))
+    return None
