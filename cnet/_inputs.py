@@ -50,6 +50,7 @@ class Reader:
 
     def __init__(self, model: Module, loss: Loss, prefix: str = "", change: Callable[[Rows], Rows] = lambda rows: rows) -> None:
         self._model, self._loss, self.prefix, self._change = model, loss, prefix, change
+        self._dtype = model.dtype
 
     def named(self, prefix: str) -> Reader:
         """The same, for other data."""
@@ -60,8 +61,7 @@ class Reader:
         return Reader(self._model, self._loss, self.prefix, change)
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> Examples:
-        x_name, y_name = f"{self.prefix}x", f"{self.prefix}y"
-        dtype = self._model.dtype
+        x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
         if not len(rows):
             raise ValueError(f"{x_name} has no rows")
