@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
@@ -137,6 +138,7 @@ class BuildExt(build_ext):
 
 
 def extensions():
+    Options.docstrings = False
     limited = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
     depends = sorted(str(path) for pattern in ("*.pxd", "*.pxi", "csrc/*") for path in CORE.glob(pattern))
 
@@ -148,7 +150,6 @@ def extensions():
     emulate = [("CNET_EMULATE_AVX512", "1")] if EMULATE_AVX512 else []
     modules = [
         extension("_isa", CORE / "csrc/isa.c", macros=have + emulate),
-        extension("_build"),
         extension("_threads"),
         extension("_float32"),
         extension("_float64", macros=[("CNET_F64", "1")]),
@@ -165,7 +166,7 @@ def extensions():
             "nonecheck": DEBUG,
             "wraparound": False,
             "cdivision": True,
-            "embedsignature": True,
+            "binding": False,  # functions of a private module: without what Python keeps for introspection it is a tenth smaller
             "freethreading_compatible": True,
         },
     )

@@ -3,7 +3,7 @@
 import platform
 import sysconfig
 
-from cnet._core import _build, _isa, _threads
+from cnet._core import _isa, _threads
 from cnet._threads import get_num_threads
 from cnet._version import __version__
 
@@ -18,8 +18,8 @@ def config() -> dict[str, str]:
         "instruction set": f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this build: {', '.join(_isa.compiled_isas())})",
         "OpenMP": "yes" if _threads.openmp() else "no: serial build",
         "threads": str(get_num_threads()),
-        "abi3": "yes" if _build.abi3() else "no",
-        "compiler": _build.compiler(),
+        "abi3": "yes" if _isa.abi3() else "no",
+        "compiler": _isa.compiler(),
         "Python": f"{platform.python_version()}{free_threaded}",
         "NumPy": numpy.__version__,
         "platform": platform.platform(),

@@ -7,6 +7,7 @@ takes as many steps in one call as fit into a few tens of milliseconds, so that 
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -35,10 +36,11 @@ class Slice(NamedTuple):
 
 
 _SECONDS_PER_CALL = 0.02
+_MOST_SECONDS = 0.1  # where a call turns out to take longer, as threads have to wait for each other
 _ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
 _CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
-_FORGETTING = 1.05  # a call
+_CALLS_REMEMBERED = 3
 
 
 class Loop:
@@ -101,7 +103,8 @@ class Team:
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[int, float] = {}
+        self.seconds: dict[int, deque[float]] = {}
+        """Of a row, by the number of threads, in the last calls."""
         self.calls = 0
 
     def threads(self) -> int:
@@ -110,14 +113,14 @@ class Team:
         if allowed == 1:
             return 1
         self.calls += 1
-        one, all_ = self.seconds.get(1), self.seconds.get(allowed)
+        one, all_ = (min(self.seconds.get(threads, ()), default=None) for threads in (1, allowed))
         best = 1 if one is not None and all_ is not None and one < all_ else allowed
         trial = self.calls % _CALLS_BETWEEN_TRIALS == _CALLS_BEFORE_TRIAL
         return 1 + allowed - best if trial else best
 
     def took(self, threads: int, seconds: float, rows: int) -> None:
-        """A call took so long. What else the machine does only adds to it: the least counts, and less and less the longer ago it is."""
-        self.seconds[threads] = min(seconds / rows, _FORGETTING * self.seconds.get(threads, math.inf))
+        """A call took so long. What else the machine does only adds to it: of a few calls, the least says most."""
+        self.seconds.setdefault(threads, deque(maxlen=_CALLS_REMEMBERED)).append(seconds / rows)
 
 
 class _Source:
@@ -239,18 +242,19 @@ class Compiled:
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
             called = time.perf_counter()
-            done, correct = program.run(rows, batch, losses, threads)
+            done, correct = program.run(rows, batch, losses, threads, _MOST_SECONDS)
             ended = time.perf_counter()
-            self._team.took(threads, ended - called, len(rows))
+            taken = min(done * batch, len(rows))
+            self._team.took(threads, ended - called, taken)
             for _, state, _ in updates or ():
                 state.steps += done - (not np.isfinite(losses[done - 1]))
             for dropout in self.dropouts:
                 dropout.layer.step += done
             if not every_step:
-                steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * len(rows) / batch)))
-            start += len(rows)
-            sums = _sums(None if self.weights is None else self.weights[visited], len(rows), batch)
-            yield Slice(losses[:done].tolist(), sums[:done], len(rows), self._correct(correct))
+                steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch)))
+            start += taken
+            sums = _sums(None if self.weights is None else self.weights[visited[:taken]], taken, batch)
+            yield Slice(losses[:done].tolist(), sums, taken, self._correct(correct))
 
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:

@@ -49,10 +49,7 @@ def train(model: nn.Sequential, optimizer: optim.Optimizer, epochs: int, batch_s
 
 def row(name: str, model: nn.Sequential, lr: float = 0.1, **options) -> tuple[str, ...]:
     """What a few epochs of plain gradient descent with these rates come to."""
-    try:
-        _, history, seconds = train(model, optim.SGD(groups(model, lr)), SHORT, **options)
-    except FloatingPointError:  # with little data, where pixels that hardly ever change are standardised to large numbers
-        return name, "diverges", "", "", ""
+    _, history, seconds = train(model, optim.SGD(groups(model, lr)), SHORT, **options)
     return name, *(percent(history[key][i]) for key, i in (("val_accuracy", 0), ("accuracy", -1), ("val_accuracy", -1))), f"{seconds:.2f} s"
 
 
@@ -78,21 +75,24 @@ table([row(str(p), net(dropout=p)) for p in (0.0, 0.1, 0.2, 0.3, 0.5)], ("dropou
 # %% [markdown]
 # ## Augmentation
 # Each epoch shows each image a little different. Training accuracy is that of the varied images. Digits are not symmetric: a
-# mirrored 2 is no digit at all, and to learn it costs accuracy. (Half the rates from here on: standardised pixels are larger.)
+# mirrored 2 is no digit at all, and to learn it costs accuracy. Rates are half of those above, as standardised pixels are larger;
+# the notebook's variations need smaller ones still, because they bring strokes to where training images are all but black: there,
+# a stroke is hundreds of standard deviations from the mean.
 
 # %%
+NOTEBOOKS = "rotation 20, flip, standardised (the notebook's)"
 VARIATIONS = {
     "none": None,
     "standardised": Augment(standardize=True, seed=0),
     "rotation 10": Augment(rotation=10, seed=0),
-    "rotation 20, flip, standardised (the notebook's)": Augment(rotation=20, flip=True, standardize=True, seed=0),
+    NOTEBOOKS: Augment(rotation=20, flip=True, standardize=True, seed=0),
     "flip": Augment(flip=True, seed=0),
     "shift 1": Augment(shift=1, seed=0),
     "scale 0.1": Augment(scale=0.1, seed=0),
     "elastic (34, 4)": Augment(elastic=(34, 4), seed=0),
     "rotation 10, shift 1, scale 0.1, elastic (34, 4)": Augment(rotation=10, shift=1, scale=0.1, elastic=(34, 4), seed=0),
 }
-table([row(name, net(), lr=0.05, augment=augment) for name, augment in VARIATIONS.items()], ("variation", *COLUMNS))
+table([row(name, net(), lr=0.01 if name == NOTEBOOKS else 0.05, augment=augment) for name, augment in VARIATIONS.items()], ("variation", *COLUMNS))
 
 # %% [markdown]
 # ## All of it, for longer

@@ -74,11 +74,11 @@ he, _ = train("He's initialisation", model, optim.SGD(model.parameters(), lr=0.1
 model = net(None)
 optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-4)
 one_cycle, cycle_history = train(
-    "+ momentum, weight decay, OneCycleLR", model, optimizer, optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=EPOCHS * STEPS_PER_EPOCH)
+    "+ momentum, weight decay, OneCycleLR", model, optimizer, optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=EPOCHS * STEPS_PER_EPOCH)
 )
 model = net(None, dropout=0.1)
 optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-5)
-dropout, _ = train("+ dropout 0.1", model, optimizer, optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=EPOCHS * STEPS_PER_EPOCH))
+dropout, _ = train("+ dropout 0.1", model, optimizer, optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.3, total_steps=EPOCHS * STEPS_PER_EPOCH))
 table(
     [("notebook", "10,000", "", "", "96.69 %", ""), plain, he, one_cycle, dropout],
     ("784-50-50-10", "steps", "training", "validation", "test", "time"),

@@ -12,7 +12,7 @@ import pytest
 
 import cnet
 from cnet._config import config
-from cnet._core import _build, _isa, _threads
+from cnet._core import _isa, _threads
 
 
 def test_the_version_is_that_of_the_metadata():
@@ -20,9 +20,9 @@ def test_the_version_is_that_of_the_metadata():
 
 
 def test_type_checkers_find_the_types():
-    core = Path(_build.__file__)
+    core = Path(_isa.__file__)
     assert Path(cnet.__file__).with_name("py.typed").exists()
-    for module in ("_build", "_float32", "_float64", "_isa", "_threads"):
+    for module in ("_float32", "_float64", "_isa", "_threads"):
         assert core.with_name(f"{module}.pyi").exists(), module
 
 

@@ -91,9 +91,10 @@ def test_grey_levels_and_frozen_layers(net, rng):
         same(*(train(net, np.float32, x, y, compiled, freeze=freeze) for compiled in (True, False)))
 
 
-@pytest.mark.parametrize("seconds", [1e-9, 1e-4, 1])
-def test_masks_go_on_however_steps_are_split_over_calls(seconds, rng, monkeypatch):
+@pytest.mark.parametrize(("seconds", "most"), [(1e-9, 1), (1e-4, 1), (1, 1), (1, 1e-4), (1, -1)])
+def test_masks_go_on_however_steps_are_split_over_calls(seconds, most, rng, monkeypatch):
     monkeypatch.setattr(_engine, "_SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr(_engine, "_MOST_SECONDS", most)
     x, y = data(rng, NETS["cnn"][0])
     same(*(train("cnn", np.float32, x, y, compiled, epochs=3, batch=5) for compiled in (True, False)))
 

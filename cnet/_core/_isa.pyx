@@ -1,4 +1,4 @@
-"""The instruction set whose kernels run: chosen once, at import.
+"""The instruction set whose kernels run, chosen once, at import; and how this binary was built.
 
 This module alone is linked with the kernels and with processor detection. ``CNET_ISA`` forces a set; a name that
 this build does not know, or this processor does not run, is an error rather than a silent choice of another.
@@ -17,6 +17,29 @@ cdef extern from "csrc/isa.h":
     const cnet_isa cnet_isas[]
 
 
+cdef extern from *:
+    """
+    #ifdef Py_LIMITED_API
+    #define CNET_ABI3 1
+    #else
+    #define CNET_ABI3 0
+    #endif
+    #if defined(__clang__)
+    #define CNET_COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define CNET_COMPILER "GCC " __VERSION__
+    #elif defined(_MSC_VER)
+    #define CNET_TEXT_(x) #x
+    #define CNET_TEXT(x) CNET_TEXT_(x)
+    #define CNET_COMPILER "MSVC " CNET_TEXT(_MSC_VER)
+    #else
+    #define CNET_COMPILER "unknown"
+    #endif
+    """
+    const bint CNET_ABI3
+    const char *CNET_COMPILER
+
+
 cdef const cnet_isa *_active = NULL
 
 
@@ -26,6 +49,16 @@ cdef const void *float32_kernels() noexcept nogil:
 
 cdef const void *float64_kernels() noexcept nogil:
     return _active.f64
+
+
+def abi3():
+    """Whether this binary keeps to the stable ABI."""
+    return bool(CNET_ABI3)
+
+
+def compiler():
+    """Name and version of the compiler."""
+    return CNET_COMPILER.decode().strip()
 
 
 def compiled_isas():

@@ -27,6 +27,7 @@ cdef extern from "csrc/team.h":
         pass
     int cnet_team_size() noexcept nogil
     void cnet_barrier_wait(cnet_barrier *, int) noexcept nogil
+    double cnet_seconds() noexcept nogil
 
 
 cdef struct Loss:
@@ -61,6 +62,8 @@ cdef struct Call:
     Py_ssize_t n, batch
     double *losses
     Py_ssize_t steps
+    double end           # the time after which no step is to begin
+    Py_ssize_t last      # step: the first of the team sets it before all have met in that step
     cnet_barrier barrier
 
 
@@ -239,11 +242,12 @@ cdef class Program:
         """The limits of gradients, from now on."""
         self.most_value, self.most_norm = most_value, most_norm
 
-    def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads):
+    def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads, double seconds):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
 
-        The last batch may be smaller. Training stops after a step whose loss is not finite, before its update. Returns
-        the number of steps taken, and of rows classified rightly by each output.
+        The last batch may be smaller. Training stops after a step whose loss is not finite, before its update, and any
+        call after the first step that begins so many seconds from now. Returns the number of steps taken, and of rows
+        classified rightly by each output.
         """
         cdef Call call
         memset(&call, 0, sizeof(call))
@@ -256,6 +260,8 @@ cdef class Program:
         memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
         call.order = &order[0]
         call.losses = &losses[0]
+        call.end = cnet_seconds() + seconds
+        call.last = call.n
         cdef int members = threads_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, min(threads, self.threads))
         with nogil:
             if members == 1:
@@ -325,7 +331,7 @@ cdef class Program:
                 call.losses[step] = loss
             start += call.batch
             step += 1
-            if self.n_rules and not isfinite(loss):
+            if step > call.last or self.n_rules and not isfinite(loss):
                 break
         if part == 0:
             call.steps = step
@@ -341,6 +347,8 @@ cdef class Program:
         block.rows = call.order + step * call.batch
         for k in range(self.n_outputs):
             tallies[k].loss = 0
+        if part == 0 and call.last == call.n and cnet_seconds() > call.end:
+            call.last = step
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(block.rows + block.start, block.m, part, parts)
