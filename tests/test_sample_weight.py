@@ -206,6 +206,14 @@ def test_any_number_of_threads_gives_the_same_bits(n, threads):
     assert len(results) == 1
 
 
+def test_calls_that_end_early_count_each_row_once(monkeypatch):
+    expected = fit(nn.CrossEntropyLoss, X, LABELS, batch_size=3, epochs=4, sample_weight=W + 0.5, validation_data=(X, LABELS, W))
+    monkeypatch.setattr(_engine, "_MOST_SECONDS", 0.0)
+    trainer, history = fit(nn.CrossEntropyLoss, X, LABELS, batch_size=3, epochs=4, sample_weight=W + 0.5, validation_data=(X, LABELS, W))
+    assert history == expected[1]
+    np.testing.assert_array_equal(weights(trainer), weights(expected[0]))
+
+
 def test_batches_with_weights():
     whole, expected = fit(nn.CrossEntropyLoss, X, LABELS, epochs=3, batch_size=8, shuffle=False, seed=None, sample_weight=W + 1)
     for augmented in (False, True):
