@@ -18,6 +18,8 @@ Array = NDArray[Any]
 _UINT8 = np.dtype(np.uint8)
 _LINE = 64
 """Bytes of a cache line."""
+_ELEMENTS = 1 << 22
+"""Of an array that is made for a moment, about the most."""
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -83,10 +85,16 @@ def float_dtype(x: Array) -> np.dtype[Any]:
     return FLOAT64 if x.dtype.kind == "f" and x.dtype.itemsize == FLOAT64.itemsize else FLOAT32
 
 
-def check_finite(x: Array, name: str, dtype: np.dtype[Any], rows: int = 4096) -> None:
+def rows_at_a_time(shape: tuple[int, ...], most: int) -> int:
+    """How many rows of a shape to work on at once: so many, or fewer if they are long, so that memory for them stays bounded."""
+    return max(1, min(most, _ELEMENTS // max(1, math.prod(shape))))
+
+
+def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
     """Raise ValueError for a float that is not finite once it is of `dtype`; a block of rows at a time, to spare memory."""
     if x.dtype.kind != "f":
         return
+    rows = rows_at_a_time(x.shape[1:], 4096)
     narrowed = x.dtype.itemsize > dtype.itemsize
     for start in range(0, len(x), rows):
         block = x[start : start + rows]

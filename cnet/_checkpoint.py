@@ -19,6 +19,7 @@ from cnet.optim._rule import State
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
+    from cnet.optim.lr_scheduler import LRScheduler
 
 _FORMAT = "1"
 _OF_SCHEDULES = {"initial_lr"}  # which may begin before or after a checkpoint is loaded
@@ -46,10 +47,25 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "optimizer": type(trainer.optimizer).__name__,
         "groups": [_settings(group, names) for group in trainer.optimizer.param_groups],
         "steps": steps,
-        "random": [[layer.key, layer.step] for layer in _random_layers(trainer.model)],
+        "schedulers": schedules(trainer),
+        "random": [[layer.key, layer.step] for layer in random_layers(trainer.model)],
     }
     metadata = {"cnet_checkpoint": _FORMAT, "cnet_version": __version__, "state": json.dumps(numbers, default=_number)}
     write_atomically(path, in_order(serialize(tensors, metadata)))
+
+
+def schedules(trainer: Trainer) -> list[list[Any]]:
+    """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a checkpoint has for the next one."""
+    if trainer._resumed_schedules is not None:
+        return trainer._resumed_schedules
+    return [[type(scheduler).__name__, scheduler.state_dict()] for scheduler in trainer._schedulers]
+
+
+def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
+    """Bring schedulers to where those of a checkpoint were. Others than these begin as they are."""
+    if [type(scheduler).__name__ for scheduler in schedulers] == [kind for kind, _ in saved or ()]:
+        for scheduler, (_, state) in zip(schedulers, saved or (), strict=True):
+            scheduler.load_state_dict(state)
 
 
 def _settings(group: dict[str, Any], names: dict[Parameter, str]) -> dict[str, Any]:
@@ -63,7 +79,7 @@ def _number(value: Any) -> Any:
     raise TypeError(f"a checkpoint cannot hold {value!r}")
 
 
-def _random_layers(model: Module) -> list[Any]:
+def random_layers(model: Module) -> list[Any]:
     """Layers that draw random numbers, such as dropout: a key and a step tell which ones are next."""
     return [module for module in model.modules() if hasattr(module, "key") and hasattr(module, "step")]
 
@@ -83,17 +99,18 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     trainer.optimizer.set_state(memory)
     for group, saved in zip(trainer.optimizer.param_groups, state["groups"], strict=True):
         group.update({name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name != "params"})
-    for layer, (key, step) in zip(_random_layers(trainer.model), state["random"], strict=True):
+    for layer, (key, step) in zip(random_layers(trainer.model), state["random"], strict=True):
         layer.key, layer.step = key, step
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
     trainer.seed = trainer._resumed_seed = state["seed"]
+    trainer._resumed_schedules = state.get("schedulers", [])
 
 
 def _check(state: Any, trainer: Trainer) -> None:
     """Raise ValueError unless the numbers of a file are those of such a trainer."""
     match state:
         case {"epoch": int(epoch), "step": int(step), "seed": seed, "history": dict(history), "optimizer": str(kind), "groups": list(groups), "steps": dict()}:
-            random = state.get("random")
+            random, schedulers = state.get("random"), state.get("schedulers", [])
         case _:
             raise ValueError("its numbers are incomplete")
     seeds = seed if isinstance(seed, list) else [] if seed is None else [seed]
@@ -101,6 +118,8 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("it counts below zero")
     if not all(isinstance(values, list) and all(type(value) in (int, float) for value in values) for values in history.values()):
         raise ValueError("its history holds other things than numbers")
+    if not isinstance(schedulers, list) or not all(isinstance(pair, list) and [type(part) for part in pair] == [str, dict] for pair in schedulers):
+        raise ValueError("it has no list of schedulers")
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
         raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
@@ -112,7 +131,7 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
     for group in groups:
         optimizer._check({name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
-    count = len(_random_layers(trainer.model))
+    count = len(random_layers(trainer.model))
     if (
         not isinstance(random, list)
         or len(random) != count

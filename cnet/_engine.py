@@ -1,28 +1,39 @@
 """The two ways to run training steps: a compiled program, and the layer-by-layer loop. Both give the same bits.
 
 Either takes an order of rows and yields, slice by slice, the losses of the steps taken and the number of rows classified
-rightly. The loop takes a step at a time and runs anything; the program takes as many steps in one call as fit into a few
-tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
+rightly; then it may be given other rows of the same shape. The loop takes a step at a time and runs anything; the program
+takes as many steps in one call as fit into a few tens of milliseconds, so that progress, callbacks and Ctrl-C get their turn.
 """
 
 import math
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, as_real, empty
+from cnet._arrays import Array, as_real, empty, rows_at_a_time
 from cnet._program import Question, build, lower
 from cnet._rows import Rows
 from cnet._stages import Dropout, Lowered
 from cnet._threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
-from cnet.optim import Optimizer
+from cnet.optim import LBFGS, Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
-Slice = tuple[list[float], int | None]
+
+class Slice(NamedTuple):
+    """Some steps."""
+
+    losses: list[float]
+    """The mean of each step."""
+    weights: list[float]
+    """What the rows of each step count together."""
+    rows: int
+    correct: Any
+    """How many rows were classified rightly, or how many by each head; None if the loss does not classify."""
+
 
 _SECONDS_PER_CALL = 0.02
 _MOST_SECONDS = 0.1  # where a call turns out to take longer, as threads have to wait for each other
@@ -35,24 +46,52 @@ _CALLS_REMEMBERED = 3
 class Loop:
     """Layer by layer, from Python. Without an optimizer it evaluates."""
 
-    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array) -> None:
-        self.model, self.loss, self.optimizer, self.rows, self.targets = model, loss, optimizer, rows, targets
+    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+
+    def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
+        """What to visit from now on."""
+        self.rows, self.targets, self.weights = rows, targets, weights
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`."""
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
-            if self.optimizer is None:
-                output = as_real(self.model.forward(x), self.rows.dtype, "output")
-                loss = self.loss.forward(output, target)
-            else:
-                output = as_real(self.model.forward(x, training=True), self.rows.dtype, "output")
-                loss, grad = self.loss.forward_backward(output, target)
-                if np.isfinite(loss):
-                    self.model.backward_params(grad)
-                    self.optimizer.step()
-            yield [loss], self.loss.count_correct(output, target)
+            weights = None if self.weights is None else self.weights[indices]
+            loss, output = self._evaluate(x, target, weights) if self.optimizer is None else self._step(self.optimizer, x, target, weights)
+            yield Slice([loss], _sums(weights, len(indices), batch), len(indices), self.loss.count_correct(output, target))
+
+    def _evaluate(self, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
+        output = as_real(self.model.forward(x), self.rows.dtype, "output")
+        return self.loss.forward(output, target) if weights is None else self.loss.weighted(output, target, weights)[0], output
+
+    def _step(self, optimizer: Optimizer, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
+        output = x
+
+        def closure() -> float:
+            nonlocal output
+            output = as_real(self.model.forward(x, training=True), self.rows.dtype, "output")
+            loss, grad = self.loss.forward_backward(output, target) if weights is None else self.loss.weighted(output, target, weights)
+            if np.isfinite(loss):
+                self.model.backward_params(grad)
+            return loss
+
+        if isinstance(optimizer, LBFGS):
+            optimizer.step(closure)
+            return closure(), output
+        if np.isfinite(loss := closure()):
+            optimizer.step()
+        return loss, output
+
+
+def _sums(weights: Array | None, rows: int, batch: int) -> list[float]:
+    """What the rows of each batch count together."""
+    starts = range(0, rows, batch)
+    if weights is None:
+        return [float(min(batch, rows - start)) for start in starts]
+    sums: list[float] = np.add.reduceat(weights, starts, dtype=np.float64).tolist()
+    return sums
 
 
 class Team:
@@ -88,57 +127,63 @@ class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
     def __init__(self, rows: Rows, questions: list[Question], batch: int) -> None:
-        self._rows, self._all = rows, questions
         self.most: int | None = None
         """Rows in a call."""
         if rows.flat is not None:
             self.x, self.questions = rows.flat, questions
         else:
-            self.most = most = batch * max(1, _ROWS_MADE // batch)
+            self.most = most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
             self.x = empty((most, math.prod(rows.row_shape)), rows.dtype)
             self.questions = [
                 Question(loss, share, *(None if array is None else array[:1].repeat(most, axis=0) for array in answers)) for loss, share, *answers in questions
             ]
 
-    def bring(self, indices: Array) -> Array:
+    def bring(self, indices: Array, rows: Rows, questions: list[Question]) -> Array:
         """Make rows of the data set ready; returns where the program finds them."""
         if self.most is None:
             return indices
         n = len(indices)
-        for (_, _, *room), (_, _, *answers) in zip(self.questions, self._all, strict=True):
+        for (_, _, *room), (_, _, *answers) in zip(self.questions, questions, strict=True):
             for array, values in zip(room, answers, strict=True):
                 if array is not None and values is not None:
                     array[:n] = values[indices]
-        self.x[:n] = self._rows.take(indices).reshape(n, -1)
+        self.x[:n] = rows.take(indices).reshape(n, -1)
         return np.arange(n)
 
 
-def _question(loss: Loss, share: float, target: Array, dtype: Any) -> Question:
+def _question(loss: Loss, share: float, target: Array, weights: Array | None, dtype: Any) -> Question:
     classifies = loss.count_correct(np.empty((0, 1), dtype), np.empty(0, np.int64)) is not None
     if target.ndim == 1:
-        return Question(loss, share, target, None)
-    return Question(loss, share, target.argmax(axis=1) if classifies else None, target.reshape(len(target), -1))
+        return Question(loss, share, target, None, weights)
+    return Question(loss, share, target.argmax(axis=1) if classifies else None, target.reshape(len(target), -1), weights)
 
 
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None, rows: Rows, targets: Array, team: Team) -> None:
-        self.net, self.optimizer = net, optimizer
+    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None, team: Team) -> None:
+        self.net, self.loss, self.optimizer = net, loss, optimizer
         self.parameters = {*model.parameters()}
         self.stages = net.stages() if optimizer else []
         self.dropouts = [stage for stage in self.stages if isinstance(stage, Dropout)]
         self.dtype = model.dtype
-        self.rows = rows
         self.names = [*loss.losses] if isinstance(loss, HeadsLoss) else None
-        if isinstance(loss, HeadsLoss):
-            self.questions = [_question(loss.losses[name], loss.weights[name], np.ascontiguousarray(targets[name]), self.dtype) for name in loss.losses]
-        else:
-            self.questions = [_question(loss, 1, targets, self.dtype)]
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
+        self._largest = 0  # batch of rows that are made
         self._team = team
+
+    def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
+        """What to visit from now on. Programs that have been built stay if rows are made, and so do not lie where programs read them."""
+        if rows.flat is not None:
+            self._programs, self._sources = {}, {}
+        loss, self.rows, self.weights = self.loss, rows, weights
+        if isinstance(loss, HeadsLoss):
+            parts = ((loss.losses[name], loss.weights[name], np.ascontiguousarray(targets[name])) for name in loss.losses)
+            self.questions = [_question(*part, weights, self.dtype) for part in parts]
+        else:
+            self.questions = [_question(loss, 1, targets, weights, self.dtype)]
 
     def _correct(self, counts: list[int]) -> Any:
         """The rows that were classified rightly, as the loss counts them."""
@@ -159,6 +204,14 @@ class Compiled:
             self._sources[batch] = _Source(self.rows, self.questions, batch)
         return self._sources[batch]
 
+    def _size(self, batch: int) -> int:
+        """Of the program for such batches. Where rows are made, batches may be of all sizes, and one program is for all so far."""
+        if self.rows.flat is not None:
+            return batch
+        if batch > self._largest:
+            self._programs, self._sources, self._largest = {}, {}, max(batch, 2 * self._largest)
+        return self._largest
+
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
         limits = self.optimizer.limits if self.optimizer else None
@@ -175,15 +228,17 @@ class Compiled:
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
-        source = self._source(min(batch, len(order)))
+        size = self._size(min(batch, len(order)))
+        source = self._source(size)
         for stage in self.stages:
             stage.check_batch(len(order) % batch or batch)
         while start < len(order):
             began = time.perf_counter()
-            rows = source.bring(order[start : start + min(steps * batch, source.most or len(order))])
+            visited = order[start : start + min(steps * batch, source.most or len(order))]
+            rows = source.bring(visited, self.rows, self.questions)
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
-            program, threads = self._program(min(batch, len(order)), updates), self._team.threads()
+            program, threads = self._program(size, updates), self._team.threads()
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
             called = time.perf_counter()
@@ -198,12 +253,13 @@ class Compiled:
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch)))
             start += taken
-            yield losses[:done].tolist(), self._correct(correct)
+            sums = _sums(None if self.weights is None else self.weights[visited[:taken]], taken, batch)
+            yield Slice(losses[:done].tolist(), sums, taken, self._correct(correct))
 
 
-def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team) -> Loop | Compiled:
+def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:
     """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
     net = lower(model, loss, optimizer, rows.row_shape)
-    if net is None:
-        return Loop(model, loss, optimizer, rows, targets)
-    return Compiled(net, model, loss, optimizer, rows, targets, team)  # type: ignore[arg-type] # lower has seen to it
+    runs = Loop(model, loss, optimizer) if net is None else Compiled(net, model, loss, optimizer, team)  # type: ignore[arg-type] # lower has seen to it
+    runs.use(rows, targets, weights)
+    return runs

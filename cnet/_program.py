@@ -53,6 +53,8 @@ class Question(NamedTuple):
     """Of the loss in that of the net."""
     labels: Array | None
     targets: Array | None
+    weights: Array | None
+    """Of rows."""
 
 
 def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
@@ -126,8 +128,8 @@ def build(
         rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
     trunk, branches = _forward(to, net, x)
     grads = [to.buffer(values[-1].shape[1]) for values in branches]
-    for i, ((loss, share, labels, targets), grad) in enumerate(zip(questions, grads, strict=True)):
-        kernels.program_loss(program, i, *loss.program_loss(dtype), share, empty((room,), dtype), grad if rules else None, labels, targets)
+    for i, ((loss, share, *answers), grad) in enumerate(zip(questions, grads, strict=True)):
+        kernels.program_loss(program, i, *loss.program_loss(dtype), share, empty((room,), dtype), grad if rules else None, *answers)
     if not rules:
         return program
 

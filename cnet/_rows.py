@@ -50,6 +50,19 @@ class Rows:
         return out.reshape(len(indices), *self.row_shape)
 
 
+class PassingRows(Rows):
+    """Rows of a batch that is gone after a step, so that no program may be built on where they lie."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.x, self.dtype, self.row_shape = rows.x, rows.dtype, rows.row_shape
+        self.flat = None
+        self._rows = rows
+
+    def take(self, indices: Array) -> Array:
+        """The rows at int64 `indices`, in a new C-contiguous array."""
+        return self._rows.take(indices)
+
+
 class AugmentedRows(Rows):
     """Rows that are images, varied at random as they are taken."""
 

@@ -1,7 +1,6 @@
 """The training loop: batches, epochs, history. No arithmetic of its own."""
 
 import math
-import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,17 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet import _checkpoint
-from cnet._arrays import Array, check_finite, seed_sequence
-from cnet._engine import Compiled, Loop, Team, engine
+from cnet._arrays import Array
+from cnet._engine import Compiled, Loop, Slice, Team, engine
+from cnet._inputs import Arrays, Batches, Reader, augmented, count, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Buffer, Loss, Module, Parameter
-from cnet.optim import Optimizer
+from cnet.optim import LBFGS, Optimizer
+from cnet.optim.lr_scheduler import LRScheduler
 
 History = dict[str, list[float]]
 
-_EVALUATION_ROWS = 512
+_BATCH_SIZE = 32
 
 
 class Trainer:
@@ -75,61 +76,76 @@ class Trainer:
         self.epoch = self.step = 0
         self.seed: Any = None
         self._resumed_seed: Any = None
+        self._schedulers: list[LRScheduler] = []
+        self._resumed_schedules: list[Any] | None = None
         self.history: History = {}
         self.stop = False
         self._team, self._evaluation_team = Team(), Team()
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
-        batch_size: int = 32,
-        shuffle: bool = True,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
         seed: int | None = None,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Any = None,
         augment: Augment | None = None,
         callbacks: Iterable[Any] = (),
         verbose: bool = True,
+        sample_weight: ArrayLike | None = None,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for a number of epochs. Calling it again goes on from there.
 
-        Everything is checked before the first step. A ``KeyboardInterrupt`` passes through between two kernels: the
-        model keeps what it has learned, and `history` the epochs done.
+        Data is arrays `x` and `y`, which are checked before the first step; or, as `x` alone, an iterable of batches: a list, a
+        PyTorch ``DataLoader``, or anything else that can be iterated over anew for each epoch. A batch is checked before its step,
+        and memory is needed for one at a time. The order of batches, and how they are varied, is the iterable's own affair, which no
+        seed or checkpoint knows of.
+
+        A ``KeyboardInterrupt`` passes through between two kernels, and an error of the iterable between two batches: the model
+        keeps what it has learned, and `history` the epochs done.
 
         Parameters
         ----------
-        x : array-like, shape (n, ...)
-            Real numbers of any dtype and layout; it is read in place. uint8 is taken as grey levels and divided by
-            255, batch by batch.
-        y : array-like
+        x : array-like, shape (n, ...), or iterable
+            Real numbers of any dtype and layout; it is read in place, and may be a memory-mapped file larger than memory. uint8 is
+            taken as grey levels and divided by 255, batch by batch. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes.
+        y : array-like or None
             Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
-            dictionary by the names of the heads.
+            dictionary by the names of the heads. None if `x` is an iterable of batches.
         epochs : int
             At least 0.
-        batch_size : int
-            At least 1. The last batch of an epoch may be smaller.
-        shuffle : bool
-            Visit the rows in a new random order in each epoch.
+        batch_size : int or None
+            At least 1; None is 32, or all rows with `optim.LBFGS`, which needs them. The last batch of an epoch may be smaller.
+        shuffle : bool or None
+            Visit the rows in a new random order in each epoch; None does so with arrays.
         seed : int or None
             Of the order: epoch `k` of a trainer has the same order for the same seed. None draws one from the
             operating system or, after `load_checkpoint`, takes that of the checkpoint.
-        validation_data : (x, y) or None
-            Evaluated after each epoch.
+        validation_data : (x, y), (x, y, sample_weight), iterable or None
+            Evaluated after each epoch. Batches in a list are tuples, or two or three of them are taken for arrays.
         augment : cnet.augment.Augment or None
             Varies the images of each batch, anew in each epoch. Validation data is not varied.
         callbacks : iterable
             See `cnet.callbacks`.
         verbose : bool
             Show progress.
+        sample_weight : array-like, shape (n,), or None
+            What each row counts, at least 0: its loss is multiplied by this, and the sum over a batch divided by the sum of its weights
+            (times the weights of classes, where the loss has them for labels). So a row of weight 2 is as two in a batch, and one of
+            weight 0 as none. In the history, losses are weighted, accuracies are not.
+        steps_per_epoch : int or None
+            With batches: how many make an epoch. A generator then goes on where the last epoch ended.
 
         Returns
         -------
         dict of lists
             One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
             several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch,
-            taken while the model learns. ``pandas.DataFrame(history)`` makes a table of it.
+            taken while the model learns (with `optim.LBFGS`, at the end of its step). ``pandas.DataFrame(history)`` makes a table of it.
 
         Raises
         ------
@@ -140,20 +156,46 @@ class Trainer:
         FloatingPointError
             If training diverges: the loss or a weight is no longer finite. The weights, and what the optimiser remembers, are
             those from before the epoch.
+
+        Examples
+        --------
+        Batches that a function makes, epoch after epoch:
+
+        >>> import cnet
+        >>> import numpy as np
+        >>> from cnet import nn, optim
+        >>> def batches(rng=np.random.default_rng(0)):
+        ...     while True:
+        ...         x = rng.standard_normal((16, 2))
+        ...         yield x, x.sum(axis=1)
+        >>> model = nn.Sequential(nn.Linear(2, 1), seed=0)
+        >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
+        >>> history = trainer.fit(batches(), epochs=3, steps_per_epoch=20, verbose=False)
+        >>> history["loss"][-1] < 1e-3
+        True
         """
-        epochs = _count("epochs", epochs, 0)
-        batch_size = _count("batch_size", batch_size, 1)
-        rows, targets = self._data(x, y, "x", "y")
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                raise TypeError(f"validation_data is of type {type(validation_data).__name__}, expected a pair (x, y)")
-            validation = self._data(*validation_data, "validation x", "validation y")
-        if augment is not None:
-            rows, validation = _augmented(augment, rows, validation)
-        order = _Order(len(rows), batch_size, shuffle, self._resumed_seed if seed is None else seed)
+        epochs = count("epochs", epochs, 0)
+        read = reading = Reader(self.model, self.loss)
+        training: Arrays | Batches
+        if is_batches(x, y):
+            if isinstance(self.optimizer, LBFGS):
+                raise ValueError("LBFGS needs all rows at once: pass arrays x and y instead of batches")
+            refuse_for_batches(batch_size=batch_size, shuffle=shuffle or None, seed=seed, augment=augment, sample_weight=sample_weight)
+            training = Batches(x, read, "x", epochs, None if steps_per_epoch is None else count("steps_per_epoch", steps_per_epoch, 1))
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError("steps_per_epoch is for an iterable of batches: with arrays, an epoch visits all rows")
+            size = None if batch_size is None else count("batch_size", batch_size, 1)
+            examples = read(x, y, sample_weight)
+            if isinstance(self.optimizer, LBFGS):
+                size, shuffle = whole_batch(self.model, len(examples.rows), size, augment), bool(shuffle)
+            if augment is not None:
+                examples, reading = augmented(augment, examples, read)
+            training = Arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
+        validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
+        callbacks = list(callbacks)
         listeners = [as_callback(callback) for callback in callbacks]
         if verbose and not any(isinstance(listener, ProgressBar) for listener in listeners):
             listeners.append(ProgressBar())
@@ -161,24 +203,24 @@ class Trainer:
         if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
         with _exclusive(self.model):
-            return self._fit(rows, targets, order, epochs, validation, listeners)
+            self._schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
+            _checkpoint.go_on(self._schedulers, self._resumed_schedules)
+            self._resumed_schedules = None
+            return self._fit(training, epochs, validation, listeners)
 
-    def _fit(self, rows: Rows, targets: Array, order: "_Order", epochs: int, validation: tuple[Rows, Array] | None, listeners: list[Callback]) -> History:
-        steps = engine(self.model, self.loss, self.optimizer, rows, targets, self._team)
+    def _fit(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: list[Callback]) -> History:
         self.history = {}
         self.stop = False
-        self.seed = order.seed
+        self.seed = training.seed
         done = 0
         try:
             for listener in listeners:
-                listener.on_train_begin(self, epochs, order.steps)
+                listener.on_train_begin(self, epochs, training.steps)
             for _ in range(epochs):
-                rows.epoch = self.epoch
-                logs = self._train_epoch(steps, order, listeners)
+                logs = self._train_epoch(training, listeners)
                 self.epoch += 1
-                self.step += order.steps
                 if validation is not None:
-                    logs |= {f"val_{key}": value for key, value in self._evaluate(*validation).items()}
+                    logs |= {f"val_{key}": value for key, value in self._evaluate(validation).items()}
                 for key, value in logs.items():
                     self.history.setdefault(key, []).append(value)
                 done += 1
@@ -193,13 +235,15 @@ class Trainer:
                 listener.on_train_end(self)
         return self.history
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike) -> Logs:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Logs:
         """The mean loss and, where the loss classifies, the share of rows classified rightly.
 
         Parameters
         ----------
         x, y : array-like
-            As for `fit`.
+            As for `fit`; or `x` is an iterable of batches.
+        sample_weight : array-like, shape (n,), or None
+            What each row counts in the loss, which is divided by the sum of them; in the accuracy all count the same.
 
         Returns
         -------
@@ -211,13 +255,18 @@ class Trainer:
         TypeError, ValueError
             If anything does not fit.
         """
-        return self._evaluate(*self._data(x, y, "x", "y"))
+        read = Reader(self.model, self.loss)
+        if is_batches(x, y):
+            refuse_for_batches(sample_weight=sample_weight)
+            return self._evaluate(Batches(x, read))
+        return self._evaluate(Arrays(read(x, y, sample_weight)))
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write all that training goes on from to a safetensors file, as it is between two epochs.
 
-        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, and
-        where layers that draw random numbers are. The file is written beside its final place and moved there when complete.
+        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, where
+        layers that draw random numbers are, and how far the schedulers among the callbacks of `fit` are. The file is written
+        beside its final place and moved there when complete.
 
         Parameters
         ----------
@@ -235,7 +284,8 @@ class Trainer:
         """Go back to what `save_checkpoint` wrote, in a trainer of the same kind.
 
         Training then goes on to the same bits as if it had never ended, given the same data and arguments; `fit` starts a new
-        `history`. Change learning rates after loading.
+        `history`. Change learning rates after loading. Schedulers that the next `fit` is given go on where those of the checkpoint
+        were, if they are of the same kinds, whenever they were constructed; to begin a schedule anew, load the weights alone.
 
         Parameters
         ----------
@@ -265,35 +315,23 @@ class Trainer:
         """
         _checkpoint.load(self, path)
 
-    def _data(self, x: ArrayLike, y: ArrayLike, x_name: str, y_name: str) -> tuple[Rows, Array]:
-        """Inputs and targets, checked against the model, the loss and each other."""
-        rows = Rows(x, self.model.dtype, x_name)
-        if not len(rows):
-            raise ValueError(f"{x_name} has no rows")
-        try:
-            targets = self.loss.prepare_target(y, self.model.output_shape(rows.row_shape), self.model.dtype)
-        except ValueError as error:
-            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
-        if len(targets) != len(rows):
-            raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
-        check_finite(rows.x, x_name, self.model.dtype)
-        return rows, targets
-
-    def _train_epoch(self, steps: Loop | Compiled, order: "_Order", listeners: list[Callback]) -> Logs:
+    def _train_epoch(self, training: Arrays | Batches, listeners: list[Callback]) -> Logs:
         tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
         every_step = any(listener.every_batch for listener in tellers)
         before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state()
-        mean, step = _Mean(order.rows, order.batch_size), 0
-        for losses, correct in steps.run(order.of_epoch(self.epoch), order.batch_size, every_step):
-            mean.add(losses, correct)
-            step += len(losses)
-            if not math.isfinite(losses[-1]):
-                self._diverged(before, f"the loss of step {step} is {losses[-1]}")
+        mean, step = _Mean(), 0
+        for part in training.visit(self._run, self.epoch, every_step):
+            mean.add(part)
+            step += len(part.losses)
+            loss = part.losses[-1]
+            if not math.isfinite(loss):
+                self._diverged(before, f"the loss of step {step} is {loss}")
             for listener in tellers:
-                listener.on_batch_end(self, step, losses[-1])
+                listener.on_batch_end(self, step, loss)
         for array in self._state():
             if not np.isfinite(array.data).all():
                 self._diverged(before, "a weight is no longer finite")
+        self.step += step
         return mean.logs()
 
     def _state(self) -> list[Parameter | Buffer]:
@@ -305,51 +343,45 @@ class Trainer:
         for array, values in weights.items():
             array.data = values
         self.optimizer.set_state(state)
-        rates = ", ".join(f"{rate:g}" for rate in sorted({group.get("lr", math.nan) for group in self.optimizer.param_groups}))
-        raise FloatingPointError(
-            f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch; a learning rate below {rates} may help"
-        )
+        rates = ", ".join(f"{rate:g}" for rate in sorted({group["lr"] for group in self.optimizer.param_groups if "lr" in group}))
+        hint = f"; a learning rate below {rates} may help" if rates else ""
+        raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
 
-    def _evaluate(self, rows: Rows, targets: Array) -> Logs:
-        mean = _Mean(len(rows), _EVALUATION_ROWS)
-        for losses, correct in engine(self.model, self.loss, None, rows, targets, self._evaluation_team).run(
-            np.arange(len(rows)), _EVALUATION_ROWS, every_step=False
-        ):
-            mean.add(losses, correct)
+    def _evaluate(self, data: Arrays | Batches) -> Logs:
+        mean = _Mean()
+        for part in data.visit(self._run_evaluation):
+            mean.add(part)
         return mean.logs()
 
+    def _run(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+        return engine(self.model, self.loss, self.optimizer, rows, targets, self._team, weights)
 
-def _shape(y: Any) -> str:
-    """For people; targets of several heads may be arrays of different shapes."""
-    try:
-        return str(np.shape(list(y.values()) if isinstance(y, dict) else y))
-    except ValueError:
-        return ", ".join(str(np.shape(part)) for part in (y.values() if isinstance(y, dict) else y))
+    def _run_evaluation(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+        return engine(self.model, self.loss, None, rows, targets, self._evaluation_team, weights)
 
 
 class _Mean:
     """Means over rows of what batches report."""
 
-    def __init__(self, rows: int, batch: int) -> None:
-        self.rows, self.batch = rows, batch
-        self.seen, self.total = 0, 0.0
+    def __init__(self) -> None:
+        self.rows, self.weight, self.total = 0, 0.0, 0.0
         self.correct: dict[str, int] = {}
 
-    def add(self, losses: list[float], correct: int | dict[str, int] | None) -> None:
-        """The mean losses of some batches, and how many of their rows were classified rightly: by each head, if there are several."""
-        for loss in losses:
-            size = min(self.batch, self.rows - self.seen)
-            self.total += loss * size
-            self.seen += size
-        if correct is None:
+    def add(self, part: Slice) -> None:
+        """Take note of some batches."""
+        self.rows += part.rows
+        for loss, weight in zip(part.losses, part.weights, strict=True):
+            self.total += loss * weight
+            self.weight += weight
+        if part.correct is None:
             return
-        counts = {f"accuracy_{name}": count for name, count in correct.items()} if isinstance(correct, dict) else {"accuracy": correct}
-        for name, count in counts.items():
-            self.correct[name] = self.correct.get(name, 0) + count
+        counts = {f"accuracy_{name}": count for name, count in part.correct.items()} if isinstance(part.correct, dict) else {"accuracy": part.correct}
+        for name, correct in counts.items():
+            self.correct[name] = self.correct.get(name, 0) + correct
 
     def logs(self) -> Logs:
         """The means under the names that the history has."""
-        return {"loss": self.total / self.rows} | {name: count / self.rows for name, count in self.correct.items()}
+        return {"loss": self.total / self.weight} | {name: count / self.rows for name, count in self.correct.items()}
 
 
 _training: set[int] = set()
@@ -367,43 +399,3 @@ def _exclusive(model: Module) -> Iterator[None]:
         yield
     finally:
         _training.discard(id(model))
-
-
-class _Order:
-    """The order in which an epoch visits the rows."""
-
-    def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int | None) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.steps = -(-rows // batch_size)
-        self.seed = seed_sequence(seed).entropy
-
-    def of_epoch(self, epoch: int) -> Array:
-        """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
-        order = np.arange(self.rows)
-        if self.shuffle:
-            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
-        return order
-
-
-def _augmented(augment: Augment, rows: Rows, validation: tuple[Rows, Array] | None) -> tuple[Rows, tuple[Rows, Array] | None]:
-    """Training rows as `augment` varies them, and validation rows standardised as they are."""
-    if not isinstance(augment, Augment):
-        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
-    if augment.standardize:
-        if augment.mean is None:
-            augment.fit(rows.x)
-        if validation is not None:
-            validation = augment.rows(validation[0], random=False), validation[1]
-    return augment.rows(rows), validation
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}") from None
-    if count < least:
-        raise ValueError(f"{name} is {count}, expected an integer of at least {least}")
-    return count

@@ -360,7 +360,7 @@ def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=Fa
 
     def call(loops, a, row_loss, dx):
         labels, t, weights = a.get("labels"), a["t"], a.get("weights")
-        return loops.loss(kind, setting, row_loss, dx, a["x"], labels, t if labels is None else None, weights)
+        return loops.loss(kind, setting, row_loss, dx, a["x"], labels, t if labels is None else None, weights, a.get("row_weights"))
 
     def forward(loops, a, out):
         rows = out(len(a["x"]))
@@ -409,6 +409,21 @@ def _weighted(smoothing):
 
 def _weighted_mean(rows, a):
     return rows.sum() / (len(rows) if a["labels"] is None else a["weights"][a["labels"]].sum())
+
+
+def _rows_weighted(name, function, inputs, *arguments):
+    """The cases of a loss once more, where rows have weights, some of them 0."""
+
+    def weighted_inputs(rng, shape, dtype):
+        return {**inputs(rng, shape, dtype), "row_weights": (rng.integers(0, 2, shape[0]) * (rng.random(shape[0]) + 0.1)).astype(dtype)}
+
+    def mean(rows, a):
+        counts = np.asarray(a["row_weights"], np.float64)
+        if a.get("labels") is not None and a["weights"] is not None:
+            counts = counts * a["weights"][a["labels"]]
+        return rows.sum() / counts.sum() if counts.any() else 0.0
+
+    return _loss_cases(f"{name}_rows_weighted", lambda a: a["row_weights"] * function(a), weighted_inputs, *arguments, mean=mean)
 
 
 def _element_inputs(target, *kinks, x=lambda rng, shape: 2 * rng.standard_normal(shape)):
@@ -640,6 +655,10 @@ CASES = [
     *_loss_cases("cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True), 0, _weighted_mean),
     *_loss_cases("cross_entropy__labels_weighted_smoothed", _weighted(0.2), _class_inputs(labels=True, weights=True), 0.2, _weighted_mean, slack=3),
     *_loss_cases("cross_entropy__soft_weighted_smoothed", _weighted(0.2), _class_inputs(labels=False, weights=True), 0.2, _weighted_mean, slack=3),
+    *_rows_weighted("cross_entropy__labels", _weighted(0), _class_inputs(labels=True)),
+    *_rows_weighted("cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True)),
+    *_rows_weighted("cross_entropy__soft", _weighted(0), _class_inputs(labels=False)),
+    *_rows_weighted("mse_", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)),
     *_loss_cases("nll__labels", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=True, probabilities=True), relative_step=True),
     *_loss_cases("nll__soft", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=False, probabilities=True), relative_step=True),
     *_loss_cases("mse", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)),

@@ -16,7 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 import cnet
 from cnet import nn, optim
+from cnet.augment import Augment
 from cnet.callbacks import ModelCheckpoint
+from cnet.optim import lr_scheduler
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model.parameters(), lr=0.1),
@@ -72,6 +74,132 @@ def test_ten_epochs_are_five_and_five(optimizer, seed, slower, dtype, path):
         slow_down(second)
     assert fit(whole, 5, first.seed) == fit(second, 5)
     assert_same(whole, second)
+
+
+SCHEDULES = {
+    "step": lambda o: lr_scheduler.StepLR(o, 2, 0.5),
+    "exponential per batch": lambda o: lr_scheduler.ExponentialLR(o, 0.97, per_batch=True),
+    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 4),
+    "linear": lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=40),
+    "one cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1),
+    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, "max", factor=0.7, patience=1, cooldown=1, monitor="loss"),
+    "sequential": lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.OneCycleLR(o, 0.1, 40)], [10], per_batch=True
+    ),
+}
+
+
+def scheduled(schedule, optimizer, epochs, load=None, early=True, **arguments):
+    """A trainer after some epochs with dropout, augmentation and a schedule, which is constructed before or after a checkpoint is loaded."""
+    trainer = make(optimizer)
+    scheduler = SCHEDULES[schedule](trainer.optimizer) if early else None
+    if load:
+        trainer.load_checkpoint(load)
+    scheduler = scheduler or SCHEDULES[schedule](trainer.optimizer)
+    saving = [ModelCheckpoint(arguments.pop("save"))] if "save" in arguments else []
+    augment = Augment(shift=1, noise=0.1, flip=True, shape=(1, 5), standardize=True, seed=4)
+    fit(trainer, epochs, augment=augment, callbacks=[scheduler, *saving], **arguments)
+    return trainer
+
+
+def rates(trainer):
+    return [{name: value for name, value in group.items() if name != "params"} for group in trainer.optimizer.param_groups]
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedules_go_on(schedule, optimizer, early, tmp_path):
+    whole = scheduled(schedule, optimizer, 7, seed=2, save=tmp_path / "{epoch}")
+    for epoch in (1, 3, 4):
+        second = scheduled(schedule, optimizer, 7 - epoch, load=tmp_path / str(epoch), early=early)
+        assert_same(whole, second)
+        assert rates(whole) == rates(second)
+
+
+def test_schedules_go_on_in_a_new_process(tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+from test_checkpoint import SCHEDULES, scheduled
+for schedule in SCHEDULES:
+    trainer = scheduled(schedule, "Adam", 4, load={str(tmp_path)!r} + "/" + schedule + "3")
+    trainer.save_checkpoint({str(tmp_path)!r} + "/" + schedule)
+"""
+    whole = {schedule: scheduled(schedule, "Adam", 7, seed=2, save=f"{tmp_path}/{schedule}{{epoch}}") for schedule in SCHEDULES}
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for schedule, trainer in whole.items():
+        second = make("Adam")
+        second.load_checkpoint(tmp_path / schedule)
+        assert_same(trainer, second)
+        assert rates(trainer) == rates(second)
+
+
+def test_another_schedule_begins_anew(path):
+    first = scheduled("step", "sgd", 3, save=path)
+    second = make("sgd")
+    second.load_checkpoint(path)
+    second.save_checkpoint(path)  # what is waiting for a `fit` is kept
+    other = lr_scheduler.ExponentialLR(second.optimizer, 0.5)
+    fit(second, 1, callbacks=[other])
+    assert other.last_epoch == 1
+    third = make("sgd")
+    third.load_checkpoint(path)
+    same = lr_scheduler.StepLR(third.optimizer, 2, 0.5)
+    fit(third, 1, callbacks=[same])
+    assert same.last_epoch == 4
+    fresh = lr_scheduler.StepLR(third.optimizer, 2, 0.5)
+    fit(third, 1, callbacks=[fresh])
+    assert fresh.last_epoch == 1
+    assert first.optimizer.param_groups[0]["lr"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda state: state.update(schedulers=3), "it has no list of schedulers"),
+        (lambda state: state.update(schedulers=[["StepLR"]]), "it has no list of schedulers"),
+        (lambda state: state.update(schedulers=[[3, {}]]), "it has no list of schedulers"),
+    ],
+)
+def test_schedules_that_do_not_fit(change, problem, path):
+    saved(path)
+    rewrite(path, change)
+    assert_refused(path, problem)
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"last_epoch": -1, "base_lrs": [0.1]}, {"last_epoch": 2.5, "base_lrs": [0.1]}, {"last_epoch": 1, "base_lrs": ["x"]}], ids=str
+)
+def test_states_of_schedules_that_do_not_fit(state, path):
+    trainer = saved(path, optimizer="sgd")
+    rewrite(path, lambda numbers: numbers.update(schedulers=[["StepLR", state]]))
+    trainer.load_checkpoint(path)
+    before = trainer.model.state_dict()
+    with pytest.raises(ValueError, match="is no state of such a StepLR, expected one like"):
+        fit(trainer, 1, callbacks=[lr_scheduler.StepLR(trainer.optimizer, 2)])
+    for name, values in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+def test_a_checkpoint_without_schedules_is_read(path):
+    saved(path)
+    rewrite(path, lambda state: state.pop("schedulers"))
+    trainer = make()
+    trainer.load_checkpoint(path)
+    fit(trainer, 1)
+
+
+def test_dropout_goes_on_where_it_was(path):
+    trainer = saved(path)
+    (layer,) = (module for module in trainer.model.modules() if isinstance(module, nn.Dropout))
+    assert layer.step == 7
+    other = make(seed=5)
+    other.load_checkpoint(path)
+    (twin,) = (module for module in other.model.modules() if isinstance(module, nn.Dropout))
+    assert (twin.key, twin.step) == (layer.key, layer.step)
+    x = np.ones((8, 8), np.float32)
+    np.testing.assert_array_equal(layer.forward(x, training=True), twin.forward(x, training=True))
 
 
 def test_in_a_new_process(path):

@@ -501,7 +501,7 @@ def test_inputs_that_do_not_fit(x, message):
         ({"seed": -1}, ValueError, "seed is -1, expected an integer of at least 0, or None"),
         ({"seed": 1.5}, TypeError, r"seed is 1\.5, expected an integer of at least 0, or None"),
         ({"validation_data": X}, TypeError, r"validation_data is of type ndarray, expected a pair \(x, y\)"),
-        ({"validation_data": (X, Y, Y)}, TypeError, r"validation_data is of type tuple, expected a pair \(x, y\)"),
+        ({"validation_data": (X, Y, Y, Y)}, TypeError, r"validation_data is of type tuple, expected a pair \(x, y\)"),
         ({"validation_data": (X,)}, TypeError, "validation_data is of type tuple, expected a pair"),
         ({"validation_data": 0.1}, TypeError, "validation_data is of type float, expected a pair"),
         ({"validation_data": (X, Y[:3])}, ValueError, "validation x has 10 rows, validation y 3: expected one target per row"),

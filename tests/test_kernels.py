@@ -188,6 +188,8 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
         k.loss(k.CROSS_ENTROPY, 0, np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
     with pytest.raises(ValueError, match="weights has 2 elements, expected 3"):
         k.loss(k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, np.ones(2, dtype))
+    with pytest.raises(ValueError, match="row_weights has 3 elements, expected 4"):
+        k.loss(k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, None, np.ones(3, dtype))
     with pytest.raises(ValueError, match=r"targets has shape \(4, 2\), expected \(4, 3\)"):
         k.loss(k.MSE, 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
     with pytest.raises(ValueError, match="loss 2 needs targets"):

@@ -94,6 +94,34 @@ def test_settings_out_of_bounds_are_refused(construct, error, message):
         construct(list(net().parameters()))
 
 
+@pytest.mark.parametrize(
+    "construct",
+    [
+        lambda o: lr_scheduler.StepLR(o, 2, 0.5),
+        lambda o: lr_scheduler.OneCycleLR(o, 0.5, 9),
+        lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=0.5, patience=1),
+        lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.ExponentialLR(o, 0.5)], [3]),
+    ],
+)
+def test_the_state_of_a_schedule_is_all_it_goes_on_from(construct):
+    first, second = (construct(optim.SGD(net().parameters(), lr=0.1, momentum=0.5)) for _ in range(2))
+    figures = [()] * 9 if not isinstance(first, lr_scheduler.ReduceLROnPlateau) else [(np.float64(1),)] * 9
+    for figure in figures[:5]:
+        first.step(*figure)
+    state = first.state_dict()
+    second.load_state_dict(state)
+    for group, other in zip(first.optimizer.param_groups, second.optimizer.param_groups, strict=True):
+        other["lr"] = group["lr"] if isinstance(first, lr_scheduler.ReduceLROnPlateau) else other["lr"]  # its rates are the optimiser's alone
+    for figure in figures[5:]:
+        assert second.get_last_lr() == first.get_last_lr()
+        assert second.optimizer.param_groups[0]["momentum"] == first.optimizer.param_groups[0]["momentum"]
+        first.step(*figure)
+        second.step(*figure)
+    for wrong in (None, {}, {**state, "more": 1}, {**state, "last_epoch": "x"}, {**state, "last_epoch": True}, {**state, "base_lrs": [0.1, 0.2]}):
+        with pytest.raises(ValueError, match="is no state of such a"):
+            second.load_state_dict(wrong)
+
+
 def test_a_gradient_that_is_not_finite_is_not_hidden_by_a_limit():
     parameter = nn.Parameter((3,))
     parameter.data = np.zeros(3)

@@ -84,6 +84,7 @@ def loss(
     labels: NDArray[np.int64] | None,
     t: NDArray[Any] | None,
     weights: NDArray[Any] | None = None,
+    row_weights: NDArray[Any] | None = None,
 ) -> float: ...
 def states(kind: int) -> int: ...
 def update_step(

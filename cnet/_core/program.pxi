@@ -48,6 +48,8 @@ cdef struct Output:
     const real *targets
     int64_t *labels_batch       # where those of the rows at hand are collected
     real *targets_batch
+    const real *row_weights     # of the whole data set, or NULL
+    real *row_weights_batch
 
 
 cdef struct Tally:
@@ -185,8 +187,8 @@ cdef class Program:
             raise MemoryError
         self.kept.append(scores)
 
-    cdef Output *answer(self, Py_ssize_t output, labels, targets) except NULL:
-        """Tell what an output is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None.
+    cdef Output *answer(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
+        """Tell what an output is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None. So may weights.
 
         Rows are classified rightly where the largest of the scores is at the label.
         """
@@ -197,6 +199,8 @@ cdef class Program:
         cdef const real[:, ::1] all_targets
         cdef int64_t[::1] labels_batch
         cdef real[:, ::1] targets_batch
+        cdef const real[::1] all_weights
+        cdef real[::1] weights_batch
         if labels is not None:
             all_labels = labels
             _check1("labels", all_labels.shape[0], self.n_rows)
@@ -210,6 +214,12 @@ cdef class Program:
             targets_batch = targets[:1].repeat(self.room, axis=0)
             out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
             self.kept.append((targets, targets_batch))
+        if row_weights is not None:
+            all_weights = row_weights
+            _check1("row_weights", all_weights.shape[0], self.n_rows)
+            weights_batch = row_weights[:1].repeat(self.room)
+            out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
+            self.kept.append((row_weights, weights_batch))
         return out
 
     def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
@@ -394,6 +404,9 @@ cdef class Program:
                     output.labels_batch[start + i] = output.labels[rows[i]]
             if output.targets != NULL:
                 kernels().gather(count, output.n, output.targets, rows, output.targets_batch + start * output.n)
+            if output.row_weights != NULL:
+                for i in range(count):
+                    output.row_weights_batch[start + i] = output.row_weights[rows[i]]
         if self.x_uint8 != NULL:
             kernels().gather_uint8(count, self.width, self.x_uint8, rows, self.x_batch + start * self.width)
         elif _consecutive(m, rows - start):
@@ -413,7 +426,7 @@ cdef class Program:
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
     """What the rows of the batch count together in its mean loss."""
-    return _label_weights(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, block.rows)
+    return _weight(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, output.row_weights, block.rows)
 
 
 cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:

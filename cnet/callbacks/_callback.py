@@ -31,8 +31,8 @@ class Callback:
     every_batch = True
     """Whether `on_batch_end` is wanted after each step, or, which costs nothing, some tens of times a second."""
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
-        """Before the first of `epochs` epochs of `steps` steps each."""
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        """Before the first of `epochs` epochs of `steps` steps each; None if that is not known of the batches."""
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
         """After step `step` (from 1) of an epoch; called only where a class overrides it."""
@@ -64,8 +64,8 @@ class _SchedulePerBatch(Callback):
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
-        self.scheduler.on_train_begin(epochs * steps)
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self.scheduler.on_train_begin(None if steps is None else epochs * steps)
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
         self.scheduler.step()

@@ -76,7 +76,7 @@ class EarlyStopping(Callback):
         """The best value so far."""
         return self._monitor.best
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         self._start()
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:

@@ -47,7 +47,7 @@ class CSVLogger(Callback):
         self.filename, self.separator, self.append = filename, separator, append
         self._file: Any = None
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         import csv  # not at the top: few programs that import cnet write logs
 
         self._columns: list[str] = []

@@ -27,8 +27,8 @@ class ProgressBar(Callback):
 
     every_batch = False
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
-        self._epoch, self._epochs, self._steps = 0, epochs, steps
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self._epoch, self._epochs, self._before, self._step = 0, epochs, 0, 0
         self._bar: Any = None
         self._began = time.monotonic()
         self._notebook = "ipykernel" in sys.modules
@@ -36,14 +36,17 @@ class ProgressBar(Callback):
         if self._notebook or (isatty and isatty()):
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(desc=f"epoch 1/{epochs}", total=epochs * steps, leave=False, bar_format="{desc} |{bar:30}| {percentage:3.0f} %, {remaining} left")
+            total, shown = (epochs * steps, "|{bar:30}| {percentage:3.0f} %, {remaining} left") if steps else (None, "{n} steps, {rate_fmt}")
+            self._bar = tqdm(desc=f"epoch 1/{epochs}", total=total, unit=" steps", leave=False, bar_format=f"{{desc}} {shown}")
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+        self._step = step
         if self._bar is not None:
-            self._bar.update(self._epoch * self._steps + step - self._bar.n)
+            self._bar.update(self._before + step - self._bar.n)
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self._epoch += 1
+        self._before += self._step
         names = [name for name in logs if name.removeprefix("val_").startswith(("loss", "accuracy"))]
         titles = [name.replace("val_", "val. ").replace("_", " ") for name in names]
         widths = [max(15, len(title) + 2) for title in titles]

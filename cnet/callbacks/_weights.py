@@ -35,7 +35,7 @@ class WeightRecorder(Callback):
     def __init__(self) -> None:
         self.max_abs: dict[str, list[float]] = {}
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int) -> None:
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         if not self.max_abs:
             self._record(trainer)
 

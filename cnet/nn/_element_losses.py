@@ -29,9 +29,9 @@ class _ElementLoss(KernelLoss):
             raise ValueError(f"y holds {y.min() if y.min() < low else y.max()}: targets of {type(self).__name__} are {bounds}")
         return y
 
-    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None) -> float:
+    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None, row_weights: Array | None = None) -> float:
         rows = len(output), math.prod(output.shape[1:])
-        return super()._run(output.reshape(rows), target.reshape(rows), None if grad is None else grad.reshape(rows), row_loss)
+        return super()._run(output.reshape(rows), target.reshape(rows), None if grad is None else grad.reshape(rows), row_loss, row_weights)
 
 
 class MSELoss(_ElementLoss):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -238,9 +238,15 @@ class HeadsLoss(Loss):
         return self._grad
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
+        return self._sum(output, target, lambda loss, part, wanted: loss.forward_backward(part, wanted))
+
+    def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
+        return self._sum(output, target, lambda loss, part, wanted: loss.weighted(part, wanted, sample_weight))
+
+    def _sum(self, output: Array, target: Array, ask: Callable[[Loss, Array, Array], tuple[float, Array]]) -> tuple[float, Array]:
         total, grads = 0.0, []
         for name, part, wanted in self._each(output, target):
-            loss, grad = self.losses[name].forward_backward(part, wanted)
+            loss, grad = ask(self.losses[name], part, wanted)
             total += self.weights[name] * loss
             grads.append(np.multiply(grad, self.weights[name], dtype=output.dtype))
         return total, np.concatenate(grads, axis=1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, seed_sequence, shape_text
+from cnet._arrays import Array, as_array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._summary import summary_html, summary_text
@@ -195,14 +195,15 @@ class Module:
         if rows.ndim == 0:
             raise ValueError("x is a single number, expected an array with one row per example")
         self.output_shape(rows.shape[1:])
-        if len(rows) <= _ROWS_PER_CALL:
+        step = rows_at_a_time(rows.shape[1:], _ROWS_PER_CALL)
+        if len(rows) <= step:
             return self.forward(self._as_input(rows))
         out = None
-        for start in range(0, len(rows), _ROWS_PER_CALL):
-            block = self.forward(self._as_input(rows[start : start + _ROWS_PER_CALL]))
+        for start in range(0, len(rows), step):
+            block = self.forward(self._as_input(rows[start : start + step]))
             if out is None:
                 out = np.empty((len(rows), *block.shape[1:]), block.dtype)
-            out[start : start + _ROWS_PER_CALL] = block
+            out[start : start + step] = block
         assert out is not None
         return out
 

@@ -67,7 +67,7 @@ class LivePlot(Callback):
         self.ax = ax
         self.axes: Any = None
 
-    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self.axes = None
         self._drawn, self._next = 0, 0.0
         self._display: Any = None

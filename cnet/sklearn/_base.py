@@ -123,12 +123,8 @@ class BaseMLP(BaseEstimator):
         """Target values as the net learns them: one row per sample; the subclass notes `n_outputs_` and `out_activation_`."""
         raise NotImplementedError
 
-    def _loss(self, weighted: bool) -> tuple[nn.Loss, float, float]:
+    def _loss(self) -> tuple[nn.Loss, float, float]:
         """The loss; what its gradient is multiplied by to be scikit-learn's; and the same for its value."""
-        raise NotImplementedError
-
-    def _targets(self, encoded: Array, weights: Array | None) -> Array:
-        """Encoded target values as the loss takes them, with weights of mean 1."""
         raise NotImplementedError
 
     def _score(self, x: Array, encoded: Array, weights: Array | None) -> float:
@@ -206,11 +202,11 @@ class BaseMLP(BaseEstimator):
     def _fit_lbfgs(self, X: Array, encoded: Array, weights: Array | None) -> None:
         if self.dropout or self.batch_norm:
             raise ValueError("solver='lbfgs' needs a net that gives the same result each time: use dropout=0 and batch_norm=False, or another solver")
-        loss, scale, report = self._loss(weights is not None)
+        loss, scale, report = self._loss()
         decay = self.alpha / (len(X) if weights is None else weights.sum())
-        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
-        targets = loss.prepare_target(self._targets(encoded, weights), (self.n_outputs_,), X.dtype)
-        value, curve, problem = _lbfgs.train(self.model_, loss, X, targets, decay, scale, options, bool(self.verbose))
+        settings = {"max_eval": self.max_fun, "max_iter": self.max_iter, "tol": self.tol}
+        targets = loss.prepare_target(encoded, (self.n_outputs_,), X.dtype)
+        value, curve, problem = _lbfgs.train(self.model_, loss, X, targets, weights, decay, scale, settings, bool(self.verbose))
         self.loss_, self.n_iter_ = report / scale * value, len(curve)
         self.history_.setdefault("loss", []).extend(report / scale * value for value in curve)
         if problem:
@@ -226,7 +222,7 @@ class BaseMLP(BaseEstimator):
         if not auto and int(self.batch_size) > len(X):
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
         mean_weight = 1.0 if weights is None else float(weights.mean())
-        loss, scale, report = self._loss(weights is not None)
+        loss, scale, report = self._loss()
         trainer = self._trainer if incremental else None
         if trainer is None:
             self._trainer = trainer = Trainer(self.model_, loss, make_optimizer(self, self.model_, scale))
@@ -238,12 +234,13 @@ class BaseMLP(BaseEstimator):
         try:
             trainer.fit(
                 X,
-                self._targets(encoded, weights),
+                encoded,
+                sample_weight=weights,
                 epochs=1 if incremental else self.max_iter,
                 batch_size=batch,
                 shuffle=self.shuffle,
                 seed=draw_seed(random_state),
-                validation_data=(held_out[0], self._targets(*held_out[1:])) if held_out else None,
+                validation_data=held_out,
                 callbacks=[epochs, *self.callbacks],
                 verbose=False,
             )

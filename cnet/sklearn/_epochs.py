@@ -38,7 +38,7 @@ class Epochs(Callback):
         self.best_weights: dict[str, Any] | None = None
         self.converged = False
 
-    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self.learning_rate = trainer.optimizer.param_groups[0]["lr"] / self.rate
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from cnet import nn
 from cnet._arrays import Array
 from cnet.sklearn._base import BaseMLP
-from cnet.sklearn._losses import BinaryCrossEntropy, PoissonLoss, WeightedMSELoss
+from cnet.sklearn._losses import BinaryCrossEntropy, PoissonLoss
 
 _PARAMETERS = """hidden_layer_sizes : int or sequence of int
         Widths of the hidden layers; an empty sequence makes a linear model.
@@ -66,8 +66,8 @@ _ATTRIBUTES = """model_ : nn.Sequential
     coefs_, intercepts_ : list of ndarray
         Weights (inputs, outputs) and biases of each layer: the net's own arrays.
     history_ : dict of lists
-        A number per epoch: ``"loss"`` (without the penalty, and for squared errors not halved), ``"accuracy"`` where there is one, and ``"val_"`` of both
-        with validation data. ``pandas.DataFrame(history_)`` makes a table of it.
+        A number per epoch: ``"loss"`` (without the penalty, for squared errors not halved, for several labels their mean),
+        ``"accuracy"`` where there is one, and ``"val_"`` of both with validation data. ``pandas.DataFrame(history_)`` makes a table of it.
     loss_, best_loss_, loss_curve_ : float, float, list of float
         As scikit-learn defines them, with the penalty; the curve and the best are those of "sgd" and "adam".
     validation_scores_, best_validation_score_ : list of float, float
@@ -130,14 +130,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.n_outputs_, self.out_activation_ = encoded.shape[1], "logistic"
         return encoded
 
-    def _loss(self, weighted: bool) -> tuple[nn.Loss, float, float]:
-        return nn.CrossEntropyLoss() if self.out_activation_ == "softmax" else BinaryCrossEntropy(), 1.0, 1.0
-
-    def _targets(self, encoded: Array, weights: Array | None) -> Array:
+    def _loss(self) -> tuple[nn.Loss, float, float]:
         if self.out_activation_ == "softmax":
-            return encoded if weights is None else np.eye(self.n_outputs_)[encoded] * (weights / weights.mean())[:, None]
-        pairs = np.stack([1 - encoded, encoded], axis=2).astype(np.float64)
-        return pairs if weights is None else pairs * (weights / weights.mean())[:, None, None]
+            return nn.CrossEntropyLoss(), 1.0, 1.0
+        return BinaryCrossEntropy(), float(self.n_outputs_), float(self.n_outputs_)
 
     def _score(self, x: Array, encoded: Array, weights: Array | None) -> float:
         outputs = self.model_(x)
@@ -324,16 +320,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         encoded: Array = y
         return encoded
 
-    def _loss(self, weighted: bool) -> tuple[nn.Loss, float, float]:
+    def _loss(self) -> tuple[nn.Loss, float, float]:
         # cnet's losses are means over rows and outputs, scikit-learn's gradients sums over outputs
         if self.loss == "poisson":
             return PoissonLoss(), float(self.n_outputs_), float(self.n_outputs_)
-        return WeightedMSELoss() if weighted else nn.MSELoss(), self.n_outputs_ / 2, 0.5
-
-    def _targets(self, encoded: Array, weights: Array | None) -> Array:
-        if weights is None and self.loss == "squared_error":
-            return encoded
-        return np.column_stack([encoded, np.ones(len(encoded)) if weights is None else weights / weights.mean()])
+        return nn.MSELoss(), self.n_outputs_ / 2, 0.5
 
     def _score(self, x: Array, encoded: Array, weights: Array | None) -> float:
         predicted = self._values(self.model_(x))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cnet import nn, optim
-from cnet._arrays import Array
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -65,8 +64,3 @@ def make_optimizer(estimator: Any, model: nn.Sequential, scale: float) -> optim.
 def set_decay(optimizer: optim.Optimizer, alpha: float, rows: float, scale: float) -> None:
     """Let the weights decay as scikit-learn's `alpha` has it: divided by the rows (or their weights) of a batch."""
     optimizer.param_groups[0]["weight_decay"] = alpha / rows / scale
-
-
-def pack(arrays: list[Array]) -> Array:
-    """Many arrays as one of float64."""
-    return np.concatenate([a.reshape(-1) for a in arrays], dtype=np.float64)

@@ -1,5 +1,7 @@
 """A cycle of the learning rate, up and down, and of momentum the other way round."""
 
+from typing import Any
+
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._scheduler import LRScheduler, cosine, count
 
@@ -39,6 +41,8 @@ class OneCycleLR(LRScheduler):
     >>> scheduler.get_last_lr()[0] < 1e-6
     True
     """
+
+    _remembered = (*LRScheduler._remembered, "total_steps")
 
     def __init__(
         self,
@@ -84,6 +88,11 @@ class OneCycleLR(LRScheduler):
                 elif group.get("momentum"):
                     group["momentum"] = momentum
 
-    def on_train_begin(self, steps: int) -> None:
-        if self.total_steps is None:
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["total_steps"] is not None:
+            count("total_steps", state["total_steps"], 2)
+        super()._restore(state)
+
+    def on_train_begin(self, steps: int | None) -> None:
+        if self.total_steps is None and steps is not None:
             self.total_steps = max(2, steps)

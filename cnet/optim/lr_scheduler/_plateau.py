@@ -40,6 +40,8 @@ class ReduceLROnPlateau(LRScheduler):
     [0.25]
     """
 
+    _remembered = (*LRScheduler._remembered, "best", "num_bad_epochs", "cooldown_counter")
+
     def __init__(
         self,
         optimizer: Optimizer,

@@ -1,6 +1,7 @@
 """What all schedulers have in common."""
 
 import math
+from numbers import Real
 from typing import Any
 
 from cnet.optim._optimizer import Optimizer
@@ -35,6 +36,9 @@ class LRScheduler:
     [0.25]
     """
 
+    _remembered: tuple[str, ...] = ("last_epoch", "base_lrs")
+    """Attributes that `state_dict` holds: what steps change, or a training tells."""
+
     def __init__(self, optimizer: Optimizer, *, per_batch: bool = False) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), lr=0.1)")
@@ -58,16 +62,52 @@ class LRScheduler:
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = self.rate(base, step)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What later steps go on from: numbers, and lists of them. `Trainer.save_checkpoint` keeps it for the schedulers that `fit` steps."""
+        return {name: getattr(self, name) for name in self._remembered}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where `state_dict` was called, in a scheduler that was constructed alike, and set the rates there.
+
+        Parameters
+        ----------
+        state : dict
+
+        Raises
+        ------
+        ValueError
+            If it is no state of such a scheduler; then nothing is changed.
+        """
+        if not _alike(state, own := self.state_dict()):
+            raise ValueError(f"{state!r} is no state of such a {type(self).__name__}, expected one like {own!r}")
+        self._restore(state)
+        self._go_to(self.last_epoch)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name in self._remembered:
+            setattr(self, name, state[name])
+
     def get_last_lr(self) -> list[float]:
         """The rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
-    def on_train_begin(self, steps: int) -> None:
-        """Before a training of so many batches that steps it."""
+    def on_train_begin(self, steps: int | None) -> None:
+        """Before a training of so many batches that steps it; None if that is not known."""
 
     def on_epoch_end(self, logs: dict[str, float]) -> None:
         """After an epoch of a training that steps it per epoch."""
         self.step()
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether a value may take the place of another: numbers or nothing, and dictionaries and lists of them."""
+    if isinstance(own, dict):
+        return isinstance(value, dict) and value.keys() == own.keys() and all(_alike(value[name], own[name]) for name in own)
+    if isinstance(own, list):
+        return isinstance(value, list) and len(value) == len(own) and all(map(_alike, value, own))
+    if isinstance(own, int):  # a number of steps
+        return type(value) is int and value >= 0
+    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 def cosine(start: float, end: float, share: float) -> float:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._plateau import ReduceLROnPlateau
@@ -45,6 +46,14 @@ class SequentialLR(LRScheduler):
         if len(self.milestones) != len(self.schedulers) - 1 or self.milestones != sorted(set(self.milestones)):
             raise ValueError(f"milestones is {milestones!r}, expected {len(self.schedulers) - 1} increasing numbers: one between two schedulers")
         super().__init__(optimizer, per_batch=per_batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        for scheduler, part in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(part)
 
     def _go_to(self, step: int) -> None:
         self.last_epoch = step

@@ -1,0 +1,267 @@
+"""What `fit` and `evaluate` are given, checked against the model and the loss.
+
+Arrays are checked as a whole, and visited in an order of their own in each epoch. Batches are checked one by one, as they
+come, and none is kept. Either way the engine gets rows, targets and, where rows do not all count the same, weights.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cnet._arrays import Array, as_array, check_finite, rows_at_a_time, seed_sequence, shape_text
+from cnet._checkpoint import random_layers
+from cnet._engine import Compiled, Loop, Slice
+from cnet._rows import PassingRows, Rows
+from cnet.augment import Augment
+from cnet.nn import Loss, Module
+
+_EVALUATION_ROWS = 512
+
+
+class Examples(NamedTuple):
+    """Rows, their targets, and what they count."""
+
+    rows: Rows
+    targets: Array
+    weights: Array | None
+
+
+Make = Callable[..., Loop | Compiled]
+"""Constructs what runs on rows, targets and weights, and on others of their shape."""
+
+
+class Reader:
+    """Checks examples against a model and a loss.
+
+    Parameters
+    ----------
+    model : Module
+    loss : Loss
+    prefix : str
+        Of the names in messages.
+    change : callable
+        What is done to rows that fit.
+    """
+
+    def __init__(self, model: Module, loss: Loss, prefix: str = "", change: Callable[[Rows], Rows] = lambda rows: rows) -> None:
+        self._model, self._loss, self.prefix, self._change = model, loss, prefix, change
+        self._dtype = model.dtype
+
+    def named(self, prefix: str) -> Reader:
+        """The same, for other data."""
+        return Reader(self._model, self._loss, prefix, self._change)
+
+    def changing(self, change: Callable[[Rows], Rows]) -> Reader:
+        """The same, with something done to rows."""
+        return Reader(self._model, self._loss, self.prefix, change)
+
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> Examples:
+        x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
+        rows = Rows(x, dtype, x_name)
+        if not len(rows):
+            raise ValueError(f"{x_name} has no rows")
+        try:
+            targets = self._loss.prepare_target(y, self._model.output_shape(rows.row_shape), dtype)
+        except ValueError as error:
+            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
+        if len(targets) != len(rows):
+            raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
+        weights = None if sample_weight is None else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight")
+        check_finite(rows.x, x_name, dtype)
+        return Examples(self._change(rows), targets, weights)
+
+
+def _shape(y: Any) -> str:
+    """For people; targets of several heads may be arrays of different shapes."""
+    try:
+        return str(np.shape(list(y.values()) if isinstance(y, dict) else y))
+    except ValueError:
+        return ", ".join(str(np.shape(part)) for part in (y.values() if isinstance(y, dict) else y))
+
+
+def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str) -> Array:
+    weights = as_array(sample_weight, name)
+    if weights.shape != (rows,):
+        raise ValueError(f"{name} has shape {weights.shape}, expected ({rows},): a number for each row")
+    check_finite(weights, name, dtype)
+    if weights.min() < 0:
+        raise ValueError(f"{name} holds {weights.min()}: weights must not be negative")
+    weights = weights.astype(dtype)
+    if not weights.any():
+        raise ValueError(f"{name} is 0 for every row{f' in {dtype}' if np.any(sample_weight) else ''}: expected a positive weight for at least one")
+    return weights
+
+
+class Arrays:
+    """Examples that are all there, in batches of one size.
+
+    Parameters
+    ----------
+    examples : Examples
+    batch_size : int or None
+        None: what is good for evaluation.
+    shuffle : bool
+    seed : int or None
+        Of the order; None draws one.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int | None = None, shuffle: bool = False, seed: Any = 0) -> None:
+        if batch_size is None:
+            batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
+        self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
+        self._engine: Loop | Compiled | None = None
+        self.steps: int | None = -(-len(examples.rows) // batch_size)
+        """Of an epoch."""
+        self.seed = seed_sequence(seed).entropy
+
+    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[Slice]:
+        """Run an epoch; with `every_step`, a step in each slice."""
+        if self._engine is None:
+            self._engine = make(*self._examples)
+        self._examples.rows.epoch = epoch
+        return self._engine.run(self._order(epoch), self._batch_size, every_step)
+
+    def _order(self, epoch: int) -> Array:
+        """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
+        order = np.arange(len(self._examples.rows))
+        if self._shuffle:
+            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
+        return order
+
+
+class Batches:
+    """Examples that come batch by batch, from an iterable that each epoch goes through anew.
+
+    Parameters
+    ----------
+    batches : iterable
+        Of (x, y) or (x, y, sample_weight).
+    read : Reader
+    name : str
+        What messages call it.
+    epochs : int
+        How often they are wanted.
+    steps : int or None
+        Batches of an epoch; None: all there are.
+
+    Raises
+    ------
+    TypeError
+        If this is nothing to iterate over.
+    ValueError
+        If it can be iterated over once, and that is not enough.
+    """
+
+    seed = None
+
+    def __init__(self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None) -> None:
+        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict) or hasattr(batches, "__array__"):
+            raise _no_data(name, batches)
+        if isinstance(batches, Iterator) and epochs > 1 and steps is None:
+            raise ValueError(
+                f"{name} is a {type(batches).__name__}, which is used up after one of {epochs} epochs: pass a list of batches, or an object whose __iter__ "
+                f"begins anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
+            )
+        self._batches, self._read, self._name, self._limit = batches, read, name, steps
+        self._engine: Loop | Compiled | None = None
+        self._kind = ""
+        self.steps = steps or operator.length_hint(batches) or None
+        """Of an epoch, as far as is known."""
+
+    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[Slice]:
+        """Run an epoch, a batch in each slice."""
+        number = 0
+        for number, batch in enumerate(islice(self._batches, self._limit), 1):
+            examples = self._checked(f"{self._read.prefix}batch {number}", batch)
+            if self._engine is None:
+                self._engine = make(*examples)
+            else:
+                self._engine.use(*examples)
+            n = len(examples.rows)
+            yield from self._engine.run(np.arange(n), n, every_step=True)
+        if not number or number < (self._limit or 0):
+            expected = f"steps_per_epoch={self._limit}" if self._limit else "at least one"
+            raise ValueError(f"{self._name} ended after {number} batches, expected {expected}")
+
+    def _checked(self, name: str, batch: Any) -> Examples:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            what = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is of type {type(batch).__name__}"
+            raise TypeError(f"{name} {what}, expected (x, y) or (x, y, sample_weight)")
+        try:
+            rows, targets, weights = self._read(*batch)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+        wanted = [shape_text(targets[head].shape[1:]) for head in targets.dtype.names] if targets.dtype.names else [shape_text(targets.shape[1:])]
+        kind = f"x of shape {shape_text(rows.row_shape)}, y of {', '.join(wanted)} and {'no ' if weights is None else ''}sample_weight"
+        self._kind = self._kind or kind
+        if kind != self._kind:
+            raise ValueError(f"{name} holds {kind}, but the first one {self._kind}: expected batches alike")
+        return Examples(PassingRows(rows), targets, weights)
+
+
+def _no_data(name: str, got: Any) -> TypeError:
+    return TypeError(f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an iterable of batches such as a list or a DataLoader")
+
+
+def is_batches(x: Any, y: Any) -> bool:
+    """Whether `x` is meant to be batches, and no array whose targets were forgotten."""
+    if y is None and hasattr(x, "__array__"):
+        raise TypeError("y is missing: expected targets for the rows of x")
+    return y is None
+
+
+def validation_of(data: Any, read: Reader, epochs: int) -> Arrays | Batches:
+    """Validation data, for so many epochs: arrays, or batches."""
+    of_batches = isinstance(data, list) and all(isinstance(batch, tuple) for batch in data)
+    if isinstance(data, tuple | list) and len(data) in (2, 3) and not of_batches:
+        return Arrays(read(*data))
+    if isinstance(data, tuple):
+        raise _no_data("validation_data", data)
+    return Batches(data, read, "validation_data", epochs)
+
+
+def refuse_for_batches(**settings: Any) -> None:
+    """Raise ValueError for a setting that only arrays have."""
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(f"{name} is for arrays x and y: an iterable makes the batches as they shall be, (x, y) or (x, y, sample_weight)")
+
+
+def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examples, Reader]:
+    """Training examples as `augment` varies them, and how validation data is read: standardised as they are."""
+    if not isinstance(augment, Augment):
+        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
+    if augment.standardize:
+        if augment.mean is None:
+            augment.fit(examples.rows.x)
+        read = read.changing(lambda rows: augment.rows(rows, random=False))
+    return examples._replace(rows=augment.rows(examples.rows)), read
+
+
+def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
+    """The batch size for an optimiser that takes all rows at once, and the same rows and net each time; an error where that cannot be."""
+    if batch_size is not None and batch_size < rows:
+        raise ValueError(f"batch_size is {batch_size}, but LBFGS needs all {rows} rows at once: leave it out")
+    if augment is not None:
+        raise ValueError("LBFGS needs the same rows each time: leave augment out, or use another optimiser")
+    if layers := random_layers(model):
+        raise ValueError(
+            f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws random numbers: leave it out, or use another optimiser"
+        )
+    return rows
+
+
+def count(name: str, value: Any, least: int) -> int:
+    """A setting that is a whole number, or an error."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}, expected an integer of at least {least}")
+    return number
