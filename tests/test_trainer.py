@@ -677,6 +677,24 @@ def test_a_layer_written_in_python_may_come_last(data):
         assert history["val_loss"][-1] < history["loss"][0]
 
 
+def test_what_a_subclass_of_a_loss_overrides_is_what_is_trained_by(data):
+    class Doubled(nn.CrossEntropyLoss):
+        def forward(self, output, target):
+            return 2 * super().forward(output, target)
+
+        def backward(self):
+            return 2 * super().backward()
+
+    weights, losses = [], []
+    for loss, lr in ((nn.CrossEntropyLoss(), 0.2), (Doubled(), 0.1)):
+        model = nn.Sequential(nn.Linear(3, CLASSES), seed=0)
+        history = Trainer(model, loss, optim.SGD(model.parameters(), lr=lr)).fit(*data, epochs=2, seed=0, validation_data=data, verbose=False)
+        weights.append(model[0].weight.data)
+        losses.append(history["loss"] + history["val_loss"])
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5)
+    np.testing.assert_allclose(losses[1], 2 * np.array(losses[0]), rtol=1e-5)
+
+
 def test_a_layer_written_in_python_trains_as_the_compiled_one(data):
     one = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, CLASSES), seed=0)
     other = nn.Sequential(Affine(3, 8), nn.Tanh(), Affine(8, CLASSES), seed=0)

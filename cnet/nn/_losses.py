@@ -157,12 +157,18 @@ class KernelLoss(Loss):
         self._run(output, target, grad, None)
         return grad
 
+    def _overrides(self, *methods: str) -> bool:
+        """Whether a subclass has its own way of any of these."""
+        return any(getattr(type(self), name) is not getattr(KernelLoss, name) for name in methods)
+
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
+        if self._overrides("forward", "backward"):
+            return super().forward_backward(output, target)
         grad = np.empty_like(output)
         return self._run(output, target, grad, np.empty(len(output), output.dtype)), grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        if type(self).forward_backward is not KernelLoss.forward_backward:  # a subclass knows better
+        if self._overrides("forward", "backward", "forward_backward"):
             return super().weighted(output, target, sample_weight)
         grad = np.empty_like(output)
         return self._run(output, target, grad, np.empty(len(output), output.dtype), as_real(sample_weight, output.dtype, "sample_weight")), grad
