@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
+from cnet._lowering import Lowered
 from cnet._program import Question, build, lower
 from cnet._rows import Rows
-from cnet._stages import Dropout, Lowered
+from cnet._stages import Dropout
 from cnet._threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer

@@ -18,7 +18,8 @@ import numpy as np
 from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
-from cnet._stages import NONE, Convolution, Lowered, Lowering, Rules, Stage, Target
+from cnet._lowering import Lowered, Lowering
+from cnet._stages import NONE, Convolution, Rules, Stage, Target
 from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat

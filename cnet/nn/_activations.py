@@ -18,7 +18,7 @@ from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class _Elementwise(Module):

@@ -17,7 +17,7 @@ from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import Pair, one_or_pair, pair, positive
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class Conv2d(Module):

@@ -14,7 +14,7 @@ from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._sizes import number
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class Dropout(Module):

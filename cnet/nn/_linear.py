@@ -15,7 +15,7 @@ from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import positive
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class Linear(Module):

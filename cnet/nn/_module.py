@@ -21,7 +21,7 @@ from cnet.nn._summary import summary_html, summary_text
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 _REALS = (FLOAT32, FLOAT64)
 _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block

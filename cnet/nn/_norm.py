@@ -17,7 +17,7 @@ from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._sizes import number, positive
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class _Norm(Module):

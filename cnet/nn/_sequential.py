@@ -13,7 +13,7 @@ from cnet.nn._module import Module
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 class Sequential(Module):

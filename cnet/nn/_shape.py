@@ -12,7 +12,7 @@ from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
 
 if TYPE_CHECKING:
-    from cnet._stages import Lowering
+    from cnet._lowering import Lowering
 
 
 def _grad(grad: ArrayLike) -> Array:
