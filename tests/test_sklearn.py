@@ -11,12 +11,14 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import mean_pinball_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import estimator_checks
+from sklearn.utils.class_weight import compute_sample_weight
 
 from cnet import callbacks
 from cnet.sklearn import MLPClassifier, MLPRegressor
@@ -303,10 +305,204 @@ def test_refused(settings, problem, iris):
         sgd(MLPRegressor, **settings).fit(iris[0], iris[0][:, 0])
 
 
+# What scikit-learn's MLP has not
+
+
 @unconverged
-@pytest.mark.parametrize("settings", [{"dropout": 0.2}, {"batch_norm": True}])
+@pytest.mark.parametrize(
+    "settings", [{"dropout": 0.2}, {"batch_norm": True}, {"activation": "leaky_relu"}, {"activation": "elu"}, {"activation": "gelu"}], ids=repr
+)
 def test_layers_that_scikit_learn_has_not(settings, iris):
     assert sgd(**settings, max_iter=100).fit(*iris).score(*iris) > 0.9
+
+
+@unconverged
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    ("loss", "theirs"),
+    [
+        ({"loss": "absolute_error"}, lambda target, output: np.abs(target - output).mean()),
+        ({"loss": "huber", "delta": 0.7}, lambda target, output: 0.49 * (lambda z: np.where(z < 1, z * z / 2, z - 0.5))(np.abs(target - output) / 0.7).mean()),
+        ({"loss": "quantile", "quantile": 0.8}, lambda target, output: mean_pinball_loss(target, output, alpha=0.8)),
+    ],
+    ids=["absolute_error", "huber", "quantile"],
+)
+def test_robust_losses(loss, theirs, solver, diabetes):
+    x, y = diabetes
+    model = MLPRegressor(hidden_layer_sizes=8, solver=solver, learning_rate_init=0.01, max_iter=200, alpha=0.0, random_state=0, **loss).fit(x, y)
+    assert model.history_["loss"][-1] == pytest.approx(theirs(y, model.predict(x)), rel=0.05)  # that of Adam is the epoch's mean
+    assert theirs(y, model.predict(x)) < 0.8 * theirs(y, np.full_like(y, np.quantile(y, loss.get("quantile", 0.5))))
+    if loss["loss"] == "quantile":
+        assert np.mean(y < model.predict(x)) == pytest.approx(0.8, abs=0.05)
+    both = MLPRegressor(hidden_layer_sizes=8, solver=solver, max_iter=20, random_state=0, **loss).fit(x, np.stack([y, -y], axis=1))
+    assert both.predict(x).shape == (len(x), 2)
+
+
+def rare(iris):
+    """Two classes that overlap, one of them rare."""
+    x, y = iris
+    kept = np.flatnonzero(y)
+    kept = kept[(y[kept] == 1) | (kept % 10 == 0)]
+    return x[kept], np.array(["common", "rare"])[y[kept] - 1]
+
+
+@unconverged
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_class_weights_are_weights_of_rows(solver, iris):
+    x, y = rare(iris)
+    settings = {"solver": solver, "batch_size": len(x), "max_iter": 20}
+    given = {"rare": 5.0, "common": 0.5}
+    by_class = sgd(**settings, class_weight=given).fit(x, y)
+    by_row = sgd(**settings).fit(x, y, sample_weight=[given[label] for label in y])
+    np.testing.assert_array_equal(by_class.coefs_[0], by_row.coefs_[0])
+    balanced = sgd(**settings, class_weight="balanced").fit(x, y)
+    by_row = sgd(**settings).fit(x, y, sample_weight=compute_sample_weight("balanced", y))
+    np.testing.assert_array_equal(balanced.coefs_[0], by_row.coefs_[0])
+    both = sgd(**settings, class_weight={"rare": 2}).fit(x, y, sample_weight=np.arange(len(x)) + 1)
+    by_row = sgd(**settings).fit(x, y, sample_weight=(np.arange(len(x)) + 1) * np.where(y == "rare", 2.0, 1.0))
+    np.testing.assert_array_equal(both.coefs_[0], by_row.coefs_[0])
+
+
+@unconverged
+def test_class_weights_elsewhere(iris):
+    x, y = rare(iris)
+    sgd(class_weight={"rare": 3.0}, early_stopping=True).fit(x, y)
+    model = sgd(class_weight={"rare": 3.0}).partial_fit(x[:20], y[:20], classes=["common", "rare"])
+    model.partial_fit(x[:20], y[:20])
+    with pytest.raises(ValueError, match="'balanced' needs to count all rows"):
+        sgd(class_weight="balanced").partial_fit(x, y, classes=["common", "rare"])
+    with pytest.raises(ValueError, match="the classes are"):
+        sgd(class_weight={"rarely": 3.0}).fit(x, y)
+    with pytest.raises(ValueError, match="a dict for each column"):
+        sgd(class_weight=[{"rare": 1}, {"rare": 2}]).fit(x, y)
+    labels = np.stack([y == "rare", y != "rare"], axis=1).astype(int)
+    sgd(class_weight=[{1: 3.0}, {0: 2.0, 1: 1.0}]).fit(x, labels)
+
+
+@unconverged
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_several_columns_of_classes(solver, iris):
+    x, species = iris
+    y = np.stack([np.array(["setosa", "versicolor", "virginica"])[species], np.where(x[:, 0] > 0, "long", "short")], axis=1)
+    model = sgd(solver=solver, max_iter=200, learning_rate_init=0.05).fit(x, y)
+    assert [list(classes) for classes in model.classes_] == [["setosa", "versicolor", "virginica"], ["long", "short"]]
+    assert (model.n_outputs_, [coefs.shape[1] for coefs in model.coefs_]) == (5, [8, 3, 2])
+    predicted = model.predict(x)
+    assert predicted.shape == y.shape
+    assert (predicted == y).mean() > 0.9
+    assert model.score(x, y) == (predicted == y).all(axis=1).mean()
+    for column, (probabilities, logarithms) in enumerate(zip(model.predict_proba(x), model.predict_log_proba(x), strict=True)):
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        np.testing.assert_allclose(np.exp(logarithms), probabilities)
+        np.testing.assert_array_equal(model.classes_[column][probabilities.argmax(axis=1)], predicted[:, column])
+    if solver == "lbfgs":
+        return
+    assert {"accuracy_0", "accuracy_1"} <= set(model.history_)
+    best = sgd(solver=solver, early_stopping=True, class_weight="balanced").fit(x, y)
+    assert best.best_validation_score_ > 0.5
+    again = sgd(solver=solver).partial_fit(x[:50], y[:50], classes=model.classes_)
+    assert again.partial_fit(x, y).predict(x).shape == y.shape
+    with pytest.raises(ValueError, match="before"):
+        again.partial_fit(x, y, classes=[["a", "b"], ["c", "d"]])
+    with pytest.raises(ValueError, match="classes not in"):
+        again.partial_fit(x, y[:, ::-1])
+    with pytest.raises(ValueError, match="expected 2 columns"):
+        again.partial_fit(x, species)
+
+
+@unconverged
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_schedule_of_learning_rates(solver, iris):
+    x, y = iris
+    asked = []
+
+    def schedule(epoch):
+        asked.append(epoch)
+        return 0.1 * 0.5**epoch
+
+    model = sgd(solver=solver, learning_rate=schedule, max_iter=4).fit(x, y)
+    assert asked == [0, 1, 2, 3, 4]
+    assert model._trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
+    constant, one = sgd(solver=solver, max_iter=3).fit(x, y), sgd(solver=solver, learning_rate=lambda epoch: 0.1, learning_rate_init=7.0, max_iter=3).fit(x, y)
+    np.testing.assert_array_equal(constant.coefs_[0], one.coefs_[0])
+    asked.clear()
+    model.partial_fit(x, y)
+    assert asked == [4, 5]
+    with pytest.raises(ValueError, match=r"learning_rate\(0\) returned -1"):
+        sgd(learning_rate=lambda epoch: -1).fit(x, y)
+
+
+# scikit-learn's callbacks
+
+
+class Recorder:
+    """A callback of scikit-learn's: what it was told, and the scores of the nets that it was given."""
+
+    def __init__(self, stop_after=None):
+        self.told, self.scores, self.stop_after = [], [], stop_after
+
+    def setup(self, estimator, context):
+        self.told.append("setup")
+
+    def teardown(self, estimator, context):
+        self.told.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.told.append(f"begin {context.task_name} {context.task_id}")
+
+    def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator, metadata):
+        self.told.append(f"end {context.task_name} {context.task_id}")
+        if fitted_estimator is not None:
+            self.scores.append(fitted_estimator.score(X, y))
+        return context.task_id + 1 == self.stop_after and context.parent is not None
+
+
+needs_callbacks = pytest.mark.skipif(not hasattr(MLPClassifier, "set_callbacks"), reason="scikit-learn has callbacks from 1.9 on")
+
+
+@needs_callbacks
+@unconverged
+@pytest.mark.parametrize(("solver", "name"), [("sgd", "epoch"), ("adam", "epoch"), ("lbfgs", "lbfgs-iter")])
+def test_callbacks_of_scikit_learn(solver, name, iris):
+    recorder = Recorder()
+    model = sgd(solver=solver, max_iter=3).set_callbacks(recorder).fit(*iris)
+    tasks = [f"{when} {name} {i}" for i in range(3) for when in ("begin", "end")]
+    rest = [f"begin {name} 3", f"end {name} 3"] if solver == "lbfgs" else []  # only SciPy knows that there is no other
+    assert recorder.told == ["setup", "begin fit 0", *tasks, *rest, "end fit 0", "teardown"]
+    assert recorder.scores[-1] == recorder.scores[2] == model.score(*iris)
+    assert model.n_iter_ == 3
+    assert not hasattr(model, "_callback_fit_ctx")
+    stopped = Recorder(stop_after=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # to be stopped is no failure to converge
+        assert sgd(solver=solver).set_callbacks(stopped).fit(*iris).n_iter_ == 2
+    assert stopped.told[-4:] == [f"begin {name} 1", f"end {name} 1", "end fit 0", "teardown"]
+    np.testing.assert_array_equal(model.coefs_[0], sgd(solver=solver, max_iter=3).fit(*iris).coefs_[0])
+    pickle.loads(pickle.dumps(model.set_callbacks())).predict(iris[0])
+
+
+@needs_callbacks
+@unconverged
+def test_callbacks_of_scikit_learn_around_a_search(iris, capsys):
+    from sklearn.callback import ProgressBar, ScoringMonitor
+
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = sgd(max_iter=3, early_stopping=True).set_callbacks(monitor)
+    model.fit(*iris)
+    epochs = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(epochs) == 3
+    assert all(0 < row["accuracy"] <= 1 for row in epochs)
+    search = GridSearchCV(sgd(max_iter=3), {"alpha": [0.1, 1.0]}, cv=2, error_score="raise").set_callbacks(ProgressBar())
+    search.fit(*iris)
+    assert "MLPClassifier" in capsys.readouterr().out
+
+
+@needs_callbacks
+def test_callbacks_of_scikit_learn_end_with_an_error(iris):
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="non-finite"):
+        sgd(learning_rate_init=1e30).set_callbacks(recorder).fit(*iris)
+    assert recorder.told[-3:] == ["end epoch 0", "end fit 0", "teardown"]
 
 
 def test_weights_and_counts_are_checked(iris):

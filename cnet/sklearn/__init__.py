@@ -8,6 +8,7 @@ try:
 except ImportError:
     raise ImportError('cnet.sklearn needs scikit-learn 1.6 or later: pip install "cnet[sklearn]"') from None
 
-from cnet.sklearn._mlp import MLPClassifier, MLPRegressor
+from cnet.sklearn._classifier import MLPClassifier
+from cnet.sklearn._regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

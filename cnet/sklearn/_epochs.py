@@ -40,6 +40,7 @@ class Epochs(Callback):
 
     def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self.learning_rate = trainer.optimizer.param_groups[0]["lr"] / self.rate
+        self._follow_schedule(trainer)
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         e = self.estimator
@@ -53,8 +54,18 @@ class Epochs(Callback):
         e._no_improvement_count = 0 if improved else e._no_improvement_count + 1
         if e.solver == "sgd" and e.learning_rate == "invscaling":
             self._set_rate(trainer, e.learning_rate_init / (e.t_ + 1) ** e.power_t)
+        self._follow_schedule(trainer)
         if e._no_improvement_count > e.n_iter_no_change:
             self._stalled(trainer)
+
+    def _follow_schedule(self, trainer: Trainer) -> None:
+        """Where `learning_rate` is a function, ask it for the rate of the next epoch."""
+        schedule, epoch = self.estimator.learning_rate, len(self.estimator.loss_curve_)
+        if callable(schedule):
+            rate = float(schedule(epoch))
+            if not 0 < rate < np.inf:
+                raise ValueError(f"learning_rate({epoch}) returned {rate}, expected a number above 0")
+            self._set_rate(trainer, rate)
 
     def _loss_improved(self) -> bool:
         e = self.estimator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,41 @@ from cnet._arrays import Array
 from cnet.sklearn._network import dense, square_sum
 
 
-class _Verbose(optim.LBFGS):
-    """Prints what each iteration reached."""
+class _Listening(optim.LBFGS):
+    """Tells what each iteration reached to one who may end it."""
+
+    listener: Callable[[int, float], bool]
+    stopped = False
 
     def _reached(self, loss: float) -> None:
         super()._reached(loss)
-        print(f"Iteration {len(self.losses) - 1}, loss = {loss:.8f}")
+        if self.listener(len(self.losses) - 1, loss):
+            self.stopped = True
+            raise StopIteration
 
 
 def train(
-    model: nn.Sequential, loss: nn.Loss, x: Array, targets: Array, weights: Array | None, decay: float, scale: float, settings: dict[str, Any], verbose: bool
+    model: nn.Sequential,
+    loss: nn.Loss,
+    data: tuple[Array, Array, Array | None],
+    decay: float,
+    scale: float,
+    settings: dict[str, Any],
+    listener: Callable[[int, float], bool],
 ) -> tuple[float, list[float], str | None]:
     """Minimise ``scale * loss + decay / 2 * (sum of squared weights)``.
+
+    Parameters
+    ----------
+    model : nn.Sequential
+    loss : nn.Loss
+    data : tuple
+        Rows, what the loss made of their targets, and their weights.
+    decay, scale : float
+    settings : dict
+        Of `optim.LBFGS`.
+    listener : callable
+        Is told the number of each iteration, from 1, and what it reached; True ends training.
 
     Returns
     -------
@@ -31,12 +55,14 @@ def train(
     list of float
         What was reached after each iteration.
     str or None
-        Why it ended early; None if it converged.
+        Why it ended early; None if it converged, or was told to end.
     """
+    x, targets, weights = data
     layers = dense(model)
     penalised = [layer.weight for layer in layers]
     parameters = [*penalised, *(layer.bias for layer in layers if layer.bias)]
-    optimizer = (_Verbose if verbose else optim.LBFGS)(parameters, **settings)
+    optimizer = _Listening(parameters, **settings)
+    optimizer.listener = listener
 
     def closure() -> float:
         output = model.forward(x, training=True)
@@ -50,4 +76,4 @@ def train(
         return scale * value + 0.5 * decay * square_sum(model)
 
     optimizer.step(closure)
-    return optimizer.losses[-1], optimizer.losses[1:], None if optimizer.converged else optimizer.message
+    return optimizer.losses[-1], optimizer.losses[1:], None if optimizer.converged or optimizer.stopped else optimizer.message

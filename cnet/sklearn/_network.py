@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cnet import nn, optim
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+}
 
 
-def build(sizes: list[int], activation: str, dropout: float, batch_norm: bool, random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Sequential:
-    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same random state."""
+def build(estimator: Any, sizes: list[int], widths: Sequence[int], random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Sequential:
+    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same random state.
+
+    `widths` are those of the heads at its end; where there is one, it is a layer as any other.
+    """
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
-        if layers:
-            layers += _between(fan_in, activation, dropout, batch_norm, random_state)
-        layer = nn.Linear(fan_in, fan_out, dtype=dtype)
-        bound = math.sqrt((2 if activation == "logistic" else 6) / (fan_in + fan_out))
-        for parameter in layer.parameters():
-            parameter.data = random_state.uniform(-bound, bound, parameter.shape)
-        layers.append(layer)
-    return nn.Sequential(*layers, dtype=dtype)
+        layers.append(_dense(estimator.activation, fan_in, fan_out, random_state, dtype))
+        layers += _after(fan_out, estimator, random_state)
+    heads = [_dense(estimator.activation, sizes[-1], width, random_state, dtype) for width in widths]
+    return nn.Sequential(*layers, heads[0] if len(heads) == 1 else nn.Heads(*heads), dtype=dtype)
 
 
-def _between(size: int, activation: str, dropout: float, batch_norm: bool, random_state: np.random.RandomState) -> list[nn.Module]:
-    layers: list[nn.Module] = [nn.BatchNorm1d(size)] if batch_norm else []
-    layers.append(_ACTIVATIONS[activation]())
-    if dropout:
-        layers.append(nn.Dropout(dropout, seed=draw_seed(random_state)))
+def _dense(activation: str, fan_in: int, fan_out: int, random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Linear:
+    layer = nn.Linear(fan_in, fan_out, dtype=dtype)
+    bound = math.sqrt((2 if activation == "logistic" else 6) / (fan_in + fan_out))
+    for parameter in layer.parameters():
+        parameter.data = random_state.uniform(-bound, bound, parameter.shape)
+    return layer
+
+
+def _after(size: int, estimator: Any, random_state: np.random.RandomState) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.BatchNorm1d(size)] if estimator.batch_norm else []
+    layers.append(ACTIVATIONS[estimator.activation]())
+    if estimator.dropout:
+        layers.append(nn.Dropout(estimator.dropout, seed=draw_seed(random_state)))
     return layers
 
 
@@ -41,8 +57,9 @@ def draw_seed(random_state: np.random.RandomState) -> int:
 
 
 def dense(model: nn.Sequential) -> list[nn.Linear]:
-    """The dense layers of a net."""
-    return [layer for layer in model if isinstance(layer, nn.Linear)]
+    """The dense layers of a net, those of its heads last."""
+    layers = itertools.chain.from_iterable(layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model)
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def square_sum(model: nn.Sequential) -> float:

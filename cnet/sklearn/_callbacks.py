@@ -1,0 +1,85 @@
+"""scikit-learn's callbacks, which it has from 1.9 on: each epoch, or iteration of L-BFGS, is a task of the fit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from cnet._arrays import Array
+from cnet.callbacks import Callback, Logs
+
+if TYPE_CHECKING:
+    from cnet._trainer import Trainer
+
+__all__ = ["CallbackSupportMixin", "Tasks", "tasks", "with_callbacks"]
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Before scikit-learn 1.9 there is no ``set_callbacks``."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Before scikit-learn 1.9 there is nothing to tear down."""
+        return method
+
+
+class Tasks(Callback):
+    """Tells an estimator's callbacks of its fit and of the tasks in it.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        With a net.
+    name : str
+        Of a task.
+    most : int
+        As many tasks as there may be.
+    X, y, weights : ndarray, ndarray, ndarray or None
+        What is trained on, as scorers take it.
+    """
+
+    def __init__(self, estimator: Any, name: str, most: int, X: Array, y: Array, weights: Array | None) -> None:
+        self._estimator, self._name, self._most = estimator, name, most
+        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": None if weights is None else {"sample_weight": weights}}
+        self._root = estimator._init_callback_context(max_subtasks=most)
+        self._task: Any = None
+        self._done = 0
+
+    def _net(self) -> dict[str, Any]:
+        """What a copy of the estimator needs so as to predict as the estimator would now."""
+        return {"model_": copy.deepcopy(self._estimator.model_)}
+
+    def _begin(self) -> None:
+        self._task = self._root.subcontext(task_name=self._name)
+        self._task.call_on_fit_task_begin(**self._data, reconstruction_attributes=self._net)
+
+    def next(self) -> bool:
+        """End a task and begin another; True, and no other, if a callback wants training to stop."""
+        task, self._task = self._task, None
+        stop = bool(task.call_on_fit_task_end(**self._data, reconstruction_attributes=self._net))
+        self._done += 1
+        if not stop and self._done < self._most:
+            self._begin()
+        return stop
+
+    def __enter__(self) -> Self:
+        self._root.call_on_fit_task_begin(**self._data)
+        self._begin()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._task is not None:  # begun, and broken off
+            self._task.call_on_fit_task_end(estimator=self._estimator)
+        self._root.call_on_fit_task_end(**self._data, reconstruction_attributes={})
+
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
+        if self.next():
+            trainer.stop = True
+
+
+def tasks(estimator: Any, name: str, most: int, X: Array, y: Array, weights: Array | None) -> Tasks | None:
+    """The tasks of a fit; None if no callback of scikit-learn's asks for them."""
+    return Tasks(estimator, name, most, X, y, weights) if getattr(estimator, "_skl_callbacks", None) else None

@@ -1,0 +1,184 @@
+"""The classes of `y`: the numbers by which a net learns them, the loss that it learns by, and the way back from its outputs.
+
+Three kinds: one of several classes, a softmax; yes or no, once or for each of several labels, a sigmoid each; and several
+columns of classes, a softmax each. Outputs are a net's, (n, sum of the widths).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from cnet import nn
+from cnet._arrays import Array
+from cnet.sklearn._losses import BinaryCrossEntropy
+
+
+class Labels(ABC):
+    """Base of the kinds."""
+
+    classes: Any
+    """As `classes_` shows them."""
+    widths: tuple[int, ...]
+    """Outputs of each head of the net; most nets have one."""
+    activation: str
+    """As `out_activation_` shows it."""
+    scale = 1.0
+    """What the loss is multiplied by to be scikit-learn's, which is a sum over outputs."""
+
+    @property
+    def columns(self) -> list[Array]:
+        """The classes in each column of `y`."""
+        return [self.classes]
+
+    @abstractmethod
+    def unknown(self, y: Array) -> Any:
+        """Classes in `y` that are not among those known."""
+
+    @abstractmethod
+    def encode(self, y: Array) -> Array:
+        """What the net learns."""
+
+    @abstractmethod
+    def loss(self, model: nn.Sequential) -> nn.Loss:
+        """What it learns by."""
+
+    @abstractmethod
+    def probabilities(self, outputs: Array) -> Any:
+        """Of each class."""
+
+    @abstractmethod
+    def decode(self, outputs: Array) -> Array:
+        """The classes that the net decided for."""
+
+    @abstractmethod
+    def right(self, outputs: Array, encoded: Array) -> Array:
+        """Whether all of a row was decided rightly, as bool."""
+
+
+class OneOfSeveral(Labels):
+    """A class for each row."""
+
+    activation = "softmax"
+
+    def __init__(self, classes: Array) -> None:
+        self.classes, self.widths = classes, (len(classes),)
+
+    def unknown(self, y: Array) -> Any:
+        return np.setdiff1d(y, self.classes)
+
+    def encode(self, y: Array) -> Array:
+        return np.searchsorted(self.classes, y)
+
+    def loss(self, model: nn.Sequential) -> nn.Loss:
+        return nn.CrossEntropyLoss()
+
+    def probabilities(self, outputs: Array) -> Any:
+        return nn.Softmax()(outputs)
+
+    def decode(self, outputs: Array) -> Array:
+        decided: Array = self.classes[outputs.argmax(axis=1)]
+        return decided
+
+    def right(self, outputs: Array, encoded: Array) -> Array:
+        correct: Array = outputs.argmax(axis=1) == encoded
+        return correct
+
+
+class YesOrNo(Labels):
+    """Two classes, or a table of labels that a row has or has not."""
+
+    activation = "logistic"
+
+    def __init__(self, binarizer: LabelBinarizer) -> None:
+        self._binarizer = binarizer
+        self.classes = binarizer.classes_
+        outputs = len(self.classes) if binarizer.y_type_.startswith("multilabel") else 1
+        self.widths, self.scale = (outputs,), float(outputs)
+
+    @property
+    def columns(self) -> list[Array]:
+        return [np.arange(2)] * len(self.classes) if self._binarizer.y_type_.startswith("multilabel") else [self.classes]
+
+    def unknown(self, y: Array) -> Any:
+        return np.setdiff1d(unique_labels(y), self.classes)
+
+    def encode(self, y: Array) -> Array:
+        encoded: Array = self._binarizer.transform(y)
+        return encoded
+
+    def loss(self, model: nn.Sequential) -> nn.Loss:
+        return BinaryCrossEntropy()
+
+    def probabilities(self, outputs: Array) -> Any:
+        probabilities = nn.Sigmoid()(outputs)
+        return probabilities if self._binarizer.y_type_.startswith("multilabel") else np.hstack([1 - probabilities, probabilities])
+
+    def decode(self, outputs: Array) -> Array:
+        decided: Array = self._binarizer.inverse_transform(outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0)
+        return decided
+
+    def right(self, outputs: Array, encoded: Array) -> Array:
+        correct: Array = ((outputs > 0) == (encoded > 0)).all(axis=1)
+        return correct
+
+
+class Columns(Labels):
+    """A class for each row and column, which a head of the net learns."""
+
+    activation = "softmax"
+
+    def __init__(self, heads: Sequence[OneOfSeveral]) -> None:
+        self._heads = heads
+        self.classes = [head.classes for head in heads]
+        self.widths = tuple(len(classes) for classes in self.classes)
+
+    @property
+    def columns(self) -> list[Array]:
+        return list(self.classes)
+
+    def unknown(self, y: Array) -> Any:
+        if y.ndim != 2 or y.shape[1] != len(self._heads):
+            raise ValueError(f"y has shape {y.shape}, expected {len(self._heads)} columns, as before")
+        return [value for head, part in zip(self._heads, y.T, strict=True) for value in head.unknown(part)]
+
+    def encode(self, y: Array) -> Array:
+        return np.stack([head.encode(part) for head, part in zip(self._heads, y.T, strict=True)], axis=1)
+
+    def loss(self, model: nn.Sequential) -> nn.Loss:
+        heads = model[-1]
+        assert isinstance(heads, nn.Heads)
+        return nn.HeadsLoss(heads, nn.CrossEntropyLoss())
+
+    def _each(self, outputs: Array) -> list[tuple[OneOfSeveral, Array]]:
+        return list(zip(self._heads, np.split(outputs, np.cumsum(self.widths)[:-1], axis=1), strict=True))
+
+    def probabilities(self, outputs: Array) -> Any:
+        return [head.probabilities(part) for head, part in self._each(outputs)]
+
+    def decode(self, outputs: Array) -> Array:
+        return np.stack([head.decode(part) for head, part in self._each(outputs)], axis=1)
+
+    def right(self, outputs: Array, encoded: Array) -> Array:
+        correct: Array = np.all([head.right(part, wanted) for (head, part), wanted in zip(self._each(outputs), encoded.T, strict=True)], axis=0)
+        return correct
+
+
+def labels_of(y: Any) -> Labels:
+    """The kind of labels that `y` has, and the classes in it."""
+    if type_of_target(y) == "multiclass-multioutput":
+        return Columns([OneOfSeveral(np.unique(column)) for column in np.asarray(y).T])
+    binarizer = LabelBinarizer().fit(y)
+    return OneOfSeveral(binarizer.classes_) if binarizer.y_type_ == "multiclass" else YesOrNo(binarizer)
+
+
+def same_classes(a: Any, b: Any) -> bool:
+    """Whether two `classes_` are the same, for one column or several."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    return not isinstance(a, list) and not isinstance(b, list) and np.array_equal(a, b)

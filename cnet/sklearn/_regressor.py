@@ -1,0 +1,132 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
+
+from cnet import nn
+from cnet._arrays import Array
+from cnet.sklearn._base import BaseMLP
+from cnet.sklearn._losses import PoissonLoss
+from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
+
+
+@dataclass(eq=False, repr=False)
+class MLPRegressor(RegressorMixin, BaseMLP):
+    __doc__ = f"""A regressor: scikit-learn's ``MLPRegressor`` on cnet's compiled loops.
+
+    Names and meanings of parameters and attributes are scikit-learn's. Sparse input is refused. float32 input is computed with in
+    float32, anything else in float64. With "sgd" and "adam" orders of rows differ from scikit-learn's, and so do results, a little.
+
+    Parameters
+    ----------
+    loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}}
+        Half the squared difference; or half the Poisson deviance, for counts, with an exponential as output activation.
+        Not in scikit-learn's MLP: the absolute difference; that of Huber, squared near 0; or the pinball loss, for a quantile.
+    {PARAMETERS}
+    quantile : float
+        For "quantile": which one, between 0 and 1.
+    delta : float
+        For "huber": the difference at which the loss goes over from half its square to a line; above 0.
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from cnet.sklearn import MLPRegressor
+    >>> X, y = make_regression(200, 5, random_state=0)
+    >>> model = MLPRegressor(hidden_layer_sizes=20, solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
+    >>> bool(model.fit(X, y / 100).score(X, y / 100) > 0.95)
+    True
+    """
+
+    loss: str = "squared_error"
+    hidden_layer_sizes: Any = (100,)
+    activation: str = "relu"
+    quantile: float = field(default=0.5, kw_only=True)
+    delta: float = field(default=1.0, kw_only=True)
+
+    _parameter_constraints = {  # noqa: RUF012 - as scikit-learn looks for it
+        **Parameters._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "delta": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if self.loss == "poisson" and y.size and y.min() < 0:
+            raise ValueError("loss='poisson' takes counts: y must not be negative")
+        encoded: Array = y.reshape(len(y), -1)
+        if incremental and hasattr(self, "model_") and encoded.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {encoded.shape[1]} columns, the net {self.n_outputs_} outputs")
+        return encoded, (encoded.shape[1],), "exp" if self.loss == "poisson" else "identity"
+
+    def _loss(self) -> tuple[nn.Loss, float, float]:
+        # cnet's losses are means over rows and outputs, scikit-learn's gradients sums over outputs
+        outputs = float(self.n_outputs_)
+        if self.loss == "squared_error":
+            return nn.MSELoss(), outputs / 2, 0.5
+        if self.loss == "poisson":
+            return PoissonLoss(), outputs, outputs
+        if self.loss == "huber":
+            return nn.HuberLoss(float(self.delta)), outputs, 1.0
+        if self.loss == "quantile":
+            return nn.QuantileLoss(float(self.quantile)), outputs, 1.0
+        return nn.L1Loss(), outputs, 1.0
+
+    def _validation_score(self, x: Array, encoded: Array, weights: Array | None) -> float:
+        predicted = self._values(self.model_(x))
+        return float(r2_score(encoded, predicted, sample_weight=weights)) if np.isfinite(predicted).all() else np.nan
+
+    @available_if(lambda self: self._has_epochs())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Go on for one epoch over this data.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+        y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like, shape (n_samples,), or None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`; or if early stopping is asked for.
+        """
+        self._fit(X, y, sample_weight, (None, None), incremental=True)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The values for each row.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_outputs)
+        """
+        values = self._values(self._outputs(X))
+        return values.ravel() if self.n_outputs_ == 1 else values
+
+    def _values(self, outputs: Array) -> Array:
+        return np.exp(outputs) if self.out_activation_ == "exp" else outputs
