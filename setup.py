@@ -23,6 +23,7 @@ from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 CORE = Path("cnet/_core")
 
@@ -80,7 +81,8 @@ class BuildExt(build_ext):
             # No contraction: a multiply-add is fused where the kernels say so and nowhere else.
             self.common = ["-g0", "-std=c11", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
             # Kernels unroll what is worth it by themselves; what Cython makes hands them the work. At -O3 the wheel is a third larger.
-            self.kernels, self.loops = ["-O2", "-ftree-vectorize"], ["-Os"]
+            # Nothing unwinds through a kernel: it calls no one.
+            self.kernels, self.loops = ["-O2", "-ftree-vectorize", "-fno-asynchronous-unwind-tables"], ["-Os"]
             if "-fsanitize" in os.environ.get("CFLAGS", ""):
                 self.kernels = self.loops = ["-O1"]  # at -O2 a compiler spends minutes on them
             self.openmp, self.openmp_link = ["-fopenmp"], ["-fopenmp"]
@@ -117,7 +119,7 @@ class BuildExt(build_ext):
         return sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern) if "__pycache__" not in path.parts)
 
     def build_extension(self, ext):
-        if ext.name == "cnet._core._isa":
+        if ext.name == "cnet._core._isa" and (self.force or newer_group([*ext.sources, *ext.depends], self.get_ext_fullpath(ext.name), "newer")):
             with ThreadPoolExecutor(self.parallel) as pool:
                 compiling = [pool.submit(self.compile_kernels, isa, real, ext.depends) for isa in isas() for real in ("f32", "f64")]
             for objects in compiling:

@@ -49,7 +49,7 @@ def build(sources, folder):
     print(f"sdist: {sdist.name}, {len(names)} entries, {sdist.stat().st_size / 1000:.0f} kB")
 
     run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder / "built", the_file(folder / "unpacked", "*"), CNET_LIMITED_API="1")
-    run("auditwheel", "repair", "--strip", "--wheel-dir", folder, the_file(folder / "built", "*.whl"))
+    run("auditwheel", "repair", "--strip", "--zip-compression-level", "9", "--wheel-dir", folder, the_file(folder / "built", "*.whl"))
     wheel = the_file(folder, "*.whl")
     run("abi3audit", "--strict", wheel)
     return wheel

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from cnet import Trainer, nn, optim
+from cnet import Trainer, nn, optim, to_torch
 from cnet.augment import Augment
 
 X = np.random.default_rng(0).standard_normal((60, 4))
@@ -76,9 +76,9 @@ def test_scipy_finds_the_same():
 def test_torch_comes_to_the_same_minimum():
     torch = pytest.importorskip("torch")
     model = nn.Sequential(nn.Linear(4, 1), seed=0, dtype="float64")
-    theirs = torch.nn.Sequential(torch.nn.Linear(4, 1)).double()
+    theirs = to_torch(model)  # the same start: where they end differs by what they call near enough
     y = np.sin(Y)
-    Trainer(model, nn.MSELoss(), optim.LBFGS(model.parameters(), tol=1e-12)).fit(X, y, verbose=False)
+    trainer = Trainer(model, nn.MSELoss(), optim.LBFGS(model.parameters(), tol=1e-12))
     optimizer = torch.optim.LBFGS(theirs.parameters(), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
 
     def closure():
@@ -88,7 +88,9 @@ def test_torch_comes_to_the_same_minimum():
         return loss
 
     optimizer.step(closure)
-    np.testing.assert_allclose(model[0].weight.data.ravel(), theirs[0].weight.detach().numpy().ravel(), atol=1e-5)
+    trainer.fit(X, y, verbose=False)
+    assert trainer.evaluate(X, y)["loss"] == pytest.approx(closure().item(), rel=1e-8)
+    np.testing.assert_allclose(model[0].weight.data.ravel(), theirs[0].weight.detach().numpy().ravel(), atol=1e-4)
 
 
 def test_settings_end_it():

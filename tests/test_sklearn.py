@@ -502,7 +502,7 @@ def test_callbacks_of_scikit_learn_end_with_an_error(iris):
     recorder = Recorder()
     with pytest.raises(ValueError, match="non-finite"):
         sgd(learning_rate_init=1e30).set_callbacks(recorder).fit(*iris)
-    assert recorder.told[-3:] == ["end epoch 0", "end fit 0", "teardown"]
+    assert [what.rstrip("0123456789") for what in recorder.told[-3:]] == ["end epoch ", "end fit ", "teardown"]
 
 
 def test_weights_and_counts_are_checked(iris):

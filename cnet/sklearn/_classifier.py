@@ -162,7 +162,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithm of `predict_proba`.
+        """The logarithm of `predict_proba`, computed without it: it is finite where a probability is rounded to 0.
 
         Parameters
         ----------
@@ -173,8 +173,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray, shape (n_samples, n_classes)
             Or a list of them, where `y` had several columns of classes.
         """
-        probabilities = self.predict_proba(X)
-        return [np.log(each) for each in probabilities] if isinstance(probabilities, list) else np.log(probabilities)
+        outputs = self._outputs(X)
+        return self._labels.log_probabilities(outputs)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The part of the rows that are predicted rightly, in all columns where `y` has several.

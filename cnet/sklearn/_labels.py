@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import log_expit, log_softmax
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
@@ -53,6 +54,10 @@ class Labels(ABC):
         """Of each class."""
 
     @abstractmethod
+    def log_probabilities(self, outputs: Array) -> Any:
+        """Their logarithms, finite where the probabilities are 0."""
+
+    @abstractmethod
     def decode(self, outputs: Array) -> Array:
         """The classes that the net decided for."""
 
@@ -80,6 +85,9 @@ class OneOfSeveral(Labels):
 
     def probabilities(self, outputs: Array) -> Any:
         return nn.Softmax()(outputs)
+
+    def log_probabilities(self, outputs: Array) -> Any:
+        return log_softmax(outputs, axis=1)
 
     def decode(self, outputs: Array) -> Array:
         decided: Array = self.classes[outputs.argmax(axis=1)]
@@ -118,6 +126,9 @@ class YesOrNo(Labels):
     def probabilities(self, outputs: Array) -> Any:
         probabilities = nn.Sigmoid()(outputs)
         return probabilities if self._binarizer.y_type_.startswith("multilabel") else np.hstack([1 - probabilities, probabilities])
+
+    def log_probabilities(self, outputs: Array) -> Any:
+        return log_expit(outputs if self._binarizer.y_type_.startswith("multilabel") else np.hstack([-outputs, outputs]))
 
     def decode(self, outputs: Array) -> Array:
         decided: Array = self._binarizer.inverse_transform(outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0)
@@ -160,6 +171,9 @@ class Columns(Labels):
 
     def probabilities(self, outputs: Array) -> Any:
         return [head.probabilities(part) for head, part in self._each(outputs)]
+
+    def log_probabilities(self, outputs: Array) -> Any:
+        return [head.log_probabilities(part) for head, part in self._each(outputs)]
 
     def decode(self, outputs: Array) -> Array:
         return np.stack([head.decode(part) for head, part in self._each(outputs)], axis=1)
