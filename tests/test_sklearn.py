@@ -393,7 +393,8 @@ def test_several_columns_of_classes(solver, iris):
     assert model.score(x, y) == (predicted == y).all(axis=1).mean()
     for column, (probabilities, logarithms) in enumerate(zip(model.predict_proba(x), model.predict_log_proba(x), strict=True)):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-        np.testing.assert_allclose(np.exp(logarithms), probabilities)
+        np.testing.assert_allclose(np.exp(logarithms), probabilities, atol=1e-12)
+        assert np.isfinite(logarithms).all()
         np.testing.assert_array_equal(model.classes_[column][probabilities.argmax(axis=1)], predicted[:, column])
     if solver == "lbfgs":
         return
