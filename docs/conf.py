@@ -26,6 +26,7 @@ autodoc_inherit_docstrings = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_validation_checks = {"GL06", "GL07", "PR02", "PR06", "PR10", "RT02"}  # unknown or misplaced sections, unknown parameters, types of another form
+numpydoc_validation_exclude = {r"\.set_callbacks$"}  # inherited from scikit-learn, in its own form
 default_role = "py:obj"  # what docstrings put between single backticks: a link where it is a public name
 
 

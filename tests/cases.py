@@ -19,8 +19,21 @@ from cnet.optim._rule import kinds
 Arrays = dict[str, Any]
 
 # (batch, inputs, outputs): nothing, one, odd, wider than a tile, longer than a block of the sum or of rows,
-# and rows of weights far enough apart that they are packed.
-LINEAR = [(0, 3, 2), (1, 1, 1), (3, 5, 7), (7, 1, 66), (2, 784, 10), (32, 33, 65), (37, 130, 17), (193, 257, 31), (300, 9, 4), (5, 64, 300), (40, 20, 300)]
+# rows of weights far enough apart that they are packed, and as few of them as threads.
+LINEAR = [
+    (0, 3, 2),
+    (1, 1, 1),
+    (3, 5, 7),
+    (7, 1, 66),
+    (2, 784, 10),
+    (32, 33, 65),
+    (37, 130, 17),
+    (193, 257, 31),
+    (300, 9, 4),
+    (5, 64, 300),
+    (40, 20, 300),
+    (9, 3, 300),
+]
 ROWS = [(0, 5), (1, 1), (3, 10), (2, 17), (33, 64), (5, 131)]
 # (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one number, odd ones, filters
 # and channels beyond a panel and a block, many small images, images of several blocks, strides beyond the kernel, and pads

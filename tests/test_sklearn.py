@@ -484,8 +484,8 @@ def test_callbacks_of_scikit_learn(solver, name, iris):
 
 @needs_callbacks
 @unconverged
-def test_callbacks_of_scikit_learn_around_a_search(iris, capsys):
-    from sklearn.callback import ProgressBar, ScoringMonitor
+def test_a_monitor_of_scikit_learn_scores_each_epoch(iris):
+    from sklearn.callback import ScoringMonitor
 
     monitor = ScoringMonitor(scoring="accuracy")
     model = sgd(max_iter=3, early_stopping=True).set_callbacks(monitor)
@@ -493,6 +493,14 @@ def test_callbacks_of_scikit_learn_around_a_search(iris, capsys):
     epochs = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     assert len(epochs) == 3
     assert all(0 < row["accuracy"] <= 1 for row in epochs)
+
+
+@needs_callbacks
+@unconverged
+def test_callbacks_of_scikit_learn_around_a_search(iris, capsys):
+    pytest.importorskip("rich", reason="scikit-learn's ProgressBar needs rich")
+    from sklearn.callback import ProgressBar
+
     search = GridSearchCV(sgd(max_iter=3), {"alpha": [0.1, 1.0]}, cv=2, error_score="raise").set_callbacks(ProgressBar())
     search.fit(*iris)
     assert "MLPClassifier" in capsys.readouterr().out

@@ -208,7 +208,7 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
 
 static void gemm_as_it_stands(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
-    const int packed_rows = g->a_col != 1 && g->n >= PACK_COLS;
+    const int packed_rows = g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS;
     const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
     const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
