@@ -106,12 +106,13 @@ class YesOrNo(Labels):
     def __init__(self, binarizer: LabelBinarizer) -> None:
         self._binarizer = binarizer
         self.classes = binarizer.classes_
-        outputs = len(self.classes) if binarizer.y_type_.startswith("multilabel") else 1
+        self._is_table = binarizer.y_type_.startswith("multilabel")
+        outputs = len(self.classes) if self._is_table else 1
         self.widths, self.scale = (outputs,), float(outputs)
 
     @property
     def columns(self) -> list[Array]:
-        return [np.arange(2)] * len(self.classes) if self._binarizer.y_type_.startswith("multilabel") else [self.classes]
+        return [np.arange(2)] * len(self.classes) if self._is_table else [self.classes]
 
     def unknown(self, y: Array) -> Any:
         return np.setdiff1d(unique_labels(y), self.classes)
@@ -125,10 +126,10 @@ class YesOrNo(Labels):
 
     def probabilities(self, outputs: Array) -> Any:
         probabilities = nn.Sigmoid()(outputs)
-        return probabilities if self._binarizer.y_type_.startswith("multilabel") else np.hstack([1 - probabilities, probabilities])
+        return probabilities if self._is_table else np.hstack([1 - probabilities, probabilities])
 
     def log_probabilities(self, outputs: Array) -> Any:
-        return log_expit(outputs if self._binarizer.y_type_.startswith("multilabel") else np.hstack([-outputs, outputs]))
+        return log_expit(outputs if self._is_table else np.hstack([-outputs, outputs]))
 
     def decode(self, outputs: Array) -> Array:
         decided: Array = self._binarizer.inverse_transform(outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0)
