@@ -18,6 +18,7 @@ cdef struct Product:
     Update update       # where it has a rule, its arrays are laid out like the gradient, and gemm.c is scratch
     const cnet_update *now
     Py_ssize_t scratch  # elements of it for each part
+    Py_ssize_t inputs   # of the layer, where gemm.m counts those that are listed
 
 cdef int NONE = -1
 
@@ -40,6 +41,7 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
 cdef enum:
     SCRATCH_COLS = 256
     LINE = 16  # elements, at least a cache line
+    LEAST_PICKED = 32  # outputs of a layer for which columns of the data are looked at, whether they are 0
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
@@ -73,8 +75,13 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
     cdef cnet_gemm p = whole.gemm
     p.m = row_end - row
     p.n = col_end - col
-    p.a += row * p.a_row
     p.b += col * p.b_col
+    if p.rows != NULL and p.n:
+        p.rows += row
+        p.c += part * whole.scratch
+        _update_picked(k, whole, &p, _first_row(whole, row), _first_row(whole, row_end), col)
+        return
+    p.a += row * p.a_row
     if p.m == 0 or p.n == 0:
         return
     if whole.now != NULL:
@@ -106,6 +113,48 @@ cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *
             _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.c_row, p.c, p.c_row)
             i += p.m
         j += p.n
+
+
+cdef inline Py_ssize_t _first_row(const Product *whole, Py_ssize_t picked) noexcept nogil:
+    """Where the rows of w begin that go with one of those that are listed: it follows rows that are not."""
+    return 0 if picked == 0 else whole.inputs if picked == whole.gemm.m else whole.gemm.rows[picked]
+
+
+cdef void _update_picked(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t first, Py_ssize_t end, Py_ssize_t col) noexcept nogil:
+    """As `_update`, for rows first to end of w, where only those that are listed have a gradient other than 0."""
+    cdef cnet_gemm p = part[0]
+    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, run, done
+    while j < part.n:
+        p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
+        p.c_row = p.n
+        p.b = part.b + j * p.b_col
+        i, done = 0, first
+        while i < part.m:
+            p.m = min(rows, part.m - i)
+            p.rows = part.rows + i
+            k.gemm(&p)
+            r = 0
+            while r < p.m:
+                run = 1
+                while r + run < p.m and p.rows[r + run] == p.rows[r] + run:
+                    run += 1
+                _update_zeros(k, whole, done, p.rows[r], p.n, col + j)
+                _update_rows(k, &whole.update, whole.now, run, p.n, p.rows[r] * part.c_row + col + j, part.c_row, p.c + r * p.c_row, p.c_row)
+                done = p.rows[r] + run
+                r += run
+            i += p.m
+        _update_zeros(k, whole, done, end, p.n, col + j)
+        j += p.n
+
+
+cdef real NO_GRADIENT[SCRATCH_COLS]  # all zeros
+
+
+cdef inline void _update_zeros(const cnet_kernels *k, const Product *whole, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ssize_t col) noexcept nogil:
+    """The optimiser's step on rows first to end, where the gradient is 0: plain descent goes nowhere."""
+    cdef const cnet_update *now = whole.now
+    if first < end and not (now.kind == CNET_SGD and now.penalty == 0 and now.shrink == 1):
+        _update_rows(k, &whole.update, now, end - first, n, first * whole.gemm.c_row + col, whole.gemm.c_row, NO_GRADIENT, 0)
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
@@ -199,6 +248,10 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
     """The rows of the batch are those of the product."""
     cdef Product product = (<const Product *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
+    if product.gemm.a == block.x_batch and block.marks != NULL:
+        product.gemm.terms = _list_columns(block, product.gemm.k, part, parts, block.by_rows, &product.gemm.n_terms)
+        if 8 * product.gemm.n_terms > 7 * product.gemm.k:
+            product.gemm.terms = NULL
     product.gemm.a = _input(block, product.gemm.a)
     product.gemm.m = block.m
     if block.by_rows:
@@ -207,10 +260,18 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
         _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
+cdef inline bint _pays_to_pick(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """Whether rows of a gradient that are not 0 are worth picking out: to copy a row costs as much as 16 of its outputs."""
+    return count and count * (outputs + 16) < 0.95 * inputs * outputs
+
+
 cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     """The sum runs over the rows of the batch."""
-    cdef Product product = (<const Product *> arguments)[0]
+    cdef const Product *whole = <const Product *> arguments
+    cdef Product product = whole[0]
     cdef const cnet_kernels *k = kernels()
+    cdef const int32_t *rows
+    cdef Py_ssize_t count
     product.gemm.a = _input(block, product.gemm.a)
     product.gemm.k = block.m
     product.gemm.block = cnet_block_length(block.batch)
@@ -219,6 +280,10 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
     if product.update.rule != NULL:
         now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
         product.now = &now
+        if whole.gemm.a == block.x_batch and block.marks != NULL:
+            rows = _list_columns(block, product.gemm.m, part, parts, False, &count)
+            if _pays_to_pick(count, product.gemm.m, product.gemm.n):
+                product.gemm.rows, product.gemm.m = rows, count
     _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
@@ -249,6 +314,8 @@ def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, cons
     cdef Product product = _forward(out, x, w, b)
     product.activation = activation
     product.slope = slope
+    if product.gemm.a == program.x_batch and w.shape[1] >= LEAST_PICKED:
+        program.mark_columns()
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
     program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b))
 
@@ -276,6 +343,7 @@ def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] s
     if product.scratch < _scratch_size(product.gemm.n):
         raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(product.gemm.n)} for each of {program.threads} threads")
     product.update = _update_of(program.rule(rule), w, state)
+    product.inputs = product.gemm.m
     program.flops_per_row += 2.0 * w.shape[0]
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
 

@@ -11,7 +11,7 @@
 
 cimport cython
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from cnet._core._threads cimport threads_for
@@ -34,6 +34,7 @@ cdef extern from "csrc/kernels.h":
 
     ctypedef struct cnet_update:
         int kind
+        real penalty, shrink
 
     cnet_update cnet_update_at(const cnet_rule *, int64_t) noexcept nogil
 
@@ -48,8 +49,13 @@ cdef extern from "csrc/kernels.h":
         const real *bias
         Py_ssize_t block
         int accumulate
+        const int32_t *terms
+        Py_ssize_t n_terms
+        const int32_t *rows
 
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
+
+    ctypedef int cnet_mark
 
     ctypedef struct cnet_augment:
         Py_ssize_t channels, height, width
@@ -118,6 +124,8 @@ cdef extern from "csrc/kernels.h":
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
+        void (*mark_nonzero)(Py_ssize_t, Py_ssize_t, const real *, cnet_mark *) noexcept nogil
+        Py_ssize_t (*list_marked)(Py_ssize_t, Py_ssize_t, const cnet_mark *, int32_t *) noexcept nogil
         void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
 
 

@@ -98,6 +98,8 @@ cdef class Program:
     cdef const uint8_t *x_uint8
     cdef Py_ssize_t n_rows, width
     cdef real *x_batch
+    cdef cnet_mark *marks               # Block's
+    cdef int32_t *lists
     cdef Output *outputs
     cdef Py_ssize_t n_outputs, n_scores
     cdef Tally *tallies                 # of each thread, for each output
@@ -125,6 +127,8 @@ cdef class Program:
         free(self.squares)
         free(self.outputs)
         free(self.tallies)
+        free(self.marks)
+        free(self.lists)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -168,6 +172,15 @@ cdef class Program:
             x_real = x
             self.x = _in2(x_real)
         self.kept.append((x_batch, x))
+
+    cdef int mark_columns(self) except -1:
+        """Have columns marked: an operation asks for their lists."""
+        if self.marks == NULL:
+            self.marks = <cnet_mark *> calloc(max(self.threads * self.width, <Py_ssize_t> 1), sizeof(cnet_mark))
+            self.lists = <int32_t *> calloc(max(self.threads * self.width, <Py_ssize_t> 1), sizeof(int32_t))
+            if self.marks == NULL or self.lists == NULL:
+                raise MemoryError
+        return 0
 
     def output(self, const real[:, ::1] scores):
         """Where an output of the net will be: the next one to the right."""
@@ -305,10 +318,12 @@ cdef class Program:
         cdef real *row
         memset(&block, 0, sizeof(block))
         block.x_batch = self.x_batch
+        block.marks, block.lists = self.marks, self.lists
         while block.start < call.n:
             block.m = block.batch = min(self.room, call.n - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.x = x + block.start * self.width
+            _mark_share(&block, self.width, part, parts)
             self._run(ROWS, call, &block, part, parts)
             if not block.by_rows:
                 cnet_barrier_wait(&call.barrier, parts)
@@ -344,6 +359,7 @@ cdef class Program:
         block.start = 0
         block.step = step + 1
         block.x_batch = self.x_batch
+        block.marks, block.lists = self.marks, self.lists
         block.rows = call.order + step * call.batch
         for k in range(self.n_outputs):
             tallies[k].loss = 0
@@ -352,6 +368,7 @@ cdef class Program:
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.x = self._collect(block.rows + block.start, block.m, part, parts)
+            _mark_share(&block, self.width, part, parts)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             self._run(ROWS, call, &block, part, parts)
             self._count_correct(tallies, &block, part, parts)

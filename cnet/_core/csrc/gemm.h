@@ -26,6 +26,8 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row;
     ptrdiff_t k;
+    const int32_t *terms; /* which k of the block there are, counted from base; NULL for all */
+    ptrdiff_t base;
     real *c;
     ptrdiff_t c_row, c_col;
     const real *bias; /* only with the last block */
@@ -64,6 +66,18 @@ INLINE void store_transposed(const int rows, const int vecs, const int whole_vec
     }
 }
 
+/* One term of each sum. */
+INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TILE_ROWS][WIDE_VECS]) {
+    vec bv[WIDE_VECS];
+    UNROLL for (int v = 0; v < vecs; v++)
+        bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
+    UNROLL for (int r = 0; r < rows; r++) {
+        vec av = v_set1(a[r * a_row]);
+        UNROLL for (int v = 0; v < vecs; v++)
+            acc[r][v] = v_fma(av, bv[v], acc[r][v]);
+    }
+}
+
 /* rows, vecs and tail are constants where this is inlined: the loops vanish and acc lives in registers.
    tail: the last vector holds only the lanes of mask. */
 INLINE void tile(const int rows, const int vecs, const int tail, const tile_args *t, ptrdiff_t cols) {
@@ -75,15 +89,16 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = v_set1(0);
 
-    for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, b += b_row) {
-        vec bv[WIDE_VECS];
-        UNROLL for (int v = 0; v < vecs; v++)
-            bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec av = v_set1(a[r * a_row]);
-            UNROLL for (int v = 0; v < vecs; v++)
-                acc[r][v] = v_fma(av, bv[v], acc[r][v]);
+    if (t->terms) {
+        const int32_t *const terms = t->terms;
+        const ptrdiff_t base = t->base;
+        for (ptrdiff_t k = 0; k < t->k; k++) {
+            const ptrdiff_t term = terms[k] - base;
+            multiply_add(rows, vecs, tail, a + term, a_row, b + term * b_row, mask, acc);
         }
+    } else {
+        for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, b += b_row)
+            multiply_add(rows, vecs, tail, a, a_row, b, mask, acc);
     }
 
     /* Locals: a store to c might, for all that a compiler knows, change what t points to. */
@@ -177,11 +192,16 @@ INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t tile) {
     return (int)(m / tiles + (tile < m % tiles));
 }
 
-/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another. */
-static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, real *rows) {
+/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another. Where there is a list, it tells which
+   rows of a they are. */
+static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, const int32_t *list, real *rows) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
         const int height = rows_of_tile(m, tile);
-        if (height == TILE_ROWS)
+        if (list)
+            for (ptrdiff_t j = 0; j < k; j++, rows += height)
+                for (int r = 0; r < height; r++)
+                    rows[r] = a[list[i + r] + j * a_col];
+        else if (height == TILE_ROWS)
             for (ptrdiff_t j = 0; j < k; j++, rows += TILE_ROWS)
                 memcpy(rows, a + i + j * a_col, TILE_ROWS * sizeof(real));
         else
@@ -208,7 +228,7 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
 
 static void gemm_as_it_stands(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
-    const int packed_rows = g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS;
+    const int packed_rows = g->rows || (g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS);
     const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
     const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
@@ -216,17 +236,22 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
     for (ptrdiff_t i = 0; i < g->m; i += row_block) {
         const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
         const int packed = g->b_col != 1 || (scattered && m >= PACK_TILES * TILE_ROWS);
+        const int32_t *terms = g->terms, *const terms_end = terms ? terms + g->n_terms : NULL;
         for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
-            const real *a = g->a + i * g->a_row + k * g->a_col;
+            const real *a = g->a + (g->rows ? 0 : i * g->a_row) + k * g->a_col;
+            ptrdiff_t n_terms = depth;
+            if (terms)
+                for (n_terms = 0; terms + n_terms < terms_end && terms[n_terms] < k + depth;)
+                    n_terms++;
             if (packed_rows)
-                pack_rows(m, depth, a, g->a_col, rows);
+                pack_rows(m, depth, a, g->a_col, g->rows ? g->rows + i : NULL, rows);
             for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
-                const int wide = g->m == 1 && !packed && g->n - j >= WIDE_COLS;
+                const int wide = g->m == 1 && !packed && !packed_rows && g->n - j >= WIDE_COLS;
                 cols = wide ? WIDE_COLS : g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
                 tile_args t = {
                     packed_rows ? rows : a, g->a_row, g->a_col,
-                    g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
+                    g->b + k * g->b_row + j * g->b_col, g->b_row, n_terms, terms, k,
                     g->c + i * g->c_row + j * g->c_col, g->c_row, g->c_col,
                     g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0 && !g->accumulate,
                 };
@@ -240,6 +265,8 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
                 else
                     run_panel(m, cols, &t, packed_rows);
             }
+            if (terms)
+                terms += n_terms;
         }
     }
 }
@@ -271,10 +298,11 @@ static double cycles(const cnet_gemm *g) {
 static void gemm(const cnet_gemm *g) {
     const cnet_gemm turned = {
         g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate,
+        NULL, 0, NULL,
     };
     if (g->m == 0 || g->n == 0)
         return;
-    gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
+    gemm_as_it_stands(!g->bias && g->k && !g->terms && !g->rows && cycles(&turned) < cycles(g) ? &turned : g);
 }
 
 /* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the

@@ -11,6 +11,7 @@
 #include "columns.h"
 #include "elementwise.h"
 #include "gather.h"
+#include "nonzero.h"
 #include "philox.h"
 
 #include "augment.h"
@@ -76,5 +77,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .scale = scale,
     .gather = gather,
     .gather_uint8 = gather_uint8,
+    .mark_nonzero = mark_nonzero,
+    .list_marked = list_marked,
     .augment = augment,
 };

@@ -17,8 +17,10 @@
 
 #ifdef CNET_F64
 typedef double real;
+typedef int64_t cnet_mark; /* as wide as a real, so that vectors of both have as many lanes */
 #else
 typedef float real;
+typedef int32_t cnet_mark;
 #endif
 
 #define CNET_BLOCK 128
@@ -93,6 +95,12 @@ typedef struct {
     /* A sum over more terms than are here: the length of its blocks (0: that of k), and whether to go on from c. */
     ptrdiff_t block;
     int accumulate;
+    /* Where most of a is 0 in whole columns, those terms alone that are not, ascending (a has contiguous columns); and where most of a
+       is 0 in whole rows, which m of them to multiply (columns of c are contiguous; its rows are m). NULL for all, and else no more of c is
+       made: the other terms would add 0 to each sum, if b is finite. */
+    const int32_t *terms;
+    ptrdiff_t n_terms;
+    const int32_t *rows;
 } cnet_gemm;
 
 /* What is done to images of (channels, height, width): each number is the largest of a uniform one of either sign, in
@@ -202,6 +210,11 @@ typedef struct cnet_kernels {
     /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out);
+
+    /* Columns of x (m, n) that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those that are marked in any of
+       `parts` rows of n marks, which returns how many there are */
+    void (*mark_nonzero)(ptrdiff_t m, ptrdiff_t n, const real *x, cnet_mark *marks);
+    ptrdiff_t (*list_marked)(ptrdiff_t parts, ptrdiff_t n, const cnet_mark *marks, int32_t *list);
 
     /* out = the image, or bytes / 255 where there are bytes, as it shall look in this epoch, `row` being its number in the
        data set; scratch has cnet_augment_scratch elements, which are 0 before the first image. */
