@@ -161,6 +161,54 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
     end_of_case();
 }
 
+/* Data of which most columns, or all, or none are 0: a layer's forward product and its weights' gradient leave them out. */
+static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t every) {
+    snprintf(at, sizeof at, "data with zeros, batch %td outputs %td inputs %td, one of %td", batch, outputs, inputs, every);
+    real *x = input(batch * inputs, 0.5, 1), *w = input(inputs * outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
+    real *out = output(batch * outputs), *all = output(batch * outputs), *dw = output(inputs * outputs), *picked = output(inputs * outputs);
+    cnet_mark *marks = allocate(2 * (size_t)inputs * sizeof(cnet_mark));
+    int32_t *list = allocate((size_t)inputs * sizeof(int32_t));
+    const ptrdiff_t half = batch / 2;
+    for (ptrdiff_t i = 0; i < batch * inputs; i++)
+        if (every == 0 || i % inputs % every || (i / inputs + i) % 3 == 0)
+            x[i] = i % 2 ? (real)0. : (real)-0.;
+    K->mark_nonzero(half, inputs, x, marks);
+    K->mark_nonzero(batch - half, inputs, x + half * inputs, marks + inputs);
+    const ptrdiff_t count = K->list_marked(2, inputs, marks, list);
+    ptrdiff_t listed = 0;
+    for (ptrdiff_t j = 0; j < inputs; j++) {
+        int any = 0;
+        for (ptrdiff_t i = 0; i < batch; i++)
+            any |= x[i * inputs + j] != 0;
+        if (any && (listed >= count || list[listed++] != j))
+            listed = inputs + 1;
+    }
+    comparisons++;
+    if (listed != count) {
+        printf("%s: %td columns are listed, not the right ones\n", at, count);
+        failures++;
+    }
+
+    cnet_gemm g = {
+        .m = batch, .n = outputs, .k = inputs, .a = x, .a_row = inputs, .a_col = 1, .b = w, .b_row = outputs, .b_col = 1, .c = all, .c_row = outputs, .c_col = 1,
+    };
+    K->gemm(&g);
+    g.c = out, g.terms = list, g.n_terms = count;
+    K->gemm(&g);
+    same_bits("out", batch * outputs, out, all);
+    g = (cnet_gemm){
+        .m = inputs, .n = outputs, .k = batch, .a = x, .a_row = 1, .a_col = inputs, .b = dy, .b_row = outputs, .b_col = 1, .c = dw, .c_row = outputs, .c_col = 1,
+    };
+    K->gemm(&g);
+    g.c = picked, g.m = count, g.rows = list;
+    K->gemm(&g);
+    for (ptrdiff_t i = 0; i < count; i++)
+        same_bits("a row of dW", outputs, picked + i * outputs, dw + list[i] * outputs);
+    free(list);
+    free(marks);
+    end_of_case();
+}
+
 static void column_sums(ptrdiff_t m, ptrdiff_t n) {
     snprintf(at, sizeof at, "column_sums, m %td n %td", m, n);
     real *x = input(m * n, -1, 1), *out = output(n), *parts = output(n);
@@ -462,6 +510,8 @@ int main(void) {
         product("dW", inputs, outputs, batch, 1, 0, 0, 0);
         product("dX", batch, inputs, outputs, 0, 1, 0, 0);
         product("dX transposed", inputs, batch, outputs, 0, 1, 1, 0);
+        for (ptrdiff_t every = 0; every < 5; every++)
+            sparse_products(batch, outputs, inputs, every);
     }
     for (ptrdiff_t i = 0; i < COUNT(matrices); i++) {
         const ptrdiff_t m = matrices[i][0], n = matrices[i][1];
