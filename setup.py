@@ -79,10 +79,10 @@ class BuildExt(build_ext):
             self.kernels, self.loops = [], []
         else:
             # No contraction: a multiply-add is fused where the kernels say so and nowhere else.
-            self.common = ["-g0", "-std=c11", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+            # Nothing unwinds through this code: it is C, and calls only C.
+            self.common = ["-g0", "-std=c11", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
             # Kernels unroll what is worth it by themselves; what Cython makes hands them the work. At -O3 the wheel is a third larger.
-            # Nothing unwinds through a kernel: it calls no one.
-            self.kernels, self.loops = ["-O2", "-ftree-vectorize", "-fno-asynchronous-unwind-tables"], ["-Os"]
+            self.kernels, self.loops = ["-O2", "-ftree-vectorize"], ["-Os"]
             if "-fsanitize" in os.environ.get("CFLAGS", ""):
                 self.kernels = self.loops = ["-O1"]  # at -O2 a compiler spends minutes on them
             self.openmp, self.openmp_link = ["-fopenmp"], ["-fopenmp"]

@@ -30,13 +30,15 @@ def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] r
 
 
 cdef Py_ssize_t _count_correct(Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels) noexcept nogil:
-    cdef Py_ssize_t i, j, best, correct = 0
+    cdef Py_ssize_t i, j, correct = 0
+    cdef bint larger
     for i in range(m):
-        best = 0
-        for j in range(1, n):
-            if x[j] > x[best]:
-                best = j
-        correct += best == labels[i]
+        larger = False
+        for j in range(labels[i]):
+            larger |= not x[j] < x[labels[i]]
+        for j in range(labels[i] + 1, n):
+            larger |= x[j] > x[labels[i]]
+        correct += not larger
         x += n
     return correct
 

@@ -47,7 +47,7 @@ cdef enum:
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
     """Rows of a gradient with n columns that a thread finishes before it begins others: few, so that their sums stay in the
     level-1 cache, unless n is so large that the product copies its factors into another order, which pays for many rows."""
-    return 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
+    return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
 
 
 cdef inline Py_ssize_t _scratch_size(Py_ssize_t n) noexcept nogil:

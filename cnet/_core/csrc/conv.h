@@ -100,7 +100,7 @@ static void run_scattered_tile(int rows, ptrdiff_t cols, const scattered *t) {
 
 static void run_scattered(ptrdiff_t m, ptrdiff_t cols, scattered t) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
-        const int rows = rows_of_tile(m, tile);
+        const int rows = rows_of_tile(m, TILE_ROWS, tile);
         run_scattered_tile(rows, cols, &t);
         t.a_row += rows;
         t.c_row += rows;
@@ -350,7 +350,7 @@ static void conv_backward_params(
                 for (; tile < end; tile++) {
                     const ptrdiff_t r = tile % row_tiles, row = r * (f.taps / row_tiles) + at_most(r, f.taps % row_tiles);
                     const scattered t = {a, tap + row, a_col, b, b_row, pixels, dw + j, weight_row + row, NULL, first};
-                    run_scattered_tile(rows_of_tile(f.taps, r), cols, &t);
+                    run_scattered_tile(rows_of_tile(f.taps, TILE_ROWS, r), cols, &t);
                 }
             }
         }

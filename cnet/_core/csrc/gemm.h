@@ -36,7 +36,7 @@ typedef struct {
 
 /* The tile, added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
    in registers and written lane by lane, of vectors that are whole; what is left goes element by element. */
-INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TILE_ROWS][WIDE_VECS], const tile_args *t, ptrdiff_t cols) {
+INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TALL_ROWS][WIDE_VECS], const tile_args *t, ptrdiff_t cols) {
     const int whole_rows = rows / LANE * LANE, first = t->first;
     const ptrdiff_t c_col = t->c_col;
     real *const c0 = t->c;
@@ -67,7 +67,7 @@ INLINE void store_transposed(const int rows, const int vecs, const int whole_vec
 }
 
 /* One term of each sum. */
-INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TILE_ROWS][WIDE_VECS]) {
+INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TALL_ROWS][WIDE_VECS]) {
     vec bv[WIDE_VECS];
     UNROLL for (int v = 0; v < vecs; v++)
         bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
@@ -84,7 +84,7 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
     const real *a = t->a, *b = t->b;
     const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
-    vec acc[TILE_ROWS][WIDE_VECS];
+    vec acc[TALL_ROWS][WIDE_VECS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = v_set1(0);
@@ -106,7 +106,7 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
     const real *const bias = t->bias;
     const ptrdiff_t c_row = t->c_row;
     const int first = t->first;
-    if (t->c_col == 1) {
+    if (rows > TILE_ROWS || t->c_col == 1) {
         UNROLL for (int v = 0; v < vecs; v++) {
             const int part = tail && v == vecs - 1;
             vec shift = v_set1(0);
@@ -145,6 +145,16 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
     }
 
 static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
+#if TALL_ROWS == 12
+    switch (rows) { /* of one vector */
+    case 7: tile(7, 1, 1, t, cols); return;
+    case 8: tile(8, 1, 1, t, cols); return;
+    case 9: tile(9, 1, 1, t, cols); return;
+    case 10: tile(10, 1, 1, t, cols); return;
+    case 11: tile(11, 1, 1, t, cols); return;
+    case 12: tile(12, 1, 1, t, cols); return;
+    }
+#endif
     if (cols == TILE_COLS) {
         DISPATCH_ROWS(TILE_VECS, 0)
         return;
@@ -187,8 +197,8 @@ static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, pt
 }
 
 /* Rows are dealt out evenly to tiles, because a last tile of one row would cost as much time as a full one. */
-INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t tile) {
-    const ptrdiff_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t most, ptrdiff_t tile) {
+    const ptrdiff_t tiles = (m + most - 1) / most;
     return (int)(m / tiles + (tile < m % tiles));
 }
 
@@ -196,7 +206,7 @@ INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t tile) {
    rows of a they are. */
 static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, const int32_t *list, real *rows) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
-        const int height = rows_of_tile(m, tile);
+        const int height = rows_of_tile(m, TILE_ROWS, tile);
         if (list)
             for (ptrdiff_t j = 0; j < k; j++, rows += height)
                 for (int r = 0; r < height; r++)
@@ -213,8 +223,9 @@ static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, 
 
 /* All rows of one panel of columns, for one block of k; with packed rows, t->a is what pack_rows made. */
 static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows) {
+    const ptrdiff_t most = cols <= VL && t->c_col == 1 && !packed_rows ? TALL_ROWS : TILE_ROWS;
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
-        const int rows = rows_of_tile(m, tile);
+        const int rows = rows_of_tile(m, most, tile);
         if (packed_rows) {
             t->a_row = 1;
             t->a_col = rows;

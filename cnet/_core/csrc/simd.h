@@ -46,6 +46,9 @@
 #endif
 
 #define TILE_COLS (TILE_VECS * VL)
+#ifndef TALL_ROWS
+#define TALL_ROWS TILE_ROWS /* of a tile of one vector */
+#endif
 
 INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
 

@@ -10,9 +10,10 @@
 #if defined(CNET_ISA_AVX512)
 #define PREFIX _mm512_
 #define VBYTES 64
-/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. */
+/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. Of a single column, 12 accumulators keep both pipelines busy. */
 #define TILE_ROWS 6
 #define TILE_VECS 4
+#define TALL_ROWS 12
 #elif defined(CNET_ISA_AVX2)
 #define PREFIX _mm256_
 #define VBYTES 32

@@ -65,6 +65,10 @@ INLINE void update_loop(const int kind, const int states, ptrdiff_t m, ptrdiff_t
 }
 
 static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u) {
+    if (w_row == n && g_row == n) { /* rows without a gap are one row */
+        n *= m;
+        m = m > 0;
+    }
     switch (u->kind) {
     case CNET_SGD: update_loop(CNET_SGD, 0, m, n, w, v, v_next, w_row, g, g_row, u); break;
     case CNET_MOMENTUM: update_loop(CNET_MOMENTUM, 1, m, n, w, v, v_next, w_row, g, g_row, u); break;
