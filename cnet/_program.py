@@ -168,8 +168,8 @@ class _Predictor:
     """A net lowered for inference, as long as nothing of it is exchanged."""
 
     def __init__(self, model: nn.Module, x: Array) -> None:
-        self.changes, self.row_shape, self.dtype = nn.Module.changes, x.shape[1:], x.dtype
-        self.state = [(state, state.data) for _, state in model._named_state()]
+        self.changes, self.exchanges = nn.Module.changes, nn.Parameter.exchanges
+        self.row_shape, self.dtype = x.shape[1:], x.dtype
         self.outputs = model.output_shape(self.row_shape)
         self.width = math.prod(self.row_shape)
         net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
@@ -181,12 +181,7 @@ class _Predictor:
         self.lock = threading.Lock()
 
     def fits(self, x: Array) -> bool:
-        return (
-            self.changes == nn.Module.changes
-            and x.dtype == self.dtype
-            and x.shape[1:] == self.row_shape
-            and all(state.data is data for state, data in self.state)
-        )
+        return self.changes == nn.Module.changes and self.exchanges == nn.Parameter.exchanges and x.dtype == self.dtype and x.shape[1:] == self.row_shape
 
 
 _predictors: WeakKeyDictionary[nn.Module, _Predictor] = WeakKeyDictionary()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -312,10 +313,14 @@ class Module:
 
 def is_builtin(thing: object) -> bool:
     """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do anything."""
+    return type(thing) in _own_types()
+
+
+@cache
+def _own_types() -> frozenset[Any]:
     from cnet import nn, optim
 
-    name = type(thing).__name__
-    return type(thing) in (getattr(nn, name, None), getattr(optim, name, None))
+    return frozenset(value for module in (nn, optim) for value in vars(module).values() if isinstance(value, type))
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

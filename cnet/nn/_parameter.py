@@ -42,6 +42,9 @@ class Parameter:
     (3, 2)
     """
 
+    exchanges = 0
+    """How often a parameter or a buffer has put another array in the place of its own: what was compiled before may be out of date."""
+
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32, initializer: Initializer | None = None) -> None:
         self.shape = tuple(operator.index(size) for size in shape)
         self.dtype = real_dtype(dtype)
@@ -65,6 +68,7 @@ class Parameter:
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)
         self._settled = settled
+        Parameter.exchanges += 1
 
     def _draw(self, rng: np.random.Generator) -> Array:
         default = Zeros() if len(self.shape) == 1 else self._suggestion or Xavier()
@@ -84,6 +88,7 @@ class Parameter:
         self.grad = None
         if "_data" in vars(self):
             self._data = self._copy(self._data)
+            Parameter.exchanges += 1
 
     @property
     def data(self) -> Array:
@@ -149,6 +154,7 @@ class Buffer:
         if self.dtype.kind == "f":
             self.dtype = dtype
             self._data = None if self._data is None else self._data.astype(dtype)
+            Parameter.exchanges += 1
 
     @property
     def data(self) -> Array:
