@@ -19,6 +19,8 @@ class Case:
         False for predicting one row at a time.
     net : str
         What the net is called if it is not the dense one of these sizes.
+    adam : bool
+        Whether Adam trains it, and not plain SGD.
     """
 
     sizes: tuple[int, ...]
@@ -26,16 +28,17 @@ class Case:
     batch: int | None = None
     training: bool = True
     net: str = ""
+    adam: bool = False
 
     @property
     def name(self) -> str:
         """What `--rows` calls it, such as 784-128-10@32."""
-        return f"{self.net or '-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}"
+        return f"{self.net or '-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}{'-adam' * self.adam}"
 
     @property
     def title(self) -> str:
         activation = {"": "", "relu": " ReLU", "leaky_relu": " LeakyReLU", "tanh": " tanh"}[self.activation]
-        work = f"batch {self.batch or 'all'}" if self.training else "predict 1 row"
+        work = f"batch {self.batch or 'all'}{', Adam' * self.adam}" if self.training else "predict 1 row"
         return f"{self.net or '-'.join(map(str, self.sizes))}{activation}, {work}"
 
 
@@ -48,6 +51,7 @@ TABLE = {
         Case((784, 10, 10, 10), "relu"),
         Case((784, 50, 50, 10), "relu", 1000),
         Case((784, 128, 10), "leaky_relu", 32),
+        Case((784, 128, 10), "leaky_relu", 32, adam=True),
         Case((784, 1024, 1024, 10), "relu", 256),
         Case((784, 128, 10), "leaky_relu", training=False),
     )

@@ -205,3 +205,6 @@ def predict(model: nn.Module, x: Array) -> Array | None:
         return out
     finally:
         predictor.lock.release()
+
+
+nn.Module._predict = predict

@@ -6,7 +6,20 @@ import cnet
 from _cases import Case
 from cnet import nn, optim
 from cnet._core import _isa
-from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM_BETAS,
+    ADAM_EPS,
+    ADAM_LEARNING_RATE,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 
 class _Net(Peer):
@@ -19,7 +32,12 @@ class _Net(Peer):
             layers += [activation(), nn.Linear(inputs, outputs)]
         self.model = nn.Sequential(*layers[1:])
         self.loss = nn.CrossEntropyLoss()
-        self.optimizer = optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
+        self._restart()
+
+    def _restart(self) -> None:
+        """An optimiser that remembers nothing."""
+        parameters = self.model.parameters()
+        self.optimizer = optim.Adam(parameters, ADAM_LEARNING_RATE, ADAM_BETAS, ADAM_EPS) if self.case.adam else optim.SGD(parameters, LEARNING_RATE)
 
     @staticmethod
     def version() -> str:
@@ -29,6 +47,8 @@ class _Net(Peer):
         flat = [array for layer in weights for array in layer]
         for parameter, values in zip(self.model.parameters(), flat, strict=True):
             parameter.data = values
+        if self.case.adam:
+            self._restart()
 
     def get_weights(self) -> Weights:
         arrays = [parameter.data.copy() for parameter in self.model.parameters()]

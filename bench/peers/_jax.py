@@ -9,7 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _cases import Case
-from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM_BETAS,
+    ADAM_EPS,
+    ADAM_LEARNING_RATE,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 Params = list[tuple[jax.Array, jax.Array]]
 
@@ -25,6 +38,7 @@ class Scan(Peer):
         self.activation = {"": None, "relu": jax.nn.relu, "leaky_relu": leaky_relu, "tanh": jnp.tanh}[case.activation]
         self.forward = jax.jit(self._forward)
         self.params: Params = []
+        self.adam: Any = None
 
     @staticmethod
     def version() -> str:
@@ -33,6 +47,8 @@ class Scan(Peer):
     def set_weights(self, weights: Weights) -> None:
         # Copies: an array that shares memory with NumPy cannot be donated.
         self.params = [(jnp.array(w, copy=True), jnp.array(b, copy=True)) for w, b in weights]
+        if self.case.adam:
+            self.adam = jnp.zeros(()), *(jax.tree.map(jnp.zeros_like, self.params) for _ in range(2))
 
     def get_weights(self) -> Weights:
         return [(np.array(w), np.array(b)) for w, b in self.params]
@@ -42,10 +58,12 @@ class Scan(Peer):
             self.predict(self.x[:1])
             return
         run = jax.jit(self._run, donate_argnums=0)
-        self.compiled = run.lower(self.params, self.device_x, self.device_y, self._orders(epochs, shuffle=False)).compile()
+        self.compiled = run.lower((self.params, self.adam), self.device_x, self.device_y, self._orders(epochs, shuffle=False)).compile()
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
-        self.params, _ = jax.block_until_ready(self.compiled(self.params, self.device_x, self.device_y, self._orders(epochs, shuffle)))
+        (self.params, self.adam), _ = jax.block_until_ready(
+            self.compiled((self.params, self.adam), self.device_x, self.device_y, self._orders(epochs, shuffle))
+        )
 
     def _orders(self, epochs: int, shuffle: bool) -> NDArray[np.int32]:
         if self.full_batch:
@@ -66,14 +84,27 @@ class Scan(Peer):
         log_p = jax.nn.log_softmax(self._forward(params, x))
         return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
-    def _run(self, params: Params, x: jax.Array, y: jax.Array, orders: jax.Array) -> tuple[Params, jax.Array]:
-        def step(params: Params, rows: jax.Array) -> tuple[Params, jax.Array]:
+    def _run(self, state: Any, x: jax.Array, y: jax.Array, orders: jax.Array) -> tuple[Any, jax.Array]:
+        def step(state: Any, rows: jax.Array) -> tuple[Any, jax.Array]:
+            params, adam = state
             # The order is known to hold valid rows; without the promise each element is checked.
             batch = (x, y) if self.full_batch else (a.at[rows].get(mode="promise_in_bounds") for a in (x, y))
             loss, grads = jax.value_and_grad(self._loss)(params, *batch)
-            return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, grads), loss
+            if self.case.adam:
+                return _adam(params, grads, *adam), loss
+            return (jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, grads), adam), loss
 
-        return jax.lax.scan(step, params, orders)
+        return jax.lax.scan(step, state, orders)
+
+
+def _adam(params: Params, grads: Params, steps: jax.Array, means: Params, squares: Params) -> Any:
+    beta1, beta2 = ADAM_BETAS
+    steps += 1
+    rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**steps), 1 / jnp.sqrt(1 - beta2**steps)
+    means = jax.tree.map(lambda m, g: m + (1 - beta1) * (g - m), means, grads)
+    squares = jax.tree.map(lambda v, g: v + (1 - beta2) * (g * g - v), squares, grads)
+    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * unbias + ADAM_EPS), params, means, squares)
+    return params, (steps, means, squares)
 
 
 class Cnn(Scan):

@@ -6,7 +6,7 @@ Every array is allocated once and every operation works in place, so that a step
 import numpy as np
 
 from _cases import Case
-from peers._peer import LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import ADAM_BETAS, ADAM_EPS, ADAM_LEARNING_RATE, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class HandWritten(Peer):
@@ -36,6 +36,13 @@ class HandWritten(Peer):
         for w, b, (new_w, new_b) in zip(self.w, self.b, weights, strict=True):
             w[...] = new_w
             b[...] = new_b
+        if self.case.adam:
+            self.steps = 0
+            self.adam = [
+                (parameter, grad, *(np.zeros_like(parameter) for _ in range(3)))
+                for parameters, grads in ((self.w, self.dw), (self.b, self.db))
+                for parameter, grad in zip(parameters, grads, strict=True)
+            ]
 
     def get_weights(self) -> Weights:
         return [(w.copy(), b.copy()) for w, b in zip(self.w, self.b, strict=True)]
@@ -89,9 +96,10 @@ class HandWritten(Peer):
         total = z.sum(axis=1, keepdims=True)
         loss = float((np.log(total[:, 0]) - z_label).mean())
 
-        # From here on gradients are those of learning rate times loss: the update is then a subtraction.
-        z *= LEARNING_RATE / self.batch / total
-        z[self.rows, y] -= LEARNING_RATE / self.batch
+        # With SGD gradients are, from here on, those of learning rate times loss: the update is then a subtraction.
+        scale = 1 if self.case.adam else LEARNING_RATE
+        z *= scale / self.batch / total
+        z[self.rows, y] -= scale / self.batch
         dz = z
         for i in reversed(range(len(self.w))):
             before = self.a[i - 1] if i else x
@@ -101,6 +109,28 @@ class HandWritten(Peer):
                 np.dot(dz, self.w[i].T, out=self.da[i - 1])
                 self._times_derivative(self.da[i - 1], before)
                 dz = self.da[i - 1]
-            self.w[i] -= self.dw[i]
-            self.b[i] -= self.db[i]
+            if not self.case.adam:
+                self.w[i] -= self.dw[i]
+                self.b[i] -= self.db[i]
+        if self.case.adam:
+            self._adam_step()
         return loss
+
+    def _adam_step(self) -> None:
+        beta1, beta2 = ADAM_BETAS
+        self.steps += 1
+        rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**self.steps), (1 - beta2**self.steps) ** -0.5
+        for parameter, grad, mean, square, update in self.adam:
+            mean *= beta1
+            np.multiply(grad, 1 - beta1, out=update)
+            mean += update
+            square *= beta2
+            grad *= grad
+            grad *= 1 - beta2
+            square += grad
+            np.sqrt(square, out=update)
+            update *= unbias
+            update += ADAM_EPS
+            np.divide(mean, update, out=update)
+            update *= rate
+            parameter -= update

@@ -15,6 +15,9 @@ Weights = list[tuple[Floats, Floats]]
 """(inputs, outputs) matrices, and biases, layer by layer."""
 
 LEARNING_RATE = 0.1
+ADAM_LEARNING_RATE = 0.001
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
 LEAKY_SLOPE = 0.01
 CNN_LEARNING_RATE = 0.01
 CNN_MOMENTUM = 0.9
@@ -24,7 +27,7 @@ CNN_REMARK = "with initial weights and masks of dropout of its own"
 class Peer(ABC):
     """One net in one library, with its data set in memory and in the library's own form.
 
-    All train alike: softmax cross-entropy, plain SGD, float32, from the same weights. An epoch visits the rows in a
+    All train alike: softmax cross-entropy, plain SGD or Adam, float32, from the same weights. An epoch visits the rows in a
     random order, drawn and gathered batch by batch as the library's users would do it; where the batch is the whole
     data set there is nothing to shuffle or gather. A constructor raises NotImplementedError for a net that the library
     cannot express.
@@ -60,7 +63,7 @@ class Peer(ABC):
         self.rng = np.random.default_rng(seed)
 
     def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        """Train like this from the next `set_weights` on; otherwise by plain SGD with `LEARNING_RATE`."""
+        """Train like this from the next `set_weights` on; otherwise as the case says, with the rates above."""
         raise NotImplementedError(f"{type(self).__name__} trains by plain SGD only")
 
     def set_learning_rate(self, learning_rate: float) -> None:

@@ -6,11 +6,11 @@ import sklearn
 from sklearn.neural_network import MLPClassifier
 
 from _cases import Case
-from peers._peer import LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import ADAM_BETAS, ADAM_EPS, ADAM_LEARNING_RATE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class Classifier(Peer):
-    """Plain SGD by ``partial_fit``, which runs one epoch a call."""
+    """Plain SGD, or Adam, by ``partial_fit``, which runs one epoch a call."""
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
@@ -19,10 +19,13 @@ class Classifier(Peer):
         self.model = MLPClassifier(
             case.sizes[1:-1],
             activation={"": "identity", "relu": "relu", "leaky_relu": "relu", "tanh": "tanh"}[case.activation],
-            solver="sgd",
+            solver="adam" if case.adam else "sgd",
             alpha=0,
             batch_size=self.batch,
-            learning_rate_init=LEARNING_RATE,
+            learning_rate_init=ADAM_LEARNING_RATE if case.adam else LEARNING_RATE,
+            beta_1=ADAM_BETAS[0],
+            beta_2=ADAM_BETAS[1],
+            epsilon=ADAM_EPS,
             momentum=0,
             nesterovs_momentum=False,
             random_state=0,

@@ -6,7 +6,20 @@ import torch
 from torch import nn
 
 from _cases import Case
-from peers._peer import CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM_BETAS,
+    ADAM_EPS,
+    ADAM_LEARNING_RATE,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 
 class Eager(Peer):
@@ -20,10 +33,17 @@ class Eager(Peer):
         for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
             layers += [activation(), nn.Linear(inputs, outputs)]
         self.model = nn.Sequential(*layers[1:])
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
+        self._restart()
         self.forward = self.model
         self.tensor_x = torch.from_numpy(x)
         self.tensor_y = torch.from_numpy(y)
+
+    def _restart(self) -> None:
+        """An optimiser that remembers nothing."""
+        if self.case.adam:  # fused, the fastest of its forms
+            self.optimizer = torch.optim.Adam(self.model.parameters(), ADAM_LEARNING_RATE, ADAM_BETAS, ADAM_EPS, fused=True)
+        else:
+            self.optimizer = torch.optim.SGD(self.model.parameters(), LEARNING_RATE)
 
     @staticmethod
     def version() -> str:
@@ -40,6 +60,8 @@ class Eager(Peer):
         with torch.no_grad():
             for parameter, values in zip(self.model.parameters(), flat, strict=True):
                 parameter.copy_(torch.from_numpy(values))
+        if self.case.adam:
+            self._restart()
 
     def get_weights(self) -> Weights:
         arrays = [parameter.detach().numpy().T.copy() for parameter in self.model.parameters()]
@@ -77,6 +99,10 @@ class Compiled(Eager):
 
     set_sgd = Peer.set_sgd
 
+    def _restart(self) -> None:
+        self.steps = torch.zeros(())
+        self.means, self.squares = ([torch.zeros_like(parameter) for parameter in self.model.parameters()] for _ in range(2))
+
     def compile(self, epochs: int) -> None:
         if self.case.training:
             self._step(self.tensor_x[: self.batch], self.tensor_y[: self.batch])
@@ -87,9 +113,22 @@ class Compiled(Eager):
         parameters = list(self.model.parameters())
         loss = nn.functional.cross_entropy(self.model(x), y)
         with torch.no_grad():
-            for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                parameter.sub_(grad, alpha=LEARNING_RATE)
+            grads = torch.autograd.grad(loss, parameters)
+            if self.case.adam:
+                self._adam(parameters, grads)
+            else:
+                for parameter, grad in zip(parameters, grads, strict=True):
+                    parameter.sub_(grad, alpha=LEARNING_RATE)
         return loss
+
+    def _adam(self, parameters: list[torch.Tensor], grads: tuple[torch.Tensor, ...]) -> None:
+        beta1, beta2 = ADAM_BETAS
+        self.steps.add_(1)
+        rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**self.steps), (1 - beta2**self.steps).rsqrt()
+        for parameter, grad, mean, square in zip(parameters, grads, self.means, self.squares, strict=True):
+            mean.lerp_(grad, 1 - beta1)
+            square.lerp_(grad * grad, 1 - beta2)
+            parameter.sub_(rate * mean / (square.sqrt() * unbias + ADAM_EPS))
 
     def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
         return self.compiled_step(x, y).item()

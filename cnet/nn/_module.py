@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,6 +56,9 @@ class Module:
 
     changes = 0
     """How often a module has got a new attribute that forward passes do not keep: what was compiled before may be out of date."""
+
+    _predict: ClassVar[Callable[[Any, Array], Array | None]]
+    """The outputs by a compiled program, if there is one: cnet/_program.py brings it, which this file cannot import."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -188,9 +191,8 @@ class Module:
             If `x` does not hold real numbers, or its rows do not fit.
         """
         if type(x) is np.ndarray and x.ndim > 1 and (flags := x.flags).c_contiguous and flags.aligned and x.dtype in _REALS:
-            from cnet._program import predict
-
-            if (out := predict(self, x)) is not None:
+            out = self._predict(x)
+            if out is not None:
                 return out
         rows = as_array(x, "x")
         if rows.ndim == 0:
