@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Buffer, Loss, Module, Parameter
+from cnet.nn._functions import as_loss
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim.lr_scheduler import LRScheduler
 
@@ -32,7 +33,8 @@ class Trainer:
     Parameters
     ----------
     model : nn.Module
-    loss : nn.Loss
+    loss : nn.Loss or function
+        A plain function of output and target returns the mean loss of a batch and its gradient with respect to the output.
     optimizer : optim.Optimizer
 
     Attributes
@@ -62,16 +64,16 @@ class Trainer:
     ['accuracy', 'loss']
     """
 
-    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer) -> None:
+    def __init__(self, model: Module, loss: Loss | Callable[[Array, Array], tuple[float, ArrayLike]], optimizer: Optimizer) -> None:
+        self.loss: Loss = as_loss(loss)
         for name, value, kind, example in (
             ("model", model, Module, "nn.Sequential(...)"),
-            ("loss", loss, Loss, "nn.CrossEntropyLoss()"),
+            ("loss", self.loss, Loss, "nn.CrossEntropyLoss()"),
             ("optimizer", optimizer, Optimizer, "optim.SGD(model.parameters(), lr=0.1)"),
         ):
             if not isinstance(value, kind):
                 raise TypeError(f"{name} is {value!r}, expected one such as {example}")
         self.model = model
-        self.loss = loss
         self.optimizer = optimizer
         self.epoch = self.step = 0
         self.seed: Any = None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input, as_real, float_dtype, shape_text
+from cnet.nn._functions import as_loss
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module, check_grad
 from cnet.nn._sizes import number
@@ -147,8 +148,8 @@ class HeadsLoss(Loss):
     ----------
     heads : Heads
         The last layer of the net.
-    losses : Loss, or list or dict of Loss
-        One for each head; a single one is taken for all.
+    losses : Loss or function, or list or dict of them
+        One for each head; a single one is taken for all. Functions are as in `Trainer`.
     weights : list or dict of float, or None
         By what the losses are multiplied; 1 where there is none.
 
@@ -176,8 +177,10 @@ class HeadsLoss(Loss):
         if not isinstance(heads, Heads):
             raise TypeError(f"heads is {heads!r}, expected the nn.Heads at the end of the net")
         self.heads = heads
+        losses = as_loss(losses)
         self.losses = dict.fromkeys(heads.heads, losses) if isinstance(losses, Loss) else self._by_name(losses, "losses")
         for name, loss in self.losses.items():
+            self.losses[name] = loss = as_loss(loss)
             if not isinstance(loss, Loss):
                 raise TypeError(f"the loss of head {name} is {loss!r}, expected one such as nn.CrossEntropyLoss()")
         given = dict.fromkeys(heads.heads, 1.0) | dict(weights) if isinstance(weights, Mapping) else weights

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._arrays import Array, real_dtype, seed_sequence
+from cnet.nn._functions import as_layer
 from cnet.nn._module import Module
 from cnet.nn.init import Initializer
 
@@ -21,8 +22,9 @@ class Sequential(Module):
 
     Parameters
     ----------
-    *layers : Module
-        At least one; a single list of them will do.
+    *layers : Module or function
+        At least one; a single list of them will do. A plain function of a batch returns its output and a function that maps the
+        gradient of the output to that of the input; or the output alone, if no gradient has to pass, as in a first layer.
     seed : int or None
         Fills the parameters that have no values yet, also those of nets among the layers; layers that have values keep
         them. Dropout takes its random numbers from it. None draws a seed from the operating system.
@@ -47,17 +49,17 @@ class Sequential(Module):
     Linear(in_features=784, out_features=128)
     """
 
-    def __init__(self, *layers: Module, seed: int | None = None, dtype: DTypeLike | None = None) -> None:
+    def __init__(self, *layers: Module | Callable[[Array], Any], seed: int | None = None, dtype: DTypeLike | None = None) -> None:
         if len(layers) == 1 and isinstance(layers[0], list | tuple):
             layers = tuple(layers[0])
-        self.layers: tuple[Module, ...] = layers
         if not layers:
             raise ValueError("Sequential has no layers, expected at least one")
-        for i, layer in enumerate(layers):
+        self.layers: tuple[Module, ...] = tuple(map(as_layer, layers))
+        for i, layer in enumerate(self.layers):
             if not isinstance(layer, Module):
                 hint = ": construct it" if isinstance(layer, type) else ""
                 raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
-        every = [id(module) for layer in layers for module in layer.modules()]
+        every = [id(module) for layer in self.layers for module in layer.modules()]
         if len(set(every)) < len(every):
             raise ValueError("a layer appears twice: each place needs an object of its own, because a layer keeps what its backward pass needs")
         self._check_shapes()

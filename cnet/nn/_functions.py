@@ -1,0 +1,102 @@
+"""Plain functions as layers and losses: `Sequential` and `Trainer` wrap those that they are given.
+
+Gradients come from the function itself: that of a layer returns its output and a function for the way back, that of a loss the
+loss and its gradient. What holds one runs layer by layer, from Python, as with classes of one's own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array, as_input
+from cnet.nn._losses import Loss
+from cnet.nn._module import Module
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not isinstance(value, type | Module | Loss)
+
+
+def as_layer(value: Any) -> Any:
+    """A layer for a plain function; all else as it is."""
+    return FunctionLayer(value) if _is_function(value) else value
+
+
+def as_loss(value: Any) -> Any:
+    """A loss for a plain function; all else as it is."""
+    return FunctionLoss(value) if _is_function(value) else value
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+class FunctionLayer(Module):
+    """A layer without parameters: ``function(x)`` returns ``(output, backward)``, or the output alone where no gradient has to pass."""
+
+    _kept = ("_backward",)
+
+    def __init__(self, function: Callable[[Array], Any]) -> None:
+        self.function = function
+        self._backward: Callable[[Array], ArrayLike] | None = None
+
+    def _call(self, x: Array) -> tuple[Array, Any]:
+        result = self.function(x)
+        output, backward = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+        output = np.asarray(output, x.dtype)
+        if output.shape[:1] != x.shape[:1]:
+            raise ValueError(f"{self!r} returned an output of shape {output.shape} for {len(x)} rows, expected one row for each")
+        return output, backward
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        with np.errstate(all="ignore"):
+            return self._call(np.zeros((1, *input_shape), np.float32))[0].shape[1:]
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        output, backward = self._call(as_input(x))
+        self._backward = backward if training else None
+        return output
+
+    def backward(self, grad: ArrayLike) -> Array:
+        grad = as_array(grad, "grad")
+        if self._backward is None:
+            raise RuntimeError(
+                f"{self!r} has no way back: call forward(x, training=True) before, and let the function return (output, backward), "
+                "where backward(grad) is the gradient with respect to x"
+            )
+        return np.asarray(self._backward(grad), grad.dtype)
+
+    def backward_params(self, grad: ArrayLike) -> None:
+        """Nothing: there are no parameters."""
+
+    def __repr__(self) -> str:
+        return f"FunctionLayer({_name(self.function)})"
+
+
+class FunctionLoss(Loss):
+    """A loss: ``function(output, target)`` returns the mean loss of a batch, and its gradient with respect to the output."""
+
+    def __init__(self, function: Callable[[Array, Array], Any]) -> None:
+        self.function = function
+        self._grad: Array | None = None
+
+    def forward(self, output: ArrayLike, target: ArrayLike) -> float:
+        output = as_array(output, "output")
+        result = self.function(output, as_array(target, "target"))
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"{self!r} returned {type(result).__name__}, expected (loss, gradient with respect to the output)")
+        loss, grad = result
+        self._grad = np.asarray(grad, output.dtype)
+        if self._grad.shape != output.shape:
+            raise ValueError(f"{self!r} returned a gradient of shape {self._grad.shape}, expected that of the output, {output.shape}")
+        return float(loss)
+
+    def backward(self) -> Array:
+        if self._grad is None:
+            raise RuntimeError(f"{self!r}: call forward before backward")
+        return self._grad
+
+    def __repr__(self) -> str:
+        return f"FunctionLoss({_name(self.function)})"
