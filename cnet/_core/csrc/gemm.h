@@ -66,13 +66,13 @@ INLINE void store_transposed(const int rows, const int vecs, const int whole_vec
     }
 }
 
-/* One term of each sum. */
-INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TALL_ROWS][WIDE_VECS]) {
+/* One term of each sum. Rows beyond TILE_ROWS are reached from `upper`: from a alone, a tall tile needs more addresses than there are registers. */
+INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, const real *upper, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TALL_ROWS][WIDE_VECS]) {
     vec bv[WIDE_VECS];
     UNROLL for (int v = 0; v < vecs; v++)
         bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
     UNROLL for (int r = 0; r < rows; r++) {
-        vec av = v_set1(a[r * a_row]);
+        vec av = v_set1(r < TILE_ROWS ? a[r * a_row] : upper[(r - TILE_ROWS) * a_row]);
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = v_fma(av, bv[v], acc[r][v]);
     }
@@ -83,6 +83,7 @@ INLINE void multiply_add(const int rows, const int vecs, const int tail, const r
 INLINE void tile(const int rows, const int vecs, const int tail, const tile_args *t, ptrdiff_t cols) {
     const real *a = t->a, *b = t->b;
     const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const real *upper = a + (rows > TILE_ROWS ? TILE_ROWS * a_row : 0);
     vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
     vec acc[TALL_ROWS][WIDE_VECS];
     UNROLL for (int r = 0; r < rows; r++)
@@ -94,11 +95,11 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
         const ptrdiff_t base = t->base;
         for (ptrdiff_t k = 0; k < t->k; k++) {
             const ptrdiff_t term = terms[k] - base;
-            multiply_add(rows, vecs, tail, a + term, a_row, b + term * b_row, mask, acc);
+            multiply_add(rows, vecs, tail, a + term, upper + term, a_row, b + term * b_row, mask, acc);
         }
     } else {
-        for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, b += b_row)
-            multiply_add(rows, vecs, tail, a, a_row, b, mask, acc);
+        for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, upper += a_col, b += b_row)
+            multiply_add(rows, vecs, tail, a, upper, a_row, b, mask, acc);
     }
 
     /* Locals: a store to c might, for all that a compiler knows, change what t points to. */
