@@ -6,20 +6,7 @@ import cnet
 from _cases import Case
 from cnet import nn, optim
 from cnet._core import _isa
-from peers._peer import (
-    ADAM_BETAS,
-    ADAM_EPS,
-    ADAM_LEARNING_RATE,
-    CNN_LEARNING_RATE,
-    CNN_MOMENTUM,
-    CNN_REMARK,
-    LEAKY_SLOPE,
-    LEARNING_RATE,
-    Floats,
-    Ints,
-    Peer,
-    Weights,
-)
+from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class _Net(Peer):
@@ -37,7 +24,7 @@ class _Net(Peer):
     def _restart(self) -> None:
         """An optimiser that remembers nothing."""
         parameters = self.model.parameters()
-        self.optimizer = optim.Adam(parameters, ADAM_LEARNING_RATE, ADAM_BETAS, ADAM_EPS) if self.case.adam else optim.SGD(parameters, LEARNING_RATE)
+        self.optimizer = optim.Adam(parameters, *ADAM) if self.case.adam else optim.SGD(parameters, LEARNING_RATE)
 
     @staticmethod
     def version() -> str:

@@ -9,20 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _cases import Case
-from peers._peer import (
-    ADAM_BETAS,
-    ADAM_EPS,
-    ADAM_LEARNING_RATE,
-    CNN_LEARNING_RATE,
-    CNN_MOMENTUM,
-    CNN_REMARK,
-    LEAKY_SLOPE,
-    LEARNING_RATE,
-    Floats,
-    Ints,
-    Peer,
-    Weights,
-)
+from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 Params = list[tuple[jax.Array, jax.Array]]
 
@@ -98,12 +85,12 @@ class Scan(Peer):
 
 
 def _adam(params: Params, grads: Params, steps: jax.Array, means: Params, squares: Params) -> Any:
-    beta1, beta2 = ADAM_BETAS
+    learning_rate, (beta1, beta2), eps = ADAM
     steps += 1
-    rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**steps), 1 / jnp.sqrt(1 - beta2**steps)
+    rate, unbias = learning_rate / (1 - beta1**steps), 1 / jnp.sqrt(1 - beta2**steps)
     means = jax.tree.map(lambda m, g: m + (1 - beta1) * (g - m), means, grads)
     squares = jax.tree.map(lambda v, g: v + (1 - beta2) * (g * g - v), squares, grads)
-    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * unbias + ADAM_EPS), params, means, squares)
+    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * unbias + eps), params, means, squares)
     return params, (steps, means, squares)
 
 

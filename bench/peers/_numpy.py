@@ -6,7 +6,7 @@ Every array is allocated once and every operation works in place, so that a step
 import numpy as np
 
 from _cases import Case
-from peers._peer import ADAM_BETAS, ADAM_EPS, ADAM_LEARNING_RATE, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import ADAM, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class HandWritten(Peer):
@@ -117,9 +117,9 @@ class HandWritten(Peer):
         return loss
 
     def _adam_step(self) -> None:
-        beta1, beta2 = ADAM_BETAS
+        learning_rate, (beta1, beta2), eps = ADAM
         self.steps += 1
-        rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**self.steps), (1 - beta2**self.steps) ** -0.5
+        rate, unbias = learning_rate / (1 - beta1**self.steps), (1 - beta2**self.steps) ** -0.5
         for parameter, grad, mean, square, update in self.adam:
             mean *= beta1
             np.multiply(grad, 1 - beta1, out=update)
@@ -130,7 +130,7 @@ class HandWritten(Peer):
             square += grad
             np.sqrt(square, out=update)
             update *= unbias
-            update += ADAM_EPS
+            update += eps
             np.divide(mean, update, out=update)
             update *= rate
             parameter -= update

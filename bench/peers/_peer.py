@@ -15,9 +15,8 @@ Weights = list[tuple[Floats, Floats]]
 """(inputs, outputs) matrices, and biases, layer by layer."""
 
 LEARNING_RATE = 0.1
-ADAM_LEARNING_RATE = 0.001
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPS = 1e-8
+ADAM = (0.001, (0.9, 0.999), 1e-8)
+"""Learning rate, betas, eps."""
 LEAKY_SLOPE = 0.01
 CNN_LEARNING_RATE = 0.01
 CNN_MOMENTUM = 0.9

@@ -6,7 +6,7 @@ import sklearn
 from sklearn.neural_network import MLPClassifier
 
 from _cases import Case
-from peers._peer import ADAM_BETAS, ADAM_EPS, ADAM_LEARNING_RATE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import ADAM, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class Classifier(Peer):
@@ -16,16 +16,17 @@ class Classifier(Peer):
         super().__init__(case, x, y, threads)
         if case.activation == "leaky_relu":
             self.remark = "with ReLU for LeakyReLU, which it has not"
+        learning_rate, (beta1, beta2), eps = ADAM
         self.model = MLPClassifier(
             case.sizes[1:-1],
             activation={"": "identity", "relu": "relu", "leaky_relu": "relu", "tanh": "tanh"}[case.activation],
             solver="adam" if case.adam else "sgd",
             alpha=0,
             batch_size=self.batch,
-            learning_rate_init=ADAM_LEARNING_RATE if case.adam else LEARNING_RATE,
-            beta_1=ADAM_BETAS[0],
-            beta_2=ADAM_BETAS[1],
-            epsilon=ADAM_EPS,
+            learning_rate_init=learning_rate if case.adam else LEARNING_RATE,
+            beta_1=beta1,
+            beta_2=beta2,
+            epsilon=eps,
             momentum=0,
             nesterovs_momentum=False,
             random_state=0,

@@ -6,20 +6,7 @@ import torch
 from torch import nn
 
 from _cases import Case
-from peers._peer import (
-    ADAM_BETAS,
-    ADAM_EPS,
-    ADAM_LEARNING_RATE,
-    CNN_LEARNING_RATE,
-    CNN_MOMENTUM,
-    CNN_REMARK,
-    LEAKY_SLOPE,
-    LEARNING_RATE,
-    Floats,
-    Ints,
-    Peer,
-    Weights,
-)
+from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
 
 
 class Eager(Peer):
@@ -41,7 +28,7 @@ class Eager(Peer):
     def _restart(self) -> None:
         """An optimiser that remembers nothing."""
         if self.case.adam:  # fused, the fastest of its forms
-            self.optimizer = torch.optim.Adam(self.model.parameters(), ADAM_LEARNING_RATE, ADAM_BETAS, ADAM_EPS, fused=True)
+            self.optimizer = torch.optim.Adam(self.model.parameters(), *ADAM, fused=True)
         else:
             self.optimizer = torch.optim.SGD(self.model.parameters(), LEARNING_RATE)
 
@@ -122,13 +109,13 @@ class Compiled(Eager):
         return loss
 
     def _adam(self, parameters: list[torch.Tensor], grads: tuple[torch.Tensor, ...]) -> None:
-        beta1, beta2 = ADAM_BETAS
+        learning_rate, (beta1, beta2), eps = ADAM
         self.steps.add_(1)
-        rate, unbias = ADAM_LEARNING_RATE / (1 - beta1**self.steps), (1 - beta2**self.steps).rsqrt()
+        rate, unbias = learning_rate / (1 - beta1**self.steps), (1 - beta2**self.steps).rsqrt()
         for parameter, grad, mean, square in zip(parameters, grads, self.means, self.squares, strict=True):
             mean.lerp_(grad, 1 - beta1)
             square.lerp_(grad * grad, 1 - beta2)
-            parameter.sub_(rate * mean / (square.sqrt() * unbias + ADAM_EPS))
+            parameter.sub_(rate * mean / (square.sqrt() * unbias + eps))
 
     def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
         return self.compiled_step(x, y).item()
