@@ -19,7 +19,7 @@ from cnet import nn, optim
 from cnet._arrays import empty
 from cnet._core import loops
 from cnet._lowering import Lowered, Lowering
-from cnet._stages import NONE, Convolution, Rules, Stage, Target
+from cnet._stages import NONE, Convolution, Dense, Rules, Stage, Target
 from cnet._threads import get_num_threads
 from cnet.nn._module import is_builtin
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
@@ -69,7 +69,7 @@ def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
 def _forward(to: Target, net: Lowered, x: Array) -> tuple[list[Array], list[list[Array]]]:
     """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
     rows = to.buffer(x.shape[1])
-    to.program.source(rows, x)
+    to.program.source(rows, x, alone=bool(net.trunk) and isinstance(net.trunk[0], Dense))
     trunk = _along(to, net.trunk, rows)
     branches = [_along(to, branch, trunk[-1]) for branch in net.branches]
     for values in branches:

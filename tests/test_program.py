@@ -92,6 +92,35 @@ def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
     same(*(train(LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=300, compiled=compiled, **settings) for compiled in (True, False)))
 
 
+@pytest.mark.parametrize("settings", [*OPTIMIZERS, {"optimizer": optim.SGD}, {"optimizer": optim.SGD, "clip_norm": 0.1}], ids=str)
+@pytest.mark.parametrize("columns", [129, 300, 784])
+@pytest.mark.parametrize("outputs", [10, 40])
+def test_inputs_of_the_first_layer_are_shared_out(settings, columns, outputs, isa, rng, threads):
+    x = np.where(np.arange(columns) % 3, rng.integers(0, 256, (61, columns)), 0)
+    layers = [lambda: nn.Linear(columns, outputs, bias=outputs == 10), nn.LeakyReLU, lambda: nn.Linear(outputs, 3)]
+    for data in x.astype(np.uint8), (x / 255).astype(np.float32):
+        arguments = (layers, nn.CrossEntropyLoss, "float32", data, rng.integers(0, 3, 61))
+        by_hand = train(*arguments, batch=24, compiled=False, **settings)
+        for n in (1, 2, 3, 5):
+            threads(n)
+            same(train(*arguments, batch=24, compiled=True, **settings), by_hand)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_shared_inputs_of_rows_in_their_own_order(shuffle, dtype, rng, threads):
+    x, y = data(rng, width=300)
+    trained = []
+    for n in (1, 2, 3):
+        threads(n)
+        model = nn.Sequential(nn.Linear(300, 40), nn.Tanh(), nn.Linear(40, 3), seed=0, dtype=dtype)
+        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(
+            x.astype(dtype), y, epochs=2, batch_size=24, shuffle=shuffle, seed=0, verbose=False
+        )
+        trained.append(np.concatenate([parameter.data.ravel() for parameter in model.parameters()]))
+    np.testing.assert_array_equal(trained[0], trained[1])
+    np.testing.assert_array_equal(trained[0], trained[2])
+
+
 @pytest.mark.parametrize("limits", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"clip_norm": 0.1, "clip_value": 0.05}, {"clip_norm": 1e6}], ids=str)
 @pytest.mark.parametrize("batch", [8, 300])
 def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):

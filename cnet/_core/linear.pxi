@@ -19,6 +19,8 @@ cdef struct Product:
     const cnet_update *now
     Py_ssize_t scratch  # elements of it for each part
     Py_ssize_t inputs   # of the layer, where gemm.m counts those that are listed
+    real *sums          # of blocks of inputs, where they are shared out, or NULL
+    Py_ssize_t sums_next
 
 cdef int NONE = -1
 
@@ -244,10 +246,43 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
             kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
+cdef void _run_columns(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    """What a part's columns add to the sums: the first adds up its blocks, the others keep theirs apart, so that all are added in order."""
+    cdef const Product *product = <const Product *> arguments
+    cdef cnet_gemm p = product.gemm
+    cdef Py_ssize_t length = cnet_block_length(p.k)
+    p.m, p.k, p.block = block.m, block.end - block.first, length
+    p.a, p.a_row = block.own, block.own_row
+    p.b += block.first * p.b_row
+    p.bias = NULL
+    p.c = product.sums
+    if part:
+        p.c += (1 + block.first // length - _start(_n_blocks(product.gemm.k), 1, parts)) * product.sums_next
+        p.c_block = product.sums_next
+    p.terms = _list_own(block, product.gemm.k, part, &p.n_terms)
+    if 8 * p.n_terms > 7 * p.k:
+        p.terms = NULL
+    kernels().gemm(&p)
+
+
+cdef void _add_columns(const Product *product, Py_ssize_t start, Py_ssize_t end, int parts) noexcept nogil:
+    cdef const cnet_kernels *k = kernels()
+    cdef cnet_gemm p = product.gemm
+    cdef Py_ssize_t blocks = 1 + _n_blocks(p.k) - _start(_n_blocks(p.k), 1, parts)
+    p.m = end - start
+    p.c += start * p.n
+    k.add_blocks(p.m, p.n, blocks, product.sums_next, product.sums + start * p.n, p.bias, p.c)
+    if product.activation != NONE:
+        _activate_product(k, product, &p)
+
+
 cdef void _run_rows(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     """The rows of the batch are those of the product."""
     cdef Product product = (<const Product *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
+    if block.by_columns and product.sums != NULL:
+        _add_columns(&product, _start(block.m, part, parts), _start(block.m, part + 1, parts), parts)
+        return
     if product.gemm.a == block.x_batch and block.marks != NULL:
         product.gemm.terms = _list_columns(block, product.gemm.k, part, parts, block.by_rows, &product.gemm.n_terms)
         if 8 * product.gemm.n_terms > 7 * product.gemm.k:
@@ -277,14 +312,33 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
     product.gemm.block = cnet_block_length(block.batch)
     product.gemm.accumulate = block.start > 0
     cdef cnet_update now
+    cdef bint of_data = whole.gemm.a == block.x_batch, own = of_data and block.by_columns
+    if own:
+        _restrict_to_columns(&product, block)
     if product.update.rule != NULL:
         now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
         product.now = &now
-        if whole.gemm.a == block.x_batch and block.marks != NULL:
-            rows = _list_columns(block, product.gemm.m, part, parts, False, &count)
+        if of_data and block.marks != NULL:
+            rows = _list_own(block, whole.gemm.m, part, &count) if own else _list_columns(block, whole.gemm.m, part, parts, False, &count)
             if _pays_to_pick(count, product.gemm.m, product.gemm.n):
                 product.gemm.rows, product.gemm.m = rows, count
-    _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+    if own:
+        _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part)
+    else:
+        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+
+
+cdef void _restrict_to_columns(Product *product, const Block *block) noexcept nogil:
+    """The gradient of the weights that go with a part's columns of the data."""
+    cdef Py_ssize_t before = block.first * product.gemm.n
+    product.gemm.a, product.gemm.a_col = block.own, block.own_row
+    product.gemm.m = product.inputs = block.end - block.first
+    if product.update.rule == NULL:
+        product.gemm.c += before
+        return
+    product.update.w += before
+    if product.update.state != NULL:
+        product.update.state += before
 
 
 cdef struct Bias:
@@ -316,6 +370,11 @@ def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, cons
     product.slope = slope
     if product.gemm.a == program.x_batch and w.shape[1] >= LEAST_PICKED:
         program.mark_columns()
+    if product.gemm.a == program.x_batch:
+        product.sums = program.sums_by_columns(w.shape[1])
+        product.sums_next = program.column_rows * w.shape[1]
+    if product.sums != NULL:
+        program.append(COLUMNS, _run_columns, &product, sizeof(product), ())
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
     program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b))
 

@@ -49,6 +49,7 @@ cdef extern from "csrc/kernels.h":
         const real *bias
         Py_ssize_t block
         int accumulate
+        Py_ssize_t c_block
         const int32_t *terms
         Py_ssize_t n_terms
         const int32_t *rows
@@ -85,6 +86,7 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
+        void (*add_blocks)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
         void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
         Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
         void (*conv_forward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *, void *) noexcept nogil
@@ -122,9 +124,9 @@ cdef extern from "csrc/kernels.h":
         void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
-        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, real *) noexcept nogil
-        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, const int64_t *, real *) noexcept nogil
-        void (*mark_nonzero)(Py_ssize_t, Py_ssize_t, const real *, cnet_mark *) noexcept nogil
+        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, real *) noexcept nogil
+        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, real *) noexcept nogil
+        void (*mark_nonzero)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, cnet_mark *) noexcept nogil
         Py_ssize_t (*list_marked)(Py_ssize_t, Py_ssize_t, const cnet_mark *, int32_t *) noexcept nogil
         void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
 

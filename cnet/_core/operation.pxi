@@ -3,6 +3,7 @@
 
 
 cdef enum Phase:
+    COLUMNS  # where the block is by columns: a part takes its columns of the data, of all rows
     ROWS     # a part takes its rows of the batch, and reads those rows alone
     WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
     CLIP     # when all blocks are done: a part limits its share of some gradients
@@ -16,6 +17,10 @@ cdef struct Block:
     Py_ssize_t step       # of the call, from 1
     double factor         # of gradients, before an UPDATE
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
+    bint by_columns       # parts collect their columns of all rows, for phase COLUMNS
+    const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart
+    Py_ssize_t own_row
+    Py_ssize_t first, end  # which they are
     const int64_t *rows   # of the data set: those of the batch
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
@@ -42,11 +47,20 @@ cdef inline void _mark_share(const Block *block, Py_ssize_t width, int part, int
     """A part marks the columns of its rows. Until operations of the next phase none but itself reads them, unless all have met."""
     cdef Py_ssize_t start = _start(block.m, part, parts)
     if block.marks != NULL:
-        kernels().mark_nonzero(_start(block.m, part + 1, parts) - start, width, block.x + start * width, block.marks + part * width)
+        kernels().mark_nonzero(_start(block.m, part + 1, parts) - start, width, block.x + start * width, width, block.marks + part * width)
 
 
 cdef inline int32_t *_list_columns(const Block *block, Py_ssize_t width, int part, int parts, bint own, Py_ssize_t *count) noexcept nogil:
     """The columns that are not 0 in all rows of the block, or in a part's own; the part keeps the list until its next."""
     cdef int32_t *list = block.lists + part * width
     count[0] = kernels().list_marked(1 if own else parts, width, block.marks + (part * width if own else 0), list)
+    return list
+
+
+cdef inline int32_t *_list_own(const Block *block, Py_ssize_t width, int part, Py_ssize_t *count) noexcept nogil:
+    """Those of a part's columns that are not 0 in all rows, counted from its first; NULL where columns are not marked."""
+    cdef int32_t *list = block.lists + part * width
+    if block.marks == NULL:
+        return NULL
+    count[0] = kernels().list_marked(1, block.end - block.first, block.marks + part * width, list)
     return list

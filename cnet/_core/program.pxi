@@ -6,7 +6,9 @@
 #
 # One team of threads runs all steps of a call. Each thread takes its rows of the batch through the whole net, forward and
 # back to the gradient of the first layer's output, without meeting the others; when all have come, each makes the
-# gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where a
+# gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where
+# there are many more inputs than rows, the first layer is shared out by inputs before: a thread owns columns of the data
+# and the weights that go with them, and no other ever reads them, only what they add to each row's sums. Where a
 # batch has few rows for so many threads, each product is shared out instead, and they meet after every operation; before
 # one that is over all rows, as in batch normalisation, they meet anyhow.
 #
@@ -73,6 +75,9 @@ cdef double FLOPS_PER_MEMBER = 100_000
 # Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
 cdef enum:
     ROWS_PER_MEMBER = 4
+    # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses from core to core is then sums of a
+    # few blocks for each row, not the weights and the data.
+    LEAST_COLUMNS_PER_ROW = 4
     UNSET = -1  # kind of a rule
 
 
@@ -100,6 +105,9 @@ cdef class Program:
     cdef real *x_batch
     cdef cnet_mark *marks               # Block's
     cdef int32_t *lists
+    cdef bint alone                     # only a dense layer reads x_batch
+    cdef Py_ssize_t column_rows         # rows of a block that may go by columns
+    cdef real *sums                     # of that layer, by blocks of columns
     cdef Output *outputs
     cdef Py_ssize_t n_outputs, n_scores
     cdef Tally *tallies                 # of each thread, for each output
@@ -129,6 +137,7 @@ cdef class Program:
         free(self.tallies)
         free(self.marks)
         free(self.lists)
+        free(self.sums)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -158,13 +167,14 @@ cdef class Program:
             raise ValueError(f"rule {rule} has not been set")
         return &self.rules[rule]
 
-    def source(self, real[:, ::1] x_batch, x):
-        """Batches are rows of x, real or uint8; operations find them in x_batch."""
+    def source(self, real[:, ::1] x_batch, x, bint alone):
+        """Batches are rows of x, real or uint8; operations find them in x_batch. Whether a dense layer alone reads them there."""
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
         _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
         self.n_rows, self.width = x.shape
         self.x_batch = _out2(x_batch)
+        self.alone = alone
         if x.dtype == "uint8":
             x_uint8 = x
             self.x_uint8 = &x_uint8[0, 0] if self.n_rows and self.width else NULL
@@ -181,6 +191,16 @@ cdef class Program:
             if self.marks == NULL or self.lists == NULL:
                 raise MemoryError
         return 0
+
+    cdef real *sums_by_columns(self, Py_ssize_t outputs) except? NULL:
+        """Room for what parts make of their columns; NULL where they always go by rows."""
+        if not self.alone or self.width <= CNET_BLOCK:
+            return NULL
+        self.column_rows = min(self.room, self.width // LEAST_COLUMNS_PER_ROW)
+        self.sums = <real *> calloc(self.column_rows * outputs * _n_blocks(self.width), sizeof(real))
+        if self.sums == NULL:
+            raise MemoryError
+        return self.sums
 
     def output(self, const real[:, ::1] scores):
         """Where an output of the net will be: the next one to the right."""
@@ -367,9 +387,16 @@ cdef class Program:
             call.last = step
         while block.start < batch:
             block.m = min(most, batch - block.start)
-            block.x = self._collect(block.rows + block.start, block.m, part, parts)
-            _mark_share(&block, self.width, part, parts)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
+            block.by_columns = block.by_rows and 1 < parts <= _n_blocks(self.width) and block.m <= self.column_rows
+            self._collect_answers(block.rows + block.start, block.m, part, parts)
+            if block.by_columns:
+                self._collect_columns(&block, part, parts)
+                self._run(COLUMNS, call, &block, part, parts)
+                cnet_barrier_wait(&call.barrier, parts)
+            else:
+                block.x = self._collect(block.rows + block.start, block.m, part, parts)
+                _mark_share(&block, self.width, part, parts)
             self._run(ROWS, call, &block, part, parts)
             self._count_correct(tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
@@ -408,8 +435,8 @@ cdef class Program:
                     cnet_barrier_wait(&call.barrier, parts)
                 self.ops[i].run(self.ops[i].arguments, block, part, parts)
 
-    cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
-        """A part's share of a block's rows; returns where the block lies: rows in their own order are read in place."""
+    cdef void _collect_answers(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
+        """What outputs are to say of a part's share of a block's rows."""
         cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
         cdef const Output *output
         cdef Py_ssize_t k
@@ -420,17 +447,38 @@ cdef class Program:
                 for i in range(count):
                     output.labels_batch[start + i] = output.labels[rows[i]]
             if output.targets != NULL:
-                kernels().gather(count, output.n, output.targets, rows, output.targets_batch + start * output.n)
+                kernels().gather(count, output.n, output.targets, output.n, rows, output.targets_batch + start * output.n)
             if output.row_weights != NULL:
                 for i in range(count):
                     output.row_weights_batch[start + i] = output.row_weights[rows[i]]
-        if self.x_uint8 != NULL:
-            kernels().gather_uint8(count, self.width, self.x_uint8, rows, self.x_batch + start * self.width)
-        elif _consecutive(m, rows - start):
-            return self.x + (rows - start)[0] * self.width
-        elif self.x != NULL:
-            kernels().gather(count, self.width, self.x, rows, self.x_batch + start * self.width)
+
+    cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
+        """A part's share of a block's rows; returns where the block lies: rows in their own order are read in place."""
+        cdef Py_ssize_t start = _start(m, part, parts)
+        if self.x != NULL and _consecutive(m, rows):
+            return self.x + rows[0] * self.width
+        self._gather(_start(m, part + 1, parts) - start, rows + start, 0, self.width, self.x_batch + start * self.width)
         return self.x_batch
+
+    cdef void _collect_columns(self, Block *block, int part, int parts) noexcept nogil:
+        """A part's columns of all rows of a block, whole blocks of a sum; those of two parts never share a line of the cache."""
+        cdef const int64_t *rows = block.rows + block.start
+        cdef Py_ssize_t length = cnet_block_length(self.width), blocks = _n_blocks(self.width)
+        block.first = _start(blocks, part, parts) * length
+        block.end = min(self.width, _start(blocks, part + 1, parts) * length)
+        if self.x != NULL and _consecutive(block.m, rows):
+            block.own, block.own_row = self.x + rows[0] * self.width + block.first, self.width
+        else:
+            block.own, block.own_row = self.x_batch + block.m * block.first, block.end - block.first
+            self._gather(block.m, rows, block.first, block.own_row, self.x_batch + block.m * block.first)
+        if block.marks != NULL:
+            kernels().mark_nonzero(block.m, block.end - block.first, block.own, block.own_row, block.marks + part * self.width)
+
+    cdef void _gather(self, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
+        if self.x_uint8 != NULL:
+            kernels().gather_uint8(m, n, self.x_uint8 + first, self.width, rows, out)
+        elif self.x != NULL:
+            kernels().gather(m, n, self.x + first, self.width, rows, out)
 
     cdef void _count_correct(self, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
@@ -452,6 +500,12 @@ cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
     for i in range(n):
         total += sums[i]
     return total
+
+
+cdef Py_ssize_t _n_blocks(Py_ssize_t n) noexcept nogil:
+    """Of a sum over n terms."""
+    cdef Py_ssize_t length = cnet_block_length(n)
+    return (n + length - 1) // length if n else 0
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:

@@ -172,8 +172,8 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     for (ptrdiff_t i = 0; i < batch * inputs; i++)
         if (every == 0 || i % inputs % every || (i / inputs + i) % 3 == 0)
             x[i] = i % 2 ? (real)0. : (real)-0.;
-    K->mark_nonzero(half, inputs, x, marks);
-    K->mark_nonzero(batch - half, inputs, x + half * inputs, marks + inputs);
+    K->mark_nonzero(half, inputs, x, inputs, marks);
+    K->mark_nonzero(batch - half, inputs, x + half * inputs, inputs, marks + inputs);
     const ptrdiff_t count = K->list_marked(2, inputs, marks, list);
     ptrdiff_t listed = 0;
     for (ptrdiff_t j = 0; j < inputs; j++) {
@@ -196,6 +196,12 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     g.c = out, g.terms = list, g.n_terms = count;
     K->gemm(&g);
     same_bits("out", batch * outputs, out, all);
+    const ptrdiff_t length = cnet_block_length(inputs), blocks = length ? (inputs + length - 1) / length : 1;
+    real *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
+    g.c = sums, g.c_block = batch * outputs;
+    K->gemm(&g);
+    K->add_blocks(batch, outputs, blocks, batch * outputs, sums, NULL, added);
+    same_bits("sums of blocks", batch * outputs, added, all);
     g = (cnet_gemm){
         .m = inputs, .n = outputs, .k = batch, .a = x, .a_row = 1, .a_col = inputs, .b = dy, .b_row = outputs, .b_col = 1, .c = dw, .c_row = outputs, .c_col = 1,
     };
@@ -363,7 +369,7 @@ static void clip(ptrdiff_t n) {
 /* Rows in any order, some of them twice. */
 static void gather(ptrdiff_t m, ptrdiff_t n) {
     snprintf(at, sizeof at, "gather, m %td n %td", m, n);
-    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n);
+    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n), *tail = output(2 * m * (n / 2));
     real *expected = array(2 * m * n, 0), *expected_scaled = array(2 * m * n, 0);
     uint8_t *images = allocate((size_t)(m * n));
     int64_t *rows = allocate((size_t)(2 * m) * sizeof *rows);
@@ -376,9 +382,12 @@ static void gather(ptrdiff_t m, ptrdiff_t n) {
             expected_scaled[i * n + j] = (real)images[rows[i] * n + j] / (real)255;
         }
     }
-    K->gather(2 * m, n, x, rows, y);
+    K->gather(2 * m, n, x, n, rows, y);
     same_bits("out", 2 * m * n, y, expected);
-    K->gather_uint8(2 * m, n, images, rows, scaled);
+    K->gather(2 * m, n / 2, x + n - n / 2, n, rows, tail);
+    for (ptrdiff_t i = 0; i < 2 * m; i++)
+        same_bits("out of some columns", n / 2, tail + i * (n / 2), expected + i * n + n - n / 2);
+    K->gather_uint8(2 * m, n, images, n, rows, scaled);
     same_bits("out of uint8", 2 * m * n, scaled, expected_scaled);
     free(images);
     free(rows);

@@ -16,11 +16,11 @@ INLINE void fetch_row(const void *row, ptrdiff_t bytes) {
         FETCH((const char *)row + i);
 }
 
-static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out) {
+static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
         if (i + ROWS_AHEAD < m)
-            fetch_row(x + rows[i + ROWS_AHEAD] * n, n * (ptrdiff_t)sizeof(real));
-        memcpy(out + i * n, x + rows[i] * n, (size_t)n * sizeof(real));
+            fetch_row(x + rows[i + ROWS_AHEAD] * x_row, n * (ptrdiff_t)sizeof(real));
+        memcpy(out + i * n, x + rows[i] * x_row, (size_t)n * sizeof(real));
     }
 }
 
@@ -30,11 +30,11 @@ INLINE void scale_uint8(ptrdiff_t n, const uint8_t *x, real *out) {
         out[i] = (real)x[i] / (real)255;
 }
 
-static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out) {
+static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
-        const uint8_t *row = x + rows[i] * n;
+        const uint8_t *row = x + rows[i] * x_row;
         if (i + ROWS_AHEAD < m)
-            fetch_row(x + rows[i + ROWS_AHEAD] * n, n);
+            fetch_row(x + rows[i + ROWS_AHEAD] * x_row, n);
         scale_uint8(n, row, out + i * n);
     }
 }

@@ -264,8 +264,8 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
                 tile_args t = {
                     packed_rows ? rows : a, g->a_row, g->a_col,
                     g->b + k * g->b_row + j * g->b_col, g->b_row, n_terms, terms, k,
-                    g->c + i * g->c_row + j * g->c_col, g->c_row, g->c_col,
-                    g->bias && k + depth == g->k ? g->bias + j : NULL, k == 0 && !g->accumulate,
+                    g->c + i * g->c_row + j * g->c_col + (k ? k / block * g->c_block : 0), g->c_row, g->c_col,
+                    g->bias && k + depth == g->k ? g->bias + j : NULL, g->c_block || (k == 0 && !g->accumulate),
                 };
                 if (packed) {
                     pack(depth, cols, t.b, g->b_row, g->b_col, panel);
@@ -309,12 +309,23 @@ static double cycles(const cnet_gemm *g) {
    vectors, the transposed product may be quicker; every sum is the same. */
 static void gemm(const cnet_gemm *g) {
     const cnet_gemm turned = {
-        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate,
+        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate, g->c_block,
         NULL, 0, NULL,
     };
     if (g->m == 0 || g->n == 0)
         return;
     gemm_as_it_stands(!g->bias && g->k && !g->terms && !g->rows && cycles(&turned) < cycles(g) ? &turned : g);
+}
+
+static void add_blocks(ptrdiff_t m, ptrdiff_t n, ptrdiff_t blocks, ptrdiff_t next, const real *x, const real *bias, real *out) {
+    for (; m > 0; m--, x += n, out += n)
+        for (ptrdiff_t j = 0; j < n; j += VL) {
+            const vmask mask = v_mask(n - j < VL ? n - j : VL);
+            vec sum = v_load_m(x + j, mask);
+            for (ptrdiff_t b = 1; b < blocks; b++)
+                sum = v_add(sum, v_load_m(x + b * next + j, mask));
+            v_store_m(out + j, bias ? v_add(sum, v_load_m(bias + j, mask)) : sum, mask);
+        }
 }
 
 /* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the

@@ -5,7 +5,7 @@
    nothing and decide nothing about threads. Matrices are row-major; "row stride" counts elements.
 
    Summation order is part of the contract. A reduction over k terms is cut into equal blocks of at most
-   CNET_BLOCK terms (cnet_block_length); a block is summed from zero in the order of k, and block sums are
+   CNET_BLOCK terms (cnet_block_length), an even number of them unless it is one; a block is summed from zero in the order of k, and block sums are
    added in order. No result depends on how rows, columns or threads were cut, nor, since a sum may go on
    over several calls, on how many terms there were in each. */
 #ifndef CNET_KERNELS_H
@@ -29,6 +29,7 @@ typedef int32_t cnet_mark;
 
 static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
     ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
+    blocks += blocks > 1 && blocks % 2;
     return blocks ? (k + blocks - 1) / blocks : 0;
 }
 
@@ -95,6 +96,7 @@ typedef struct {
     /* A sum over more terms than are here: the length of its blocks (0: that of k), and whether to go on from c. */
     ptrdiff_t block;
     int accumulate;
+    ptrdiff_t c_block; /* elements from one block's sums to the next's, where they are not to be added up, or 0 */
     /* Where most of a is 0 in whole columns, those terms alone that are not, ascending (a has contiguous columns); and where most of a
        is 0 in whole rows, which m of them to multiply (columns of c are contiguous; its rows are m). NULL for all, and else no more of c is
        made: the other terms would add 0 to each sum, if b is finite. */
@@ -144,6 +146,8 @@ typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
     void (*gemm)(const cnet_gemm *g);
+    /* out (m, n) = the sum of so many blocks' sums, in order, which lie `next` elements apart; plus bias[j] where there is one */
+    void (*add_blocks)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t blocks, ptrdiff_t next, const real *x, const real *bias, real *out);
     /* out[j] = sum over i of x[i, j], for x (m, n) with row stride x_row; block and accumulate as in cnet_gemm */
     void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate);
 
@@ -207,13 +211,13 @@ typedef struct cnet_kernels {
     double (*clip)(ptrdiff_t n, real *g, real bound);
     void (*scale)(ptrdiff_t n, real *x, real factor);
 
-    /* out[i] = x[rows[i]], for m rows of n elements; the second divides by 255, with the bits of a division of reals */
-    void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *rows, real *out);
-    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, const int64_t *rows, real *out);
+    /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second divides by 255, with the bits of a division of reals */
+    void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
+    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);
 
-    /* Columns of x (m, n) that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those that are marked in any of
+    /* Columns of x (m, n), of row stride x_row, that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those that are marked in any of
        `parts` rows of n marks, which returns how many there are */
-    void (*mark_nonzero)(ptrdiff_t m, ptrdiff_t n, const real *x, cnet_mark *marks);
+    void (*mark_nonzero)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, cnet_mark *marks);
     ptrdiff_t (*list_marked)(ptrdiff_t parts, ptrdiff_t n, const cnet_mark *marks, int32_t *list);
 
     /* out = the image, or bytes / 255 where there are bytes, as it shall look in this epoch, `row` being its number in the

@@ -5,14 +5,14 @@
 #define MARKED_ROWS 4
 #define LISTED_COLS 64
 
-static void mark_nonzero(ptrdiff_t m, ptrdiff_t n, const real *x, cnet_mark *marks) {
+static void mark_nonzero(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, cnet_mark *marks) {
     memset(marks, 0, (size_t)n * sizeof(cnet_mark));
-    for (; m >= MARKED_ROWS; m -= MARKED_ROWS, x += MARKED_ROWS * n) {
-        const real *x1 = x + n, *x2 = x1 + n, *x3 = x2 + n;
+    for (; m >= MARKED_ROWS; m -= MARKED_ROWS, x += MARKED_ROWS * x_row) {
+        const real *x1 = x + x_row, *x2 = x1 + x_row, *x3 = x2 + x_row;
         for (ptrdiff_t j = 0; j < n; j++)
             marks[j] |= (x[j] != 0) | (x1[j] != 0) | (x2[j] != 0) | (x3[j] != 0);
     }
-    for (; m > 0; m--, x += n)
+    for (; m > 0; m--, x += x_row)
         for (ptrdiff_t j = 0; j < n; j++)
             marks[j] |= x[j] != 0;
 }
