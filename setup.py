@@ -83,7 +83,7 @@ class BuildExt(build_ext):
             # No contraction: a multiply-add is fused where the kernels say so and nowhere else.
             self.common += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
             # Kernels unroll what is worth it by themselves; what Cython makes hands them the work. At -O3 the wheel is a third larger.
-            self.kernels, self.loops = ["-O2", "-ftree-vectorize"], ["-Os"]
+            self.kernels, self.loops = ["-O2", "-ftree-vectorize", "-fno-align-functions"], ["-Os"]
             if "-fsanitize" in os.environ.get("CFLAGS", ""):
                 self.kernels = self.loops = ["-O1"]  # at -O2 a compiler spends minutes on them
             self.openmp, self.openmp_link = ["-fopenmp"], ["-fopenmp"]

@@ -266,12 +266,16 @@ cdef void _run_columns(const void *arguments, const Block *block, int part, int 
 
 
 cdef void _add_columns(const Product *product, Py_ssize_t start, Py_ssize_t end, int parts) noexcept nogil:
+    """A part's rows of the product: what the blocks add up to, and the bias; rows without a gap are one row."""
     cdef const cnet_kernels *k = kernels()
     cdef cnet_gemm p = product.gemm
-    cdef Py_ssize_t blocks = 1 + _n_blocks(p.k) - _start(_n_blocks(p.k), 1, parts)
+    cdef Py_ssize_t blocks = 1 + _n_blocks(p.k) - _start(_n_blocks(p.k), 1, parts), i
     p.m = end - start
     p.c += start * p.n
-    k.add_blocks(p.m, p.n, blocks, product.sums_next, product.sums + start * p.n, p.bias, p.c)
+    if p.bias != NULL:
+        for i in range(p.m):
+            memcpy(p.c + i * p.n, p.bias, p.n * sizeof(real))
+    k.column_sums(blocks, p.m * p.n, product.sums + start * p.n, product.sums_next, p.c, blocks, p.bias != NULL)
     if product.activation != NONE:
         _activate_product(k, product, &p)
 

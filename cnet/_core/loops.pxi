@@ -86,7 +86,6 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes
         void (*gemm)(const cnet_gemm *) noexcept nogil
-        void (*add_blocks)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
         void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
         Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
         void (*conv_forward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *, void *) noexcept nogil

@@ -200,7 +200,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     real *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     g.c = sums, g.c_block = batch * outputs;
     K->gemm(&g);
-    K->add_blocks(batch, outputs, blocks, batch * outputs, sums, NULL, added);
+    K->column_sums(blocks, batch * outputs, sums, batch * outputs, added, blocks, 0);
     same_bits("sums of blocks", batch * outputs, added, all);
     g = (cnet_gemm){
         .m = inputs, .n = outputs, .k = batch, .a = x, .a_row = 1, .a_col = inputs, .b = dy, .b_row = outputs, .b_col = 1, .c = dw, .c_row = outputs, .c_col = 1,

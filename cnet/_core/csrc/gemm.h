@@ -317,17 +317,6 @@ static void gemm(const cnet_gemm *g) {
     gemm_as_it_stands(!g->bias && g->k && !g->terms && !g->rows && cycles(&turned) < cycles(g) ? &turned : g);
 }
 
-static void add_blocks(ptrdiff_t m, ptrdiff_t n, ptrdiff_t blocks, ptrdiff_t next, const real *x, const real *bias, real *out) {
-    for (; m > 0; m--, x += n, out += n)
-        for (ptrdiff_t j = 0; j < n; j += VL) {
-            const vmask mask = v_mask(n - j < VL ? n - j : VL);
-            vec sum = v_load_m(x + j, mask);
-            for (ptrdiff_t b = 1; b < blocks; b++)
-                sum = v_add(sum, v_load_m(x + b * next + j, mask));
-            v_store_m(out + j, bias ? v_add(sum, v_load_m(bias + j, mask)) : sum, mask);
-        }
-}
-
 /* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the
    weight gradient beside it. */
 INLINE void sum_columns(const int vecs, vmask mask, ptrdiff_t m, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate) {

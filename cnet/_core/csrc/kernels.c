@@ -45,7 +45,6 @@ extern const cnet_kernels TABLE(ISA, TYPE);
 const cnet_kernels TABLE(ISA, TYPE) = {
     .lanes = VL,
     .gemm = gemm,
-    .add_blocks = add_blocks,
     .column_sums = column_sums,
     .conv_scratch = conv_scratch,
     .conv_forward = conv_forward,

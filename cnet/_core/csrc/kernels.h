@@ -146,8 +146,6 @@ typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
 
     void (*gemm)(const cnet_gemm *g);
-    /* out (m, n) = the sum of so many blocks' sums, in order, which lie `next` elements apart; plus bias[j] where there is one */
-    void (*add_blocks)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t blocks, ptrdiff_t next, const real *x, const real *bias, real *out);
     /* out[j] = sum over i of x[i, j], for x (m, n) with row stride x_row; block and accumulate as in cnet_gemm */
     void (*column_sums)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *out, ptrdiff_t block, int accumulate);
 
