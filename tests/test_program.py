@@ -100,10 +100,10 @@ def test_inputs_of_the_first_layer_are_shared_out(settings, columns, outputs, is
     layers = [lambda: nn.Linear(columns, outputs, bias=outputs == 10), nn.LeakyReLU, lambda: nn.Linear(outputs, 3)]
     for data in x.astype(np.uint8), (x / 255).astype(np.float32):
         arguments = (layers, nn.CrossEntropyLoss, "float32", data, rng.integers(0, 3, 61))
-        by_hand = train(*arguments, batch=24, compiled=False, **settings)
+        by_hand = train(*arguments, batch=20, compiled=False, **settings)
         for n in (1, 2, 3, 5):
             threads(n)
-            same(train(*arguments, batch=24, compiled=True, **settings), by_hand)
+            same(train(*arguments, batch=20, compiled=True, **settings), by_hand)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
