@@ -246,6 +246,12 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
             kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
+cdef inline void _leave_out(cnet_gemm *p, const int32_t *terms, Py_ssize_t count) noexcept nogil:
+    """All terms but those listed, where that is more than an eighth of them: fewer are not worth looking up the others."""
+    if 8 * count <= 7 * p.k:
+        p.terms, p.n_terms = terms, count
+
+
 cdef void _run_columns(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     """What a part's columns add to the sums: the first adds up its blocks, the others keep theirs apart, so that all are added in order."""
     cdef const Product *product = <const Product *> arguments
@@ -257,11 +263,10 @@ cdef void _run_columns(const void *arguments, const Block *block, int part, int 
     p.bias = NULL
     p.c = product.sums
     if part:
-        p.c += (1 + block.first // length - _start(_n_blocks(product.gemm.k), 1, parts)) * product.sums_next
+        p.c += (1 + block.first // length - _start(cnet_block_count(product.gemm.k), 1, parts)) * product.sums_next
         p.c_block = product.sums_next
-    p.terms = _list_own(block, product.gemm.k, part, &p.n_terms)
-    if 8 * p.n_terms > 7 * p.k:
-        p.terms = NULL
+    if block.marks != NULL:
+        _leave_out(&p, block.own_list, block.n_own)
     kernels().gemm(&p)
 
 
@@ -269,7 +274,7 @@ cdef void _add_columns(const Product *product, Py_ssize_t start, Py_ssize_t end,
     """A part's rows of the product: what the blocks add up to, and the bias; rows without a gap are one row."""
     cdef const cnet_kernels *k = kernels()
     cdef cnet_gemm p = product.gemm
-    cdef Py_ssize_t blocks = 1 + _n_blocks(p.k) - _start(_n_blocks(p.k), 1, parts), i
+    cdef Py_ssize_t blocks = 1 + cnet_block_count(p.k) - _start(cnet_block_count(p.k), 1, parts), i
     p.m = end - start
     p.c += start * p.n
     if p.bias != NULL:
@@ -284,13 +289,14 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
     """The rows of the batch are those of the product."""
     cdef Product product = (<const Product *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
+    cdef const int32_t *terms
+    cdef Py_ssize_t count
     if block.by_columns and product.sums != NULL:
         _add_columns(&product, _start(block.m, part, parts), _start(block.m, part + 1, parts), parts)
         return
     if product.gemm.a == block.x_batch and block.marks != NULL:
-        product.gemm.terms = _list_columns(block, product.gemm.k, part, parts, block.by_rows, &product.gemm.n_terms)
-        if 8 * product.gemm.n_terms > 7 * product.gemm.k:
-            product.gemm.terms = NULL
+        terms = _list_columns(block, product.gemm.k, part, parts, block.by_rows, &count)
+        _leave_out(&product.gemm, terms, count)
     product.gemm.a = _input(block, product.gemm.a)
     product.gemm.m = block.m
     if block.by_rows:
@@ -323,7 +329,10 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
         now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
         product.now = &now
         if of_data and block.marks != NULL:
-            rows = _list_own(block, whole.gemm.m, part, &count) if own else _list_columns(block, whole.gemm.m, part, parts, False, &count)
+            if own:
+                rows, count = block.own_list, block.n_own
+            else:
+                rows = _list_columns(block, product.gemm.m, part, parts, False, &count)
             if _pays_to_pick(count, product.gemm.m, product.gemm.n):
                 product.gemm.rows, product.gemm.m = rows, count
     if own:

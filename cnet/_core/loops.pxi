@@ -55,6 +55,7 @@ cdef extern from "csrc/kernels.h":
         const int32_t *rows
 
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_block_count(Py_ssize_t) noexcept nogil
 
     ctypedef int cnet_mark
 

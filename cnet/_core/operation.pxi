@@ -21,6 +21,8 @@ cdef struct Block:
     const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart
     Py_ssize_t own_row
     Py_ssize_t first, end  # which they are
+    int32_t *own_list     # of those that are not 0, counted from the first; where columns are marked
+    Py_ssize_t n_own
     const int64_t *rows   # of the data set: those of the batch
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
@@ -54,13 +56,4 @@ cdef inline int32_t *_list_columns(const Block *block, Py_ssize_t width, int par
     """The columns that are not 0 in all rows of the block, or in a part's own; the part keeps the list until its next."""
     cdef int32_t *list = block.lists + part * width
     count[0] = kernels().list_marked(1 if own else parts, width, block.marks + (part * width if own else 0), list)
-    return list
-
-
-cdef inline int32_t *_list_own(const Block *block, Py_ssize_t width, int part, Py_ssize_t *count) noexcept nogil:
-    """Those of a part's columns that are not 0 in all rows, counted from its first; NULL where columns are not marked."""
-    cdef int32_t *list = block.lists + part * width
-    if block.marks == NULL:
-        return NULL
-    count[0] = kernels().list_marked(1, block.end - block.first, block.marks + part * width, list)
     return list

@@ -197,7 +197,7 @@ cdef class Program:
         if not self.alone or self.width <= CNET_BLOCK:
             return NULL
         self.column_rows = min(self.room, self.width // LEAST_COLUMNS_PER_ROW)
-        self.sums = <real *> calloc(self.column_rows * outputs * _n_blocks(self.width), sizeof(real))
+        self.sums = <real *> calloc(self.column_rows * outputs * cnet_block_count(self.width), sizeof(real))
         if self.sums == NULL:
             raise MemoryError
         return self.sums
@@ -388,7 +388,7 @@ cdef class Program:
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.by_columns = block.by_rows and 1 < parts <= _n_blocks(self.width) and block.m <= self.column_rows
+            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.width) and block.m <= self.column_rows
             self._collect_answers(block.rows + block.start, block.m, part, parts)
             if block.by_columns:
                 self._collect_columns(&block, part, parts)
@@ -461,9 +461,12 @@ cdef class Program:
         return self.x_batch
 
     cdef void _collect_columns(self, Block *block, int part, int parts) noexcept nogil:
-        """A part's columns of all rows of a block, whole blocks of a sum; those of two parts never share a line of the cache."""
+        """A part's columns of all rows of a block, whole blocks of a sum, and which of them are not 0.
+
+        What parts collect lies apart, not row by row, so that they hardly share a line of the cache.
+        """
         cdef const int64_t *rows = block.rows + block.start
-        cdef Py_ssize_t length = cnet_block_length(self.width), blocks = _n_blocks(self.width)
+        cdef Py_ssize_t length = cnet_block_length(self.width), blocks = cnet_block_count(self.width)
         block.first = _start(blocks, part, parts) * length
         block.end = min(self.width, _start(blocks, part + 1, parts) * length)
         if self.x != NULL and _consecutive(block.m, rows):
@@ -473,6 +476,8 @@ cdef class Program:
             self._gather(block.m, rows, block.first, block.own_row, self.x_batch + block.m * block.first)
         if block.marks != NULL:
             kernels().mark_nonzero(block.m, block.end - block.first, block.own, block.own_row, block.marks + part * self.width)
+            block.own_list = block.lists + part * self.width
+            block.n_own = kernels().list_marked(1, block.end - block.first, block.marks + part * self.width, block.own_list)
 
     cdef void _gather(self, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
         if self.x_uint8 != NULL:
@@ -500,12 +505,6 @@ cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
     for i in range(n):
         total += sums[i]
     return total
-
-
-cdef Py_ssize_t _n_blocks(Py_ssize_t n) noexcept nogil:
-    """Of a sum over n terms."""
-    cdef Py_ssize_t length = cnet_block_length(n)
-    return (n + length - 1) // length if n else 0
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:

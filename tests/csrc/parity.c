@@ -196,7 +196,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     g.c = out, g.terms = list, g.n_terms = count;
     K->gemm(&g);
     same_bits("out", batch * outputs, out, all);
-    const ptrdiff_t length = cnet_block_length(inputs), blocks = length ? (inputs + length - 1) / length : 1;
+    const ptrdiff_t blocks = inputs ? cnet_block_count(inputs) : 1;
     real *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     g.c = sums, g.c_block = batch * outputs;
     K->gemm(&g);

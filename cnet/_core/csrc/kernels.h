@@ -5,8 +5,8 @@
    nothing and decide nothing about threads. Matrices are row-major; "row stride" counts elements.
 
    Summation order is part of the contract. A reduction over k terms is cut into equal blocks of at most
-   CNET_BLOCK terms (cnet_block_length), an even number of them unless it is one; a block is summed from zero in the order of k, and block sums are
-   added in order. No result depends on how rows, columns or threads were cut, nor, since a sum may go on
+   CNET_BLOCK terms (cnet_block_length), an even number of them unless it is one; a block is summed from zero in
+   the order of k, and block sums are added in order. No result depends on how rows, columns or threads were cut, nor, since a sum may go on
    over several calls, on how many terms there were in each. */
 #ifndef CNET_KERNELS_H
 #define CNET_KERNELS_H
@@ -31,6 +31,11 @@ static inline ptrdiff_t cnet_block_length(ptrdiff_t k) {
     ptrdiff_t blocks = (k + CNET_BLOCK - 1) / CNET_BLOCK;
     blocks += blocks > 1 && blocks % 2;
     return blocks ? (k + blocks - 1) / blocks : 0;
+}
+
+static inline ptrdiff_t cnet_block_count(ptrdiff_t k) {
+    const ptrdiff_t length = cnet_block_length(k);
+    return k ? (k + length - 1) / length : 0;
 }
 
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
@@ -213,8 +218,8 @@ typedef struct cnet_kernels {
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);
 
-    /* Columns of x (m, n), of row stride x_row, that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those that are marked in any of
-       `parts` rows of n marks, which returns how many there are */
+    /* Columns of x (m, n), of row stride x_row, that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those
+       that are marked in any of `parts` rows of n marks, which returns how many there are */
     void (*mark_nonzero)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, cnet_mark *marks);
     ptrdiff_t (*list_marked)(ptrdiff_t parts, ptrdiff_t n, const cnet_mark *marks, int32_t *list);
 
