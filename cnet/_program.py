@@ -58,6 +58,11 @@ class Question(NamedTuple):
     """Of rows."""
 
 
+def begins_dense(net: Lowered) -> bool:
+    """Whether a dense layer, and it alone, reads the rows."""
+    return bool(net.trunk) and isinstance(net.trunk[0], Dense)
+
+
 def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
     """Adds the way from rows of x through stages; returns the buffers on the way."""
     values = [x]
@@ -66,10 +71,10 @@ def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
     return values
 
 
-def _forward(to: Target, net: Lowered, x: Array) -> tuple[list[Array], list[list[Array]]]:
+def _forward(to: Target, net: Lowered, x: Any) -> tuple[list[Array], list[list[Array]]]:
     """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
     rows = to.buffer(x.shape[1])
-    to.program.source(rows, x, alone=bool(net.trunk) and isinstance(net.trunk[0], Dense))
+    to.program.source(rows, x, alone=begins_dense(net))
     trunk = _along(to, net.trunk, rows)
     branches = [_along(to, branch, trunk[-1]) for branch in net.branches]
     for values in branches:
@@ -108,13 +113,13 @@ def build(
     net: Lowered,
     questions: list[Question],
     updates: list[tuple[nn.Parameter, State, Rule]] | None,
-    x: Array,
+    x: Any,
     batch: int,
     threads: int,
     dtype: Any,
     clips: bool,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width), with a question for each output.
+    """A program for batches of up to `batch` rows of x (rows, width), an array or `Rows.source`, with a question for each output.
 
     It updates parameters by rules, which may change as long as they remember as much; if `updates` is None, it only
     evaluates. If it `clips`, gradients are limited before any update.

@@ -104,7 +104,7 @@ class Dense(Stage):
         waiting = {}
         weight, bias = self.layer.weight, self.layer.bias
         if weight in rules and at_once:
-            scratch = empty((to.threads * to.kernels.scratch_size(weight.shape[1]),), to.dtype)
+            scratch = empty((to.threads * to.kernels.scratch_size(to.program, x, weight.shape[1]),), to.dtype)
             to.kernels.program_linear_weight(to.program, *rules[weight], scratch, x, dout)
         elif weight in rules:
             waiting[weight] = empty(weight.shape, to.dtype)

@@ -113,8 +113,8 @@ class Trainer:
         Parameters
         ----------
         x : array-like, shape (n, ...), or iterable
-            Real numbers of any dtype and layout; it is read in place, and may be a memory-mapped file larger than memory. uint8 is
-            taken as grey levels and divided by 255, batch by batch. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes.
+            Real numbers of any dtype and layout; it is read in place, must not change meanwhile, and may be a memory-mapped file larger
+            than memory. uint8 is taken as grey levels and divided by 255, batch by batch. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes.
         y : array-like or None
             Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
             dictionary by the names of the heads. None if `x` is an iterable of batches.

@@ -185,39 +185,6 @@ def test_what_an_optimiser_remembers_is_kept_while_settings_come_and_go(rng):
     np.testing.assert_array_equal(*results)
 
 
-def with_zero_columns(rng, columns, n, kept, dtype):
-    """Rows of which only the `kept` columns are not 0, and in each of these not all."""
-    x = np.zeros((n, columns), dtype)
-    x[:, kept] = np.where(rng.random((n, len(kept))) < 0.5, rng.standard_normal((n, len(kept))), -0.0)
-    return x
-
-
-@pytest.mark.parametrize("kept", [[], [0], [29], [4, 5, 6, 20], range(0, 30, 3), range(27), range(30)], ids=lambda kept: f"{len(kept)}-columns")
-@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, *OPTIMIZERS], ids=str)
-def test_columns_of_the_data_that_are_0(settings, kept, isa, dtype, rng, threads):
-    """Products leave them out, and plain descent their weights too; other optimisers step on."""
-    y = rng.integers(0, 3, 37)
-    layers = [lambda: nn.Linear(30, 70), nn.ReLU, lambda: nn.Linear(70, 3)]
-    arguments = (layers, nn.CrossEntropyLoss, dtype, with_zero_columns(rng, 30, 37, kept, dtype), y)
-    by_hand = train(*arguments, compiled=False, **settings)
-    for n in (1, 2, 7):
-        threads(n)
-        same(train(*arguments, compiled=True, **settings), by_hand)
-
-
-@pytest.mark.parametrize("width", [31, 32, 33, 300])
-@pytest.mark.parametrize("columns", [30, 400])
-@pytest.mark.parametrize("batch", [1, 5, 40, 130])
-def test_columns_that_are_0_in_nets_of_any_size(width, columns, batch, rng, threads):
-    y = rng.integers(0, 3, 131)
-    layers = [lambda: nn.Linear(columns, width), nn.Tanh, lambda: nn.Linear(width, 3)]
-    arguments = (layers, nn.CrossEntropyLoss, "float32", with_zero_columns(rng, columns, 131, rng.permutation(columns)[: columns // 4], "float32"), y)
-    by_hand = train(*arguments, compiled=False, batch=batch)
-    for n in (1, 3):
-        threads(n)
-        same(train(*arguments, compiled=True, batch=batch), by_hand)
-
-
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss])
 @pytest.mark.parametrize("targets", ["labels", "one-hot", "soft"])
 def test_losses(loss, targets, isa, dtype, rng):

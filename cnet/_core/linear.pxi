@@ -18,7 +18,7 @@ cdef struct Product:
     Update update       # where it has a rule, its arrays are laid out like the gradient, and gemm.c is scratch
     const cnet_update *now
     Py_ssize_t scratch  # elements of it for each part
-    Py_ssize_t inputs   # of the layer, where gemm.m counts those that are listed
+    const cnet_lists *lists  # gemm.a as lists, where not NULL
     real *sums          # of blocks of inputs, where they are shared out, or NULL
     Py_ssize_t sums_next
 
@@ -42,8 +42,10 @@ cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcep
 
 cdef enum:
     SCRATCH_COLS = 256
+    MOST_PANEL = 64
     LINE = 16  # elements, at least a cache line
-    LEAST_PICKED = 32  # outputs of a layer for which columns of the data are looked at, whether they are 0
+    LEAST_SORTED = 48  # outputs of a layer for which lists by rows are made into lists by columns, for the gradient of the weights
+    LEAST_LISTED = 32  # outputs of a layer for which rows to predict are made into lists of what is not 0
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
@@ -52,9 +54,19 @@ cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
     return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
 
 
-cdef inline Py_ssize_t _scratch_size(Py_ssize_t n) noexcept nogil:
-    """Elements of scratch for each part of a gradient with n columns."""
-    return _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
+cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
+    """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of inputs and a panel of outputs."""
+    cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
+    return _whole_lines(max(size, CNET_BLOCK * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size)
+
+
+cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint lists) noexcept nogil:
+    """Elements of scratch for each part of a gradient with n columns: the sums, and lists by columns."""
+    return _sums_size(n, lists) + (CNET_BLOCK * CNET_BLOCK + (CNET_BLOCK + 1) * CNET_BLOCK // <Py_ssize_t> sizeof(real) if lists and n >= LEAST_SORTED else 0)
+
+
+cdef inline Py_ssize_t _whole_lines(Py_ssize_t n) noexcept nogil:
+    return (n + LINE - 1) // LINE * LINE
 
 
 cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
@@ -78,11 +90,6 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
     p.m = row_end - row
     p.n = col_end - col
     p.b += col * p.b_col
-    if p.rows != NULL and p.n:
-        p.rows += row
-        p.c += part * whole.scratch
-        _update_picked(k, whole, &p, _first_row(whole, row), _first_row(whole, row_end), col)
-        return
     p.a += row * p.a_row
     if p.m == 0 or p.n == 0:
         return
@@ -93,7 +100,10 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
     if p.bias != NULL:
         p.bias += col
     p.c += row * p.c_row + col * p.c_col
-    k.gemm(&p)
+    if whole.lists != NULL:
+        k.spmm(whole.lists, row, 0, &p)
+    else:
+        k.gemm(&p)
     if whole.activation != NONE:
         _activate_product(k, whole, &p)
 
@@ -115,48 +125,6 @@ cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *
             _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.c_row, p.c, p.c_row)
             i += p.m
         j += p.n
-
-
-cdef inline Py_ssize_t _first_row(const Product *whole, Py_ssize_t picked) noexcept nogil:
-    """Where the rows of w begin that go with one of those that are listed: it follows rows that are not."""
-    return 0 if picked == 0 else whole.inputs if picked == whole.gemm.m else whole.gemm.rows[picked]
-
-
-cdef void _update_picked(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t first, Py_ssize_t end, Py_ssize_t col) noexcept nogil:
-    """As `_update`, for rows first to end of w, where only those that are listed have a gradient other than 0."""
-    cdef cnet_gemm p = part[0]
-    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, r, run, done
-    while j < part.n:
-        p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
-        p.c_row = p.n
-        p.b = part.b + j * p.b_col
-        i, done = 0, first
-        while i < part.m:
-            p.m = min(rows, part.m - i)
-            p.rows = part.rows + i
-            k.gemm(&p)
-            r = 0
-            while r < p.m:
-                run = 1
-                while r + run < p.m and p.rows[r + run] == p.rows[r] + run:
-                    run += 1
-                _update_zeros(k, whole, done, p.rows[r], p.n, col + j)
-                _update_rows(k, &whole.update, whole.now, run, p.n, p.rows[r] * part.c_row + col + j, part.c_row, p.c + r * p.c_row, p.c_row)
-                done = p.rows[r] + run
-                r += run
-            i += p.m
-        _update_zeros(k, whole, done, end, p.n, col + j)
-        j += p.n
-
-
-cdef real NO_GRADIENT[SCRATCH_COLS]  # all zeros
-
-
-cdef inline void _update_zeros(const cnet_kernels *k, const Product *whole, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ssize_t col) noexcept nogil:
-    """The optimiser's step on rows first to end, where the gradient is 0: plain descent goes nowhere."""
-    cdef const cnet_update *now = whole.now
-    if first < end and not (now.kind == CNET_SGD and now.penalty == 0 and now.shrink == 1):
-        _update_rows(k, &whole.update, now, end - first, n, first * whole.gemm.c_row + col, whole.gemm.c_row, NO_GRADIENT, 0)
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
@@ -246,12 +214,6 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
             kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
-cdef inline void _leave_out(cnet_gemm *p, const int32_t *terms, Py_ssize_t count) noexcept nogil:
-    """All terms but those listed, where that is more than an eighth of them: fewer are not worth looking up the others."""
-    if 8 * count <= 7 * p.k:
-        p.terms, p.n_terms = terms, count
-
-
 cdef void _run_columns(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     """What a part's columns add to the sums: the first adds up its blocks, the others keep theirs apart, so that all are added in order."""
     cdef const Product *product = <const Product *> arguments
@@ -265,9 +227,10 @@ cdef void _run_columns(const void *arguments, const Block *block, int part, int 
     if part:
         p.c += (1 + block.first // length - _start(cnet_block_count(product.gemm.k), 1, parts)) * product.sums_next
         p.c_block = product.sums_next
-    if block.marks != NULL:
-        _leave_out(&p, block.own_list, block.n_own)
-    kernels().gemm(&p)
+    if block.lists != NULL:
+        kernels().spmm(block.lists, 0, block.first // length, &p)
+    else:
+        kernels().gemm(&p)
 
 
 cdef void _add_columns(const Product *product, Py_ssize_t start, Py_ssize_t end, int parts) noexcept nogil:
@@ -289,14 +252,11 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
     """The rows of the batch are those of the product."""
     cdef Product product = (<const Product *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
-    cdef const int32_t *terms
-    cdef Py_ssize_t count
     if block.by_columns and product.sums != NULL:
         _add_columns(&product, _start(block.m, part, parts), _start(block.m, part + 1, parts), parts)
         return
-    if product.gemm.a == block.x_batch and block.marks != NULL:
-        terms = _list_columns(block, product.gemm.k, part, parts, block.by_rows, &count)
-        _leave_out(&product.gemm, terms, count)
+    if product.gemm.a == block.x_batch:
+        product.lists = block.lists
     product.gemm.a = _input(block, product.gemm.a)
     product.gemm.m = block.m
     if block.by_rows:
@@ -305,39 +265,27 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
         _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
-cdef inline bint _pays_to_pick(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
-    """Whether rows of a gradient that are not 0 are worth picking out: to copy a row costs as much as 16 of its outputs."""
-    return count and count * (outputs + 16) < 0.95 * inputs * outputs
-
-
 cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     """The sum runs over the rows of the batch."""
     cdef const Product *whole = <const Product *> arguments
     cdef Product product = whole[0]
     cdef const cnet_kernels *k = kernels()
-    cdef const int32_t *rows
-    cdef Py_ssize_t count
-    product.gemm.a = _input(block, product.gemm.a)
+    cdef cnet_update now
+    cdef bint of_data = whole.gemm.a == block.x_batch
     product.gemm.k = block.m
     product.gemm.block = cnet_block_length(block.batch)
     product.gemm.accumulate = block.start > 0
-    cdef cnet_update now
-    cdef bint of_data = whole.gemm.a == block.x_batch, own = of_data and block.by_columns
-    if own:
-        _restrict_to_columns(&product, block)
     if product.update.rule != NULL:
         now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
         product.now = &now
-        if of_data and block.marks != NULL:
-            if own:
-                rows, count = block.own_list, block.n_own
-            else:
-                rows = _list_columns(block, product.gemm.m, part, parts, False, &count)
-            if _pays_to_pick(count, product.gemm.m, product.gemm.n):
-                product.gemm.rows, product.gemm.m = rows, count
-    if own:
+    if of_data and block.lists != NULL:
+        product.lists = block.lists
+        _multiply_lists(k, &product, block, part, parts)
+    elif of_data and block.by_columns:
+        _restrict_to_columns(&product, block)
         _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part)
     else:
+        product.gemm.a = _input(block, product.gemm.a)
         _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
@@ -345,13 +293,61 @@ cdef void _restrict_to_columns(Product *product, const Block *block) noexcept no
     """The gradient of the weights that go with a part's columns of the data."""
     cdef Py_ssize_t before = block.first * product.gemm.n
     product.gemm.a, product.gemm.a_col = block.own, block.own_row
-    product.gemm.m = product.inputs = block.end - block.first
+    product.gemm.m = block.end - block.first
     if product.update.rule == NULL:
         product.gemm.c += before
         return
     product.update.w += before
     if product.update.state != NULL:
         product.update.state += before
+
+
+cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const Block *block, int part, int parts) noexcept nogil:
+    """A part's share of the gradient of the weights that go with lists, block by block of columns: its own, or of all, or some outputs of some."""
+    cdef Py_ssize_t length = product.lists.length, blocks = cnet_block_count(product.gemm.m), n = product.gemm.n
+    cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j, at
+    cdef cnet_gemm p = product.gemm
+    cdef Cut cut
+    if block.by_columns:
+        first, end = block.first // length, (block.end + length - 1) // length
+    else:
+        cut = _cut(blocks, n, k.lanes, parts)
+        if part >= cut.rows * cut.cols:
+            return
+        first, end = _start(blocks, part // cut.cols, cut.rows), _start(blocks, part // cut.cols + 1, cut.rows)
+        col = min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
+        col_end = min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
+    cdef real *sums = product.gemm.c + part * product.scratch
+    cdef cnet_columns columns
+    cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block, descends = sorted and product.now.kind == CNET_SGD
+    if sorted:
+        columns.values = sums + _sums_size(n, True)
+        columns.rows = <uint8_t *> (columns.values + CNET_BLOCK * CNET_BLOCK)
+        columns.counts = columns.rows + CNET_BLOCK * CNET_BLOCK
+    for b in range(first, end):
+        p.m = min(length, product.gemm.m - b * length)
+        if sorted:
+            k.list_columns(product.lists, b, p.k, p.m, &columns)
+        if descends:
+            k.spmm_columns(&columns, p.k, p.m, col_end - col, product.gemm.b + col, p.b_row, product.update.w + b * length * n + col, n, product.now)
+            continue
+        j = col
+        while j < col_end:
+            p.n = cnet_panel(k.panel, k.lanes, col_end - j)
+            p.b = product.gemm.b + j
+            at = b * length * n + j
+            if product.now == NULL:
+                p.c = product.gemm.c + at
+                k.spmm_transposed(product.lists, b, &p, False)
+            else:
+                p.c = sums
+                p.c_row = n if p.n == n else (p.n + k.lanes - 1) // k.lanes * k.lanes
+                if sorted:
+                    k.spmm_columns(&columns, p.k, p.m, p.n, p.b, p.b_row, p.c, p.c_row, NULL)
+                else:
+                    k.spmm_transposed(product.lists, b, &p, True)
+                _update_rows(k, &product.update, product.now, p.m, p.n, at, n, p.c, p.c_row)
+            j += p.n
 
 
 cdef struct Bias:
@@ -381,11 +377,11 @@ def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, cons
     cdef Product product = _forward(out, x, w, b)
     product.activation = activation
     product.slope = slope
-    if product.gemm.a == program.x_batch and w.shape[1] >= LEAST_PICKED:
-        program.mark_columns()
-    if product.gemm.a == program.x_batch:
+    if product.gemm.a == program.data.batch:
         product.sums = program.sums_by_columns(w.shape[1])
-        product.sums_next = program.column_rows * w.shape[1]
+        product.sums_next = program.data.column_rows * w.shape[1]
+        if w.shape[1] >= LEAST_LISTED:
+            program.list_rows()
     if product.sums != NULL:
         program.append(COLUMNS, _run_columns, &product, sizeof(product), ())
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
@@ -412,10 +408,10 @@ def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] s
     cdef Product product = _backward_weight(_out1(scratch), x, dout)
     _check1("w", w.shape[0], product.gemm.m * product.gemm.n)
     product.scratch = scratch.shape[0] // program.threads
-    if product.scratch < _scratch_size(product.gemm.n):
-        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {_scratch_size(product.gemm.n)} for each of {program.threads} threads")
+    cdef Py_ssize_t expected = scratch_size(program, x, dout.shape[1])
+    if product.scratch < expected:
+        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {expected} for each of {program.threads} threads")
     product.update = _update_of(program.rule(rule), w, state)
-    product.inputs = product.gemm.m
     program.flops_per_row += 2.0 * w.shape[0]
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
 
@@ -442,6 +438,6 @@ def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] sta
     program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
 
 
-def scratch_size(Py_ssize_t n):
-    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n outputs."""
-    return _scratch_size(n)
+def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n):
+    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n outputs of what is in x."""
+    return _scratch_size(n, program.data.sparse != NULL and _in2(x) == program.data.batch)

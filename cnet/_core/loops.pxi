@@ -11,8 +11,9 @@
 
 cimport cython
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
 
 from cnet._core._threads cimport threads_for
 
@@ -20,6 +21,7 @@ from cnet._core._threads cimport threads_for
 cdef extern from "csrc/kernels.h":
     enum:
         CNET_BLOCK
+        CNET_LIST_SLACK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
         CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
@@ -50,14 +52,27 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t block
         int accumulate
         Py_ssize_t c_block
-        const int32_t *terms
-        Py_ssize_t n_terms
-        const int32_t *rows
+
+    ctypedef struct cnet_sparse:
+        Py_ssize_t blocks, longest
+        const int64_t *starts
+        const uint8_t *records
+        int bytes
+
+    ctypedef struct cnet_lists:
+        Py_ssize_t length, rows
+        Py_ssize_t *starts
+        uint8_t *counts
+        uint8_t *positions
+        real *values
 
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_count(Py_ssize_t) noexcept nogil
 
-    ctypedef int cnet_mark
+    ctypedef struct cnet_columns:
+        uint8_t *counts
+        uint8_t *rows
+        real *values
 
     ctypedef struct cnet_augment:
         Py_ssize_t channels, height, width
@@ -85,7 +100,7 @@ cdef extern from "csrc/kernels.h":
         real scale
 
     ctypedef struct cnet_kernels:
-        Py_ssize_t lanes
+        Py_ssize_t lanes, panel
         void (*gemm)(const cnet_gemm *) noexcept nogil
         void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
         Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
@@ -126,9 +141,20 @@ cdef extern from "csrc/kernels.h":
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, real *) noexcept nogil
-        void (*mark_nonzero)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, cnet_mark *) noexcept nogil
-        Py_ssize_t (*list_marked)(Py_ssize_t, Py_ssize_t, const cnet_mark *, int32_t *) noexcept nogil
+        Py_ssize_t (*list_nonzero)(Py_ssize_t, const real *, uint8_t *, uint8_t *, real *) noexcept nogil
+        Py_ssize_t (*list_nonzero_uint8)(Py_ssize_t, const uint8_t *, uint8_t *, uint8_t *, uint8_t *) noexcept nogil
+        void (*gather_lists)(
+            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, Py_ssize_t
+        ) noexcept nogil
+        void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
+        void (*spmm_transposed)(const cnet_lists *, Py_ssize_t, const cnet_gemm *, int) noexcept nogil
+        void (*list_columns)(const cnet_lists *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_columns *) noexcept nogil
+        void (*spmm_columns)(
+            const cnet_columns *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, const cnet_update *
+        ) noexcept nogil
         void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
+
+    Py_ssize_t cnet_panel(Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 
 # A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
@@ -194,6 +220,8 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 include "gather.pxi"
 include "augment.pxi"
 include "operation.pxi"
+include "sparse.pxi"
+include "data.pxi"
 include "program.pxi"
 include "optim.pxi"
 include "clip.pxi"

@@ -21,13 +21,10 @@ cdef struct Block:
     const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart
     Py_ssize_t own_row
     Py_ssize_t first, end  # which they are
-    int32_t *own_list     # of those that are not 0, counted from the first; where columns are marked
-    Py_ssize_t n_own
     const int64_t *rows   # of the data set: those of the batch
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
-    cnet_mark *marks      # of columns of x that are not 0, a row for each part; NULL where no operation asks
-    int32_t *lists        # of columns, likewise
+    const cnet_lists *lists  # the block's rows, or a part's columns of them, instead; or NULL
 
 
 ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
@@ -43,17 +40,3 @@ cdef struct Op:
 cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
     """What an operation reads that was told to read x."""
     return block.x if x == block.x_batch else x
-
-
-cdef inline void _mark_share(const Block *block, Py_ssize_t width, int part, int parts) noexcept nogil:
-    """A part marks the columns of its rows. Until operations of the next phase none but itself reads them, unless all have met."""
-    cdef Py_ssize_t start = _start(block.m, part, parts)
-    if block.marks != NULL:
-        kernels().mark_nonzero(_start(block.m, part + 1, parts) - start, width, block.x + start * width, width, block.marks + part * width)
-
-
-cdef inline int32_t *_list_columns(const Block *block, Py_ssize_t width, int part, int parts, bint own, Py_ssize_t *count) noexcept nogil:
-    """The columns that are not 0 in all rows of the block, or in a part's own; the part keeps the list until its next."""
-    cdef int32_t *list = block.lists + part * width
-    count[0] = kernels().list_marked(1 if own else parts, width, block.marks + (part * width if own else 0), list)
-    return list

@@ -20,8 +20,6 @@
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy
 
 
 cdef extern from "csrc/team.h":
@@ -78,7 +76,11 @@ cdef enum:
     # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses from core to core is then sums of a
     # few blocks for each row, not the weights and the data. Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
     LEAST_COLUMNS_PER_ROW = 6
+    MOST_BLOCKS = 64  # of columns, for rows to predict to be made into lists
     UNSET = -1  # kind of a rule
+
+# Of elements that are not 0, for a prediction to work from lists
+cdef double MOST_LISTED = 0.3
 
 
 cdef class Program:
@@ -98,15 +100,8 @@ cdef class Program:
     cdef list kept
     cdef Py_ssize_t room
     cdef double flops_per_row
-    # The data set, and where the rows at hand are collected
-    cdef const real *x
-    cdef const uint8_t *x_uint8
-    cdef Py_ssize_t n_rows, width
-    cdef real *x_batch
-    cdef cnet_mark *marks               # Block's
-    cdef int32_t *lists
-    cdef bint alone                     # only a dense layer reads x_batch
-    cdef Py_ssize_t column_rows         # rows of a block that may go by columns
+    cdef Data data
+    cdef bint alone                     # only a dense layer reads the rows at hand
     cdef real *sums                     # of that layer, by blocks of columns
     cdef Output *outputs
     cdef Py_ssize_t n_outputs, n_scores
@@ -135,9 +130,8 @@ cdef class Program:
         free(self.squares)
         free(self.outputs)
         free(self.tallies)
-        free(self.marks)
-        free(self.lists)
         free(self.sums)
+        _free_lists(&self.data)
 
     cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
@@ -168,36 +162,39 @@ cdef class Program:
         return &self.rules[rule]
 
     def source(self, real[:, ::1] x_batch, x, bint alone):
-        """Batches are rows of x, real or uint8; operations find them in x_batch. Whether a dense layer alone reads them there."""
+        """Batches are rows of x, real, uint8 or `Sparse`; operations find them in x_batch. Whether a dense layer alone reads them there."""
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
         _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
-        self.n_rows, self.width = x.shape
-        self.x_batch = _out2(x_batch)
+        self.data.n_rows, self.data.width = x.shape
+        self.data.batch = _out2(x_batch)
         self.alone = alone
-        if x.dtype == "uint8":
+        if alone and self.data.width > CNET_BLOCK:
+            self.data.column_rows = min(self.room, self.data.width // LEAST_COLUMNS_PER_ROW)
+        if isinstance(x, Sparse):
+            if not alone:
+                raise ValueError("lists are for a dense layer that alone reads the rows")
+            self.data.sparse = &(<Sparse> x).data
+            _make_lists(&self.data, self.room, self.threads, max((<Sparse> x).elements, <Py_ssize_t> 1))
+        elif x.dtype == "uint8":
             x_uint8 = x
-            self.x_uint8 = &x_uint8[0, 0] if self.n_rows and self.width else NULL
+            self.data.x_uint8 = &x_uint8[0, 0] if x_uint8.shape[0] and x_uint8.shape[1] else NULL
         else:
             x_real = x
-            self.x = _in2(x_real)
+            self.data.x = _in2(x_real)
         self.kept.append((x_batch, x))
 
-    cdef int mark_columns(self) except -1:
-        """Have columns marked: an operation asks for their lists."""
-        if self.marks == NULL:
-            self.marks = <cnet_mark *> calloc(max(self.threads * self.width, <Py_ssize_t> 1), sizeof(cnet_mark))
-            self.lists = <int32_t *> calloc(max(self.threads * self.width, <Py_ssize_t> 1), sizeof(int32_t))
-            if self.marks == NULL or self.lists == NULL:
-                raise MemoryError
+    cdef int list_rows(self) except -1:
+        """Have rows to predict made into lists where that is quicker."""
+        if self.alone and self.data.sparse == NULL and self.n_rules == 0 and cnet_block_count(self.data.width) <= MOST_BLOCKS:
+            _make_lists(&self.data, self.room, self.threads, self.data.width + CNET_LIST_SLACK)
         return 0
 
     cdef real *sums_by_columns(self, Py_ssize_t outputs) except? NULL:
         """Room for what parts make of their columns; NULL where they always go by rows."""
-        if not self.alone or self.width <= CNET_BLOCK:
+        if not self.data.column_rows:
             return NULL
-        self.column_rows = min(self.room, self.width // LEAST_COLUMNS_PER_ROW)
-        self.sums = <real *> calloc(self.column_rows * outputs * cnet_block_count(self.width), sizeof(real))
+        self.sums = <real *> calloc(self.data.column_rows * outputs * cnet_block_count(self.data.width), sizeof(real))
         if self.sums == NULL:
             raise MemoryError
         return self.sums
@@ -236,20 +233,20 @@ cdef class Program:
         cdef real[::1] weights_batch
         if labels is not None:
             all_labels = labels
-            _check1("labels", all_labels.shape[0], self.n_rows)
+            _check1("labels", all_labels.shape[0], self.data.n_rows)
             _check_labels(all_labels, out.n)
             labels_batch = labels[:1].repeat(self.room)
             out.labels, out.labels_batch = &all_labels[0], &labels_batch[0]
             self.kept.append((labels, labels_batch))
         if targets is not None:
             all_targets = targets
-            _check2("targets", all_targets.shape[0], all_targets.shape[1], self.n_rows, out.n)
+            _check2("targets", all_targets.shape[0], all_targets.shape[1], self.data.n_rows, out.n)
             targets_batch = targets[:1].repeat(self.room, axis=0)
             out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
             self.kept.append((targets, targets_batch))
         if row_weights is not None:
             all_weights = row_weights
-            _check1("row_weights", all_weights.shape[0], self.n_rows)
+            _check1("row_weights", all_weights.shape[0], self.data.n_rows)
             weights_batch = row_weights[:1].repeat(self.room)
             out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
             self.kept.append((row_weights, weights_batch))
@@ -287,7 +284,7 @@ cdef class Program:
         call.n = order.shape[0]
         call.batch = batch
         _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
-        _check_rows(order, self.n_rows)
+        _check_rows(order, self.data.n_rows)
         if call.n == 0:
             return 0, [0] * self.n_outputs
         memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
@@ -314,7 +311,7 @@ cdef class Program:
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads):
         """out = the net's outputs for the rows of x, on at most `threads` threads. One caller at a time: buffers are shared."""
         cdef Py_ssize_t n = x.shape[0]
-        _check2("x", n, x.shape[1], n, self.width)
+        _check2("x", n, x.shape[1], n, self.data.width)
         _check2("out", out.shape[0], out.shape[1], n, self.n_scores)
         if n == 0:
             return
@@ -337,13 +334,13 @@ cdef class Program:
         cdef const Output *output
         cdef real *row
         memset(&block, 0, sizeof(block))
-        block.x_batch = self.x_batch
-        block.marks, block.lists = self.marks, self.lists
+        block.x_batch = self.data.batch
         while block.start < call.n:
             block.m = block.batch = min(self.room, call.n - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.x = x + block.start * self.width
-            _mark_share(&block, self.width, part, parts)
+            block.x = x + block.start * self.data.width
+            if self.data.longest and (block.by_rows or parts == 1):
+                _list_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)
             if not block.by_rows:
                 cnet_barrier_wait(&call.barrier, parts)
@@ -378,8 +375,8 @@ cdef class Program:
         block.batch = batch
         block.start = 0
         block.step = step + 1
-        block.x_batch = self.x_batch
-        block.marks, block.lists = self.marks, self.lists
+        block.x_batch = self.data.batch
+        block.lists = NULL
         block.rows = call.order + step * call.batch
         for k in range(self.n_outputs):
             tallies[k].loss = 0
@@ -388,15 +385,14 @@ cdef class Program:
         while block.start < batch:
             block.m = min(most, batch - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.width) and block.m <= self.column_rows
+            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
             self._collect_answers(block.rows + block.start, block.m, part, parts)
             if block.by_columns:
-                self._collect_columns(&block, part, parts)
+                _collect_columns(&self.data, &block, part, parts)
                 self._run(COLUMNS, call, &block, part, parts)
                 cnet_barrier_wait(&call.barrier, parts)
             else:
-                block.x = self._collect(block.rows + block.start, block.m, part, parts)
-                _mark_share(&block, self.width, part, parts)
+                _collect_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)
             self._count_correct(tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
@@ -452,39 +448,6 @@ cdef class Program:
                 for i in range(count):
                     output.row_weights_batch[start + i] = output.row_weights[rows[i]]
 
-    cdef const real *_collect(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
-        """A part's share of a block's rows; returns where the block lies: rows in their own order are read in place."""
-        cdef Py_ssize_t start = _start(m, part, parts)
-        if self.x != NULL and _consecutive(m, rows):
-            return self.x + rows[0] * self.width
-        self._gather(_start(m, part + 1, parts) - start, rows + start, 0, self.width, self.x_batch + start * self.width)
-        return self.x_batch
-
-    cdef void _collect_columns(self, Block *block, int part, int parts) noexcept nogil:
-        """A part's columns of all rows of a block, whole blocks of a sum, and which of them are not 0.
-
-        What parts collect lies apart, not row by row, so that they hardly share a line of the cache.
-        """
-        cdef const int64_t *rows = block.rows + block.start
-        cdef Py_ssize_t length = cnet_block_length(self.width), blocks = cnet_block_count(self.width)
-        block.first = _start(blocks, part, parts) * length
-        block.end = min(self.width, _start(blocks, part + 1, parts) * length)
-        if self.x != NULL and _consecutive(block.m, rows):
-            block.own, block.own_row = self.x + rows[0] * self.width + block.first, self.width
-        else:
-            block.own, block.own_row = self.x_batch + block.m * block.first, block.end - block.first
-            self._gather(block.m, rows, block.first, block.own_row, self.x_batch + block.m * block.first)
-        if block.marks != NULL:
-            kernels().mark_nonzero(block.m, block.end - block.first, block.own, block.own_row, block.marks + part * self.width)
-            block.own_list = block.lists + part * self.width
-            block.n_own = kernels().list_marked(1, block.end - block.first, block.marks + part * self.width, block.own_list)
-
-    cdef void _gather(self, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
-        if self.x_uint8 != NULL:
-            kernels().gather_uint8(m, n, self.x_uint8 + first, self.width, rows, out)
-        elif self.x != NULL:
-            kernels().gather(m, n, self.x + first, self.width, rows, out)
-
     cdef void _count_correct(self, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
         cdef const Output *output
@@ -505,14 +468,6 @@ cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
     for i in range(n):
         total += sums[i]
     return total
-
-
-cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(1, m):
-        if rows[i] != rows[i - 1] + 1:
-            return False
-    return True
 
 
 LEAST_ROOM = CNET_BLOCK

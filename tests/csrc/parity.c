@@ -161,57 +161,99 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
     end_of_case();
 }
 
-/* Data of which most columns, or all, or none are 0: a layer's forward product and its weights' gradient leave them out. */
-static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, ptrdiff_t every) {
-    snprintf(at, sizeof at, "data with zeros, batch %td outputs %td inputs %td, one of %td", batch, outputs, inputs, every);
-    real *x = input(batch * inputs, 0.5, 1), *w = input(inputs * outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
-    real *out = output(batch * outputs), *all = output(batch * outputs), *dw = output(inputs * outputs), *picked = output(inputs * outputs);
-    cnet_mark *marks = allocate(2 * (size_t)inputs * sizeof(cnet_mark));
-    int32_t *list = allocate((size_t)inputs * sizeof(int32_t));
-    const ptrdiff_t half = batch / 2;
-    for (ptrdiff_t i = 0; i < batch * inputs; i++)
-        if (every == 0 || i % inputs % every || (i / inputs + i) % 3 == 0)
-            x[i] = i % 2 ? (real)0. : (real)-0.;
-    K->mark_nonzero(half, inputs, x, inputs, marks);
-    K->mark_nonzero(batch - half, inputs, x + half * inputs, inputs, marks + inputs);
-    const ptrdiff_t count = K->list_marked(2, inputs, marks, list);
-    ptrdiff_t listed = 0;
-    for (ptrdiff_t j = 0; j < inputs; j++) {
-        int any = 0;
-        for (ptrdiff_t i = 0; i < batch; i++)
-            any |= x[i * inputs + j] != 0;
-        if (any && (listed >= count || list[listed++] != j))
-            listed = inputs + 1;
+/* Data of which most elements, or all, or none are 0: products with lists of the others have the bits of those with all. */
+static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, double share, int bytes) {
+    snprintf(at, sizeof at, "lists of %g, batch %td outputs %td inputs %td%s", share, batch, outputs, inputs, bytes ? ", bytes" : "");
+    real *x = output(batch * inputs), *w = input(inputs * outputs, -1, 1), *bias = input(outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
+    const ptrdiff_t blocks = cnet_block_count(inputs), length = cnet_block_length(inputs), size = bytes ? 1 : (ptrdiff_t)sizeof(real);
+    const size_t most = (size_t)(blocks + (inputs + CNET_LIST_SLACK) * (1 + (ptrdiff_t)sizeof(real)));
+    uint8_t *records = allocate((size_t)batch * most), *images = allocate((size_t)(batch * inputs));
+    real *values = allocate((size_t)(inputs + CNET_LIST_SLACK) * sizeof(real));
+    int64_t *starts = allocate((size_t)(batch + 1) * sizeof *starts), *rows = allocate((size_t)batch * sizeof *rows);
+    starts[0] = 0;
+    for (ptrdiff_t i = 0; i < batch; i++) {
+        const double here = i % 5 == 4 ? 1 - share : share;
+        for (ptrdiff_t j = i * inputs; j < (i + 1) * inputs; j++) {
+            images[j] = uniform() < here ? (uint8_t)(1 + 255 * uniform()) : 0;
+            x[j] = bytes ? (real)images[j] / (real)255 : images[j] ? (real)(uniform() - 0.5) : j % 2 ? (real)0. : (real)-0.;
+        }
+        uint8_t *counts = records + starts[i], *positions = counts + blocks;
+        const ptrdiff_t n = bytes ? K->list_nonzero_uint8(inputs, images + i * inputs, counts, positions, (uint8_t *)values)
+                                  : K->list_nonzero(inputs, x + i * inputs, counts, positions, values);
+        memcpy(positions + n, values, (size_t)(n * size));
+        starts[i + 1] = starts[i] + blocks + n * (1 + size);
+        rows[i] = i;
     }
-    comparisons++;
-    if (listed != count) {
-        printf("%s: %td columns are listed, not the right ones\n", at, count);
-        failures++;
-    }
+    const cnet_sparse data = {blocks, (ptrdiff_t)most, starts, records, bytes};
+    cnet_lists lists = {
+        length, batch + 3, allocate((size_t)(blocks * (batch + 3)) * sizeof(ptrdiff_t)), allocate((size_t)(blocks * (batch + 3))), allocate((size_t)(batch * inputs)),
+        allocate((size_t)(batch * inputs) * sizeof(real)),
+    };
+    /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
+    const ptrdiff_t half = batch / 2, middle = blocks / 2;
+    K->gather_lists(&data, half, rows, 0, blocks, &lists, 0, 0);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, &lists, half, half * inputs);
+    ptrdiff_t place = half * inputs;
+    for (ptrdiff_t b = 0; b < middle; b++)
+        for (ptrdiff_t i = half; i < batch; i++)
+            place += lists.counts[b * lists.rows + i];
+    K->gather_lists(&data, batch - half, rows + half, middle, blocks, &lists, half, place);
 
+    real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
         .m = batch, .n = outputs, .k = inputs, .a = x, .a_row = inputs, .a_col = 1, .b = w, .b_row = outputs, .b_col = 1, .c = all, .c_row = outputs, .c_col = 1,
+        .bias = bias,
     };
     K->gemm(&g);
-    g.c = out, g.terms = list, g.n_terms = count;
-    K->gemm(&g);
+    g.c = out;
+    K->spmm(&lists, 0, 0, &g);
     same_bits("out", batch * outputs, out, all);
-    const ptrdiff_t blocks = inputs ? cnet_block_count(inputs) : 1;
-    real *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
-    g.c = sums, g.c_block = batch * outputs;
+    g.bias = NULL;
+    g.c = all;
     K->gemm(&g);
+    g.c = sums, g.c_block = batch * outputs;
+    K->spmm(&lists, 0, 0, &g);
     K->column_sums(blocks, batch * outputs, sums, batch * outputs, added, blocks, 0);
     same_bits("sums of blocks", batch * outputs, added, all);
+
+    real *dw = output(inputs * outputs), *got = output(inputs * outputs), *stepped = copied(inputs * outputs, w), *expected = copied(inputs * outputs, w);
     g = (cnet_gemm){
         .m = inputs, .n = outputs, .k = batch, .a = x, .a_row = 1, .a_col = inputs, .b = dy, .b_row = outputs, .b_col = 1, .c = dw, .c_row = outputs, .c_col = 1,
     };
     K->gemm(&g);
-    g.c = picked, g.m = count, g.rows = list;
-    K->gemm(&g);
-    for (ptrdiff_t i = 0; i < count; i++)
-        same_bits("a row of dW", outputs, picked + i * outputs, dw + list[i] * outputs);
-    free(list);
-    free(marks);
+    g.block = cnet_block_length(batch), g.accumulate = 1;
+    memset(got, 0, (size_t)(inputs * outputs) * sizeof(real));
+    const cnet_rule rule = {.kind = CNET_SGD, .lr = 0.1, .weight_decay = share};
+    const cnet_update u = cnet_update_at(&rule, 1);
+    K->update(1, inputs * outputs, expected, NULL, 0, inputs * outputs, dw, inputs * outputs, &u);
+    /* Scratch has room for whole vectors. */
+    real *memory = allocate(((size_t)(CNET_BLOCK * (outputs + K->panel)) + 64 / sizeof(real)) * sizeof(real)), *scratch = memory;
+    while ((uintptr_t)scratch % 64)
+        scratch++;
+    cnet_columns columns = {allocate(CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK * sizeof(real))};
+    for (ptrdiff_t b = 0; b < blocks; b++) {
+        const ptrdiff_t m = inputs - b * length < length ? inputs - b * length : length, from = b * length * outputs;
+        g.m = m, g.n = outputs, g.b = dy, g.c = got + from, g.c_row = outputs, g.accumulate = 1;
+        K->spmm_transposed(&lists, b, &g, 0);
+        same_bits("dw, added to", m * outputs, got + from, dw + from);
+        for (ptrdiff_t j = 0; j < outputs; j += g.n) {
+            g.n = cnet_panel(K->panel, K->lanes, outputs - j), g.b = dy + j;
+            g.c = scratch, g.c_row = g.n == outputs ? outputs : (g.n + K->lanes - 1) / K->lanes * K->lanes, g.accumulate = 0;
+            K->spmm_transposed(&lists, b, &g, 1);
+            for (ptrdiff_t i = 0; i < m; i++)
+                same_bits("dw in scratch", g.n, scratch + i * g.c_row, dw + from + i * outputs + j);
+        }
+        if (batch > CNET_BLOCK)
+            continue;
+        K->list_columns(&lists, b, batch, m, &columns);
+        K->spmm_columns(&columns, batch, m, outputs, dy, outputs, got + from, outputs, NULL);
+        same_bits("dw by columns", m * outputs, got + from, dw + from);
+        K->spmm_columns(&columns, batch, m, outputs, dy, outputs, stepped + from, outputs, &u);
+        same_bits("a step by columns", m * outputs, stepped + from, expected + from);
+    }
+    void *const used_here[] = {records, images, values, starts, rows, lists.starts, lists.counts, lists.positions, lists.values, memory, columns.counts, columns.rows, columns.values};
+    for (ptrdiff_t i = 0; i < COUNT(used_here); i++)
+        free(used_here[i]);
     end_of_case();
 }
 
@@ -519,8 +561,10 @@ int main(void) {
         product("dW", inputs, outputs, batch, 1, 0, 0, 0);
         product("dX", batch, inputs, outputs, 0, 1, 0, 0);
         product("dX transposed", inputs, batch, outputs, 0, 1, 1, 0);
-        for (ptrdiff_t every = 0; every < 5; every++)
-            sparse_products(batch, outputs, inputs, every);
+        for (int bytes = 0; bytes < 2 && batch && inputs > 1; bytes++) {
+            sparse_products(batch, outputs, inputs, 0.2, bytes);
+            sparse_products(batch, outputs, inputs, 0, bytes);
+        }
     }
     for (ptrdiff_t i = 0; i < COUNT(matrices); i++) {
         const ptrdiff_t m = matrices[i][0], n = matrices[i][1];

@@ -26,44 +26,32 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row;
     ptrdiff_t k;
-    const int32_t *terms; /* which k of the block there are, counted from base; NULL for all */
-    ptrdiff_t base;
     real *c;
     ptrdiff_t c_row, c_col;
     const real *bias; /* only with the last block */
     int first;        /* the first block overwrites c, the others add to it */
 } tile_args;
 
-/* The tile, added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
-   in registers and written lane by lane, of vectors that are whole; what is left goes element by element. */
-INLINE void store_transposed(const int rows, const int vecs, const int whole_vecs, vec acc[TALL_ROWS][WIDE_VECS], const tile_args *t, ptrdiff_t cols) {
-    const int whole_rows = rows / LANE * LANE, first = t->first;
-    const ptrdiff_t c_col = t->c_col;
-    real *const c0 = t->c;
-    UNROLL for (int v = 0; v < whole_vecs; v++)
-        UNROLL for (int r = 0; r < whole_rows; r += LANE) {
+/* A tile's sums (rows, width), added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
+   in registers and written lane by lane, of vectors that are whole; what is left goes element by element. Not inlined: it would be there once for each tile. */
+static void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums, const tile_args *t, ptrdiff_t cols) {
+    const ptrdiff_t whole_rows = rows / LANE * LANE, whole_cols = cols / VL * VL, c_col = t->c_col;
+    for (ptrdiff_t j = 0; j < whole_cols; j += VL)
+        for (ptrdiff_t r = 0; r < whole_rows; r += LANE) {
             vec turned[LANE];
             UNROLL for (int i = 0; i < LANE; i++)
-                turned[i] = acc[r + i][v];
+                turned[i] = v_load(sums + (r + i) * width + j);
             v_transpose_lanes(turned);
             UNROLL for (int i = 0; i < LANE; i++) {
-                real *c = c0 + (v * VL + i) * c_col + r;
-                v_store_lanes(c, LANE * c_col, first ? turned[i] : v_add(v_load_lanes(c, LANE * c_col), turned[i]));
+                real *c = t->c + (j + i) * c_col + r;
+                v_store_lanes(c, LANE * c_col, t->first ? turned[i] : v_add(v_load_lanes(c, LANE * c_col), turned[i]));
             }
         }
-    UNROLL for (int v = 0; v < vecs; v++) {
-        const int first_row = v < whole_vecs ? whole_rows : 0;
-        if (first_row == rows)
-            continue;
-        real out[TILE_ROWS][VL];
-        UNROLL for (int r = 0; r < rows; r++)
-            v_store(out[r], acc[r][v]);
-        for (int j = 0; j < VL && v * VL + j < cols; j++)
-            for (int r = first_row; r < rows; r++) {
-                real *c = c0 + (v * VL + j) * c_col + r;
-                *c = first ? out[r][j] : *c + out[r][j];
-            }
-    }
+    for (ptrdiff_t j = 0; j < cols; j++)
+        for (ptrdiff_t r = j < whole_cols ? whole_rows : 0; r < rows; r++) {
+            real *c = t->c + j * c_col + r, sum = sums[r * width + j];
+            *c = t->first ? sum : *c + sum;
+        }
 }
 
 /* One term of each sum. Rows beyond TILE_ROWS are reached from `upper`: from a alone, a tall tile needs more addresses than there are registers. */
@@ -90,17 +78,8 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = v_set1(0);
 
-    if (t->terms) {
-        const int32_t *const terms = t->terms;
-        const ptrdiff_t base = t->base;
-        for (ptrdiff_t k = 0; k < t->k; k++) {
-            const ptrdiff_t term = terms[k] - base;
-            multiply_add(rows, vecs, tail, a + term, upper + term, a_row, b + term * b_row, mask, acc);
-        }
-    } else {
-        for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, upper += a_col, b += b_row)
-            multiply_add(rows, vecs, tail, a, upper, a_row, b, mask, acc);
-    }
+    for (ptrdiff_t k = 0; k < t->k; k++, a += a_col, upper += a_col, b += b_row)
+        multiply_add(rows, vecs, tail, a, upper, a_row, b, mask, acc);
 
     /* Locals: a store to c might, for all that a compiler knows, change what t points to. */
     real *const c0 = t->c;
@@ -127,7 +106,11 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
             }
         }
     } else {
-        store_transposed(rows, vecs, tail ? vecs - 1 : vecs, acc, t, cols);
+        real sums[TILE_ROWS * WIDE_COLS];
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vecs; v++)
+                v_store(sums + (r * vecs + v) * VL, acc[r][v]);
+        store_transposed(rows, vecs * VL, sums, t, cols);
     }
 }
 
@@ -203,16 +186,11 @@ INLINE int rows_of_tile(ptrdiff_t m, ptrdiff_t most, ptrdiff_t tile) {
     return (int)(m / tiles + (tile < m % tiles));
 }
 
-/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another. Where there is a list, it tells which
-   rows of a they are. */
-static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, const int32_t *list, real *rows) {
+/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another. */
+static void pack_rows(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t a_col, real *rows) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
         const int height = rows_of_tile(m, TILE_ROWS, tile);
-        if (list)
-            for (ptrdiff_t j = 0; j < k; j++, rows += height)
-                for (int r = 0; r < height; r++)
-                    rows[r] = a[list[i + r] + j * a_col];
-        else if (height == TILE_ROWS)
+        if (height == TILE_ROWS)
             for (ptrdiff_t j = 0; j < k; j++, rows += TILE_ROWS)
                 memcpy(rows, a + i + j * a_col, TILE_ROWS * sizeof(real));
         else
@@ -240,7 +218,7 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
 
 static void gemm_as_it_stands(const cnet_gemm *g) {
     real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
-    const int packed_rows = g->rows || (g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS);
+    const int packed_rows = g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS;
     const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
     const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
@@ -248,22 +226,17 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
     for (ptrdiff_t i = 0; i < g->m; i += row_block) {
         const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
         const int packed = g->b_col != 1 || (scattered && m >= PACK_TILES * TILE_ROWS);
-        const int32_t *terms = g->terms, *const terms_end = terms ? terms + g->n_terms : NULL;
         for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
-            const real *a = g->a + (g->rows ? 0 : i * g->a_row) + k * g->a_col;
-            ptrdiff_t n_terms = depth;
-            if (terms)
-                for (n_terms = 0; terms + n_terms < terms_end && terms[n_terms] < k + depth;)
-                    n_terms++;
+            const real *a = g->a + i * g->a_row + k * g->a_col;
             if (packed_rows)
-                pack_rows(m, depth, a, g->a_col, g->rows ? g->rows + i : NULL, rows);
+                pack_rows(m, depth, a, g->a_col, rows);
             for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
                 const int wide = g->m == 1 && !packed && !packed_rows && g->n - j >= WIDE_COLS;
                 cols = wide ? WIDE_COLS : g->n - j < TILE_COLS ? g->n - j : TILE_COLS;
                 tile_args t = {
                     packed_rows ? rows : a, g->a_row, g->a_col,
-                    g->b + k * g->b_row + j * g->b_col, g->b_row, n_terms, terms, k,
+                    g->b + k * g->b_row + j * g->b_col, g->b_row, depth,
                     g->c + i * g->c_row + j * g->c_col + (k ? k / block * g->c_block : 0), g->c_row, g->c_col,
                     g->bias && k + depth == g->k ? g->bias + j : NULL, g->c_block || (k == 0 && !g->accumulate),
                 };
@@ -277,8 +250,6 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
                 else
                     run_panel(m, cols, &t, packed_rows);
             }
-            if (terms)
-                terms += n_terms;
         }
     }
 }
@@ -310,11 +281,10 @@ static double cycles(const cnet_gemm *g) {
 static void gemm(const cnet_gemm *g) {
     const cnet_gemm turned = {
         g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate, g->c_block,
-        NULL, 0, NULL,
     };
     if (g->m == 0 || g->n == 0)
         return;
-    gemm_as_it_stands(!g->bias && g->k && !g->terms && !g->rows && cycles(&turned) < cycles(g) ? &turned : g);
+    gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
 }
 
 /* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient is summed like the

@@ -11,7 +11,6 @@
 #include "columns.h"
 #include "elementwise.h"
 #include "gather.h"
-#include "nonzero.h"
 #include "philox.h"
 
 #include "augment.h"
@@ -23,6 +22,8 @@
 #include "pool.h"
 #include "rows.h"
 #include "update.h"
+
+#include "sparse.h"
 
 #if defined(CNET_ISA_AVX512)
 #define ISA avx512
@@ -44,6 +45,7 @@
 extern const cnet_kernels TABLE(ISA, TYPE);
 const cnet_kernels TABLE(ISA, TYPE) = {
     .lanes = VL,
+    .panel = LIST_COLS,
     .gemm = gemm,
     .column_sums = column_sums,
     .conv_scratch = conv_scratch,
@@ -77,7 +79,12 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .scale = scale,
     .gather = gather,
     .gather_uint8 = gather_uint8,
-    .mark_nonzero = mark_nonzero,
-    .list_marked = list_marked,
+    .list_nonzero = list_nonzero,
+    .list_nonzero_uint8 = list_nonzero_uint8,
+    .gather_lists = gather_lists,
+    .spmm = spmm,
+    .spmm_transposed = spmm_transposed,
+    .list_columns = list_columns,
+    .spmm_columns = spmm_columns,
     .augment = augment,
 };

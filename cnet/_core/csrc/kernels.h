@@ -17,13 +17,12 @@
 
 #ifdef CNET_F64
 typedef double real;
-typedef int64_t cnet_mark; /* as wide as a real, so that vectors of both have as many lanes */
 #else
 typedef float real;
-typedef int32_t cnet_mark;
 #endif
 
 #define CNET_BLOCK 128
+#define CNET_LIST_SLACK 16
 /* A product with a transposed is best given this many rows at a time, or all. */
 #define CNET_PACKED_ROWS (576 / (ptrdiff_t)sizeof(real))
 
@@ -102,13 +101,30 @@ typedef struct {
     ptrdiff_t block;
     int accumulate;
     ptrdiff_t c_block; /* elements from one block's sums to the next's, where they are not to be added up, or 0 */
-    /* Where most of a is 0 in whole columns, those terms alone that are not, ascending (a has contiguous columns); and where most of a
-       is 0 in whole rows, which m of them to multiply (columns of c are contiguous; its rows are m). NULL for all, and else no more of c is
-       made: the other terms would add 0 to each sum, if b is finite. */
-    const int32_t *terms;
-    ptrdiff_t n_terms;
-    const int32_t *rows;
 } cnet_gemm;
+
+/* Rows (m, n) of a data set of which few elements are not 0 (sparse.h), those alone. A row is a record from byte starts[i] on: how many there are in
+   each block of cnet_block_length(n) columns, their positions in the blocks, and their values, which are reals, or bytes to be divided by 255. */
+typedef struct {
+    ptrdiff_t blocks, longest; /* the most bytes of a record */
+    const int64_t *starts;     /* m + 1 */
+    const uint8_t *records;
+    int bytes;
+} cnet_sparse;
+
+/* Rows of a batch, with room for `rows`: in block b of row i there are counts[b * rows + i] elements, from starts[b * rows + i] on. */
+typedef struct {
+    ptrdiff_t length, rows;
+    ptrdiff_t *starts;
+    uint8_t *counts, *positions;
+    real *values;
+} cnet_lists;
+
+/* One block of columns of at most CNET_BLOCK rows: column k has counts[k] elements, from k * m on if there are m rows. */
+typedef struct {
+    uint8_t *counts, *rows; /* of the elements */
+    real *values;
+} cnet_columns;
 
 /* What is done to images of (channels, height, width): each number is the largest of a uniform one of either sign, in
    pixels, radians or as a share; `warp` tells whether pixels move at all. */
@@ -149,6 +165,7 @@ typedef struct {
 
 typedef struct cnet_kernels {
     ptrdiff_t lanes; /* columns of a product are best cut at multiples of this */
+    ptrdiff_t panel; /* see cnet_panel */
 
     void (*gemm)(const cnet_gemm *g);
     /* out[j] = sum over i of x[i, j], for x (m, n) with row stride x_row; block and accumulate as in cnet_gemm */
@@ -218,14 +235,27 @@ typedef struct cnet_kernels {
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);
 
-    /* Columns of x (m, n), of row stride x_row, that are not 0 (nonzero.h): marks[j] = whether one of them is column j; and a list of those
-       that are marked in any of `parts` rows of n marks, which returns how many there are */
-    void (*mark_nonzero)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, cnet_mark *marks);
-    ptrdiff_t (*list_marked)(ptrdiff_t parts, ptrdiff_t n, const cnet_mark *marks, int32_t *list);
+    /* The elements of a row of n that are not 0: how many of each block, positions, values; returns how many. There must be room for CNET_LIST_SLACK more. */
+    ptrdiff_t (*list_nonzero)(ptrdiff_t n, const real *x, uint8_t *counts, uint8_t *positions, real *values);
+    ptrdiff_t (*list_nonzero_uint8)(ptrdiff_t n, const uint8_t *x, uint8_t *counts, uint8_t *positions, uint8_t *values);
+    /* Collects blocks first to end of m rows: they become rows `row` and on of a batch, and lie from `at` on. */
+    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, ptrdiff_t at);
+    /* The product g where a is rows `row` and on of x, from column block `block` on; */
+    void (*spmm)(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet_gemm *g);
+    /* and where a is the transpose of one block of columns, of rows 0 to k. Where c is scratch for what cnet_panel says, it is written beyond n columns: its rows
+       are whole vectors, or have no gaps and room for that. */
+    void (*spmm_transposed)(const cnet_lists *x, ptrdiff_t block, const cnet_gemm *g, int scratch);
+
+    /* The columns of a block, of rows 0 to m, and the product of their transpose with b: c, or with `descent` (of plain SGD) a step on c with it. */
+    void (*list_columns)(const cnet_lists *x, ptrdiff_t block, ptrdiff_t m, ptrdiff_t cols, const cnet_columns *to);
+    void (*spmm_columns)(const cnet_columns *x, ptrdiff_t m, ptrdiff_t cols, ptrdiff_t n, const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_row, const cnet_update *descent);
 
     /* out = the image, or bytes / 255 where there are bytes, as it shall look in this epoch, `row` being its number in the
        data set; scratch has cnet_augment_scratch elements, which are 0 before the first image. */
     void (*augment)(const cnet_augment *a, int64_t row, uint32_t epoch, const real *image, const uint8_t *bytes, real *out, real *scratch);
 } cnet_kernels;
+
+/* Columns of a product with lists that are made at a time, of n that are left: `panel` of them, or up to four vectors. */
+static inline ptrdiff_t cnet_panel(ptrdiff_t panel, ptrdiff_t lanes, ptrdiff_t n) { return n >= panel ? panel : n < 4 * lanes ? n : 4 * lanes; }
 
 #endif

@@ -15,7 +15,9 @@
                                   lane l at p + l * stride
      v_transpose_lanes(a)         of LANE vectors: element j of lane l of a[i] and element i of lane l of a[j] change places
      TILE_ROWS, TILE_VECS         the register tile of the matrix product, in rows and vectors
+     LIST_VECS                    vectors that a product with lists sums at a time: 8 sums keep two pipelines busy
 
+   INLINE is for what becomes part of every kernel that calls it, OUTLINE for what is rare, and would be there a hundred times.
    Tails go through the masked operations and never through scalar code, so that a value does not depend
    on where in an array its element lies. */
 #ifndef CNET_SIMD_H
@@ -28,14 +30,19 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define INLINE static __forceinline
+#define OUTLINE static __declspec(noinline)
 #define UNROLL
 #elif defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
+#define OUTLINE static __attribute__((noinline))
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define INLINE static inline __attribute__((always_inline))
+#define OUTLINE static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+
+INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
 
 #if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2) || (defined(CNET_ISA_BASELINE) && (defined(__x86_64__) || defined(_M_X64)))
 #include "simd_x86.h"
@@ -49,8 +56,6 @@
 #ifndef TALL_ROWS
 #define TALL_ROWS TILE_ROWS /* of a tile of one vector */
 #endif
-
-INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
 
 /* All lanes, or those of a mask: `whole` is a constant where these are inlined. */
 INLINE vec load_lanes(const int whole, const real *p, vmask mask) { return whole ? v_load(p) : v_load_m(p, mask); }

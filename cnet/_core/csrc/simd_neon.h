@@ -4,6 +4,7 @@
 /* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. */
 #define TILE_ROWS 6
 #define TILE_VECS 4
+#define LIST_VECS 4
 
 typedef int vmask; /* the number of lanes: NEON has no masked move */
 
@@ -42,18 +43,7 @@ INLINE vec v_max(vec a, vec b) { return N(vbsl)(N(vcgt)(a, b), a, b); }
 INLINE vec v_min(vec a, vec b) { return N(vbsl)(N(vclt)(a, b), a, b); }
 
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
-INLINE vec v_load_m(const real *p, vmask m) {
-    real lanes[VL] = {0};
-    for (int i = 0; i < m; i++)
-        lanes[i] = p[i];
-    return v_load(lanes);
-}
-INLINE void v_store_m(real *p, vec a, vmask m) {
-    real lanes[VL];
-    v_store(lanes, a);
-    for (int i = 0; i < m; i++)
-        p[i] = lanes[i];
-}
+#include "simd_some.h"
 
 #define LANE VL
 INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { (void)stride; return v_load(p); }

@@ -3,6 +3,7 @@
 
 #define TILE_ROWS 4
 #define TILE_VECS 4
+#define LIST_VECS 4
 #define VL 1
 
 typedef real vec;

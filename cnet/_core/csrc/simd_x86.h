@@ -14,17 +14,20 @@
 #define TILE_ROWS 6
 #define TILE_VECS 4
 #define TALL_ROWS 12
+#define LIST_VECS 4
 #elif defined(CNET_ISA_AVX2)
 #define PREFIX _mm256_
 #define VBYTES 32
 /* 12 accumulators, 2 columns and 1 broadcast: 15 of 16 registers. */
 #define TILE_ROWS 6
 #define TILE_VECS 2
+#define LIST_VECS 8
 #else
 #define PREFIX _mm_
 #define VBYTES 16
 #define TILE_ROWS 6
 #define TILE_VECS 2
+#define LIST_VECS 4
 #endif
 
 #define JOIN_(a, b, c) a##b##c
@@ -129,54 +132,78 @@ INLINE vmask v_mask(ptrdiff_t n) {
 }
 INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m.lanes); }
 /* By halves: AMD's masked store takes as long as a dozen others. */
-INLINE void v_store_m(real *p, vec a, vmask m) {
-    if (m.n == VL) {
-        v_store(p, a);
-        return;
-    }
+OUTLINE void store_some(real *p, vec a, int n) {
 #ifdef CNET_F64
     __m128d half = _mm256_castpd256_pd128(a);
-    if (m.n & 2) {
+    if (n & 2) {
         _mm_storeu_pd(p, half);
         half = _mm256_extractf128_pd(a, 1);
         p += 2;
     }
-    if (m.n & 1)
+    if (n & 1)
         _mm_store_sd(p, half);
 #else
     __m128 half = _mm256_castps256_ps128(a);
-    if (m.n & 4) {
+    if (n & 4) {
         _mm_storeu_ps(p, half);
         half = _mm256_extractf128_ps(a, 1);
         p += 4;
     }
-    if (m.n & 2) {
+    if (n & 2) {
         _mm_storel_pi((__m64 *)p, half);
         half = _mm_movehl_ps(half, half);
         p += 2;
     }
-    if (m.n & 1)
+    if (n & 1)
         _mm_store_ss(p, half);
 #endif
+}
+INLINE void v_store_m(real *p, vec a, vmask m) {
+    if (m.n == VL)
+        v_store(p, a);
+    else
+        store_some(p, a, m.n);
 }
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ)); }
 #else
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
-INLINE vec v_load_m(const real *p, vmask m) {
-    real lanes[VL] = {0};
-    for (int i = 0; i < m; i++)
-        lanes[i] = p[i];
-    return v_load(lanes);
-}
-INLINE void v_store_m(real *p, vec a, vmask m) {
-    real lanes[VL];
-    v_store(lanes, a);
-    for (int i = 0; i < m; i++)
-        p[i] = lanes[i];
-}
+#include "simd_some.h"
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
     vec lt = V(cmplt)(a, b);
     return V(or)(V(and)(lt, t), V(andnot)(lt, f));
+}
+#endif
+
+#if defined(CNET_ISA_AVX512) && !defined(CNET_EMULATE)
+/* Elements first to end of a row, at most GROUP, that are not 0, and their numbers; a vector of each is written, whatever there is. */
+#define GROUP 16
+INLINE ptrdiff_t list_some_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions, uint8_t *values) {
+    const __m128i numbers = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), a = _mm_maskz_loadu_epi8((__mmask16)((1u << (end - first)) - 1u), x + first);
+    const __mmask16 some = _mm_test_epi8_mask(a, a);
+    const __m512i packed = _mm512_maskz_compress_epi32(some, _mm512_cvtepu8_epi32(a));
+    const __m512i packed_numbers = _mm512_maskz_compress_epi32(some, _mm512_cvtepu8_epi32(_mm_add_epi8(numbers, _mm_set1_epi8((char)first))));
+    _mm_storeu_si128((__m128i *)values, _mm512_cvtepi32_epi8(packed));
+    _mm_storeu_si128((__m128i *)positions, _mm512_cvtepi32_epi8(packed_numbers));
+    return _mm_popcnt_u32(some);
+}
+INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions, real *values) {
+    ptrdiff_t total = 0;
+    for (ptrdiff_t i = first; i < end; i += VL) {
+        const vec a = v_load_m(x + i, v_mask(at_most(end - i, VL)));
+#ifdef CNET_F64
+        const __mmask8 some = _mm512_cmp_pd_mask(a, v_set1(0), _CMP_NEQ_UQ);
+        const __m512i numbers = _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(i));
+        v_store(values + total, _mm512_maskz_compress_pd(some, a));
+        _mm_storel_epi64((__m128i *)(positions + total), _mm512_cvtepi64_epi8(_mm512_maskz_compress_epi64(some, numbers)));
+#else
+        const __mmask16 some = _mm512_cmp_ps_mask(a, v_set1(0), _CMP_NEQ_UQ);
+        const __m512i numbers = _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32((int)i));
+        v_store(values + total, _mm512_maskz_compress_ps(some, a));
+        _mm_storeu_si128((__m128i *)(positions + total), _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, numbers)));
+#endif
+        total += _mm_popcnt_u32(some);
+    }
+    return total;
 }
 #endif
 

@@ -1,0 +1,97 @@
+# Where a program's batches come from, and where they are collected: rows of a data set, as they are or as lists of what is not 0 in them.
+#
+# A part collects rows, all of whose columns it will multiply; or, where a block goes by columns, whole blocks of columns of all
+# rows. What parts collect in one way or the other lies apart, so that they hardly share a line of the cache.
+
+
+cdef struct Data:
+    Py_ssize_t n_rows, width
+    const real *x
+    const uint8_t *x_uint8     # or these
+    const cnet_sparse *sparse  # or these
+    real *batch                # (room, width)
+    cnet_lists lists           # of a batch, with room for `longest` elements in each row
+    Py_ssize_t longest
+    Py_ssize_t column_rows     # of a block that may go by columns
+
+
+cdef int _make_lists(Data *data, Py_ssize_t room, int threads, Py_ssize_t longest) except -1:
+    cdef Py_ssize_t lists = cnet_block_count(data.width) * room, elements = max(room, threads * data.column_rows) * longest
+    data.longest = longest
+    data.lists.length, data.lists.rows = cnet_block_length(data.width), room
+    data.lists.starts = <Py_ssize_t *> malloc(lists * sizeof(Py_ssize_t))
+    data.lists.counts = <uint8_t *> malloc(lists)
+    data.lists.positions = <uint8_t *> malloc(max(elements, <Py_ssize_t> 1))
+    data.lists.values = <real *> malloc(max(elements, <Py_ssize_t> 1) * sizeof(real))
+    if data.lists.starts == NULL or data.lists.counts == NULL or data.lists.positions == NULL or data.lists.values == NULL:
+        raise MemoryError
+    return 0
+
+
+cdef void _free_lists(const Data *data) noexcept:
+    free(data.lists.starts)
+    free(data.lists.counts)
+    free(data.lists.positions)
+    free(data.lists.values)
+
+
+cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
+    """A part's share of a block's rows. Rows in their own order are read in place."""
+    cdef Py_ssize_t start = _start(block.m, part, parts), count = _start(block.m, part + 1, parts) - start
+    cdef const int64_t *rows = block.rows + block.start
+    block.x = block.x_batch
+    if data.sparse != NULL:
+        block.lists = &data.lists
+        kernels().gather_lists(data.sparse, count, rows + start, 0, data.sparse.blocks, &data.lists, start, start * data.longest)
+    elif data.x != NULL and _consecutive(block.m, rows):
+        block.x = data.x + rows[0] * data.width
+    else:
+        _gather(data, count, rows + start, 0, data.width, data.batch + start * data.width)
+
+
+cdef void _collect_columns(const Data *data, Block *block, int part, int parts) noexcept nogil:
+    """A part's columns of all rows of a block, whole blocks of a sum."""
+    cdef Py_ssize_t length = cnet_block_length(data.width), blocks = cnet_block_count(data.width)
+    cdef Py_ssize_t first = _start(blocks, part, parts), end = _start(blocks, part + 1, parts)
+    cdef const int64_t *rows = block.rows + block.start
+    block.first, block.end = first * length, min(data.width, end * length)
+    if data.sparse != NULL:
+        block.lists = &data.lists
+        kernels().gather_lists(data.sparse, block.m, rows, first, end, &data.lists, 0, part * data.column_rows * data.longest)
+    elif data.x != NULL and _consecutive(block.m, rows):
+        block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
+    else:
+        block.own, block.own_row = data.batch + block.m * block.first, block.end - block.first
+        _gather(data, block.m, rows, block.first, block.own_row, data.batch + block.m * block.first)
+
+
+cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
+    if data.x_uint8 != NULL:
+        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, out)
+    elif data.x != NULL:
+        kernels().gather(m, n, data.x + first, data.width, rows, out)
+
+
+cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(1, m):
+        if rows[i] != rows[i - 1] + 1:
+            return False
+    return True
+
+
+cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
+    """A part's share of the rows at block.x as lists, unless too many elements are not 0 for that to be quicker."""
+    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), blocks = cnet_block_count(data.width)
+    cdef Py_ssize_t i, b, at = start * data.longest, most = at + <Py_ssize_t> (MOST_LISTED * (end - start) * data.width)
+    cdef uint8_t counts[MOST_BLOCKS]
+    block.lists = NULL
+    for i in range(start, end):
+        if at > most:
+            return
+        kernels().list_nonzero(data.width, block.x + i * data.width, counts, data.lists.positions + at, data.lists.values + at)
+        for b in range(blocks):
+            data.lists.starts[b * data.lists.rows + i] = at
+            data.lists.counts[b * data.lists.rows + i] = counts[b]
+            at += counts[b]
+    block.lists = &data.lists
