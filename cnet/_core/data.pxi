@@ -10,29 +10,44 @@ cdef struct Data:
     const uint8_t *x_uint8     # or these
     const cnet_sparse *sparse  # or these
     real *batch                # (room, width)
-    cnet_lists lists           # of a batch, with room for `longest` elements in each row
-    Py_ssize_t longest
+    cnet_lists lists           # of a batch
+    real *values               # of lists whose elements are bytes; (room, width), or as much for the columns of each part
+    cnet_sparse given          # rows to predict, with room for each, where they may be made into lists
+    int64_t *order             # of these, and their `starts`
     Py_ssize_t column_rows     # of a block that may go by columns
 
 
-cdef int _make_lists(Data *data, Py_ssize_t room, int threads, Py_ssize_t longest) except -1:
-    cdef Py_ssize_t lists = cnet_block_count(data.width) * room, elements = max(room, threads * data.column_rows) * longest
-    data.longest = longest
+cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
+    """Room for the lists of a batch: of `sparse`, or of what is given."""
+    cdef Py_ssize_t i, record
+    cdef int64_t *starts
     data.lists.length, data.lists.rows = cnet_block_length(data.width), room
-    data.lists.starts = <Py_ssize_t *> malloc(lists * sizeof(Py_ssize_t))
-    data.lists.counts = <uint8_t *> malloc(lists)
-    data.lists.positions = <uint8_t *> malloc(max(elements, <Py_ssize_t> 1))
-    data.lists.values = <real *> malloc(max(elements, <Py_ssize_t> 1) * sizeof(real))
-    if data.lists.starts == NULL or data.lists.counts == NULL or data.lists.positions == NULL or data.lists.values == NULL:
+    data.lists.lists = <cnet_list *> malloc(cnet_block_count(data.width) * room * sizeof(cnet_list))
+    if data.lists.lists == NULL:
         raise MemoryError
+    if data.sparse == NULL:
+        record = (cnet_record_room(data.width) + sizeof(real) - 1) // sizeof(real) * sizeof(real)
+        data.order = <int64_t *> malloc((2 * room + 1) * sizeof(int64_t))
+        starts = data.order + room
+        data.given = cnet_sparse(cnet_block_count(data.width), record, starts, <uint8_t *> malloc(room * record), 0)
+        if data.order == NULL or data.given.records == NULL:
+            raise MemoryError
+        for i in range(room + 1):
+            starts[i] = i * record
+        for i in range(room):
+            data.order[i] = i
+    elif data.sparse.bytes:
+        data.values = <real *> malloc(max(room, threads * data.column_rows) * data.width * sizeof(real))
+        if data.values == NULL:
+            raise MemoryError
     return 0
 
 
 cdef void _free_lists(const Data *data) noexcept:
-    free(data.lists.starts)
-    free(data.lists.counts)
-    free(data.lists.positions)
-    free(data.lists.values)
+    free(data.lists.lists)
+    free(data.values)
+    free(data.order)
+    free(<void *> data.given.records)
 
 
 cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
@@ -42,7 +57,7 @@ cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noe
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, count, rows + start, 0, data.sparse.blocks, &data.lists, start, start * data.longest)
+        kernels().gather_lists(data.sparse, count, rows + start, 0, data.sparse.blocks, &data.lists, start, data.values + start * data.width)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
@@ -57,7 +72,7 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, block.m, rows, first, end, &data.lists, 0, part * data.column_rows * data.longest)
+        kernels().gather_lists(data.sparse, block.m, rows, first, end, &data.lists, 0, data.values + part * data.column_rows * data.width)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
@@ -82,16 +97,12 @@ cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
 
 cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
     """A part's share of the rows at block.x as lists, unless too many elements are not 0 for that to be quicker."""
-    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), blocks = cnet_block_count(data.width)
-    cdef Py_ssize_t i, b, at = start * data.longest, most = at + <Py_ssize_t> (MOST_LISTED * (end - start) * data.width)
-    cdef uint8_t counts[MOST_BLOCKS]
+    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), i, bytes = 0
+    cdef double most = MOST_LISTED * (end - start) * data.width * (1 + sizeof(real))
     block.lists = NULL
     for i in range(start, end):
-        if at > most:
+        bytes += kernels().compress_row(data.width, block.x + i * data.width, <uint8_t *> data.given.records + data.given.starts[i])
+        if bytes > most:
             return
-        kernels().list_nonzero(data.width, block.x + i * data.width, counts, data.lists.positions + at, data.lists.values + at)
-        for b in range(blocks):
-            data.lists.starts[b * data.lists.rows + i] = at
-            data.lists.counts[b * data.lists.rows + i] = counts[b]
-            at += counts[b]
+    kernels().gather_lists(&data.given, end - start, data.order + start, 0, data.given.blocks, &data.lists, start, NULL)
     block.lists = &data.lists

@@ -21,7 +21,6 @@ from cnet._core._threads cimport threads_for
 cdef extern from "csrc/kernels.h":
     enum:
         CNET_BLOCK
-        CNET_LIST_SLACK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
         CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
@@ -59,13 +58,14 @@ cdef extern from "csrc/kernels.h":
         const uint8_t *records
         int bytes
 
+    ctypedef struct cnet_list:
+        pass
+
     ctypedef struct cnet_lists:
         Py_ssize_t length, rows
-        Py_ssize_t *starts
-        uint8_t *counts
-        uint8_t *positions
-        real *values
+        cnet_list *lists
 
+    Py_ssize_t cnet_record_room(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_count(Py_ssize_t) noexcept nogil
 
@@ -141,10 +141,10 @@ cdef extern from "csrc/kernels.h":
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, real *) noexcept nogil
-        Py_ssize_t (*list_nonzero)(Py_ssize_t, const real *, uint8_t *, uint8_t *, real *) noexcept nogil
-        Py_ssize_t (*list_nonzero_uint8)(Py_ssize_t, const uint8_t *, uint8_t *, uint8_t *, uint8_t *) noexcept nogil
+        Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
+        Py_ssize_t (*compress_row_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
         void (*gather_lists)(
-            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, Py_ssize_t
+            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real *
         ) noexcept nogil
         void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
         void (*spmm_transposed)(const cnet_lists *, Py_ssize_t, const cnet_gemm *, int) noexcept nogil

@@ -76,7 +76,6 @@ cdef enum:
     # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses from core to core is then sums of a
     # few blocks for each row, not the weights and the data. Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
     LEAST_COLUMNS_PER_ROW = 6
-    MOST_BLOCKS = 64  # of columns, for rows to predict to be made into lists
     UNSET = -1  # kind of a rule
 
 # Of elements that are not 0, for a prediction to work from lists
@@ -175,7 +174,7 @@ cdef class Program:
             if not alone:
                 raise ValueError("lists are for a dense layer that alone reads the rows")
             self.data.sparse = &(<Sparse> x).data
-            _make_lists(&self.data, self.room, self.threads, max((<Sparse> x).elements, <Py_ssize_t> 1))
+            _make_lists(&self.data, self.room, self.threads)
         elif x.dtype == "uint8":
             x_uint8 = x
             self.data.x_uint8 = &x_uint8[0, 0] if x_uint8.shape[0] and x_uint8.shape[1] else NULL
@@ -186,8 +185,8 @@ cdef class Program:
 
     cdef int list_rows(self) except -1:
         """Have rows to predict made into lists where that is quicker."""
-        if self.alone and self.data.sparse == NULL and self.n_rules == 0 and cnet_block_count(self.data.width) <= MOST_BLOCKS:
-            _make_lists(&self.data, self.room, self.threads, self.data.width + CNET_LIST_SLACK)
+        if self.alone and self.data.n_rows == 0:
+            _make_lists(&self.data, self.room, self.threads)
         return 0
 
     cdef real *sums_by_columns(self, Py_ssize_t outputs) except? NULL:
@@ -339,7 +338,7 @@ cdef class Program:
             block.m = block.batch = min(self.room, call.n - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.x = x + block.start * self.data.width
-            if self.data.longest and (block.by_rows or parts == 1):
+            if self.data.order != NULL and (block.by_rows or parts == 1):
                 _list_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)
             if not block.by_rows:

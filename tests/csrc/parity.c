@@ -165,10 +165,8 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
 static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, double share, int bytes) {
     snprintf(at, sizeof at, "lists of %g, batch %td outputs %td inputs %td%s", share, batch, outputs, inputs, bytes ? ", bytes" : "");
     real *x = output(batch * inputs), *w = input(inputs * outputs, -1, 1), *bias = input(outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
-    const ptrdiff_t blocks = cnet_block_count(inputs), length = cnet_block_length(inputs), size = bytes ? 1 : (ptrdiff_t)sizeof(real);
-    const size_t most = (size_t)(blocks + (inputs + CNET_LIST_SLACK) * (1 + (ptrdiff_t)sizeof(real)));
-    uint8_t *records = allocate((size_t)batch * most), *images = allocate((size_t)(batch * inputs));
-    real *values = allocate((size_t)(inputs + CNET_LIST_SLACK) * sizeof(real));
+    const ptrdiff_t blocks = cnet_block_count(inputs), length = cnet_block_length(inputs);
+    uint8_t *records = allocate((size_t)(batch * (cnet_record_room(inputs) + (ptrdiff_t)sizeof(real)))), *images = allocate((size_t)(batch * inputs));
     int64_t *starts = allocate((size_t)(batch + 1) * sizeof *starts), *rows = allocate((size_t)batch * sizeof *rows);
     starts[0] = 0;
     for (ptrdiff_t i = 0; i < batch; i++) {
@@ -177,27 +175,17 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
             images[j] = uniform() < here ? (uint8_t)(1 + 255 * uniform()) : 0;
             x[j] = bytes ? (real)images[j] / (real)255 : images[j] ? (real)(uniform() - 0.5) : j % 2 ? (real)0. : (real)-0.;
         }
-        uint8_t *counts = records + starts[i], *positions = counts + blocks;
-        const ptrdiff_t n = bytes ? K->list_nonzero_uint8(inputs, images + i * inputs, counts, positions, (uint8_t *)values)
-                                  : K->list_nonzero(inputs, x + i * inputs, counts, positions, values);
-        memcpy(positions + n, values, (size_t)(n * size));
-        starts[i + 1] = starts[i] + blocks + n * (1 + size);
+        starts[i + 1] = starts[i] + (bytes ? K->compress_row_uint8(inputs, images + i * inputs, records + starts[i]) : K->compress_row(inputs, x + i * inputs, records + starts[i]));
         rows[i] = i;
     }
-    const cnet_sparse data = {blocks, (ptrdiff_t)most, starts, records, bytes};
-    cnet_lists lists = {
-        length, batch + 3, allocate((size_t)(blocks * (batch + 3)) * sizeof(ptrdiff_t)), allocate((size_t)(blocks * (batch + 3))), allocate((size_t)(batch * inputs)),
-        allocate((size_t)(batch * inputs) * sizeof(real)),
-    };
+    const cnet_sparse data = {blocks, inputs, starts, records, bytes};
+    cnet_lists lists = {length, batch + 3, allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_list))};
     /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
-    K->gather_lists(&data, half, rows, 0, blocks, &lists, 0, 0);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, &lists, half, half * inputs);
-    ptrdiff_t place = half * inputs;
-    for (ptrdiff_t b = 0; b < middle; b++)
-        for (ptrdiff_t i = half; i < batch; i++)
-            place += lists.counts[b * lists.rows + i];
-    K->gather_lists(&data, batch - half, rows + half, middle, blocks, &lists, half, place);
+    real *room = allocate((size_t)(3 * batch * inputs) * sizeof(real));
+    K->gather_lists(&data, half, rows, 0, blocks, &lists, 0, room);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, &lists, half, room + batch * inputs);
+    K->gather_lists(&data, batch - half, rows + half, middle, blocks, &lists, half, room + 2 * batch * inputs);
 
     real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
@@ -251,7 +239,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         K->spmm_columns(&columns, batch, m, outputs, dy, outputs, stepped + from, outputs, &u);
         same_bits("a step by columns", m * outputs, stepped + from, expected + from);
     }
-    void *const used_here[] = {records, images, values, starts, rows, lists.starts, lists.counts, lists.positions, lists.values, memory, columns.counts, columns.rows, columns.values};
+    void *const used_here[] = {records, images, starts, rows, lists.lists, room, memory, columns.counts, columns.rows, columns.values};
     for (ptrdiff_t i = 0; i < COUNT(used_here); i++)
         free(used_here[i]);
     end_of_case();

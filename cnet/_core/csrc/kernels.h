@@ -37,6 +37,11 @@ static inline ptrdiff_t cnet_block_count(ptrdiff_t k) {
     return k ? (k + length - 1) / length : 0;
 }
 
+/* Bytes for the elements of a row of n that are not 0, whatever they are. */
+static inline ptrdiff_t cnet_record_room(ptrdiff_t n) {
+    return cnet_block_count(n) + (n + CNET_LIST_SLACK) * (1 + (ptrdiff_t)sizeof(real)) + 2 * (ptrdiff_t)sizeof(real);
+}
+
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
 
 /* Losses. Those of each element alone begin with CNET_MSE; a setting is Huber's delta, the quantile, or what is added to means before
@@ -103,21 +108,25 @@ typedef struct {
     ptrdiff_t c_block; /* elements from one block's sums to the next's, where they are not to be added up, or 0 */
 } cnet_gemm;
 
-/* Rows (m, n) of a data set of which few elements are not 0 (sparse.h), those alone. A row is a record from byte starts[i] on: how many there are in
-   each block of cnet_block_length(n) columns, their positions in the blocks, and their values, which are reals, or bytes to be divided by 255. */
+/* Rows of a data set of which few elements are not 0, those alone: a record for each, from byte starts[i] on, as compress_row makes them. */
 typedef struct {
-    ptrdiff_t blocks, longest; /* the most bytes of a record */
-    const int64_t *starts;     /* m + 1 */
+    ptrdiff_t blocks, longest; /* of columns; the most bytes of a record */
+    const int64_t *starts;     /* and one more */
     const uint8_t *records;
-    int bytes;
+    int bytes; /* values are bytes, to be divided by 255 */
 } cnet_sparse;
 
-/* Rows of a batch, with room for `rows`: in block b of row i there are counts[b * rows + i] elements, from starts[b * rows + i] on. */
+/* Elements of a row that are not 0: ascending positions in a block of columns, as long as those of a sum, and values. */
+typedef struct {
+    const uint8_t *positions;
+    const real *values;
+    ptrdiff_t n;
+} cnet_list;
+
+/* Of a batch, with room for `rows`: that of row i in block b is b * rows + i. */
 typedef struct {
     ptrdiff_t length, rows;
-    ptrdiff_t *starts;
-    uint8_t *counts, *positions;
-    real *values;
+    cnet_list *lists;
 } cnet_lists;
 
 /* One block of columns of at most CNET_BLOCK rows: column k has counts[k] elements, from k * m on if there are m rows. */
@@ -235,11 +244,11 @@ typedef struct cnet_kernels {
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);
 
-    /* The elements of a row of n that are not 0: how many of each block, positions, values; returns how many. There must be room for CNET_LIST_SLACK more. */
-    ptrdiff_t (*list_nonzero)(ptrdiff_t n, const real *x, uint8_t *counts, uint8_t *positions, real *values);
-    ptrdiff_t (*list_nonzero_uint8)(ptrdiff_t n, const uint8_t *x, uint8_t *counts, uint8_t *positions, uint8_t *values);
-    /* Collects blocks first to end of m rows: they become rows `row` and on of a batch, and lie from `at` on. */
-    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, ptrdiff_t at);
+    /* Writes the record of a row; returns its bytes. It needs room for cnet_record_room(n) meanwhile. */
+    ptrdiff_t (*compress_row)(ptrdiff_t n, const real *x, uint8_t *record);
+    ptrdiff_t (*compress_row_uint8)(ptrdiff_t n, const uint8_t *x, uint8_t *record);
+    /* Lists of blocks first to end of m rows, as rows `row` and on of a batch. They stay where they are; but bytes become reals, in `room`. */
+    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room);
     /* The product g where a is rows `row` and on of x, from column block `block` on; */
     void (*spmm)(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet_gemm *g);
     /* and where a is the transpose of one block of columns, of rows 0 to k. Where c is scratch for what cnet_panel says, it is written beyond n columns: its rows

@@ -6,6 +6,8 @@
    as there are vectors in the panel, and no more than that to multiply: all that these products lack is the register tile's reuse of what was loaded. */
 
 #define LIST_COLS (LIST_VECS * VL)
+#define WHOLE_REALS(bytes) (((bytes) + (ptrdiff_t)sizeof(real) - 1) / (ptrdiff_t)sizeof(real) * (ptrdiff_t)sizeof(real))
+#define RECORDS_AHEAD 2
 /* Rows this many bytes or more apart fall into few sets of the cache, and a vector that does not begin at a multiple of its size lies in two lines of it.
    Where so many rows of the other factor are to come, rows are copied first. */
 #define APART 1024
@@ -39,45 +41,54 @@ LIST_SOME(list_some, real)
 LIST_SOME(list_some_uint8, uint8_t)
 #endif
 
-#define LIST_NONZERO(name, number, list) \
-    static ptrdiff_t name(ptrdiff_t n, const number *x, uint8_t *counts, uint8_t *positions, number *values) { \
-        const ptrdiff_t length = cnet_block_length(n); \
+/* A record: how many elements each block has, the values, the positions. Either of the latter begins where a real may; positions are
+   first written where they fit whatever there is. */
+#define COMPRESS_ROW(name, number, list) \
+    static ptrdiff_t name(ptrdiff_t n, const number *x, uint8_t *record) { \
+        const ptrdiff_t length = cnet_block_length(n), blocks = cnet_block_count(n); \
+        number *const values = (number *)(record + WHOLE_REALS(blocks)); \
+        uint8_t *const positions = (uint8_t *)(values + n + CNET_LIST_SLACK); \
         ptrdiff_t total = 0; \
-        for (ptrdiff_t first = 0; first < n; first += length, x += length) { \
-            const ptrdiff_t cols = at_most(n - first, length), before = total; \
+        for (ptrdiff_t b = 0; b < blocks; b++, x += length) { \
+            const ptrdiff_t cols = at_most(n - b * length, length), before = total; \
             for (ptrdiff_t i = 0; i < cols; i += GROUP) \
                 total += list(x, i, at_most(cols, i + GROUP), positions + total, values + total); \
-            *counts++ = (uint8_t)(total - before); \
+            record[b] = (uint8_t)(total - before); \
         } \
-        return total; \
+        memmove(values + total, positions, (size_t)total); \
+        return WHOLE_REALS((uint8_t *)(values + total) + total - record); \
     }
-LIST_NONZERO(list_nonzero, real, list_some)
-LIST_NONZERO(list_nonzero_uint8, uint8_t, list_some_uint8)
+COMPRESS_ROW(compress_row, real, list_some)
+COMPRESS_ROW(compress_row_uint8, uint8_t, list_some_uint8)
 
-static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, ptrdiff_t at) {
+static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room) {
+    const ptrdiff_t size = x->bytes ? 1 : (ptrdiff_t)sizeof(real);
     for (ptrdiff_t i = 0; i < m; i++) {
-        if (i + ROWS_AHEAD < m) {
-            const int64_t *next = x->starts + rows[i + ROWS_AHEAD];
+        if (i + RECORDS_AHEAD < m) {
+            const int64_t *next = x->starts + rows[i + RECORDS_AHEAD];
             fetch_row(x->records + next[0], at_most(next[1] - next[0], x->longest));
         }
         const uint8_t *const counts = x->records + x->starts[rows[i]];
         ptrdiff_t before = 0, n = 0, after = 0;
         for (ptrdiff_t b = 0; b < first; b++)
             before += counts[b];
-        for (ptrdiff_t b = first; b < end; b++) {
-            to->starts[b * to->rows + row + i] = at + n;
-            to->counts[b * to->rows + row + i] = counts[b];
+        for (ptrdiff_t b = first; b < end; b++)
             n += counts[b];
-        }
         for (ptrdiff_t b = end; b < x->blocks; b++)
             after += counts[b];
-        const uint8_t *const positions = counts + x->blocks, *const values = positions + before + n + after;
-        memcpy(to->positions + at, positions + before, (size_t)n);
-        if (x->bytes)
-            scale_uint8(n, values + before, to->values + at);
-        else
-            memcpy(to->values + at, values + before * (ptrdiff_t)sizeof(real), (size_t)n * sizeof(real));
-        at += n;
+        const uint8_t *const first_value = counts + WHOLE_REALS(x->blocks) + before * size, *positions = first_value + (n + after) * size + before;
+        const real *values = (const real *)(const void *)first_value;
+        if (x->bytes) {
+            scale_uint8(n, first_value, room);
+            values = room;
+            room += n;
+        }
+        for (ptrdiff_t b = first; b < end; b++) {
+            const cnet_list list = {positions, values, counts[b]};
+            to->lists[b * to->rows + row + i] = list;
+            positions += counts[b];
+            values += counts[b];
+        }
     }
 }
 
@@ -100,17 +111,14 @@ INLINE ptrdiff_t whole_vectors(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
 INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b, ptrdiff_t b_row,
                            vmask mask, real *c, ptrdiff_t c_row, const real *bias, int first) {
     const ptrdiff_t b_block = x->length * b_row, lists = x->rows;
-    const uint8_t *const all_positions = x->positions, *const counts = x->counts;
-    const real *const all_values = x->values;
-    const ptrdiff_t *const starts = x->starts;
     for (ptrdiff_t i = list; i < list + m; i++, c += c_row) {
         vec total[LIST_VECS], sum[LIST_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             total[v] = first ? v_set1(0) : load_lanes(!tail || v < vecs - 1, c + v * VL, mask);
         for (ptrdiff_t block = 0; block < blocks; block++) {
-            const ptrdiff_t at = block * lists + i;
-            const uint8_t *positions = all_positions + starts[at], *const end = positions + counts[at];
-            const real *values = all_values + starts[at], *const rows = b + block * b_block;
+            const cnet_list *const elements = x->lists + block * lists + i;
+            const uint8_t *positions = elements->positions, *const end = positions + elements->n;
+            const real *values = elements->values, *const rows = b + block * b_block;
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[v] = v_set1(0);
             for (; positions < end; positions++, values++) {
@@ -134,8 +142,9 @@ INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, 
 /* sums (length, vecs * VL), all of them whole vectors: what rows `list` to `list` + m of x, and of b, add to each of a block's columns. */
 INLINE void scatter_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, const real *b, ptrdiff_t b_row, vmask mask, real *sums) {
     for (ptrdiff_t i = list; i < list + m; i++, b += b_row) {
-        const uint8_t *positions = x->positions + x->starts[i], *const end = positions + x->counts[i];
-        const real *values = x->values + x->starts[i];
+        const cnet_list elements = x->lists[i];
+        const uint8_t *positions = elements.positions, *const end = positions + elements.n;
+        const real *values = elements.values;
         vec row[LIST_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             row[v] = load_lanes(!tail || v < vecs - 1, b + v * VL, mask);
@@ -227,9 +236,9 @@ static void list_columns(const cnet_lists *x, ptrdiff_t block, ptrdiff_t m, ptrd
     real *const to_values = to->values;
     memset(counts, 0, (size_t)cols);
     for (ptrdiff_t i = 0; i < m; i++) {
-        const ptrdiff_t at = block * x->rows + i;
-        const uint8_t *positions = x->positions + x->starts[at], *const end = positions + x->counts[at];
-        const real *values = x->values + x->starts[at];
+        const cnet_list elements = x->lists[block * x->rows + i];
+        const uint8_t *positions = elements.positions, *const end = positions + elements.n;
+        const real *values = elements.values;
         for (; positions < end; positions++, values++) {
             const ptrdiff_t place = *positions * m + counts[*positions]++;
             to_rows[place] = (uint8_t)i;
