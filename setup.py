@@ -48,9 +48,10 @@ AVX2 = (["-mavx2", "-mfma"], ["/arch:AVX2"])
 AVX512 = (["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"], ["/arch:AVX512"])
 EMULATED = ([*AVX2[0], "-O1"], [])  # at -O3 a compiler spends minutes on it
 
-# Machine -> instruction sets, each with its flags for GCC-like compilers and for MSVC.
+# Machine -> instruction sets, each with its flags for GCC-like compilers and for MSVC. The baseline of x86-64, for processors of before 2013, is
+# compiled for size: a few percent slower, and a third smaller.
 ISAS = {
-    "x86_64": {"BASELINE": ([], []), "AVX2": AVX2, "AVX512": EMULATED if EMULATE_AVX512 else AVX512},
+    "x86_64": {"BASELINE": (["-Os"], []), "AVX2": AVX2, "AVX512": EMULATED if EMULATE_AVX512 else AVX512},
     "arm64": {"NEON": ([], [])},
     "other": {"BASELINE": ([], [])},
 }

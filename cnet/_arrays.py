@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cnet._core import FLOAT32, FLOAT64
+from cnet._core import FLOAT32, FLOAT64, loops
 
 Array = NDArray[Any]
 
@@ -91,8 +91,10 @@ def rows_at_a_time(shape: tuple[int, ...], most: int) -> int:
 
 
 def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError for a float that is not finite once it is of `dtype`; a block of rows at a time, to spare memory."""
+    """Raise ValueError for a float that is not finite once it is of `dtype`; by a kernel, or a block of rows at a time, to spare memory."""
     if x.dtype.kind != "f":
+        return
+    if x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and loops(dtype).all_finite(x.reshape(-1)):
         return
     rows = rows_at_a_time(x.shape[1:], 4096)
     narrowed = x.dtype.itemsize > dtype.itemsize

@@ -175,6 +175,20 @@ def test_uint8_scaling_has_the_bits_of_a_division(isa, dtype):
     np.testing.assert_array_equal(out, images.astype(dtype) / dtype.type(255))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found_anywhere(bad, isa, dtype, threads):
+    largest = np.finfo(dtype).max
+    for n in (0, 1, 7, 64, 67, 300):
+        for count in (1, 3):
+            threads(count)
+            x = np.resize(np.array([largest, -largest, -0.0, 1e-30], dtype), n)
+            assert loops(dtype).all_finite(x)
+            for i in range(n):
+                x[i], kept = bad, x[i]
+                assert not loops(dtype).all_finite(x)
+                x[i] = kept
+
+
 def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
     k = loops(dtype)
     a = np.zeros((4, 3), dtype)

@@ -69,6 +69,7 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     cdef Py_ssize_t length = cnet_block_length(data.width), blocks = cnet_block_count(data.width)
     cdef Py_ssize_t first = _start(blocks, part, parts), end = _start(blocks, part + 1, parts)
     cdef const int64_t *rows = block.rows + block.start
+    cdef real *at
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
@@ -76,8 +77,9 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     elif data.x != NULL and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
-        block.own, block.own_row = data.batch + block.m * block.first, block.end - block.first
-        _gather(data, block.m, rows, block.first, block.own_row, data.batch + block.m * block.first)
+        at = data.batch + data.column_rows * block.first  # for any block.m: others may still read theirs
+        block.own, block.own_row = at, block.end - block.first
+        _gather(data, block.m, rows, block.first, block.own_row, at)
 
 
 cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:

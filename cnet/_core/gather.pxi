@@ -51,3 +51,15 @@ def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
         with nogil:
             correct = _count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
     return correct
+
+
+def all_finite(const real[::1] x):
+    """Whether no element of x is infinite or NaN."""
+    cdef Py_ssize_t n = x.shape[0], start
+    cdef const real *first = _in1(x)
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part, wrong = 0
+    with nogil:
+        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            start = _start(n, part, threads)
+            wrong += not kernels().all_finite(_start(n, part + 1, threads) - start, first + start)
+    return wrong == 0

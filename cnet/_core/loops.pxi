@@ -139,6 +139,7 @@ cdef extern from "csrc/kernels.h":
         void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
+        int (*all_finite)(Py_ssize_t, const real *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, real *) noexcept nogil
         void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, real *) noexcept nogil
         Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil

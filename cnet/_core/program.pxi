@@ -356,8 +356,9 @@ cdef class Program:
         """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""
         cdef Py_ssize_t start = 0, step = 0
         cdef double loss
+        cdef bint apart = False
         while start < call.n:
-            loss = self._step(call, step, min(call.batch, call.n - start), part, parts)
+            loss = self._step(call, step, min(call.batch, call.n - start), &apart, part, parts)
             if part == 0:
                 call.losses[step] = loss
             start += call.batch
@@ -367,7 +368,8 @@ cdef class Program:
         if part == 0:
             call.steps = step
 
-    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, int part, int parts) noexcept nogil:
+    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, bint *apart, int part, int parts) noexcept nogil:
+        """`apart`: whether others may still be at their weights. A part that owns columns can go on to the next step's, which concern no other."""
         cdef Block block
         cdef Tally *tallies = self.tallies + part * self.n_outputs
         cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length, k
@@ -385,6 +387,8 @@ cdef class Program:
             block.m = min(most, batch - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
+            if not block.by_columns:
+                self._join(call, apart, parts)
             self._collect_answers(block.rows + block.start, block.m, part, parts)
             if block.by_columns:
                 _collect_columns(&self.data, &block, part, parts)
@@ -400,19 +404,28 @@ cdef class Program:
             if self.n_rules and not isfinite(self._loss(tallies, &block)):
                 break
             self._run(WEIGHTS, call, &block, part, parts)
-            cnet_barrier_wait(&call.barrier, parts)
+            apart[0] = True
+            if not block.by_columns:
+                self._join(call, apart, parts)
             block.start += block.m
         if block.start < batch:
             return self._loss(tallies, &block)
         block.factor = 1
         if self.n_squares:
+            self._join(call, apart, parts)
             self._run(CLIP, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.factor = clip_factor(_total(self.n_squares, self.squares), self.most_norm)
         if self.n_updates:
+            self._join(call, apart, parts)
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
         return self._loss(tallies, &block)
+
+    cdef void _join(self, Call *call, bint *apart, int parts) noexcept nogil:
+        if apart[0]:
+            cnet_barrier_wait(&call.barrier, parts)
+        apart[0] = False
 
     cdef double _loss(self, const Tally *tallies, const Block *block) noexcept nogil:
         """Of the batch, as far as it has been summed."""

@@ -108,3 +108,16 @@ static void transpose(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x
             for (ptrdiff_t i = 0; i < rows; i++)
                 *y++ = x[i * cols + j];
 }
+
+/* Four sums of x * 0, which is 0 only of finite numbers. */
+static int all_finite(ptrdiff_t n, const real *x) {
+    const vec zero = v_set1(0);
+    vec sum[4] = {zero, zero, zero, zero};
+    ptrdiff_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        UNROLL for (int s = 0; s < 4; s++)
+            sum[s] = v_fma(v_load(x + i + s * VL), zero, sum[s]);
+    for (; i < n; i += VL)
+        sum[0] = v_fma(v_load_m(x + i, v_mask(at_most(n - i, VL))), zero, sum[0]);
+    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))) == 0;
+}

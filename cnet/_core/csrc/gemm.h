@@ -7,7 +7,8 @@
    Who owns what: a call writes the elements of c it is given and no others; the packed panel is on its stack. */
 
 /* b is copied into a contiguous panel when each element is used at least PACK_TILES times and rows of b lie
-   PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache, and a page each. */
+   PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache, and a page each. So it is where its rows are not
+   whole vectors and the set has no masked loads: those of a panel are. */
 #define PACK_TILES 4
 #define PACK_STRIDE 1024
 /* Rows of a in flight: with a block of k they fill an eighth of a 512 KiB level-2 cache, and leave room for as many of c. Where a is transposed,
@@ -34,8 +35,8 @@ typedef struct {
 
 /* A tile's sums (rows, width), added to or put in the place of c, of which columns are contiguous. As many rows as fill lanes are transposed
    in registers and written lane by lane, of vectors that are whole; what is left goes element by element. Not inlined: it would be there once for each tile. */
-static void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums, const tile_args *t, ptrdiff_t cols) {
-    const ptrdiff_t whole_rows = rows / LANE * LANE, whole_cols = cols / VL * VL, c_col = t->c_col;
+OUTLINE void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums, real *c, ptrdiff_t c_col, int first, ptrdiff_t cols) {
+    const ptrdiff_t whole_rows = rows / LANE * LANE, whole_cols = cols / VL * VL;
     for (ptrdiff_t j = 0; j < whole_cols; j += VL)
         for (ptrdiff_t r = 0; r < whole_rows; r += LANE) {
             vec turned[LANE];
@@ -43,22 +44,20 @@ static void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums, 
                 turned[i] = v_load(sums + (r + i) * width + j);
             v_transpose_lanes(turned);
             UNROLL for (int i = 0; i < LANE; i++) {
-                real *c = t->c + (j + i) * c_col + r;
-                v_store_lanes(c, LANE * c_col, t->first ? turned[i] : v_add(v_load_lanes(c, LANE * c_col), turned[i]));
+                real *at = c + (j + i) * c_col + r;
+                v_store_lanes(at, LANE * c_col, first ? turned[i] : v_add(v_load_lanes(at, LANE * c_col), turned[i]));
             }
         }
-    for (ptrdiff_t j = 0; j < cols; j++)
-        for (ptrdiff_t r = j < whole_cols ? whole_rows : 0; r < rows; r++) {
-            real *c = t->c + j * c_col + r, sum = sums[r * width + j];
-            *c = t->first ? sum : *c + sum;
-        }
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = r < whole_rows ? whole_cols : 0; j < cols; j++)
+            c[j * c_col + r] = first ? sums[r * width + j] : c[j * c_col + r] + sums[r * width + j];
 }
 
 /* One term of each sum. Rows beyond TILE_ROWS are reached from `upper`: from a alone, a tall tile needs more addresses than there are registers. */
 INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a, const real *upper, ptrdiff_t a_row, const real *b, vmask mask, vec acc[TALL_ROWS][WIDE_VECS]) {
     vec bv[WIDE_VECS];
     UNROLL for (int v = 0; v < vecs; v++)
-        bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
+        bv[v] = load_lanes(LOADS_ARE_WHOLE || !tail || v < vecs - 1, b + v * VL, mask);
     UNROLL for (int r = 0; r < rows; r++) {
         vec av = v_set1(r < TILE_ROWS ? a[r * a_row] : upper[(r - TILE_ROWS) * a_row]);
         UNROLL for (int v = 0; v < vecs; v++)
@@ -110,7 +109,7 @@ INLINE void tile(const int rows, const int vecs, const int tail, const tile_args
         UNROLL for (int r = 0; r < rows; r++)
             UNROLL for (int v = 0; v < vecs; v++)
                 v_store(sums + (r * vecs + v) * VL, acc[r][v]);
-        store_transposed(rows, vecs * VL, sums, t, cols);
+        store_transposed(rows, vecs * VL, sums, c0, t->c_col, first, cols);
     }
 }
 
@@ -221,11 +220,11 @@ static void gemm_as_it_stands(const cnet_gemm *g) {
     const int packed_rows = g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS;
     const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
     const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
-    const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE;
+    const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE, ragged = LOADS_ARE_WHOLE && g->n % VL;
 
     for (ptrdiff_t i = 0; i < g->m; i += row_block) {
         const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
-        const int packed = g->b_col != 1 || (scattered && m >= PACK_TILES * TILE_ROWS);
+        const int packed = g->b_col != 1 || ragged || (scattered && m >= PACK_TILES * TILE_ROWS);
         for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
             const real *a = g->a + i * g->a_row + k * g->a_col;

@@ -77,6 +77,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .update = update,
     .clip = clip,
     .scale = scale,
+    .all_finite = all_finite,
     .gather = gather,
     .gather_uint8 = gather_uint8,
     .compress_row = compress_row,

@@ -240,6 +240,8 @@ typedef struct cnet_kernels {
     double (*clip)(ptrdiff_t n, real *g, real bound);
     void (*scale)(ptrdiff_t n, real *x, real factor);
 
+    int (*all_finite)(ptrdiff_t n, const real *x);
+
     /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second divides by 255, with the bits of a division of reals */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
     void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);

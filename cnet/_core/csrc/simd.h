@@ -52,6 +52,9 @@ INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : mo
 #include "simd_scalar.h"
 #endif
 
+#ifndef LOADS_ARE_WHOLE
+#define LOADS_ARE_WHOLE 0
+#endif
 #define TILE_COLS (TILE_VECS * VL)
 #ifndef TALL_ROWS
 #define TALL_ROWS TILE_ROWS /* of a tile of one vector */

@@ -7,7 +7,7 @@
 
 #define LIST_COLS (LIST_VECS * VL)
 #define WHOLE_REALS(bytes) (((bytes) + (ptrdiff_t)sizeof(real) - 1) / (ptrdiff_t)sizeof(real) * (ptrdiff_t)sizeof(real))
-#define RECORDS_AHEAD 2
+#define RECORDS_AHEAD 4
 /* Rows this many bytes or more apart fall into few sets of the cache, and a vector that does not begin at a multiple of its size lies in two lines of it.
    Where so many rows of the other factor are to come, rows are copied first. */
 #define APART 1024
@@ -107,9 +107,9 @@ static void copy_panel(ptrdiff_t m, ptrdiff_t cols, const real *x, ptrdiff_t x_r
 
 INLINE ptrdiff_t whole_vectors(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
 
-/* c = or += the sums of `vecs` vectors of columns, for m rows and some blocks. */
+/* c = or += the sums of `vecs` vectors of columns, for m rows and some blocks; or, where c_block is not 0, that of each block by itself. */
 INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b, ptrdiff_t b_row,
-                           vmask mask, real *c, ptrdiff_t c_row, const real *bias, int first) {
+                           vmask mask, real *c, ptrdiff_t c_row, ptrdiff_t c_block, const real *bias, int first) {
     const ptrdiff_t b_block = x->length * b_row, lists = x->rows;
     for (ptrdiff_t i = list; i < list + m; i++, c += c_row) {
         vec total[LIST_VECS], sum[LIST_VECS];
@@ -127,9 +127,14 @@ INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, 
                 UNROLL for (int v = 0; v < vecs; v++)
                     sum[v] = v_fma(a, load_lanes(!tail || v < vecs - 1, row + v * VL, mask), sum[v]);
             }
-            UNROLL for (int v = 0; v < vecs; v++)
+            UNROLL for (int v = 0; v < vecs; v++) {
+                if (c_block)
+                    store_lanes(!tail || v < vecs - 1, c + block * c_block + v * VL, sum[v], mask);
                 total[v] = v_add(total[v], sum[v]);
+            }
         }
+        if (c_block)
+            continue;
         UNROLL for (int v = 0; v < vecs; v++) {
             const int whole = !tail || v < vecs - 1;
             if (bias)
@@ -176,7 +181,7 @@ static void spmm(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet
     for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
         cols = cnet_panel(LIST_COLS, VL, g->n - j);
         const vmask mask = v_mask((cols - 1) % VL + 1);
-        const ptrdiff_t width = whole_vectors(cols), most = g->c_block ? 1 : CNET_BLOCK * LIST_COLS / (x->length * width);
+        const ptrdiff_t width = whole_vectors(cols), most = CNET_BLOCK * LIST_COLS / (x->length * width);
         for (ptrdiff_t i = 0, n; i < blocks; i += n) {
             n = at_most(blocks - i, most);
             const real *b = g->b + i * x->length * g->b_row + j, *const bias = g->bias && i + n == blocks ? g->bias + j : NULL;
@@ -186,7 +191,7 @@ static void spmm(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet
                 b = copy;
             }
 #define CALL(vecs, tail) \
-    multiply_lists(vecs, tail, x, (block + i) * x->rows + row, g->m, n, b, copied ? width : g->b_row, mask, c, g->c_row, bias, g->c_block || i == 0)
+    multiply_lists(vecs, tail, x, (block + i) * x->rows + row, g->m, n, b, copied ? width : g->b_row, mask, c, g->c_row, g->c_block, bias, g->c_block || i == 0)
             BY_VECS(cols, CALL)
 #undef CALL
         }
