@@ -84,9 +84,9 @@ def environment(threads: int) -> dict[str, str]:
     return env
 
 
-def write_data(folder: Path, images: int) -> str:
-    """Put the data set where `PeerProcess` looks for it; says what it is."""
-    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images)], stdout=subprocess.PIPE, text=True)
+def write_data(folder: Path, images: int, least: int = 0) -> str:
+    """Put the data set where `PeerProcess` looks for it, with grey levels of at least so much; says what it is."""
+    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images), str(least)], stdout=subprocess.PIPE, text=True)
     if data.returncode:
         sys.exit("The data could not be loaded, see above. (This needs cnet installed, or built in place and on PYTHONPATH.)")
     return data.stdout.strip()

@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
+    parser.add_argument("--dense", action="store_true", help="images without a 0: what is black becomes the least grey level")
     parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
     parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
@@ -47,7 +48,7 @@ def arguments() -> argparse.Namespace:
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
     images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
-    data = write_data(folder, images)
+    data = write_data(folder, images, least=int(options.dense))
     results: dict[str, Any] = {"machine": machine(), "data": data, "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
     results["date"] = datetime.now(UTC).date().isoformat()
     with ExitStack() as stack:
