@@ -58,9 +58,10 @@ class Question(NamedTuple):
     """Of rows."""
 
 
-def begins_dense(net: Lowered) -> bool:
-    """Whether a dense layer, and it alone, reads the rows."""
-    return bool(net.trunk) and isinstance(net.trunk[0], Dense)
+def first_dense(net: Lowered) -> Dense | None:
+    """The dense layer that alone reads the rows, if there is one."""
+    first = net.trunk[0] if net.trunk else None
+    return first if isinstance(first, Dense) else None
 
 
 def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
@@ -74,7 +75,7 @@ def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
 def _forward(to: Target, net: Lowered, x: Any) -> tuple[list[Array], list[list[Array]]]:
     """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
     rows = to.buffer(x.shape[1])
-    to.program.source(rows, x, alone=begins_dense(net))
+    to.program.source(rows, x, alone=first_dense(net) is not None)
     trunk = _along(to, net.trunk, rows)
     branches = [_along(to, branch, trunk[-1]) for branch in net.branches]
     for values in branches:

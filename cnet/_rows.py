@@ -6,7 +6,6 @@ and converted on the way. Data may be larger than memory if it is memory-mapped.
 
 import math
 import mmap
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,13 @@ from cnet._arrays import Array, as_array, as_input
 from cnet._core import loops
 from cnet._threads import get_num_threads
 
-_MOST_NONZERO = 0.25
-"""Of the elements of a data set, for a dense layer to be quicker with lists of them."""
+_MOST_NONZERO = {1: 0.25, 48: 0.4}
+"""By the least outputs of a dense layer: the share of a data set's elements that may not be 0, for the layer to be quicker with lists of them."""
+_MOST_MEMORY = 0.5
+"""Of lists beside the data."""
 _LEAST_WIDTH = 32
 _LOOKED_AT = 256
+"""Rows."""
 
 
 def _is_mapped(array: Array) -> bool:
@@ -51,22 +53,25 @@ class Rows:
         self.flat: Array | None = None
         if self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
             self.flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
+        self._sources: dict[float, Any] = {}
         self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
 
     def __len__(self) -> int:
         return len(self.x)
 
-    @cached_property
-    def source(self) -> Any:
-        """What a program whose first layer is dense reads best: `flat`, or the elements of it that are not 0, where these are few."""
+    def source(self, outputs: int) -> Any:
+        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or the elements of it that are not 0, where these are few."""
         flat = self.flat
         if flat is None or flat.shape[1] < _LEAST_WIDTH or _is_mapped(flat):
             return flat
-        looked_at = flat[:: -(-len(flat) // _LOOKED_AT)]
-        if np.count_nonzero(looked_at) > _MOST_NONZERO * looked_at.size:
-            return flat
-        sparse = loops(self.dtype).compress(flat, _MOST_NONZERO, np.empty)
-        return flat if sparse is None else sparse
+        size = flat.dtype.itemsize
+        most = min(max(share for least, share in _MOST_NONZERO.items() if outputs >= least), _MOST_MEMORY * size / (size + 1))
+        if most not in self._sources:
+            looked_at = flat[:: -(-len(flat) // _LOOKED_AT)]
+            few = np.count_nonzero(looked_at) <= most * looked_at.size
+            sparse = loops(self.dtype).compress(flat, most, np.empty) if few else None
+            self._sources[most] = flat if sparse is None else sparse
+        return self._sources[most]
 
     def take(self, indices: Array) -> Array:
         """The rows at int64 `indices`, in a new C-contiguous array."""

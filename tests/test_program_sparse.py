@@ -19,8 +19,8 @@ def sparse(rng, rows, width, share=0.15):
     return x
 
 
-def is_sparse(x, dtype):
-    return type(Rows(x, np.dtype(dtype)).source).__name__ == "Sparse"
+def is_sparse(x, dtype, outputs=10):
+    return type(Rows(x, np.dtype(dtype)).source(outputs)).__name__ == "Sparse"
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -53,7 +53,7 @@ def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, 
 @pytest.mark.parametrize("batch", [20, 300])
 def test_images_of_uint8(batch, isa, dtype, rng, threads, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 128)
-    x = np.where(rng.random((301, 28, 28)) < 0.2, rng.integers(1, 256, (301, 28, 28)), 0).astype(np.uint8)
+    x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 256, (301, 28, 28)), 0).astype(np.uint8)
     assert is_sparse(x, dtype)
     layers = [nn.Flatten, lambda: nn.Linear(784, 70), nn.ReLU, lambda: nn.Linear(70, 3)]
     arguments = (layers, nn.CrossEntropyLoss, dtype, x, rng.integers(0, 3, 301))
@@ -122,6 +122,10 @@ def test_where_lists_are_used(rng, tmp_path):
     assert not is_sparse(x[:, :31].copy(), "f4"), "too narrow to gain"
     assert not is_sparse(x.astype("f8"), "f4"), "converted batch by batch"
     assert not is_sparse(np.ones((100, 64), "f4"), "f4")
+    third = np.where(rng.random((1000, 64)) < 0.33, 1, 0)
+    assert not is_sparse(third.astype("f4"), "f4"), "too few outputs"
+    assert is_sparse(third.astype("f4"), "f4", outputs=48)
+    assert not is_sparse(third.astype("u1"), "f4", outputs=48), "lists would take more than half as much memory"
     np.save(tmp_path / "x.npy", x)
     assert not is_sparse(np.load(tmp_path / "x.npy", mmap_mode="r"), "f4"), "it may be larger than memory"
     assert not is_sparse(np.load(tmp_path / "x.npy", mmap_mode="r")[10:].reshape(90, 4, 16), "f4")

@@ -79,7 +79,7 @@ cdef enum:
     UNSET = -1  # kind of a rule
 
 # Of elements that are not 0, for a prediction to work from lists
-cdef double MOST_LISTED = 0.3
+cdef double MOST_LISTED = 0.5
 
 
 cdef class Program:
