@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -174,23 +174,23 @@ class _Predictor:
     """A net lowered for inference, as long as nothing of it is exchanged."""
 
     def __init__(self, model: nn.Module, x: Array) -> None:
+        self.model = weakref.ref(model, lambda _, key=id(model): _predictors.pop(key, None))
         self.changes, self.exchanges = nn.Module.changes, nn.Parameter.exchanges
         self.row_shape, self.dtype = x.shape[1:], x.dtype
-        self.outputs = model.output_shape(self.row_shape)
         self.width = math.prod(self.row_shape)
-        net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(self.outputs) == 1 else None
+        outputs = model.output_shape(self.row_shape)
+        net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(outputs) == 1 else None
         self.program = None
         if net is not None:
+            (self.outputs,) = outputs
             kernels, threads = loops(x.dtype), get_num_threads()
             self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
             _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}), net, empty((0, self.width), x.dtype))
         self.lock = threading.Lock()
 
-    def fits(self, x: Array) -> bool:
-        return self.changes == nn.Module.changes and self.exchanges == nn.Parameter.exchanges and x.dtype == self.dtype and x.shape[1:] == self.row_shape
 
-
-_predictors: WeakKeyDictionary[nn.Module, _Predictor] = WeakKeyDictionary()
+_predictors: dict[int, _Predictor] = {}
+"""By `id` of the model: what is looked up before each prediction of a row has to be quick."""
 
 
 def predict(model: nn.Module, x: Array) -> Array | None:
@@ -198,19 +198,26 @@ def predict(model: nn.Module, x: Array) -> Array | None:
 
     Nor is there while another thread uses the one there is.
     """
-    if not is_builtin(model):
-        return None
-    predictor = _predictors.get(model)
-    if predictor is None or not predictor.fits(x):
-        predictor = _predictors[model] = _Predictor(model, x)
-    if predictor.program is None or not predictor.lock.acquire(blocking=False):
+    kept = _predictors.get(id(model))
+    if (
+        kept is None
+        or kept.model() is not model
+        or kept.changes != nn.Module.changes
+        or kept.exchanges != nn.Parameter.exchanges
+        or x.dtype != kept.dtype
+        or x.shape[1:] != kept.row_shape
+    ):
+        if not is_builtin(model):
+            return None
+        kept = _predictors[id(model)] = _Predictor(model, x)
+    if kept.program is None or not kept.lock.acquire(blocking=False):
         return None
     try:
-        out = np.empty((len(x), *predictor.outputs), x.dtype)
-        predictor.program.predict(x if x.ndim == 2 else x.reshape(len(x), predictor.width), out, get_num_threads())
+        out = np.empty((len(x), kept.outputs), kept.dtype)
+        kept.program.predict(x if x.ndim == 2 else x.reshape(len(x), kept.width), out)
         return out
     finally:
-        predictor.lock.release()
+        kept.lock.release()
 
 
 nn.Module._predict = predict

@@ -307,8 +307,8 @@ cdef class Program:
             correct += self.tallies[part * self.n_outputs + output].correct
         return correct
 
-    def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads):
-        """out = the net's outputs for the rows of x, on at most `threads` threads. One caller at a time: buffers are shared."""
+    def predict(self, const real[:, ::1] x, real[:, ::1] out):
+        """out = the net's outputs for the rows of x. One caller at a time: buffers are shared."""
         cdef Py_ssize_t n = x.shape[0]
         _check2("x", n, x.shape[1], n, self.data.width)
         _check2("out", out.shape[0], out.shape[1], n, self.n_scores)
@@ -319,7 +319,7 @@ cdef class Program:
         call.n = n
         cdef const real *source = _in2(x)
         cdef real *target = _out2(out)
-        cdef int members = threads_for(self.flops_per_row * n, FLOPS_PER_THREAD, min(threads, self.threads))
+        cdef int members = threads_for(self.flops_per_row * n, FLOPS_PER_THREAD, self.threads)
         with nogil:
             if members == 1:
                 self._predict_part(&call, source, target, 0, 1)
