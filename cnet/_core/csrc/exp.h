@@ -69,12 +69,21 @@ INLINE vec v_sigmoid(vec x) {
     return v_div(v_select_lt(x, v_set1(0), z, v_set1(1)), v_add(v_set1(1), z));
 }
 
-/* Lanes are added pairwise in a fixed order: the sum of a row does not depend on where the row lies. */
+/* Lanes are taken pairwise in a fixed order: the sum of a row does not depend on where the row lies. */
 INLINE real v_sum(vec a) {
     real lanes[VL];
     v_store(lanes, a);
-    for (int width = VL / 2; width; width /= 2)
-        for (int i = 0; i < width; i++)
+    UNROLL for (int width = VL / 2; width; width /= 2)
+        UNROLL for (int i = 0; i < width; i++)
             lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+INLINE real v_largest(vec a) {
+    real lanes[VL];
+    v_store(lanes, a);
+    UNROLL for (int width = VL / 2; width; width /= 2)
+        UNROLL for (int i = 0; i < width; i++)
+            lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
     return lanes[0];
 }

@@ -17,29 +17,35 @@
 #define SMALLEST FLT_MIN
 #endif
 
+/* -inf in the lanes beyond a row's last vector, which add nothing to a sum of exponentials, and 0 in the others. */
+INLINE vec beyond_row(ptrdiff_t n) {
+    real lanes[VL];
+    for (ptrdiff_t l = 0; l < VL; l++)
+        lanes[l] = l < n % VL ? 0 : (real)-INFINITY;
+    return v_load(lanes);
+}
+
 /* y = exp(x - max), unless y is NULL; returns the sum of y, and max. A NaN in x makes the sum NaN. */
-INLINE real exp_row(ptrdiff_t n, const real *x, real *y, real *max) {
-    real top = x[0];
-    for (ptrdiff_t j = 1; j < n; j++)
-        top = x[j] > top ? x[j] : top;
-    *max = top;
-    const vec shift = v_set1(-top);
-    vec sum = v_set1(0);
-    ptrdiff_t j = 0;
-    for (; j + VL <= n; j += VL) {
+INLINE real exp_row(ptrdiff_t n, const real *x, real *y, real *max, vec beyond) {
+    const ptrdiff_t whole = n / VL * VL;
+    const vmask mask = v_mask(n > whole ? n - whole : VL);
+    const vec tail = n > whole ? v_add(v_load_m(x + whole, mask), beyond) : beyond;
+    vec top = tail, sum = v_set1(0);
+    for (ptrdiff_t j = 0; j < whole; j += VL)
+        top = v_max(v_load(x + j), top);
+    *max = v_largest(top);
+    const vec shift = v_set1(-*max);
+    for (ptrdiff_t j = 0; j < whole; j += VL) {
         vec e = v_exp(v_add(v_load(x + j), shift));
         sum = v_add(sum, e);
         if (y)
             v_store(y + j, e);
     }
-    if (j < n) {
-        real tail[VL]; /* the lanes beyond the row hold -inf, whose exp adds nothing */
-        for (ptrdiff_t l = 0; l < VL; l++)
-            tail[l] = j + l < n ? x[j + l] : (real)-INFINITY;
-        vec e = v_exp(v_add(v_load(tail), shift));
+    if (n > whole) {
+        vec e = v_exp(v_add(tail, shift));
         sum = v_add(sum, e);
         if (y)
-            v_store_m(y + j, e, v_mask(n - j));
+            v_store_m(y + whole, e, mask);
     }
     return v_sum(sum);
 }
@@ -56,9 +62,10 @@ INLINE void scale_row(ptrdiff_t n, real *y, real factor) {
 }
 
 static void softmax(ptrdiff_t m, ptrdiff_t n, const real *x, real *y) {
+    const vec beyond = beyond_row(n);
     real max;
     for (ptrdiff_t i = 0; i < m; i++, x += n, y += n) {
-        real sum = exp_row(n, x, y, &max);
+        real sum = exp_row(n, x, y, &max, beyond);
         scale_row(n, y, 1 / sum);
     }
 }
@@ -84,10 +91,11 @@ INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t,
 static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
                                   real *dx, real scale) {
     const int one = labels && smoothing == 0; /* class of a row that counts */
+    const vec beyond = beyond_row(n);
     for (ptrdiff_t i = 0; i < m; i++, x += n) {
         const int64_t label = labels ? labels[i] : 0;
         real max, mass = 0, dot = 0;
-        real sum = exp_row(n, x, dx, &max);
+        real sum = exp_row(n, x, dx, &max, beyond);
         if (one) {
             mass = weights ? weights[label] : 1;
             dot = x[label];
