@@ -26,21 +26,22 @@ cdef int NONE = -1
 
 
 cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcept nogil:
-    """How to cut an (m, n) output among threads: by rows, unless columns come out clearly more even, or with fewer factors for each to read.
-
-    A thread multiplies `rows * vectors` times for each term, and reads `rows + cols` numbers, half of which another has just written.
-    """
-    cdef Cut best, cut
-    cdef Py_ssize_t vectors = (n + lanes - 1) // lanes, rows, cols
-    cdef double least = 0, cost
-    cdef int i
-    for i in range(1, threads + 1):
-        cut = Cut(threads // i, i)
-        rows, cols = (m + cut.rows - 1) // cut.rows, (vectors + i - 1) // i
-        cost = rows * cols + READING * (rows + min(n, cols * lanes))
-        if i == 1 or cost < 0.95 * least:
+    """How to cut an (m, n) output among threads: by rows, unless columns come out clearly more even, or with fewer factors for each to read."""
+    cdef Cut best = Cut(threads, 1), cut
+    cdef double least = _cost(best, m, n, lanes), cost
+    cdef int cols
+    for cols in range(2, threads + 1):
+        cut = Cut(threads // cols, cols)
+        cost = _cost(cut, m, n, lanes)
+        if cost < 0.95 * least:
             best, least = cut, cost
     return best
+
+
+cdef inline double _cost(Cut cut, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+    """For each term, a thread multiplies `rows * vectors` times, and reads `rows + cols` numbers, half of which another has just written."""
+    cdef Py_ssize_t rows = (m + cut.rows - 1) // cut.rows, vectors = ((n + lanes - 1) // lanes + cut.cols - 1) // cut.cols
+    return rows * vectors + READING * (rows + min(n, vectors * lanes))
 
 
 # Of a number, beside a multiplication of vectors: a line of the cache takes some tens of nanoseconds from core to core, if several are on the way.

@@ -155,8 +155,9 @@ static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
 /* panel (k, TILE_COLS) = b (k, cols). What lies beyond cols is zero, or not written: no one reads it into c. */
 static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *panel) {
     if (b_col != 1) {
-        const ptrdiff_t whole_k = k / LANE * LANE, whole_cols = cols / VL * VL;
-        for (ptrdiff_t j = 0; j < whole_cols; j += VL)
+        const ptrdiff_t whole_k = cols < VL ? 0 : k / LANE * LANE;
+        for (ptrdiff_t next = 0; next < cols && whole_k; next += VL) {
+            const ptrdiff_t j = at_most(next, cols - VL); /* the last vector may begin in the one before */
             for (ptrdiff_t i = 0; i < whole_k; i += LANE) {
                 vec turned[LANE];
                 UNROLL for (int l = 0; l < LANE; l++)
@@ -165,8 +166,9 @@ static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, pt
                 UNROLL for (int l = 0; l < LANE; l++)
                     v_store(panel + (i + l) * TILE_COLS + j, turned[l]);
             }
-        for (ptrdiff_t j = 0; j < cols; j++)
-            for (ptrdiff_t i = j < whole_cols ? whole_k : 0; i < k; i++)
+        }
+        for (ptrdiff_t i = whole_k; i < k; i++)
+            for (ptrdiff_t j = 0; j < cols; j++)
                 panel[i * TILE_COLS + j] = b[i + j * b_col];
     } else if (cols == TILE_COLS) {
         for (ptrdiff_t i = 0; i < k; i++)
