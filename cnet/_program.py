@@ -174,7 +174,8 @@ class _Predictor:
     """A net lowered for inference, as long as nothing of it is exchanged."""
 
     def __init__(self, model: nn.Module, x: Array) -> None:
-        self.model = weakref.ref(model)
+        key = id(model)
+        self.model = weakref.ref(model, lambda _: _predictors.pop(key, None))  # it goes with its model
         self.changes, self.exchanges = nn.Module.changes, nn.Parameter.exchanges
         self.row_shape, self.dtype = x.shape[1:], x.dtype
         self.width = math.prod(self.row_shape)
@@ -209,8 +210,6 @@ def predict(model: nn.Module, x: Array) -> Array | None:
     ):
         if not is_builtin(model):
             return None
-        if kept is None:
-            weakref.finalize(model, _predictors.pop, id(model), None).atexit = False
         kept = _predictors[id(model)] = _Predictor(model, x)
     if kept.program is None or not kept.lock.acquire(blocking=False):
         return None

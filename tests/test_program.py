@@ -1,5 +1,6 @@
 """The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and optimiser there is."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -417,6 +418,20 @@ def test_predictions_follow_the_net(rng):
     np.testing.assert_array_equal(model(x.astype("f8")), model.forward(x.astype("f8")))
     with pytest.raises(ValueError, match="takes input"):
         model(x[:, :4])
+
+
+def test_a_program_for_predictions_goes_with_its_net(rng):
+    x = rng.standard_normal((4, 5)).astype("f4")
+    model = nn.Sequential(nn.Linear(5, 3), seed=0)
+    gc.collect()
+    before = len(_program._predictors)
+    model(x)
+    model[0].weight.data = np.zeros((5, 3))  # another program
+    model(x)
+    assert len(_program._predictors) == before + 1
+    del model
+    gc.collect()
+    assert len(_program._predictors) == before
 
 
 def test_threads_may_share_a_net_for_predictions(rng):
