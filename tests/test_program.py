@@ -94,7 +94,7 @@ def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [*OPTIMIZERS, {"optimizer": optim.SGD}, {"optimizer": optim.SGD, "clip_norm": 0.1}], ids=str)
-@pytest.mark.parametrize("columns", [129, 300, 784])
+@pytest.mark.parametrize("columns", [201, 400, 784])
 @pytest.mark.parametrize("outputs", [10, 40])
 def test_inputs_of_the_first_layer_are_shared_out(settings, columns, outputs, isa, rng, threads):
     x = np.where(np.arange(columns) % 3, rng.integers(0, 256, (61, columns)), 0)

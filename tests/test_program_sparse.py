@@ -24,7 +24,7 @@ def is_sparse(x, dtype, outputs=10):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize(("width", "outputs"), [(40, 3), (130, 10), (300, 70), (784, 130)])
+@pytest.mark.parametrize(("width", "outputs"), [(40, 3), (202, 10), (400, 70), (784, 130)])
 def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
     x, y = sparse(rng, 61, width).astype(dtype), rng.integers(0, 3, 61)
     assert is_sparse(x, dtype)
@@ -35,7 +35,7 @@ def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
         same(train(layers, nn.CrossEntropyLoss, dtype, x, y, batch=20, compiled=True, **settings), by_hand)
 
 
-@pytest.mark.parametrize("batch", [1, 5, 17, 130, 300])
+@pytest.mark.parametrize("batch", [1, 5, 17, 202, 300])
 @pytest.mark.parametrize("outputs", [1, 7, 16, 33, 48, 65, 300])
 def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, monkeypatch):
     """The largest is walked in blocks of rows."""
@@ -88,7 +88,7 @@ def test_nets_that_do_not_begin_with_a_dense_layer_read_all_elements(rng):
         assert np.diff(trainer.fit(x, target, epochs=2, seed=0, verbose=False)["loss"]) < 0
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 129, 300])
+@pytest.mark.parametrize("rows", [1, 2, 7, 201, 300])
 @pytest.mark.parametrize("share", [0, 0.1, 0.6])
 @pytest.mark.parametrize("width", [5, 100, 784, 9000])
 def test_predictions(rows, share, width, isa, dtype, rng, threads):

@@ -40,7 +40,7 @@ def relative(got, expected):
 @pytest.mark.parametrize(
     ("settings", "arithmetic", "tolerance"),
     [
-        ({"lr": 0.1}, "float32", 1e-4),
+        ({"lr": 0.05}, "float32", 1e-4),
         ({"lr": 0.1}, "float64", 1e-9),
         ({"lr": 0.05, "momentum": 0.9}, "float64", 1e-9),
         ({"lr": 0.05, "momentum": 0.9, "nesterov": True}, "float64", 1e-9),

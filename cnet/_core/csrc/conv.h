@@ -9,9 +9,8 @@
      weight gradient   rows: taps                sum: output pixels
 
    A border of zeros is given to a copy of the images at hand; the input gradient needs none, for it skips what falls
-   outside. Pixels are taken in blocks of at most CNET_BLOCK: a part of an image, or a group of small images. A group is a
-   power of two, so that groups counted from the first image of a batch are the same in any walk by multiples of CNET_BLOCK
-   images. Sums go block by block in the order of pixels, taps or filters (see kernels.h), whatever the cut. */
+   outside. Pixels are taken in blocks of at most CNET_BLOCK: a part of an image, or a group of small images, counted from the
+   first of a batch. Sums go block by block in the order of pixels, taps or filters (see kernels.h), whatever the cut. */
 #include <string.h>
 
 typedef struct {

@@ -11,11 +11,12 @@
    whole vectors and the set has no masked loads: those of a panel are. */
 #define PACK_TILES 4
 #define PACK_STRIDE 1024
-/* Rows of a in flight: with a block of k they fill an eighth of a 512 KiB level-2 cache, and leave room for as many of c. Where a is transposed,
-   its columns lie a page apart for wide layers, and so many columns of c read them, CNET_PACKED_ROWS of them are copied
-   into the order of reading. That takes 72 KiB of stack, of which some C libraries give a thread no more than 128. */
+/* Rows of a in flight: with a block of k they fill a fifth of a 512 KiB level-2 cache, and leave room for as many of c. Where a is transposed,
+   its columns lie a page apart for wide layers, and so many columns of c read them, CNET_PACKED_ROWS of them, or as many as there is room for, are copied
+   into the order of reading. With the panel that takes up to 100 KiB of stack, of which some C libraries give a thread no more than 128. */
 #define ROW_BLOCK 128
 #define PACK_COLS 256
+#define PACKED_SIZE (CNET_PACKED_ROWS * 128)
 #define COLUMN_VECS 4
 /* One row alone fills the pipelines with so many sums at a time; what it costs is to read b. */
 #define WIDE_VECS 8
@@ -218,16 +219,16 @@ static void run_panel(ptrdiff_t m, ptrdiff_t cols, tile_args *t, int packed_rows
 }
 
 static void gemm_as_it_stands(const cnet_gemm *g) {
-    real panel[CNET_BLOCK * TILE_COLS], rows[CNET_PACKED_ROWS * CNET_BLOCK];
+    real panel[CNET_BLOCK * TILE_COLS], rows[PACKED_SIZE];
     const int packed_rows = g->a_col != 1 && g->m > 1 && g->n >= PACK_COLS;
-    const ptrdiff_t row_block = packed_rows ? CNET_PACKED_ROWS : ROW_BLOCK;
-    const ptrdiff_t block = g->block ? g->block : cnet_block_length(g->k);
+    const ptrdiff_t length = g->block ? g->block : cnet_block_length(g->k), block = length ? length : 1;
+    const ptrdiff_t row_block = packed_rows ? at_most(CNET_PACKED_ROWS, PACKED_SIZE / block / TILE_ROWS * TILE_ROWS) : ROW_BLOCK;
     const int scattered = g->b_row * (ptrdiff_t)sizeof(real) >= PACK_STRIDE, ragged = LOADS_ARE_WHOLE && g->n % VL;
 
     for (ptrdiff_t i = 0; i < g->m; i += row_block) {
         const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
         const int packed = g->b_col != 1 || ragged || (scattered && m >= PACK_TILES * TILE_ROWS);
-        for (ptrdiff_t k = 0; k < g->k || k == 0; k += block ? block : 1) {
+        for (ptrdiff_t k = 0; k < g->k || k == 0; k += block) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
             const real *a = g->a + i * g->a_row + k * g->a_col;
             if (packed_rows)
