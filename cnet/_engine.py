@@ -39,8 +39,8 @@ class Slice(NamedTuple):
 _SECONDS_PER_CALL = 0.02
 _MOST_SECONDS = 0.1  # where a call turns out to take longer, as threads have to wait for each other
 _ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
-_CALLS_BETWEEN_TRIALS = 64
 _CALLS_BEFORE_TRIAL = 4
+_CALLS_BETWEEN_TRIALS = 64
 _CALLS_REMEMBERED = 3
 
 
@@ -100,24 +100,33 @@ class Team:
 
     Threads that wait for each other are slow where other programs use the processors too, and a step may be too small
     to share. Results do not depend on the number of threads, so that it may change at any time: after a few calls, and
-    now and then, the number that is not in use is tried.
+    now and then, the number that is not in use is tried. All are tried again soon after one has turned out to be better: what keeps
+    processors busy may be short.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[int, deque[float]] = {}
         """Of a row, by the number of threads, in the last calls."""
+        self.best = 0
         self.calls = 0
+        """Since the last trial."""
+        self.wait = 0
+        """Calls until the next."""
 
     def threads(self) -> int:
         """The number of threads for the next call."""
         allowed = get_num_threads()
         if allowed == 1:
             return 1
-        self.calls += 1
         one, all_ = (min(self.seconds.get(threads, ()), default=None) for threads in (1, allowed))
         best = 1 if one is not None and all_ is not None and one < all_ else allowed
-        trial = self.calls % _CALLS_BETWEEN_TRIALS == _CALLS_BEFORE_TRIAL
-        return 1 + allowed - best if trial else best
+        if best != self.best:
+            self.best, self.calls, self.wait = best, 0, _CALLS_BEFORE_TRIAL
+        self.calls += 1
+        if self.calls < self.wait:
+            return best
+        self.calls, self.wait = 0, min(2 * self.wait, _CALLS_BETWEEN_TRIALS) if best == 1 else _CALLS_BETWEEN_TRIALS
+        return 1 + allowed - best
 
     def took(self, threads: int, seconds: float, rows: int) -> None:
         """A call took so long. What else the machine does only adds to it: of a few calls, the least says most."""

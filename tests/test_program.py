@@ -377,6 +377,8 @@ def test_the_number_of_threads_follows_what_was_seen(monkeypatch):
     busy = choices(200, {1: 4.0, 4: 50.0})
     assert busy[-50:].count(1) >= 48, "one thread where others get in the way, and a trial now and then"
     assert choices(2000, {1: 4.0, 4: 1.0})[-50:].count(4) >= 48, "and back"
+    assert choices(10, {1: 4.0, 4: 50.0})[-1] == 1
+    assert choices(10, {1: 4.0, 4: 1.0})[-1] == 4, "at once, after a short while"
 
 
 def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
