@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
+from cnet._core import loops
 from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
 from cnet._rows import Rows
@@ -162,11 +163,12 @@ class _Source:
         return np.arange(n)
 
 
-def _question(loss: Loss, share: float, target: Array, weights: Array | None, dtype: Any) -> Question:
-    classifies = loss.count_correct(np.empty((0, 1), dtype), np.empty(0, np.int64)) is not None
+def _question(loss: Any, share: float, target: Array, weights: Array | None, dtype: Any) -> Question:
     if target.ndim == 1:
         return Question(loss, share, target, None, weights)
-    return Question(loss, share, target.argmax(axis=1) if classifies else None, target.reshape(len(target), -1), weights)
+    kernels = loops(dtype)
+    of_classes = loss.program_loss(dtype)[0] in (kernels.CROSS_ENTROPY, kernels.NLL)
+    return Question(loss, share, target.argmax(axis=1) if of_classes else None, target.reshape(len(target), -1), weights)
 
 
 class Compiled:
@@ -196,12 +198,11 @@ class Compiled:
         else:
             self.questions = [_question(loss, 1, targets, weights, self.dtype)]
 
-    def _correct(self, counts: list[int]) -> Any:
+    def _correct(self, counts: list[int | None]) -> Any:
         """The rows that were classified rightly, as the loss counts them."""
-        known = [None if question.labels is None else count for question, count in zip(self.questions, counts, strict=True)]
         if self.names is None:
-            return known[0]
-        return {name: count for name, count in zip(self.names, known, strict=True) if count is not None} or None
+            return counts[0]
+        return {name: count for name, count in zip(self.names, counts, strict=True) if count is not None} or None
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """How the optimiser stands with each parameter of the model; None in evaluation."""

@@ -13,7 +13,7 @@ import pytest
 import reference
 
 import cnet
-from cnet import Trainer, nn, optim
+from cnet import Trainer, _engine, nn, optim
 from cnet.callbacks import Callback, ProgressBar
 
 CLASSES = 3
@@ -597,6 +597,21 @@ def test_weights_that_are_not_finite_are_noticed_at_once(data):
     trainer.model[0].weight.data[0, 0] = np.nan
     with pytest.raises(FloatingPointError, match="diverged in epoch 1: the loss of step 1 is nan"):
         trainer.fit(*data, verbose=False)
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_accuracy_of_yes_and_no(labels, rng, monkeypatch):
+    """A row is classified rightly if all its labels are, in the compiled program as in the loop."""
+    x, y = rng.standard_normal((300, 4)), rng.random((300, labels))
+    model = nn.Sequential(nn.Linear(4, labels), seed=0, dtype="float64")
+    trainer = Trainer(model, nn.BCEWithLogitsLoss(), optim.SGD(model.parameters()))
+    expected = ((model(x) > 0) == (y > 0.5)).all(axis=1).mean()
+    assert 0 < expected < 1
+    assert trainer.evaluate(x, y)["accuracy"] == expected
+    assert "accuracy" in trainer.fit(x, y, epochs=1, verbose=False)
+    expected = ((model(x) > 0) == (y > 0.5)).all(axis=1).mean()
+    monkeypatch.setattr(_engine, "lower", lambda *parts: None)
+    assert trainer.evaluate(x, y)["accuracy"] == expected
 
 
 # Written by users

@@ -43,6 +43,18 @@ cdef Py_ssize_t _count_correct(Py_ssize_t m, Py_ssize_t n, const real *x, const 
     return correct
 
 
+cdef Py_ssize_t _count_signs(Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets) noexcept nogil:
+    """Rows of which every element is above 0 where its target is above a half, and nowhere else."""
+    cdef Py_ssize_t i, j, correct = 0
+    cdef bint wrong
+    for i in range(m):
+        wrong = False
+        for j in range(n):
+            wrong |= (x[i * n + j] > 0) != (targets[i * n + j] > 0.5)
+        correct += not wrong
+    return correct
+
+
 def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
     """How many rows of x have their (first) largest element at the row's label."""
     cdef Py_ssize_t correct = 0

@@ -276,7 +276,7 @@ cdef class Program:
 
         The last batch may be smaller. Training stops after a step whose loss is not finite, before its update, and any
         call after the first step that begins so many seconds from now. Returns the number of steps taken, and of rows
-        classified rightly by each output.
+        classified rightly by each output, or None if it does not classify.
         """
         cdef Call call
         memset(&call, 0, sizeof(call))
@@ -284,9 +284,9 @@ cdef class Program:
         call.batch = batch
         _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
         _check_rows(order, self.data.n_rows)
-        if call.n == 0:
-            return 0, [0] * self.n_outputs
         memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
+        if call.n == 0:
+            return 0, [self._correct(output) for output in range(self.n_outputs)]
         call.order = &order[0]
         call.losses = &losses[0]
         call.end = cnet_seconds() + seconds
@@ -300,9 +300,11 @@ cdef class Program:
                     self._take_part(&call, threadid(), cnet_team_size())
         return call.steps, [self._correct(output) for output in range(self.n_outputs)]
 
-    cdef Py_ssize_t _correct(self, Py_ssize_t output) noexcept:
+    cdef object _correct(self, Py_ssize_t output):
         cdef Py_ssize_t correct = 0
         cdef int part
+        if self.outputs[output].labels == NULL and self.outputs[output].loss.kind != CNET_BCE:
+            return None
         for part in range(self.threads):
             correct += self.tallies[part * self.n_outputs + output].correct
         return correct
@@ -467,6 +469,8 @@ cdef class Program:
             output = &self.outputs[k]
             if output.labels != NULL:
                 tallies[k].correct += _count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
+            elif output.loss.kind == CNET_BCE:
+                tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
 
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:

@@ -174,7 +174,8 @@ class PoissonNLLLoss(_ElementLoss):
 class BCEWithLogitsLoss(_ElementLoss):
     """Binary cross-entropy of logits, for outputs that are each true or false: the mean of ``log(1 + exp(x)) - y * x``.
 
-    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1.
+    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the accuracy, an output says true if it
+    is above 0, and should if its target is above 0.5; a row is classified rightly if all its outputs are.
 
     Examples
     --------
@@ -185,3 +186,7 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     _kind = "BCE"
     _bounds = (0.0, 1.0)
+
+    def count_correct(self, output: Array, target: Array) -> int | None:
+        right = (output > 0) == (target > 0.5)
+        return int(right.all(axis=tuple(range(1, right.ndim))).sum())

@@ -17,7 +17,6 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from cnet import nn
 from cnet._arrays import Array
-from cnet.sklearn._losses import BinaryCrossEntropy
 
 
 class Labels(ABC):
@@ -122,7 +121,7 @@ class YesOrNo(Labels):
         return encoded
 
     def loss(self, model: nn.Sequential) -> nn.Loss:
-        return BinaryCrossEntropy()
+        return nn.BCEWithLogitsLoss()
 
     def probabilities(self, outputs: Array) -> Any:
         probabilities = nn.Sigmoid()(outputs)

@@ -1,4 +1,4 @@
-"""What scikit-learn asks of losses beyond those of `cnet.nn`: an accuracy for yes and no, and for counts the whole deviance."""
+"""What scikit-learn asks of losses beyond those of `cnet.nn`: for counts the whole deviance."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from numpy.typing import ArrayLike
 
 from cnet import nn
 from cnet._arrays import Array
-
-
-class BinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """One logit per output. A row is classified rightly if all its outputs are."""
-
-    def count_correct(self, output: Array, target: Array) -> int | None:
-        return int(((output > 0) == (target > 0)).all(axis=1).sum())
 
 
 class PoissonLoss(nn.Loss):
