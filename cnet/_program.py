@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from cnet._arrays import Array
 
 _MOST_ROWS = 1024
-"""Larger batches are walked in blocks of rows."""
-_BLOCK_ROWS = 512
+"""Larger batches are walked in blocks of at most so many rows."""
 
 
 def _lowered(model: nn.Module, row_shape: tuple[int, ...]) -> Lowered | None:
@@ -167,7 +166,7 @@ def _room(net: Lowered, batch: int, training: bool) -> int:
         return batch
     if any(isinstance(stage, Convolution) for stage in net.stages()):
         return 0
-    return batch if batch <= _MOST_ROWS else _BLOCK_ROWS
+    return min(batch, _MOST_ROWS)
 
 
 class _Predictor:

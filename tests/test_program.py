@@ -87,8 +87,7 @@ def test_optimisers(settings, isa, dtype, rng, threads):
 
 @optimizers
 def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
-    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=701)
     same(*(train(LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=300, compiled=compiled, **settings) for compiled in (True, False)))
 
@@ -125,8 +124,7 @@ def test_shared_inputs_of_rows_in_their_own_order(shuffle, dtype, rng, threads):
 @pytest.mark.parametrize("limits", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"clip_norm": 0.1, "clip_value": 0.05}, {"clip_norm": 1e6}], ids=str)
 @pytest.mark.parametrize("batch", [8, 300])
 def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
-    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=301)
     layers = [lambda: nn.Linear(5, 150), nn.ReLU, lambda: nn.Linear(150, 60), nn.Tanh, lambda: nn.Linear(60, 3)]  # 9,000 weights: some chunks
     arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
@@ -214,8 +212,7 @@ def test_losses(loss, targets, isa, dtype, rng):
     ],
 )
 def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
-    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=301)
     y = y if target == "labels" else np.eye(3)[y] if target == "one-hot" else rng.standard_normal((301, 3))
     arguments = (LAYERS, loss, dtype, x.astype(dtype), y)
@@ -235,8 +232,7 @@ def test_batches_of_any_size(batch, dtype, rng):
 @pytest.mark.parametrize("batch", [130, 300, 1100, 2500])
 @pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"])
 def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
-    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=2501)
     layers = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 9, bias=False), nn.Softmax, lambda: nn.Linear(9, 3)]
     same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, **sgd) for compiled in (True, False)))

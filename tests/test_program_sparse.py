@@ -39,8 +39,7 @@ def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
 @pytest.mark.parametrize("outputs", [1, 7, 16, 33, 48, 65, 300])
 def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, monkeypatch):
     """The largest is walked in blocks of rows."""
-    monkeypatch.setattr(_program, "_MOST_ROWS", 256)
-    monkeypatch.setattr(_program, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = sparse(rng, 301, 260, 0.1), rng.integers(0, 3, 301)
     layers = [lambda: nn.Linear(260, outputs), nn.Tanh, lambda: nn.Linear(outputs, 3)]
     arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
@@ -52,7 +51,7 @@ def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, 
 
 @pytest.mark.parametrize("batch", [20, 300])
 def test_images_of_uint8(batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 128)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 256, (301, 28, 28)), 0).astype(np.uint8)
     assert is_sparse(x, dtype)
     layers = [nn.Flatten, lambda: nn.Linear(784, 70), nn.ReLU, lambda: nn.Linear(70, 3)]
