@@ -70,20 +70,16 @@ INLINE vec v_sigmoid(vec x) {
 }
 
 /* Lanes are taken pairwise in a fixed order: the sum of a row does not depend on where the row lies. */
-INLINE real v_sum(vec a) {
-    real lanes[VL];
-    v_store(lanes, a);
-    UNROLL for (int width = VL / 2; width; width /= 2)
-        UNROLL for (int i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
-    return lanes[0];
-}
-
-INLINE real v_largest(vec a) {
-    real lanes[VL];
-    v_store(lanes, a);
-    UNROLL for (int width = VL / 2; width; width /= 2)
-        UNROLL for (int i = 0; i < width; i++)
-            lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-    return lanes[0];
-}
+#define FOLD_LANES(name, both) \
+    INLINE real name(vec a) { \
+        real lanes[VL]; \
+        v_store(lanes, a); \
+        UNROLL for (int width = VL / 2; width; width /= 2) \
+            UNROLL for (int i = 0; i < width; i++) { \
+                const real x = lanes[i], y = lanes[i + width]; \
+                lanes[i] = both; \
+            } \
+        return lanes[0]; \
+    }
+FOLD_LANES(v_sum, x + y)
+FOLD_LANES(v_largest, x > y ? x : y)
