@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
-from cnet._core import loops
 from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
 from cnet._rows import Rows
@@ -163,12 +162,9 @@ class _Source:
         return np.arange(n)
 
 
-def _question(loss: Any, share: float, target: Array, weights: Array | None, dtype: Any) -> Question:
-    if target.ndim == 1:
-        return Question(loss, share, target, None, weights)
-    kernels = loops(dtype)
-    of_classes = loss.program_loss(dtype)[0] in (kernels.CROSS_ENTROPY, kernels.NLL)
-    return Question(loss, share, target.argmax(axis=1) if of_classes else None, target.reshape(len(target), -1), weights)
+def _question(loss: Any, share: float, target: Array, weights: Array | None) -> Question:
+    targets = None if target.ndim == 1 else target.reshape(len(target), math.prod(target.shape[1:]))
+    return Question(loss, share, loss.program_labels(target), targets, weights)
 
 
 class Compiled:
@@ -194,9 +190,9 @@ class Compiled:
         loss, self.rows, self.weights = self.loss, rows, weights
         if isinstance(loss, HeadsLoss):
             parts = ((loss.losses[name], loss.weights[name], np.ascontiguousarray(targets[name])) for name in loss.losses)
-            self.questions = [_question(*part, weights, self.dtype) for part in parts]
+            self.questions = [_question(*part, weights) for part in parts]
         else:
-            self.questions = [_question(loss, 1, targets, weights, self.dtype)]
+            self.questions = [_question(loss, 1, targets, weights)]
 
     def _correct(self, counts: list[int | None]) -> Any:
         """The rows that were classified rightly, as the loss counts them."""

@@ -39,7 +39,7 @@ def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
 @pytest.mark.parametrize("outputs", [1, 7, 16, 33, 48, 65, 300])
 def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, monkeypatch):
     """The largest is walked in blocks of rows."""
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MOST_ROWS", 256)
     x, y = sparse(rng, 301, 260, 0.1), rng.integers(0, 3, 301)
     layers = [lambda: nn.Linear(260, outputs), nn.Tanh, lambda: nn.Linear(outputs, 3)]
     arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)

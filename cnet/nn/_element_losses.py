@@ -11,6 +11,11 @@ from cnet._core import loops
 from cnet.nn._losses import KernelLoss
 
 
+def _rows(output: Array) -> tuple[int, int]:
+    """The shape of outputs, seen as a matrix."""
+    return len(output), math.prod(output.shape[1:])
+
+
 class _ElementLoss(KernelLoss):
     _bounds: tuple[float, float] = (-math.inf, math.inf)
     """Of the targets."""
@@ -30,7 +35,7 @@ class _ElementLoss(KernelLoss):
         return y
 
     def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None, row_weights: Array | None = None) -> float:
-        rows = len(output), math.prod(output.shape[1:])
+        rows = _rows(output)
         return super()._run(output.reshape(rows), target.reshape(rows), None if grad is None else grad.reshape(rows), row_loss, row_weights)
 
 
@@ -188,5 +193,6 @@ class BCEWithLogitsLoss(_ElementLoss):
     _bounds = (0.0, 1.0)
 
     def count_correct(self, output: Array, target: Array) -> int | None:
-        right = (output > 0) == (target > 0.5)
-        return int(right.all(axis=tuple(range(1, right.ndim))).sum())
+        rows = _rows(output)
+        correct: int = loops(output.dtype).count_signs(output.reshape(rows), target.reshape(rows))
+        return correct

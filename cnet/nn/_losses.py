@@ -128,6 +128,10 @@ class KernelLoss(Loss):
         """The loss as the compiled core takes it: kind, setting and weights of classes."""
         return getattr(loops(dtype), self._kind), 0.0, None
 
+    def program_labels(self, target: Array) -> Array | None:
+        """The class of each row, by which it is counted as right; None if the loss is not one of classes."""
+        return None
+
     def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None, row_weights: Array | None = None) -> float:
         kind, setting, weights = self.program_loss(output.dtype)
         labels, rows = (target, None) if target.ndim == 1 else (None, target)
@@ -195,9 +199,12 @@ class _ClassificationLoss(KernelLoss):
             raise ValueError(f"y holds {y.min()}: weights of classes must not be negative")
         return y
 
-    def count_correct(self, output: Array, target: Array) -> int | None:
+    def program_labels(self, target: Array) -> Array:
         labels = target if target.ndim == 1 else target.argmax(axis=1)
-        correct: int = loops(output.dtype).count_correct(output, labels.astype(np.int64, copy=False))
+        return labels.astype(np.int64, copy=False)
+
+    def count_correct(self, output: Array, target: Array) -> int | None:
+        correct: int = loops(output.dtype).count_correct(output, self.program_labels(target))
         return correct
 
 
