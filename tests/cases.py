@@ -34,7 +34,7 @@ LINEAR = [
     (40, 20, 300),
     (9, 3, 300),
 ]
-ROWS = [(0, 5), (1, 1), (3, 10), (2, 17), (33, 64), (5, 131)]
+ROWS = [(0, 5), (1, 1), (3, 10), (37, 10), (2, 17), (33, 64), (5, 131)]
 # (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one number, odd ones, filters
 # and channels beyond a panel and a block, many small images, images of several blocks, strides beyond the kernel, and pads
 # beyond it.

@@ -112,6 +112,17 @@ def test_activations_pass_nan_on(isa, dtype):
         assert np.isnan(y).all()
 
 
+@pytest.mark.parametrize("n", [1, 2, 10, 32, 33, 100])
+def test_rows_classified_rightly(n, isa, dtype, rng):
+    """The first of equal scores counts, and -inf is a score like any other."""
+    for m in (0, 1, 7, 16, 37):
+        x = rng.integers(0, 4, (m, n)).astype(dtype)
+        x[x == 0] = -np.inf
+        x[::5] = -np.inf
+        labels = np.where(rng.random(m) < 0.5, x.argmax(axis=1), rng.integers(0, n, m))
+        assert loops(dtype).count_correct(x, labels) == np.count_nonzero(x.argmax(axis=1) == labels)
+
+
 def test_philox_gives_the_numbers_of_its_authors():
     """Known answers from the authors' library, Random123; the kernel of dropout is held against this generator."""
     for counter, key, words in [

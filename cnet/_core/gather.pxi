@@ -26,21 +26,7 @@ def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] r
     _check_rows(rows, x.shape[0])
     if m and n:
         with nogil:
-            kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], _out2(out))
-
-
-cdef Py_ssize_t _count_correct(Py_ssize_t m, Py_ssize_t n, const real *x, const int64_t *labels) noexcept nogil:
-    cdef Py_ssize_t i, j, correct = 0
-    cdef bint larger
-    for i in range(m):
-        larger = False
-        for j in range(labels[i]):
-            larger |= not x[j] < x[labels[i]]
-        for j in range(labels[i] + 1, n):
-            larger |= x[j] > x[labels[i]]
-        correct += not larger
-        x += n
-    return correct
+            kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], 0, _out2(out))
 
 
 cdef Py_ssize_t _count_signs(Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets) noexcept nogil:
@@ -67,7 +53,7 @@ def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
     _check1("labels", labels.shape[0], x.shape[0])
     if x.shape[0]:
         with nogil:
-            correct = _count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
+            correct = kernels().count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
     return correct
 
 

@@ -133,6 +133,7 @@ cdef extern from "csrc/kernels.h":
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
         void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
+        Py_ssize_t (*count_correct)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *) noexcept nogil
                                       real) noexcept nogil
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*elementwise_loss)(int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real) noexcept nogil

@@ -468,7 +468,7 @@ cdef class Program:
         for k in range(self.n_outputs):
             output = &self.outputs[k]
             if output.labels != NULL:
-                tallies[k].correct += _count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
+                tallies[k].correct += kernels().count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
             elif output.loss.kind == CNET_BCE:
                 tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
 

@@ -522,6 +522,18 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
         else
             K->elementwise_loss(kind, m, n, x, t, SETTING, to_rows, to_dx, scale);
     }
+    if (with_labels) {
+        ptrdiff_t correct = 0;
+        for (ptrdiff_t i = 0; i < m; i++) {
+            ptrdiff_t best = 0;
+            for (ptrdiff_t j = 1; j < n; j++)
+                best = x[i * n + j] > x[i * n + best] ? j : best;
+            correct += best == labels[i];
+        }
+        const double counted = (double)K->count_correct(m, n, x, labels);
+        const real expected_count = (real)correct;
+        compare("rows classified rightly", 1, &expected_count, &counted);
+    }
     compare("the loss", m, rows, expected);
     compare("the gradient", m * n, dx, gradient);
     same_bits("the loss alone", m, rows_alone, rows);

@@ -71,6 +71,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .norm_columns_backward = norm_columns_backward,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
+    .count_correct = count_correct,
     .softmax_cross_entropy = softmax_cross_entropy,
     .nll = nll,
     .elementwise_loss = elementwise_loss,

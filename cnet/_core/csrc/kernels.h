@@ -234,6 +234,9 @@ typedef struct cnet_kernels {
                                   real *dx, real scale);
     void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
     void (*elementwise_loss)(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale);
+    /* Rows whose first largest element is at their label */
+    ptrdiff_t (*count_correct)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels);
+
 
     /* A step on m rows of n elements; the cnet_states(u->kind) arrays of v are laid out like w, v_next elements apart */
     void (*update)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u);

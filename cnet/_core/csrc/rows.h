@@ -5,6 +5,8 @@
 #include <float.h>
 #include <math.h>
 
+#define MOST_CLASSES 32 /* of rows that are taken together */
+
 #ifdef CNET_F64
 #define LOG log
 #define LOG1P log1p
@@ -87,10 +89,90 @@ INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t,
     return weights ? weights[j] * smoothed : smoothed;
 }
 
+/* columns (n, VL) = the transpose of VL rows of at most MOST_CLASSES; where there are fewer rows, the first stands for the others. */
+static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *columns) {
+    real copies[MOST_CLASSES * VL];
+    if (rows == 1) {
+        x_row = 0;
+    } else if (rows < VL) {
+        for (ptrdiff_t r = 0; r < VL; r++)
+            memcpy(copies + r * n, x + (r < rows ? r * x_row : 0), (size_t)n * sizeof(real));
+        x = copies;
+        x_row = n;
+    }
+    pack_columns(n, VL, x, x_row, columns, VL);
+}
+
+/* How many rows have their first largest element at their label. */
+static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels) {
+    ptrdiff_t correct = 0;
+    for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
+        const ptrdiff_t rows = at_most(m - i, VL);
+        real columns[MOST_CLASSES * VL], at[VL] = {0}, best[VL] = {0}, others[VL];
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            at[r] = (real)labels[i + r];
+            best[r] = x[r * n + labels[i + r]];
+        }
+        const vec label = v_load(at), score = v_load(best), zero = v_set1(0), one = v_set1(1);
+        vec above = zero;
+        for (ptrdiff_t first = 0, cols; first < n; first += cols) {
+            cols = at_most(n - first, MOST_CLASSES);
+            turn_rows(rows, cols, x + first, n, columns);
+            for (ptrdiff_t j = 0; j < cols; j++) {
+                const vec a = v_load(columns + j * VL);
+                above = v_add(above, v_select_lt(v_set1((real)(first + j)), label, v_select_lt(a, score, zero, one), v_select_lt(score, a, one, zero)));
+            }
+        }
+        v_store(others, above);
+        for (ptrdiff_t r = 0; r < rows; r++)
+            correct += others[r] == 0;
+    }
+    return correct;
+}
+
+/* The loss below for labels of few classes: VL rows at a time, each in a lane, so that no vector is half empty or has to be summed. */
+static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *weights, real *row_loss, real *dx, real scale) {
+    real scores[MOST_CLASSES * VL], sums[VL], tops[VL], factors[VL];
+    for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
+        const ptrdiff_t rows = at_most(m - i, VL);
+        turn_rows(rows, n, x, n, scores);
+        vec top = v_load(scores), sum = v_set1(0);
+        for (ptrdiff_t j = 1; j < n; j++)
+            top = v_max(v_load(scores + j * VL), top);
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const vec e = v_exp(v_sub(v_load(scores + j * VL), top));
+            sum = v_add(sum, e);
+            v_store(scores + j * VL, e);
+        }
+        v_store(sums, sum);
+        v_store(tops, top);
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            const int64_t label = labels[i + r];
+            const real mass = weights ? weights[label] : 1;
+            factors[r] = mass / sums[r] * scale;
+            if (row_loss)
+                row_loss[i + r] = mass == 0 ? 0 : mass * (LOG(sums[r]) + (tops[r] - x[r * n + label]));
+        }
+        if (!dx)
+            continue;
+        const vec factor = v_load(factors);
+        for (ptrdiff_t j = 0; j < n; j++)
+            v_store(scores + j * VL, v_mul(v_load(scores + j * VL), factor));
+        real *const out = dx + i * n;
+        store_transposed(n, VL, scores, out, n, 1, rows);
+        for (ptrdiff_t r = 0; r < rows; r++)
+            out[r * n + labels[i + r]] -= (weights ? weights[labels[i + r]] : 1) * scale;
+    }
+}
+
 /* loss = sum_j t_j * (log sum exp x - x_j); d loss / d x_j = softmax(x)_j * sum t - t_j. */
 static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
                                   real *dx, real scale) {
     const int one = labels && smoothing == 0; /* class of a row that counts */
+    if (one && n <= MOST_CLASSES) {
+        label_cross_entropy(m, n, x, labels, weights, row_loss, dx, scale);
+        return;
+    }
     const vec beyond = beyond_row(n);
     for (ptrdiff_t i = 0; i < m; i++, x += n) {
         const int64_t label = labels ? labels[i] : 0;
