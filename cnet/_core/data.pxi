@@ -4,14 +4,19 @@
 # rows. What parts collect in one way or the other lies apart, so that they hardly share a line of the cache.
 
 
+cdef enum:
+    MOST_AHEAD = 1 << 17  # bytes: beside what a step works on, they are to stay in a level-2 cache
+
+
 cdef struct Data:
     Py_ssize_t n_rows, width
+    double row_bytes           # as they lie in memory
     const real *x
     const uint8_t *x_uint8     # or these
     const cnet_sparse *sparse  # or these
     real *batch                # (room, width)
     cnet_lists lists           # of a batch
-    real *values               # of lists whose elements are bytes; (room, width), or as much for the columns of each part
+    real *values               # of lists whose elements are bytes; room for as many as there may be, or as much for the columns of each part
     cnet_sparse given          # rows to predict, with room for each, where they may be made into lists
     int64_t *order             # of these, and their `starts`
     Py_ssize_t column_rows     # of a block that may go by columns
@@ -37,7 +42,7 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
         for i in range(room):
             data.order[i] = i
     elif data.sparse.bytes:
-        data.values = <real *> malloc(max(room, threads * data.column_rows) * data.width * sizeof(real))
+        data.values = <real *> malloc(max(room, threads * data.column_rows) * cnet_most_listed(data.width) * sizeof(real))
         if data.values == NULL:
             raise MemoryError
     return 0
@@ -50,6 +55,11 @@ cdef void _free_lists(const Data *data) noexcept:
     free(<void *> data.given.records)
 
 
+cdef inline Py_ssize_t _ahead(const Data *data, const Block *block) noexcept nogil:
+    """How much later rows come that are to be fetched ahead: with the next block, unless those are many."""
+    return block.ahead if block.ahead * data.row_bytes <= MOST_AHEAD else 0
+
+
 cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
     """A part's share of a block's rows. Rows in their own order are read in place."""
     cdef Py_ssize_t start = _start(block.m, part, parts), count = _start(block.m, part + 1, parts) - start
@@ -57,11 +67,11 @@ cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noe
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, count, rows + start, 0, data.sparse.blocks, &data.lists, start, data.values + start * data.width)
+        kernels().gather_lists(data.sparse, count, rows + start, _ahead(data, block), 0, data.sparse.blocks, &data.lists, start, data.values + start * cnet_most_listed(data.width))
     elif data.x != NULL and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
-        _gather(data, count, rows + start, 0, data.width, data.batch + start * data.width)
+        _gather(data, count, rows + start, _ahead(data, block), 0, data.width, data.batch + start * data.width)
 
 
 cdef void _collect_columns(const Data *data, Block *block, int part, int parts) noexcept nogil:
@@ -73,20 +83,20 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, block.m, rows, first, end, &data.lists, 0, data.values + part * data.column_rows * data.width)
+        kernels().gather_lists(data.sparse, block.m, rows, _ahead(data, block), first, end, &data.lists, 0, data.values + part * data.column_rows * cnet_most_listed(data.width))
     elif data.x != NULL and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
         at = data.batch + data.column_rows * block.first  # for any block.m: others may still read theirs
         block.own, block.own_row = at, block.end - block.first
-        _gather(data, block.m, rows, block.first, block.own_row, at)
+        _gather(data, block.m, rows, _ahead(data, block), block.first, block.own_row, at)
 
 
-cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
+cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t ahead, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
     if data.x_uint8 != NULL:
-        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, out)
+        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, ahead, out)
     elif data.x != NULL:
-        kernels().gather(m, n, data.x + first, data.width, rows, out)
+        kernels().gather(m, n, data.x + first, data.width, rows, ahead, out)
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
@@ -106,5 +116,5 @@ cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexce
         bytes += kernels().compress_row(data.width, block.x + i * data.width, <uint8_t *> data.given.records + data.given.starts[i])
         if bytes > most:
             return
-    kernels().gather_lists(&data.given, end - start, data.order + start, 0, data.given.blocks, &data.lists, start, NULL)
+    kernels().gather_lists(&data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start, NULL)
     block.lists = &data.lists

@@ -16,7 +16,7 @@ def gather(real[:, ::1] out, const real[:, ::1] x, const int64_t[::1] rows):
     _check_rows(rows, x.shape[0])
     if m and n:
         with nogil:
-            kernels().gather(m, n, _in2(x), n, &rows[0], _out2(out))
+            kernels().gather(m, n, _in2(x), n, &rows[0], 0, _out2(out))
 
 
 def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] rows):

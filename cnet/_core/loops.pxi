@@ -66,6 +66,7 @@ cdef extern from "csrc/kernels.h":
         cnet_list *lists
 
     Py_ssize_t cnet_record_room(Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_most_listed(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_count(Py_ssize_t) noexcept nogil
 
@@ -132,8 +133,8 @@ cdef extern from "csrc/kernels.h":
         ) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
-        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
         Py_ssize_t (*count_correct)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *) noexcept nogil
+        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
                                       real) noexcept nogil
         void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
         void (*elementwise_loss)(int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real) noexcept nogil
@@ -141,12 +142,12 @@ cdef extern from "csrc/kernels.h":
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         int (*all_finite)(Py_ssize_t, const real *) noexcept nogil
-        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, real *) noexcept nogil
-        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, real *) noexcept nogil
+        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
+        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
         Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
         Py_ssize_t (*compress_row_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
         void (*gather_lists)(
-            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real *
+            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real *
         ) noexcept nogil
         void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
         void (*spmm_transposed)(const cnet_lists *, Py_ssize_t, const cnet_gemm *, int) noexcept nogil

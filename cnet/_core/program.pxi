@@ -174,13 +174,16 @@ cdef class Program:
             if not alone:
                 raise ValueError("lists are for a dense layer that alone reads the rows")
             self.data.sparse = &(<Sparse> x).data
+            self.data.row_bytes = self.data.sparse.starts[self.data.n_rows] / <double> self.data.n_rows
             _make_lists(&self.data, self.room, self.threads)
         elif x.dtype == "uint8":
             x_uint8 = x
             self.data.x_uint8 = &x_uint8[0, 0] if x_uint8.shape[0] and x_uint8.shape[1] else NULL
+            self.data.row_bytes = self.data.width
         else:
             x_real = x
             self.data.x = _in2(x_real)
+            self.data.row_bytes = self.data.width * sizeof(real)
         self.kept.append((x_batch, x))
 
     cdef int list_rows(self) except -1:
@@ -387,6 +390,7 @@ cdef class Program:
             call.last = step
         while block.start < batch:
             block.m = min(most, batch - block.start)
+            block.ahead = block.m if step * call.batch + block.start + 2 * block.m <= call.n else 0
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
             if not block.by_columns:
@@ -457,7 +461,7 @@ cdef class Program:
                 for i in range(count):
                     output.labels_batch[start + i] = output.labels[rows[i]]
             if output.targets != NULL:
-                kernels().gather(count, output.n, output.targets, output.n, rows, output.targets_batch + start * output.n)
+                kernels().gather(count, output.n, output.targets, output.n, rows, 0, output.targets_batch + start * output.n)
             if output.row_weights != NULL:
                 for i in range(count):
                     output.row_weights_batch[start + i] = output.row_weights[rows[i]]

@@ -47,7 +47,7 @@ cdef void _compress_part(const Compression *c, Sparse sparse, int64_t *longest, 
 
 
 def compress(x, double most, empty):
-    """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its elements, or of a thread's rows, are not 0.
+    """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its elements, or of a thread's rows, would be listed.
 
     `empty` allocates an array of a size and dtype. Pages of it that are not written take no memory.
     """

@@ -183,9 +183,9 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
     real *room = allocate((size_t)(3 * batch * inputs) * sizeof(real));
-    K->gather_lists(&data, half, rows, 0, blocks, &lists, 0, room);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, &lists, half, room + batch * inputs);
-    K->gather_lists(&data, batch - half, rows + half, middle, blocks, &lists, half, room + 2 * batch * inputs);
+    K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, room);
+    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, room + batch * inputs);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, room + 2 * batch * inputs);
 
     real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
@@ -412,12 +412,12 @@ static void gather(ptrdiff_t m, ptrdiff_t n) {
             expected_scaled[i * n + j] = (real)images[rows[i] * n + j] / (real)255;
         }
     }
-    K->gather(2 * m, n, x, n, rows, y);
+    K->gather(2 * m, n, x, n, rows, 0, y);
     same_bits("out", 2 * m * n, y, expected);
-    K->gather(2 * m, n / 2, x + n - n / 2, n, rows, tail);
+    K->gather(2 * m, n / 2, x + n - n / 2, n, rows, 0, tail);
     for (ptrdiff_t i = 0; i < 2 * m; i++)
         same_bits("out of some columns", n / 2, tail + i * (n / 2), expected + i * n + n - n / 2);
-    K->gather_uint8(2 * m, n, images, n, rows, scaled);
+    K->gather_uint8(2 * m, n, images, n, rows, 0, scaled);
     same_bits("out of uint8", 2 * m * n, scaled, expected_scaled);
     free(images);
     free(rows);

@@ -1,7 +1,8 @@
 /* Rows of a data set, collected into a batch; images stay uint8 in memory and are scaled to [0, 1] on the way.
 
-   Shuffled rows lie anywhere in memory. The processor fetches ahead within a row once it has seen where it goes; the
-   row after next is asked for here, while the one at hand is copied. It is asked for as far as the level-2 cache, which can wait for more at a time. */
+   Shuffled rows lie anywhere in memory, and a small net is done with a row before the next has come from there. While a row is copied, the one
+   `ahead` rows later is asked for: that of the next batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is asked
+   for as far as the level-2 cache, which can wait for more at a time. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FETCH(p) ((void)(p))
@@ -16,10 +17,16 @@ INLINE void fetch_row(const void *row, ptrdiff_t bytes) {
         FETCH((const char *)row + i);
 }
 
-static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out) {
+/* The row to ask for with row i of m, or NULL. */
+INLINE const int64_t *row_ahead(const int64_t *rows, ptrdiff_t i, ptrdiff_t m, ptrdiff_t ahead, ptrdiff_t usual) {
+    return ahead ? rows + i + ahead : i + usual < m ? rows + i + usual : NULL;
+}
+
+static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
-        if (i + ROWS_AHEAD < m)
-            fetch_row(x + rows[i + ROWS_AHEAD] * x_row, n * (ptrdiff_t)sizeof(real));
+        const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
+        if (next)
+            fetch_row(x + *next * x_row, n * (ptrdiff_t)sizeof(real));
         memcpy(out + i * n, x + rows[i] * x_row, (size_t)n * sizeof(real));
     }
 }
@@ -30,11 +37,12 @@ INLINE void scale_uint8(ptrdiff_t n, const uint8_t *x, real *out) {
         out[i] = (real)x[i] / (real)255;
 }
 
-static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out) {
+static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
         const uint8_t *row = x + rows[i] * x_row;
-        if (i + ROWS_AHEAD < m)
-            fetch_row(x + rows[i + ROWS_AHEAD] * x_row, n);
+        const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
+        if (next)
+            fetch_row(x + *next * x_row, n);
         scale_uint8(n, row, out + i * n);
     }
 }

@@ -25,6 +25,8 @@ typedef float real;
    (of 48 KiB, for those of AVX-512) allow. Measured with 784 terms: 10 to 15 % less time than for blocks of 128, and no more in products without lists. */
 #define CNET_BLOCK 200
 #define CNET_LIST_SLACK 16
+/* and is filled up to a multiple of so many with zeros, at the last position. */
+#define CNET_LIST_UNIT 4
 /* A product with a transposed is best given this many rows at a time, or all. */
 #define CNET_PACKED_ROWS (384 / (ptrdiff_t)sizeof(real))
 
@@ -39,9 +41,14 @@ static inline ptrdiff_t cnet_block_count(ptrdiff_t k) {
     return k ? (k + length - 1) / length : 0;
 }
 
+static inline ptrdiff_t cnet_filled_up(ptrdiff_t n) { return (n + CNET_LIST_UNIT - 1) / CNET_LIST_UNIT * CNET_LIST_UNIT; }
+
+/* Of elements in the lists of a row of n, at most. */
+static inline ptrdiff_t cnet_most_listed(ptrdiff_t n) { return n + cnet_block_count(n) * (CNET_LIST_UNIT - 1); }
+
 /* Bytes for the elements of a row of n that are not 0, whatever they are. */
 static inline ptrdiff_t cnet_record_room(ptrdiff_t n) {
-    return cnet_block_count(n) + (n + CNET_LIST_SLACK) * (1 + (ptrdiff_t)sizeof(real)) + 2 * (ptrdiff_t)sizeof(real);
+    return cnet_block_count(n) + (cnet_most_listed(n) + CNET_LIST_SLACK) * (1 + (ptrdiff_t)sizeof(real)) + 2 * (ptrdiff_t)sizeof(real);
 }
 
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
@@ -118,7 +125,7 @@ typedef struct {
     int bytes; /* values are bytes, to be divided by 255 */
 } cnet_sparse;
 
-/* Elements of a row that are not 0: ascending positions in a block of columns, as long as those of a sum, and values. */
+/* Elements of a row that are not 0: ascending positions in a block of columns, as long as those of a sum, and values; and zeros up to cnet_filled_up(n). */
 typedef struct {
     const uint8_t *positions;
     const real *values;
@@ -227,6 +234,9 @@ typedef struct cnet_kernels {
     void (*softmax)(ptrdiff_t m, ptrdiff_t n, const real *x, real *y);
     void (*softmax_backward)(ptrdiff_t m, ptrdiff_t n, const real *y, const real *dy, real *dx);
 
+    /* Rows whose first largest element is at their label */
+    ptrdiff_t (*count_correct)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels);
+
     /* Losses: each writes what it is given room for, row_loss (m) and dx (m, n) times scale; either may be
        NULL. Where labels (m) is NULL the targets are t (m, n). Labels are in [0, n): the caller has looked. */
     /* Targets t are taken as weights * ((1 - smoothing) * t + smoothing / n); weights (n) may be NULL for ones. */
@@ -234,9 +244,6 @@ typedef struct cnet_kernels {
                                   real *dx, real scale);
     void (*nll)(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale);
     void (*elementwise_loss)(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale);
-    /* Rows whose first largest element is at their label */
-    ptrdiff_t (*count_correct)(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels);
-
 
     /* A step on m rows of n elements; the cnet_states(u->kind) arrays of v are laid out like w, v_next elements apart */
     void (*update)(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u);
@@ -247,15 +254,16 @@ typedef struct cnet_kernels {
 
     int (*all_finite)(ptrdiff_t n, const real *x);
 
-    /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second divides by 255, with the bits of a division of reals */
-    void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, real *out);
-    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, real *out);
+    /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second divides by 255, with the bits of a division of reals. Where
+       ahead is not 0, `rows` has so many more, and rows[i + ahead] is one that will be needed later. */
+    void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out);
+    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out);
 
     /* Writes the record of a row; returns its bytes. It needs room for cnet_record_room(n) meanwhile. */
     ptrdiff_t (*compress_row)(ptrdiff_t n, const real *x, uint8_t *record);
     ptrdiff_t (*compress_row_uint8)(ptrdiff_t n, const uint8_t *x, uint8_t *record);
     /* Lists of blocks first to end of m rows, as rows `row` and on of a batch. They stay where they are; but bytes become reals, in `room`. */
-    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room);
+    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room);
     /* The product g where a is rows `row` and on of x, from column block `block` on; */
     void (*spmm)(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet_gemm *g);
     /* and where a is the transpose of one block of columns, of rows 0 to k. Where c is scratch for what cnet_panel says, it is written beyond n columns: its rows

@@ -41,19 +41,23 @@ LIST_SOME(list_some, real)
 LIST_SOME(list_some_uint8, uint8_t)
 #endif
 
-/* A record: how many elements each block has, the values, the positions. Either of the latter begins where a real may; positions are
+/* A record: how many elements each block has, and of all that are listed, the values and the positions. Either of the latter begins where a real may; positions are
    first written where they fit whatever there is. */
 #define COMPRESS_ROW(name, number, list) \
     static ptrdiff_t name(ptrdiff_t n, const number *x, uint8_t *record) { \
         const ptrdiff_t length = cnet_block_length(n), blocks = cnet_block_count(n); \
         number *const values = (number *)(record + WHOLE_REALS(blocks)); \
-        uint8_t *const positions = (uint8_t *)(values + n + CNET_LIST_SLACK); \
+        uint8_t *const positions = (uint8_t *)(values + cnet_most_listed(n) + CNET_LIST_SLACK); \
         ptrdiff_t total = 0; \
         for (ptrdiff_t b = 0; b < blocks; b++, x += length) { \
             const ptrdiff_t cols = at_most(n - b * length, length), before = total; \
             for (ptrdiff_t i = 0; i < cols; i += GROUP) \
                 total += list(x, i, at_most(cols, i + GROUP), positions + total, values + total); \
             record[b] = (uint8_t)(total - before); \
+            for (; (total - before) % CNET_LIST_UNIT; total++) { \
+                positions[total] = positions[total - 1]; \
+                values[total] = 0; \
+            } \
         } \
         memmove(values + total, positions, (size_t)total); \
         return WHOLE_REALS((uint8_t *)(values + total) + total - record); \
@@ -61,21 +65,20 @@ LIST_SOME(list_some_uint8, uint8_t)
 COMPRESS_ROW(compress_row, real, list_some)
 COMPRESS_ROW(compress_row_uint8, uint8_t, list_some_uint8)
 
-static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room) {
+static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room) {
     const ptrdiff_t size = x->bytes ? 1 : (ptrdiff_t)sizeof(real);
     for (ptrdiff_t i = 0; i < m; i++) {
-        if (i + RECORDS_AHEAD < m) {
-            const int64_t *next = x->starts + rows[i + RECORDS_AHEAD];
-            fetch_row(x->records + next[0], at_most(next[1] - next[0], x->longest));
-        }
+        const int64_t *const next = row_ahead(rows, i, m, ahead, RECORDS_AHEAD);
+        if (next)
+            fetch_row(x->records + x->starts[*next], at_most(x->starts[*next + 1] - x->starts[*next], x->longest));
         const uint8_t *const counts = x->records + x->starts[rows[i]];
         ptrdiff_t before = 0, n = 0, after = 0;
         for (ptrdiff_t b = 0; b < first; b++)
-            before += counts[b];
+            before += cnet_filled_up(counts[b]);
         for (ptrdiff_t b = first; b < end; b++)
-            n += counts[b];
+            n += cnet_filled_up(counts[b]);
         for (ptrdiff_t b = end; b < x->blocks; b++)
-            after += counts[b];
+            after += cnet_filled_up(counts[b]);
         const uint8_t *const first_value = counts + WHOLE_REALS(x->blocks) + before * size, *positions = first_value + (n + after) * size + before;
         const real *values = (const real *)(const void *)first_value;
         if (x->bytes) {
@@ -86,11 +89,15 @@ static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows,
         for (ptrdiff_t b = first; b < end; b++) {
             const cnet_list list = {positions, values, counts[b]};
             to->lists[b * to->rows + row + i] = list;
-            positions += counts[b];
-            values += counts[b];
+            positions += cnet_filled_up(counts[b]);
+            values += cnet_filled_up(counts[b]);
         }
     }
 }
+
+/* Elements that are begun together: where a panel is a vector or two, so that less of what the processor has in flight counts elements, and more of
+   it multiplies: sums wait for their last term, and the next list's do not have to. */
+#define UNIT(vecs) ((vecs) <= 2 ? CNET_LIST_UNIT : 1)
 
 INLINE real *aligned(real *p) { return p + (-(uintptr_t)p % (VL * sizeof(real))) / sizeof(real); }
 
@@ -108,25 +115,29 @@ static void copy_panel(ptrdiff_t m, ptrdiff_t cols, const real *x, ptrdiff_t x_r
 INLINE ptrdiff_t whole_vectors(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
 
 /* c = or += the sums of `vecs` vectors of columns, for m rows and some blocks; or, where c_block is not 0, that of each block by itself. */
-INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b, ptrdiff_t b_row,
-                           vmask mask, real *c, ptrdiff_t c_row, ptrdiff_t c_block, const real *bias, int first) {
-    const ptrdiff_t b_block = x->length * b_row, lists = x->rows;
+INLINE void multiply_lists(const int vecs, const int tail, const int copied, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b,
+                           ptrdiff_t b_row, vmask mask, real *c, ptrdiff_t c_row, ptrdiff_t c_block, const real *bias, int first) {
+    const ptrdiff_t row = copied ? vecs * VL : b_row, b_block = x->length * row, lists = x->rows;
+    const int unit = copied ? UNIT(vecs) : 1;
     for (ptrdiff_t i = list; i < list + m; i++, c += c_row) {
         vec total[LIST_VECS], sum[LIST_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             total[v] = first ? v_set1(0) : load_lanes(!tail || v < vecs - 1, c + v * VL, mask);
-        for (ptrdiff_t block = 0; block < blocks; block++) {
+        const real *rows = b;
+        for (ptrdiff_t block = 0; block < blocks; block++, rows += b_block) {
             const cnet_list *const elements = x->lists + block * lists + i;
-            const uint8_t *positions = elements->positions, *const end = positions + elements->n;
-            const real *values = elements->values, *const rows = b + block * b_block;
+            const uint8_t *const positions = elements->positions;
+            const ptrdiff_t n = elements->n;
+            const real *const values = elements->values;
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[v] = v_set1(0);
-            for (; positions < end; positions++, values++) {
-                const real *row = rows + *positions * b_row;
-                const vec a = v_set1(*values);
-                UNROLL for (int v = 0; v < vecs; v++)
-                    sum[v] = v_fma(a, load_lanes(!tail || v < vecs - 1, row + v * VL, mask), sum[v]);
-            }
+            for (ptrdiff_t e = 0; e < n; e += unit)
+                UNROLL for (int u = 0; u < unit; u++) {
+                    const real *const at = rows + (size_t)positions[e + u] * (size_t)row;
+                    const vec a = v_set1(values[e + u]);
+                    UNROLL for (int v = 0; v < vecs; v++)
+                        sum[v] = v_fma(a, load_lanes(copied || !tail || v < vecs - 1, at + v * VL, mask), sum[v]);
+                }
             UNROLL for (int v = 0; v < vecs; v++) {
                 if (c_block)
                     store_lanes(!tail || v < vecs - 1, c + block * c_block + v * VL, sum[v], mask);
@@ -146,18 +157,26 @@ INLINE void multiply_lists(const int vecs, const int tail, const cnet_lists *x, 
 
 /* sums (length, vecs * VL), all of them whole vectors: what rows `list` to `list` + m of x, and of b, add to each of a block's columns. */
 INLINE void scatter_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, const real *b, ptrdiff_t b_row, vmask mask, real *sums) {
+    const int unit = UNIT(vecs);
     for (ptrdiff_t i = list; i < list + m; i++, b += b_row) {
         const cnet_list elements = x->lists[i];
-        const uint8_t *positions = elements.positions, *const end = positions + elements.n;
-        const real *values = elements.values;
+        const uint8_t *const positions = elements.positions;
+        const real *const values = elements.values;
         vec row[LIST_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             row[v] = load_lanes(!tail || v < vecs - 1, b + v * VL, mask);
-        for (; positions < end; positions++, values++) {
-            real *sum = sums + *positions * (vecs * VL);
-            const vec a = v_set1(*values);
-            UNROLL for (int v = 0; v < vecs; v++)
-                v_store(sum + v * VL, v_fma(a, row[v], v_load(sum + v * VL)));
+        for (ptrdiff_t e = 0; e < elements.n; e += unit) {
+            vec sum[CNET_LIST_UNIT][LIST_VECS];
+            real *at[CNET_LIST_UNIT];
+            UNROLL for (int u = 0; u < unit; u++) {
+                const vec a = v_set1(values[e + u]);
+                at[u] = sums + (size_t)positions[e + u] * (vecs * VL);
+                UNROLL for (int v = 0; v < vecs; v++)
+                    sum[u][v] = v_fma(a, row[v], v_load(at[u] + v * VL));
+            }
+            UNROLL for (int u = unit - 1; u >= 0; u--) /* zeros first, whose position an element before them has */
+                UNROLL for (int v = 0; v < vecs; v++)
+                    v_store(at[u] + v * VL, sum[u][v]);
         }
     }
 }
@@ -190,9 +209,17 @@ static void spmm(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet
                 copy_panel(at_most(g->k - i * x->length, n * x->length), cols, b, g->b_row, copy);
                 b = copy;
             }
-#define CALL(vecs, tail) \
-    multiply_lists(vecs, tail, x, (block + i) * x->rows + row, g->m, n, b, copied ? width : g->b_row, mask, c, g->c_row, g->c_block, bias, g->c_block || i == 0)
-            BY_VECS(cols, CALL)
+#define CALL(vecs, tail, copied) \
+    multiply_lists(vecs, tail, copied, x, (block + i) * x->rows + row, g->m, n, b, g->b_row, mask, c, g->c_row, g->c_block, bias, g->c_block || i == 0)
+#define CALL_COPIED(vecs, tail) CALL(vecs, tail, 1)
+#define CALL_IN_PLACE(vecs, tail) CALL(vecs, tail, 0)
+            if (copied) {
+                BY_VECS(cols, CALL_COPIED)
+            } else {
+                BY_VECS(cols, CALL_IN_PLACE)
+            }
+#undef CALL_IN_PLACE
+#undef CALL_COPIED
 #undef CALL
         }
     }
