@@ -19,7 +19,7 @@ from cnet.optim._rule import kinds
 Arrays = dict[str, Any]
 
 # (batch, inputs, outputs): nothing, one, odd, wider than a tile, longer than a block of the sum or of rows,
-# rows of weights far enough apart that they are packed, and as few of them as threads.
+# rows of weights far enough apart that they are packed, as few of them as threads, and few inputs of many outputs.
 LINEAR = [
     (0, 3, 2),
     (1, 1, 1),
@@ -33,6 +33,8 @@ LINEAR = [
     (5, 64, 300),
     (40, 20, 300),
     (9, 3, 300),
+    (37, 10, 150),
+    (7, 16, 128),
 ]
 ROWS = [(0, 5), (1, 1), (3, 10), (37, 10), (2, 17), (33, 64), (5, 131)]
 # (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one number, odd ones, filters

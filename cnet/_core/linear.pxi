@@ -184,7 +184,9 @@ cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const rea
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    return _product(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
+    cdef Product product = _product(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
+    product.gemm.dots = cnet_by_dots(I, O)
+    return product
 
 
 cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:

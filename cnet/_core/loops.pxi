@@ -51,6 +51,9 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t block
         int accumulate
         Py_ssize_t c_block
+        int dots
+
+    bint cnet_by_dots(Py_ssize_t, Py_ssize_t) noexcept nogil
 
     ctypedef struct cnet_sparse:
         Py_ssize_t blocks, longest

@@ -113,7 +113,7 @@ static void end_of_case(void) {
 /* ---- products ---- */
 
 static void multiply_in_parts(const cnet_gemm *whole) {
-    const ptrdiff_t block = cnet_block_length(whole->k), half_m = whole->m / 2, half_n = whole->n / 2;
+    const ptrdiff_t block = whole->dots ? whole->k : cnet_block_length(whole->k), half_m = whole->m / 2, half_n = whole->n / 2;
     for (int part = 0; part < 4; part++) {
         const ptrdiff_t i = part & 1 ? half_m : 0, j = part & 2 ? half_n : 0;
         for (ptrdiff_t k = 0; k == 0 || k < whole->k; k += block ? block : 1) {
@@ -125,7 +125,7 @@ static void multiply_in_parts(const cnet_gemm *whole) {
             g.b += k * g.b_row + j * g.b_col;
             g.c += i * g.c_row + j * g.c_col;
             g.bias = whole->bias && k + g.k == whole->k ? whole->bias + j : NULL;
-            g.block = block;
+            g.block = whole->dots ? 0 : block;
             g.accumulate = k > 0;
             if (g.m && g.n)
                 K->gemm(&g);
@@ -143,6 +143,7 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
         .b = b, .b_row = b_t ? 1 : n, .b_col = b_t ? k : 1,
         .c = c, .c_row = c_t ? 1 : n, .c_col = c_t ? m : 1,
         .bias = with_bias ? input(n, -1, 1) : NULL,
+        .dots = !a_t && b_t && !with_bias && cnet_by_dots(n, k),
     };
     double *expected = allocate((size_t)(m * n) * sizeof(double));
     for (ptrdiff_t i = 0; i < m; i++)
@@ -182,10 +183,11 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     cnet_lists lists = {length, batch + 3, allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_list))};
     /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
-    real *room = allocate((size_t)(3 * batch * inputs) * sizeof(real));
+    const ptrdiff_t row_room = cnet_most_listed(inputs);
+    real *room = allocate((size_t)(3 * batch * row_room) * sizeof(real));
     K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, room);
-    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, room + batch * inputs);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, room + 2 * batch * inputs);
+    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, room + batch * row_room);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, room + 2 * batch * row_room);
 
     real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
@@ -549,7 +551,7 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
 int main(void) {
     /* Batch, inputs, outputs; rows and columns; lengths: nothing, one, odd, wider than a tile, longer than a block. */
     static const ptrdiff_t linear[][3] = {
-        {0, 3, 2}, {1, 1, 1}, {3, 5, 7}, {7, 1, 66}, {2, 784, 10}, {32, 33, 65}, {37, 202, 17}, {203, 257, 31}, {300, 9, 4}, {5, 64, 300}, {40, 20, 300}, {300, 150, 260},
+        {0, 3, 2}, {1, 1, 1}, {3, 5, 7}, {7, 1, 66}, {2, 784, 10}, {32, 33, 65}, {37, 202, 17}, {203, 257, 31}, {300, 9, 4}, {5, 64, 300}, {40, 20, 300}, {300, 150, 260}, {9, 3, 300}, {37, 10, 150}, {7, 16, 128},
     };
     static const ptrdiff_t matrices[][2] = {{0, 5}, {1, 1}, {3, 10}, {2, 17}, {33, 64}, {5, 131}, {300, 9}};
     static const ptrdiff_t lengths[] = {0, 1, 3, 16, 65, 1000};

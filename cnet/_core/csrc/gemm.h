@@ -290,10 +290,14 @@ static double cycles(const cnet_gemm *g) {
    vectors, the transposed product may be quicker; every sum is the same. */
 static void gemm(const cnet_gemm *g) {
     const cnet_gemm turned = {
-        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate, g->c_block,
+        g->n, g->m, g->k, g->b, g->b_col, g->b_row, g->a, g->a_col, g->a_row, g->c, g->c_col, g->c_row, NULL, g->block, g->accumulate, g->c_block, 0,
     };
     if (g->m == 0 || g->n == 0)
         return;
+    if (g->dots && VL >= 4) {
+        dot_products(g);
+        return;
+    }
     gemm_as_it_stands(!g->bias && g->k && cycles(&turned) < cycles(g) ? &turned : g);
 }
 

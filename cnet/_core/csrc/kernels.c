@@ -14,6 +14,7 @@
 #include "philox.h"
 
 #include "augment.h"
+#include "dots.h"
 #include "gemm.h"
 
 #include "conv.h"

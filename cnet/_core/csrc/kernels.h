@@ -6,8 +6,8 @@
 
    Summation order is part of the contract. A reduction over k terms is cut into equal blocks of at most
    CNET_BLOCK terms (cnet_block_length), an even number of them unless it is one; a block is summed from zero in
-   the order of k, and block sums are added in order. No result depends on how rows, columns or threads were cut, nor, since a sum may go on
-   over several calls, on how many terms there were in each. */
+   the order of k, and block sums are added in order. (Some products are summed by lanes: cnet_by_dots.) No result depends on
+   how rows, columns or threads were cut, nor, since a sum may go on over several calls, on how many terms there were in each. */
 #ifndef CNET_KERNELS_H
 #define CNET_KERNELS_H
 
@@ -115,7 +115,13 @@ typedef struct {
     ptrdiff_t block;
     int accumulate;
     ptrdiff_t c_block; /* elements from one block's sums to the next's, where they are not to be added up, or 0 */
+    int dots;          /* see cnet_by_dots; then there is neither bias, block, accumulate nor c_block */
 } cnet_gemm;
+
+/* Whether a product of n columns and k terms, all of them in one call, of which a and b are contiguous along the sum, may be summed in as many sums as
+   a vector has lanes (dots.h): few columns, and terms enough, but not so many that a lane would sum thousands. It is for the whole product to say, not
+   for a part of its columns. */
+static inline int cnet_by_dots(ptrdiff_t n, ptrdiff_t k) { return n <= 16 && k >= 128 && k <= 8192; }
 
 /* Rows of a data set of which few elements are not 0, those alone: a record for each, from byte starts[i] on, as compress_row makes them. */
 typedef struct {
