@@ -1,8 +1,8 @@
-# The dense layer: x (B, I), w (I, O), b (O,), out = x @ w + b, and its gradients.
+# The dense layer: x (B, I), w (I, O), b (O,), out = x @ w + b, and the gradient of x.
 #
 # A product may carry work on its result that is done while the result is still in the cache of the thread that made it:
-# an activation (forward), the derivative of one (backward), or a step of the optimiser with the gradient, which then is never
-# written to memory as a whole. The arithmetic is that of the separate kernels, so the bits are the same.
+# an activation (forward), the derivative of one (backward), or a step of the optimiser with the gradient (linear_params.pxi).
+# The arithmetic is that of the separate kernels, so the bits are the same.
 
 
 cdef struct Cut:
@@ -48,32 +48,7 @@ cdef inline double _cost(Cut cut, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes) 
 cdef double READING = 0.5
 
 cdef enum:
-    SCRATCH_COLS = 256
-    MOST_PANEL = 64
-    LINE = 16  # elements, at least a cache line
-    LEAST_SORTED = 48  # outputs of a layer for which lists by rows are made into lists by columns, for the gradient of the weights
     LEAST_LISTED = 32  # outputs of a layer for which rows to predict are made into lists of what is not 0
-
-
-cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
-    """Rows of a gradient with n columns that a thread finishes before it begins others: few, so that their sums stay in the
-    level-1 cache, unless n is so large that the product copies its factors into another order, which pays for many rows."""
-    return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
-
-
-cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
-    """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of inputs and a panel of outputs."""
-    cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
-    return _whole_lines(max(size, CNET_BLOCK * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size)
-
-
-cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint lists) noexcept nogil:
-    """Elements of scratch for each part of a gradient with n columns: the sums, and lists by columns."""
-    return _sums_size(n, lists) + (CNET_BLOCK * CNET_BLOCK + (CNET_BLOCK + 1) * CNET_BLOCK // <Py_ssize_t> sizeof(real) if lists and n >= LEAST_SORTED else 0)
-
-
-cdef inline Py_ssize_t _whole_lines(Py_ssize_t n) noexcept nogil:
-    return (n + LINE - 1) // LINE * LINE
 
 
 cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
@@ -113,25 +88,6 @@ cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_
         k.gemm(&p)
     if whole.activation != NONE:
         _activate_product(k, whole, &p)
-
-
-cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset) noexcept nogil:
-    """A piece of the gradient at a time, and the optimiser's step with it while it is in the cache."""
-    cdef cnet_gemm p = part[0]
-    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
-    while j < part.n:
-        p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
-        p.c_row = p.n
-        p.b = part.b + j * p.b_col
-        i = 0
-        while i < part.m:
-            p.m = min(rows, part.m - i)
-            p.a = part.a + i * p.a_row
-            k.gemm(&p)
-            at = offset + i * part.c_row + j
-            _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.c_row, p.c, p.c_row)
-            i += p.m
-        j += p.n
 
 
 cdef void _activate_product(const cnet_kernels *k, const Product *whole, const cnet_gemm *p) noexcept nogil:
@@ -189,13 +145,6 @@ cdef Product _backward_input(real[:, ::1] dx, const real[:, ::1] dout, const rea
     return product
 
 
-cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
-    """The product x.T @ dout."""
-    cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = dout.shape[1]
-    _check2("dout", dout.shape[0], O, B, O)
-    return _product(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
-
-
 def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
     """Write x @ w + b to out; b may be None."""
     cdef Product product = _forward(out, x, w, b)
@@ -208,19 +157,6 @@ def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:
     cdef Product product = _backward_input(dx, dout, w)
     with nogil:
         _multiply(&product)
-
-
-def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout):
-    """Write x.T @ dout to dw and the column sums of dout to db; db may be None."""
-    cdef Py_ssize_t B = x.shape[0], O = dout.shape[1]
-    _check2("dw", dw.shape[0], dw.shape[1], x.shape[1], O)
-    if db is not None:
-        _check1("db", db.shape[0], O)
-    cdef Product product = _backward_weight(_out2(dw), x, dout)
-    with nogil:
-        _multiply(&product)
-        if db is not None:
-            kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
 cdef void _run_columns(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
@@ -274,112 +210,6 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
         _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
 
 
-cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
-    """The sum runs over the rows of the batch."""
-    cdef const Product *whole = <const Product *> arguments
-    cdef Product product = whole[0]
-    cdef const cnet_kernels *k = kernels()
-    cdef cnet_update now
-    cdef bint of_data = whole.gemm.a == block.x_batch
-    product.gemm.k = block.m
-    product.gemm.block = cnet_block_length(block.batch)
-    product.gemm.accumulate = block.start > 0
-    if product.update.rule != NULL:
-        now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
-        product.now = &now
-    if of_data and block.lists != NULL:
-        product.lists = block.lists
-        _multiply_lists(k, &product, block, part, parts)
-    elif of_data and block.by_columns:
-        _restrict_to_columns(&product, block)
-        _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part)
-    else:
-        product.gemm.a = _input(block, product.gemm.a)
-        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
-
-
-cdef void _restrict_to_columns(Product *product, const Block *block) noexcept nogil:
-    """The gradient of the weights that go with a part's columns of the data."""
-    cdef Py_ssize_t before = block.first * product.gemm.n
-    product.gemm.a, product.gemm.a_col = block.own, block.own_row
-    product.gemm.m = block.end - block.first
-    if product.update.rule == NULL:
-        product.gemm.c += before
-        return
-    product.update.w += before
-    if product.update.state != NULL:
-        product.update.state += before
-
-
-cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const Block *block, int part, int parts) noexcept nogil:
-    """A part's share of the gradient of the weights that go with lists, block by block of columns: its own, or of all, or some outputs of some."""
-    cdef Py_ssize_t length = product.lists.length, blocks = cnet_block_count(product.gemm.m), n = product.gemm.n
-    cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j, at
-    cdef cnet_gemm p = product.gemm
-    cdef Cut cut
-    if block.by_columns:
-        first, end = block.first // length, (block.end + length - 1) // length
-    else:
-        cut = _cut(blocks, n, k.lanes, parts)
-        if part >= cut.rows * cut.cols:
-            return
-        first, end = _start(blocks, part // cut.cols, cut.rows), _start(blocks, part // cut.cols + 1, cut.rows)
-        col = min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
-        col_end = min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
-    cdef real *sums = product.gemm.c + part * product.scratch
-    cdef cnet_columns columns
-    cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block, descends = sorted and product.now.kind == CNET_SGD
-    if sorted:
-        columns.values = sums + _sums_size(n, True)
-        columns.rows = <uint8_t *> (columns.values + CNET_BLOCK * CNET_BLOCK)
-        columns.counts = columns.rows + CNET_BLOCK * CNET_BLOCK
-    for b in range(first, end):
-        p.m = min(length, product.gemm.m - b * length)
-        if sorted:
-            k.list_columns(product.lists, b, p.k, p.m, &columns)
-        if descends:
-            k.spmm_columns(&columns, p.k, p.m, col_end - col, product.gemm.b + col, p.b_row, product.update.w + b * length * n + col, n, product.now)
-            continue
-        j = col
-        while j < col_end:
-            p.n = cnet_panel(k.panel, k.lanes, col_end - j)
-            p.b = product.gemm.b + j
-            at = b * length * n + j
-            if product.now == NULL:
-                p.c = product.gemm.c + at
-                k.spmm_transposed(product.lists, b, &p, False)
-            else:
-                p.c = sums
-                p.c_row = n if p.n == n else (p.n + k.lanes - 1) // k.lanes * k.lanes
-                if sorted:
-                    k.spmm_columns(&columns, p.k, p.m, p.n, p.b, p.b_row, p.c, p.c_row, NULL)
-                else:
-                    k.spmm_transposed(product.lists, b, &p, True)
-                _update_rows(k, &product.update, product.now, p.m, p.n, at, n, p.c, p.c_row)
-            j += p.n
-
-
-cdef struct Bias:
-    Py_ssize_t n
-    const real *dout
-    real *db
-    Update update
-
-
-cdef void _run_bias(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
-    """By columns; whole cache lines, so that no two threads write to one."""
-    cdef const Bias *bias = <const Bias *> arguments
-    cdef Py_ssize_t lines = (bias.n + LINE - 1) // LINE
-    cdef Py_ssize_t start = min(bias.n, _start(lines, part, parts) * LINE), end = min(bias.n, _start(lines, part + 1, parts) * LINE)
-    if start == end:
-        return
-    kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
-    cdef cnet_update now
-    if bias.update.rule != NULL:
-        now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step)
-        _update_rows(kernels(), &bias.update, &now, 1, end - start, start, 0, bias.db + start, 0)
-
-
 def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):
     """Add: out = f(x @ w + b), with f an activation or NONE."""
     program.check_room(x.shape[0])
@@ -409,44 +239,3 @@ def program_linear_input(Program program, real[:, ::1] dx, const real[:, ::1] do
     product.output = _in2(output)
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
     program.append(ROWS, _run_rows, &product, sizeof(product), (dx, dout, w, output))
-
-
-def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout):
-    """Add: a step on w, seen as one row, with the gradient x.T @ dout."""
-    program.check_room(x.shape[0])
-    cdef Product product = _backward_weight(_out1(scratch), x, dout)
-    _check1("w", w.shape[0], product.gemm.m * product.gemm.n)
-    product.scratch = scratch.shape[0] // program.threads
-    cdef Py_ssize_t expected = scratch_size(program, x, dout.shape[1])
-    if product.scratch < expected:
-        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {expected} for each of {program.threads} threads")
-    product.update = _update_of(program.rule(rule), w, state)
-    program.flops_per_row += 2.0 * w.shape[0]
-    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
-
-
-def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
-    """Add: dw = x.T @ dout over all blocks of a batch, for `program_update`."""
-    program.check_room(x.shape[0])
-    cdef Product product = _backward_weight(_out2(dw), x, dout)
-    _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
-    program.flops_per_row += 2.0 * dw.shape[0] * dw.shape[1]
-    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (dw, x, dout))
-
-
-def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] state, real[::1] db, const real[:, ::1] dout):
-    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a step on b with it."""
-    program.check_room(dout.shape[0])
-    _check1("db", db.shape[0], dout.shape[1])
-    cdef Bias bias
-    memset(&bias, 0, sizeof(bias))
-    bias.n, bias.dout, bias.db = dout.shape[1], _in2(dout), _out1(db)
-    if b is not None:
-        _check1("b", b.shape[0], db.shape[0])
-        bias.update = _update_of(program.rule(rule), b, state)
-    program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
-
-
-def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n):
-    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n outputs of what is in x."""
-    return _scratch_size(n, program.data.sparse != NULL and _in2(x) == program.data.batch)

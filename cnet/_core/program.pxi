@@ -30,33 +30,6 @@ cdef extern from "csrc/team.h":
     double cnet_seconds() noexcept nogil
 
 
-cdef struct Loss:
-    int kind
-    double setting       # what csrc/kernels.h says, or how much labels are smoothed
-    const real *weights  # of classes, or NULL
-
-
-# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for counting what is right
-# beside targets for the loss.
-cdef struct Output:
-    const real *scores
-    Py_ssize_t n
-    Loss loss
-    double share                # of its mean in the loss of the net
-    real *row_loss
-    const int64_t *labels       # of the whole data set, or NULL
-    const real *targets
-    int64_t *labels_batch       # where those of the rows at hand are collected
-    real *targets_batch
-    const real *row_weights     # of the whole data set, or NULL
-    real *row_weights_batch
-
-
-cdef struct Tally:
-    double loss          # the sum of a batch
-    Py_ssize_t correct   # rows of a call
-
-
 cdef struct Call:
     const int64_t *order
     Py_ssize_t n, batch
@@ -220,39 +193,11 @@ cdef class Program:
         self.kept.append(scores)
 
     cdef Output *answer(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
-        """Tell what an output is to say: labels (rows,) or targets (rows, n) of the whole data set; either may be None. So may weights.
-
-        Rows are classified rightly where the largest of the scores is at the label.
-        """
+        """Tell what an output is to say (`_set_answer`)."""
         if not 0 <= output < self.n_outputs:
             raise IndexError(f"output {output} is outside 0..{self.n_outputs - 1}")
-        cdef Output *out = &self.outputs[output]
-        cdef const int64_t[::1] all_labels
-        cdef const real[:, ::1] all_targets
-        cdef int64_t[::1] labels_batch
-        cdef real[:, ::1] targets_batch
-        cdef const real[::1] all_weights
-        cdef real[::1] weights_batch
-        if labels is not None:
-            all_labels = labels
-            _check1("labels", all_labels.shape[0], self.data.n_rows)
-            _check_labels(all_labels, out.n)
-            labels_batch = labels[:1].repeat(self.room)
-            out.labels, out.labels_batch = &all_labels[0], &labels_batch[0]
-            self.kept.append((labels, labels_batch))
-        if targets is not None:
-            all_targets = targets
-            _check2("targets", all_targets.shape[0], all_targets.shape[1], self.data.n_rows, out.n)
-            targets_batch = targets[:1].repeat(self.room, axis=0)
-            out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
-            self.kept.append((targets, targets_batch))
-        if row_weights is not None:
-            all_weights = row_weights
-            _check1("row_weights", all_weights.shape[0], self.data.n_rows)
-            weights_batch = row_weights[:1].repeat(self.room)
-            out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
-            self.kept.append((row_weights, weights_batch))
-        return out
+        self.kept.append(_set_answer(&self.outputs[output], self.data.n_rows, self.room, labels, targets, row_weights))
+        return &self.outputs[output]
 
     def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
         """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
@@ -395,7 +340,7 @@ cdef class Program:
             block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
             if not block.by_columns:
                 self._join(call, apart, parts)
-            self._collect_answers(block.rows + block.start, block.m, part, parts)
+            _collect_answers(self.outputs, self.n_outputs, block.rows + block.start, block.m, part, parts)
             if block.by_columns:
                 _collect_columns(&self.data, &block, part, parts)
                 self._run(COLUMNS, call, &block, part, parts)
@@ -403,11 +348,11 @@ cdef class Program:
             else:
                 _collect_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)
-            self._count_correct(tallies, &block, part, parts)
+            _count_right(self.outputs, self.n_outputs, tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             for k in range(self.n_outputs):
                 tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
-            if self.n_rules and not isfinite(self._loss(tallies, &block)):
+            if self.n_rules and not isfinite(_mean_loss(self.outputs, self.n_outputs, tallies, &block)):
                 break
             self._run(WEIGHTS, call, &block, part, parts)
             apart[0] = True
@@ -415,7 +360,7 @@ cdef class Program:
                 self._join(call, apart, parts)
             block.start += block.m
         if block.start < batch:
-            return self._loss(tallies, &block)
+            return _mean_loss(self.outputs, self.n_outputs, tallies, &block)
         block.factor = 1
         if self.n_squares:
             self._join(call, apart, parts)
@@ -426,20 +371,12 @@ cdef class Program:
             self._join(call, apart, parts)
             self._run(UPDATE, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
-        return self._loss(tallies, &block)
+        return _mean_loss(self.outputs, self.n_outputs, tallies, &block)
 
     cdef void _join(self, Call *call, bint *apart, int parts) noexcept nogil:
         if apart[0]:
             cnet_barrier_wait(&call.barrier, parts)
         apart[0] = False
-
-    cdef double _loss(self, const Tally *tallies, const Block *block) noexcept nogil:
-        """Of the batch, as far as it has been summed."""
-        cdef double loss = 0
-        cdef Py_ssize_t k
-        for k in range(self.n_outputs):
-            loss += self.outputs[k].share * _mean(tallies[k].loss, _batch_weight(&self.outputs[k], block))
-        return loss
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t i
@@ -448,38 +385,6 @@ cdef class Program:
                 if phase == ROWS and (self.ops[i].meets or not block.by_rows):
                     cnet_barrier_wait(&call.barrier, parts)
                 self.ops[i].run(self.ops[i].arguments, block, part, parts)
-
-    cdef void _collect_answers(self, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
-        """What outputs are to say of a part's share of a block's rows."""
-        cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
-        cdef const Output *output
-        cdef Py_ssize_t k
-        rows += start
-        for k in range(self.n_outputs):
-            output = &self.outputs[k]
-            if output.labels != NULL:
-                for i in range(count):
-                    output.labels_batch[start + i] = output.labels[rows[i]]
-            if output.targets != NULL:
-                kernels().gather(count, output.n, output.targets, output.n, rows, 0, output.targets_batch + start * output.n)
-            if output.row_weights != NULL:
-                for i in range(count):
-                    output.row_weights_batch[start + i] = output.row_weights[rows[i]]
-
-    cdef void _count_correct(self, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
-        cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
-        cdef const Output *output
-        for k in range(self.n_outputs):
-            output = &self.outputs[k]
-            if output.labels != NULL:
-                tallies[k].correct += kernels().count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
-            elif output.loss.kind == CNET_BCE:
-                tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
-
-
-cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
-    """What the rows of the batch count together in its mean loss."""
-    return _weight(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, output.row_weights, block.rows)
 
 
 cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:

@@ -1,6 +1,6 @@
 /* Products of which both factors are contiguous along the sum, and whose columns are few: the gradient of a layer with few inputs and many outputs.
    In a register tile most of a vector would be empty. Here vectors lie along the sum: term k belongs to the sum in lane k modulo VL, and the lanes are
-   added up at the end, those of 128 bits each for itself first. Rows and columns that a tile lacks are read twice and not written. */
+   added up at the end, those of 128 bits each for itself first. A column that a tile lacks is the last once more, and is not written. */
 #define DOT_COLS 4
 #if TILE_VECS >= 4
 #define DOT_ROWS 4 /* 16 sums beside 4 columns and a row */

@@ -1,0 +1,107 @@
+# What a program's outputs are asked of each row of a data set, and how well they answer: labels, or targets, and weights of rows are collected with
+# the rows of a batch, each by the part that has the row; a part sums up what is right of its rows.
+
+
+cdef struct Loss:
+    int kind
+    double setting       # what csrc/kernels.h says, or how much labels are smoothed
+    const real *weights  # of classes, or NULL
+
+
+# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for counting what is right
+# beside targets for the loss.
+cdef struct Output:
+    const real *scores
+    Py_ssize_t n
+    Loss loss
+    double share                # of its mean in the loss of the net
+    real *row_loss
+    const int64_t *labels       # of the whole data set, or NULL
+    const real *targets
+    int64_t *labels_batch       # where those of the rows at hand are collected
+    real *targets_batch
+    const real *row_weights     # of the whole data set, or NULL
+    real *row_weights_batch
+
+
+cdef struct Tally:
+    double loss          # the sum of a batch
+    Py_ssize_t correct   # rows of a call
+
+
+cdef list _set_answer(Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, targets, row_weights):
+    """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a batch; either may be None. So may weights.
+
+    Rows are classified rightly where the largest of the scores is at the label. What is returned has to be kept.
+    """
+    cdef const int64_t[::1] all_labels
+    cdef const real[:, ::1] all_targets
+    cdef int64_t[::1] labels_batch
+    cdef real[:, ::1] targets_batch
+    cdef const real[::1] all_weights
+    cdef real[::1] weights_batch
+    kept = [labels, targets, row_weights]
+    if labels is not None:
+        all_labels = labels
+        _check1("labels", all_labels.shape[0], n_rows)
+        _check_labels(all_labels, out.n)
+        labels_batch = labels[:1].repeat(room)
+        out.labels, out.labels_batch = &all_labels[0], &labels_batch[0]
+        kept.append(labels_batch)
+    if targets is not None:
+        all_targets = targets
+        _check2("targets", all_targets.shape[0], all_targets.shape[1], n_rows, out.n)
+        targets_batch = targets[:1].repeat(room, axis=0)
+        out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
+        kept.append(targets_batch)
+    if row_weights is not None:
+        all_weights = row_weights
+        _check1("row_weights", all_weights.shape[0], n_rows)
+        weights_batch = row_weights[:1].repeat(room)
+        out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
+        kept.append(weights_batch)
+    return kept
+
+
+cdef void _collect_answers(const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
+    """What outputs are to say of a part's share of a block's rows."""
+    cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
+    cdef const Output *output
+    cdef Py_ssize_t k
+    rows += start
+    for k in range(n):
+        output = &outputs[k]
+        if output.labels != NULL:
+            for i in range(count):
+                output.labels_batch[start + i] = output.labels[rows[i]]
+        if output.targets != NULL:
+            kernels().gather(count, output.n, output.targets, output.n, rows, 0, output.targets_batch + start * output.n)
+        if output.row_weights != NULL:
+            for i in range(count):
+                output.row_weights_batch[start + i] = output.row_weights[rows[i]]
+
+
+cdef void _count_right(const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
+    """Rows of a part's share that are classified rightly."""
+    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
+    cdef const Output *output
+    for k in range(n):
+        output = &outputs[k]
+        if output.labels != NULL:
+            tallies[k].correct += kernels().count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
+        elif output.loss.kind == CNET_BCE:
+            tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
+
+
+cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
+    """What the rows of the batch count together in its mean loss."""
+    return _weight(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, output.row_weights, block.rows)
+
+
+cdef double _mean_loss(const Output *outputs, Py_ssize_t n, const Tally *tallies, const Block *block) noexcept nogil:
+    """Of all outputs, over the batch, as far as it has been summed."""
+    cdef double loss = 0
+    cdef Py_ssize_t k
+    for k in range(n):
+        loss += outputs[k].share * _mean(tallies[k].loss, _batch_weight(&outputs[k], block))
+    return loss
