@@ -64,10 +64,11 @@ cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noe
     """A part's share of a block's rows. Rows in their own order are read in place."""
     cdef Py_ssize_t start = _start(block.m, part, parts), count = _start(block.m, part + 1, parts) - start
     cdef const int64_t *rows = block.rows + block.start
+    cdef real *values = data.values + start * cnet_most_listed(data.width)
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, count, rows + start, _ahead(data, block), 0, data.sparse.blocks, &data.lists, start, data.values + start * cnet_most_listed(data.width))
+        kernels().gather_lists(data.sparse, count, rows + start, _ahead(data, block), 0, data.sparse.blocks, &data.lists, start, values)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
@@ -79,11 +80,11 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     cdef Py_ssize_t length = cnet_block_length(data.width), blocks = cnet_block_count(data.width)
     cdef Py_ssize_t first = _start(blocks, part, parts), end = _start(blocks, part + 1, parts)
     cdef const int64_t *rows = block.rows + block.start
-    cdef real *at
+    cdef real *at = data.values + part * data.column_rows * cnet_most_listed(data.width)
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, block.m, rows, _ahead(data, block), first, end, &data.lists, 0, data.values + part * data.column_rows * cnet_most_listed(data.width))
+        kernels().gather_lists(data.sparse, block.m, rows, _ahead(data, block), first, end, &data.lists, 0, at)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:

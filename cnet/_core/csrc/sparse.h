@@ -95,10 +95,6 @@ static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows,
     }
 }
 
-/* Elements that are begun together: where a panel is a vector or two, so that less of what the processor has in flight counts elements, and more of
-   it multiplies: sums wait for their last term, and the next list's do not have to. */
-#define UNIT(vecs) ((vecs) <= 2 ? CNET_LIST_UNIT : 1)
-
 INLINE real *aligned(real *p) { return p + (-(uintptr_t)p % (VL * sizeof(real))) / sizeof(real); }
 
 static int pays_to_copy(ptrdiff_t m, const real *x, ptrdiff_t x_row) {
@@ -114,11 +110,13 @@ static void copy_panel(ptrdiff_t m, ptrdiff_t cols, const real *x, ptrdiff_t x_r
 
 INLINE ptrdiff_t whole_vectors(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
 
-/* c = or += the sums of `vecs` vectors of columns, for m rows and some blocks; or, where c_block is not 0, that of each block by itself. */
-INLINE void multiply_lists(const int vecs, const int tail, const int copied, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b,
+/* c = or += the sums of `vecs` vectors of columns, for m rows and some blocks; or, where c_block is not 0, that of each block by itself.
+   `unit` elements are begun together, more than one only where b has been copied: for a panel of a vector or two, so that less of what the processor has
+   in flight counts elements, and more of it multiplies. A sum waits for its last term, but those of the next list do not. */
+INLINE void multiply_lists(const int vecs, const int tail, const int unit, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, ptrdiff_t blocks, const real *b,
                            ptrdiff_t b_row, vmask mask, real *c, ptrdiff_t c_row, ptrdiff_t c_block, const real *bias, int first) {
+    const int copied = unit > 1; /* b, into whole vectors */
     const ptrdiff_t row = copied ? vecs * VL : b_row, b_block = x->length * row, lists = x->rows;
-    const int unit = copied ? UNIT(vecs) : 1;
     for (ptrdiff_t i = list; i < list + m; i++, c += c_row) {
         vec total[LIST_VECS], sum[LIST_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
@@ -157,7 +155,7 @@ INLINE void multiply_lists(const int vecs, const int tail, const int copied, con
 
 /* sums (length, vecs * VL), all of them whole vectors: what rows `list` to `list` + m of x, and of b, add to each of a block's columns. */
 INLINE void scatter_lists(const int vecs, const int tail, const cnet_lists *x, ptrdiff_t list, ptrdiff_t m, const real *b, ptrdiff_t b_row, vmask mask, real *sums) {
-    const int unit = UNIT(vecs);
+    const int unit = vecs <= 2 ? CNET_LIST_UNIT : 1;
     for (ptrdiff_t i = list; i < list + m; i++, b += b_row) {
         const cnet_list elements = x->lists[i];
         const uint8_t *const positions = elements.positions;
@@ -205,22 +203,22 @@ static void spmm(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet
             n = at_most(blocks - i, most);
             const real *b = g->b + i * x->length * g->b_row + j, *const bias = g->bias && i + n == blocks ? g->bias + j : NULL;
             real *const c = g->c + j + i * g->c_block;
+            const ptrdiff_t b_row = copied ? width : g->b_row;
             if (copied) {
                 copy_panel(at_most(g->k - i * x->length, n * x->length), cols, b, g->b_row, copy);
                 b = copy;
             }
-#define CALL(vecs, tail, copied) \
-    multiply_lists(vecs, tail, copied, x, (block + i) * x->rows + row, g->m, n, b, g->b_row, mask, c, g->c_row, g->c_block, bias, g->c_block || i == 0)
-#define CALL_COPIED(vecs, tail) CALL(vecs, tail, 1)
-#define CALL_IN_PLACE(vecs, tail) CALL(vecs, tail, 0)
-            if (copied) {
-                BY_VECS(cols, CALL_COPIED)
-            } else {
-                BY_VECS(cols, CALL_IN_PLACE)
-            }
-#undef CALL_IN_PLACE
-#undef CALL_COPIED
+#define CALL_WITH(vecs, tail, unit) \
+    multiply_lists(vecs, tail, unit, x, (block + i) * x->rows + row, g->m, n, b, b_row, mask, c, g->c_row, g->c_block, bias, g->c_block || i == 0)
+#define CALL(vecs, tail) CALL_WITH(vecs, tail, 1)
+            if (copied && width == VL)
+                CALL_WITH(1, 1, CNET_LIST_UNIT);
+            else if (copied && width == 2 * VL)
+                CALL_WITH(2, 1, CNET_LIST_UNIT);
+            else
+                BY_VECS(cols, CALL)
 #undef CALL
+#undef CALL_WITH
         }
     }
 }
