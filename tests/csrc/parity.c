@@ -532,9 +532,9 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
                 best = x[i * n + j] > x[i * n + best] ? j : best;
             correct += best == labels[i];
         }
-        const double counted = (double)K->count_correct(m, n, x, labels);
-        const real expected_count = (real)correct;
-        compare("rows classified rightly", 1, &expected_count, &counted);
+        const real counted = (real)K->count_correct(m, n, x, labels);
+        const double expected_count = (double)correct;
+        compare("rows classified rightly", 1, &counted, &expected_count);
     }
     compare("the loss", m, rows, expected);
     compare("the gradient", m * n, dx, gradient);

@@ -102,13 +102,6 @@ static void activation_backward(int kind, ptrdiff_t n, const real *y, const real
     }
 }
 
-static void transpose(ptrdiff_t n, ptrdiff_t rows, ptrdiff_t cols, const real *x, real *y) {
-    for (; n > 0; n--, x += rows * cols)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            for (ptrdiff_t i = 0; i < rows; i++)
-                *y++ = x[i * cols + j];
-}
-
 /* Four sums of x * 0, which is 0 only of finite numbers. */
 static int all_finite(ptrdiff_t n, const real *x) {
     const vec zero = v_set1(0);

@@ -153,32 +153,10 @@ static void run_tile(int rows, ptrdiff_t cols, const tile_args *t) {
     }
 }
 
-/* panel (k, cols), in rows panel_row apart, = b, of which columns are contiguous. */
-static void pack_columns(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_col, real *panel, ptrdiff_t panel_row) {
-    if (k < LANE || cols < VL) {
-        for (ptrdiff_t i = 0; i < k; i++)
-            for (ptrdiff_t j = 0; j < cols; j++)
-                panel[i * panel_row + j] = b[i + j * b_col];
-        return;
-    }
-    for (ptrdiff_t next = 0; next < cols; next += VL) {
-        const ptrdiff_t j = at_most(next, cols - VL); /* the last vector may begin in the one before, and the last rows in those before */
-        for (ptrdiff_t next_row = 0; next_row < k; next_row += LANE) {
-            const ptrdiff_t i = at_most(next_row, k - LANE);
-            vec turned[LANE];
-            UNROLL for (int l = 0; l < LANE; l++)
-                turned[l] = v_load_lanes(b + (j + l) * b_col + i, LANE * b_col);
-            v_transpose_lanes(turned);
-            UNROLL for (int l = 0; l < LANE; l++)
-                v_store(panel + (i + l) * panel_row + j, turned[l]);
-        }
-    }
-}
-
 /* panel (k, TILE_COLS) = b (k, cols). What lies beyond cols is zero, or not written: no one reads it into c. */
 static void pack(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t b_row, ptrdiff_t b_col, real *panel) {
     if (b_col != 1) {
-        pack_columns(k, cols, b, b_col, panel, TILE_COLS);
+        turn(cols, k, b, b_col, panel, TILE_COLS);
     } else if (cols == TILE_COLS) {
         for (ptrdiff_t i = 0; i < k; i++)
             UNROLL for (int v = 0; v < TILE_VECS; v++)

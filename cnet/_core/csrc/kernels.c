@@ -12,6 +12,7 @@
 #include "elementwise.h"
 #include "gather.h"
 #include "philox.h"
+#include "transpose.h"
 
 #include "augment.h"
 #include "dots.h"

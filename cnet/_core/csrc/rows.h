@@ -100,8 +100,11 @@ static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_ro
         x = copies;
         x_row = n;
     }
-    pack_columns(n, VL, x, x_row, columns, VL);
+    turn(VL, n, x, x_row, columns, VL);
 }
+
+/* The loss below of a row of which one class counts, and so much. */
+INLINE real label_loss(real mass, real sum, real max, real score) { return mass == 0 ? 0 : mass * (LOG(sum) + (max - score)); }
 
 /* How many rows have their first largest element at their label. */
 static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels) {
@@ -151,7 +154,7 @@ static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const i
             const real mass = weights ? weights[label] : 1;
             factors[r] = mass / sums[r] * scale;
             if (row_loss)
-                row_loss[i + r] = mass == 0 ? 0 : mass * (LOG(sums[r]) + (tops[r] - x[r * n + label]));
+                row_loss[i + r] = label_loss(mass, sums[r], tops[r], x[r * n + label]);
         }
         if (!dx)
             continue;
@@ -189,7 +192,7 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
             }
         }
         if (row_loss)
-            row_loss[i] = one ? (mass == 0 ? 0 : mass * (LOG(sum) + (max - dot))) : mass * (LOG(sum) + max) - dot;
+            row_loss[i] = one ? label_loss(mass, sum, max, dot) : mass * (LOG(sum) + max) - dot;
         if (dx) {
             scale_row(n, dx, mass / sum * scale);
             if (one)
