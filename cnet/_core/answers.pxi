@@ -81,7 +81,7 @@ cdef void _collect_answers(const Output *outputs, Py_ssize_t n, const int64_t *r
                 output.row_weights_batch[start + i] = output.row_weights[rows[i]]
 
 
-cdef void _count_right(const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
+cdef void _count_correct(const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
     """Rows of a part's share that are classified rightly."""
     cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
     cdef const Output *output
@@ -91,6 +91,34 @@ cdef void _count_right(const Output *outputs, Py_ssize_t n, Tally *tallies, cons
             tallies[k].correct += kernels().count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
         elif output.loss.kind == CNET_BCE:
             tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
+
+
+cdef Py_ssize_t _count_signs(Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets) noexcept nogil:
+    """Rows of which every element is above 0 where its target is above a half, and nowhere else."""
+    cdef Py_ssize_t i, j, correct = 0
+    cdef bint wrong
+    for i in range(m):
+        wrong = False
+        for j in range(n):
+            wrong |= (x[i * n + j] > 0) != (targets[i * n + j] > 0.5)
+        correct += not wrong
+    return correct
+
+
+def count_signs(const real[:, ::1] x, const real[:, ::1] targets):
+    """How many rows of x are above 0 where targets are above a half, and nowhere else."""
+    _check2("targets", targets.shape[0], targets.shape[1], x.shape[0], x.shape[1])
+    return _count_signs(x.shape[0], x.shape[1], _in2(x), _in2(targets))
+
+
+def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
+    """How many rows of x have their (first) largest element at the row's label."""
+    cdef Py_ssize_t correct = 0
+    _check1("labels", labels.shape[0], x.shape[0])
+    if x.shape[0]:
+        with nogil:
+            correct = kernels().count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
+    return correct
 
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:

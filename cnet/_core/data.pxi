@@ -55,24 +55,20 @@ cdef void _free_lists(const Data *data) noexcept:
     free(<void *> data.given.records)
 
 
-cdef inline Py_ssize_t _ahead(const Data *data, const Block *block) noexcept nogil:
-    """How much later rows come that are to be fetched ahead: with the next block, unless those are many."""
-    return block.ahead if block.ahead * data.row_bytes <= MOST_AHEAD else 0
-
-
 cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
     """A part's share of a block's rows. Rows in their own order are read in place."""
     cdef Py_ssize_t start = _start(block.m, part, parts), count = _start(block.m, part + 1, parts) - start
     cdef const int64_t *rows = block.rows + block.start
-    cdef real *values = data.values + start * cnet_most_listed(data.width)
+    cdef real *values
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, count, rows + start, _ahead(data, block), 0, data.sparse.blocks, &data.lists, start, values)
+        values = data.values + start * cnet_most_listed(data.width)
+        kernels().gather_lists(data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists, start, values)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
-        _gather(data, count, rows + start, _ahead(data, block), 0, data.width, data.batch + start * data.width)
+        _gather(data, count, rows + start, block.ahead, 0, data.width, data.batch + start * data.width)
 
 
 cdef void _collect_columns(const Data *data, Block *block, int part, int parts) noexcept nogil:
@@ -80,17 +76,18 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     cdef Py_ssize_t length = cnet_block_length(data.width), blocks = cnet_block_count(data.width)
     cdef Py_ssize_t first = _start(blocks, part, parts), end = _start(blocks, part + 1, parts)
     cdef const int64_t *rows = block.rows + block.start
-    cdef real *at = data.values + part * data.column_rows * cnet_most_listed(data.width)
+    cdef real *at
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
-        kernels().gather_lists(data.sparse, block.m, rows, _ahead(data, block), first, end, &data.lists, 0, at)
+        at = data.values + part * data.column_rows * cnet_most_listed(data.width)
+        kernels().gather_lists(data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, at)
     elif data.x != NULL and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
         at = data.batch + data.column_rows * block.first  # for any block.m: others may still read theirs
         block.own, block.own_row = at, block.end - block.first
-        _gather(data, block.m, rows, _ahead(data, block), block.first, block.own_row, at)
+        _gather(data, block.m, rows, block.ahead, block.first, block.own_row, at)
 
 
 cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t ahead, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:

@@ -29,34 +29,6 @@ def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] r
             kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], 0, _out2(out))
 
 
-cdef Py_ssize_t _count_signs(Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets) noexcept nogil:
-    """Rows of which every element is above 0 where its target is above a half, and nowhere else."""
-    cdef Py_ssize_t i, j, correct = 0
-    cdef bint wrong
-    for i in range(m):
-        wrong = False
-        for j in range(n):
-            wrong |= (x[i * n + j] > 0) != (targets[i * n + j] > 0.5)
-        correct += not wrong
-    return correct
-
-
-def count_signs(const real[:, ::1] x, const real[:, ::1] targets):
-    """How many rows of x are above 0 where targets are above a half, and nowhere else."""
-    _check2("targets", targets.shape[0], targets.shape[1], x.shape[0], x.shape[1])
-    return _count_signs(x.shape[0], x.shape[1], _in2(x), _in2(targets))
-
-
-def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
-    """How many rows of x have their (first) largest element at the row's label."""
-    cdef Py_ssize_t correct = 0
-    _check1("labels", labels.shape[0], x.shape[0])
-    if x.shape[0]:
-        with nogil:
-            correct = kernels().count_correct(x.shape[0], x.shape[1], _in2(x), &labels[0])
-    return correct
-
-
 def all_finite(const real[::1] x):
     """Whether no element of x is infinite or NaN."""
     cdef Py_ssize_t n = x.shape[0], start

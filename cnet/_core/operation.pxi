@@ -22,7 +22,7 @@ cdef struct Block:
     Py_ssize_t own_row
     Py_ssize_t first, end  # which they are
     const int64_t *rows   # of the data set: those of the batch
-    Py_ssize_t ahead      # rows beyond the block's that there are in `rows`: as many as in the block, or none
+    Py_ssize_t ahead      # rows beyond the block's that are in `rows`, and to be fetched while its own are collected: as many, or none
     const real *x         # the block's rows of the data set, for operations that were told to read x_batch
     const real *x_batch
     const cnet_lists *lists  # the block's rows, or a part's columns of them, instead; or NULL

@@ -322,6 +322,7 @@ cdef class Program:
         """`apart`: whether others may still be at their weights. A part that owns columns can go on to the next step's, which concern no other."""
         cdef Block block
         cdef Tally *tallies = self.tallies + part * self.n_outputs
+        cdef bint follows
         cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length, k
         block.batch = batch
         block.start = 0
@@ -335,7 +336,8 @@ cdef class Program:
             call.last = step
         while block.start < batch:
             block.m = min(most, batch - block.start)
-            block.ahead = block.m if step * call.batch + block.start + 2 * block.m <= call.n else 0
+            follows = step * call.batch + block.start + 2 * block.m <= call.n
+            block.ahead = block.m if follows and block.m * self.data.row_bytes <= MOST_AHEAD else 0
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
             if not block.by_columns:
@@ -348,7 +350,7 @@ cdef class Program:
             else:
                 _collect_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)
-            _count_right(self.outputs, self.n_outputs, tallies, &block, part, parts)
+            _count_correct(self.outputs, self.n_outputs, tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             for k in range(self.n_outputs):
                 tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
