@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cnet
-from cnet import datasets, nn, optim
+from cnet import datasets, metrics, nn, optim
 
 IMAGES = 60_000
 
@@ -35,10 +35,9 @@ def saved() -> nn.Module:
         return cnet.load(file)
 
 
-def accuracy(model: nn.Module) -> float:
-    """Of MNIST's test images, the share that is read rightly."""
-    x, y = datasets.mnist(validation=0).test
-    return float((model(x / 255).argmax(axis=1) == y).mean())
+def accuracy(model: nn.Module, test: datasets.Split) -> float:
+    """The share of images that is read rightly."""
+    return metrics.accuracy(test.y, model(test.x).argmax(axis=1))
 
 
 def main() -> None:
@@ -48,10 +47,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the digits: to try it out")
     options = parser.parse_args()
     images = IMAGES // 10 if options.quick else IMAGES
-    shares = [accuracy(trained(images, seed)) for seed in range(options.seeds)]
+    test = datasets.mnist(validation=0, normalize=True).test
+    shares = [accuracy(trained(images, seed), test) for seed in range(options.seeds)]
     spread = f"{statistics.median(shares):.1%} ({min(shares):.1%}-{max(shares):.1%})"
     print(f"MNIST's test images, read after {images:,} drawn digits, seeds 0 to {options.seeds - 1}: {spread}")
-    print(f"and by the net that cnet train saves: {accuracy(saved()):.1%}")
+    print(f"and by the net that cnet train saves: {accuracy(saved(), test):.1%}")
 
 
 if __name__ == "__main__":
