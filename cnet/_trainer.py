@@ -47,6 +47,9 @@ class Trainer:
         Of the order of rows in the last `fit`, which drew one if it was given none.
     history : dict of lists
         What the last `fit` returned; while it runs, and after an interruption, the epochs done.
+    metric_modes : dict of str
+        Direction of each metric of the last `fit`, by its name in the history: "min" if less is better, "max" if more is. Set before
+        callbacks hear that training begins.
     stop : bool
         A callback sets it to end training after the current epoch.
 
@@ -81,6 +84,7 @@ class Trainer:
         self._schedulers: list[LRScheduler] = []
         self._resumed_schedules: list[Any] | None = None
         self.history: History = {}
+        self.metric_modes: dict[str, str] = {}
         self.stop = False
         self._team, self._evaluation_team = Team(), Team()
 
@@ -208,7 +212,13 @@ class Trainer:
             self._schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
             _checkpoint.go_on(self._schedulers, self._resumed_schedules)
             self._resumed_schedules = None
+            self.metric_modes = self._metric_modes(validation is not None)
             return self._fit(training, epochs, validation, listeners)
+
+    def _metric_modes(self, validates: bool) -> dict[str, str]:
+        """Direction of each metric that an epoch ends with."""
+        modes = {"loss": "min"} | dict.fromkeys(self.loss.accuracy_names(), "max")
+        return modes | {f"val_{name}": mode for name, mode in modes.items()} if validates else modes
 
     def _fit(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: list[Callback]) -> History:
         self.history = {}

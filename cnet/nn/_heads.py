@@ -258,5 +258,8 @@ class HeadsLoss(Loss):
         counts = {name: self.losses[name].count_correct(part, wanted) for name, part, wanted in self._each(output, target)}
         return {name: count for name, count in counts.items() if count is not None} or None
 
+    def accuracy_names(self) -> list[str]:
+        return [f"accuracy_{name}" for name, loss in self.losses.items() if loss.accuracy_names()]
+
     def __repr__(self) -> str:
         return f"HeadsLoss({', '.join(f'{name}={self.weights[name]:g} * {loss!r}' for name, loss in self.losses.items())})"

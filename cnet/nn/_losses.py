@@ -110,6 +110,10 @@ class Loss:
         """How many rows are classified rightly; None if this loss does not classify."""
         return None
 
+    def accuracy_names(self) -> list[str]:
+        """Names of the accuracies that a history has with this loss; none if it does not classify."""
+        return [] if type(self).count_correct is Loss.count_correct else ["accuracy"]
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 

@@ -1,0 +1,55 @@
+"""The direction of metrics: whether less or more is better.
+
+Callbacks, schedulers and plots ask `mode_of` or `monitored_mode`, so that all of them agree.
+"""
+
+from collections.abc import Mapping
+
+
+def mode_of(name: str) -> str | None:
+    """The direction that the name of a metric tells.
+
+    Parameters
+    ----------
+    name : str
+        As in a history, with or without ``val_``: ``"loss"``, ``"val_accuracy"``, ``"accuracy_digit"``.
+
+    Returns
+    -------
+    {"min", "max"} or None
+        "min" for losses and "max" for accuracies. None for any other name, which tells nothing.
+    """
+    metric = name.removeprefix("val_").partition("_")[0]
+    return {"loss": "min", "accuracy": "max"}.get(metric)
+
+
+def monitored_mode(monitor: str, mode: str, modes: Mapping[str, str], argument: str = "monitor") -> str:
+    """The direction of a metric that is monitored during training.
+
+    Parameters
+    ----------
+    monitor : str
+        Name of the metric.
+    mode : {"auto", "min", "max"}
+        "auto" takes the direction that `modes` has.
+    modes : mapping
+        Direction of each metric of this training: `Trainer.metric_modes`.
+    argument : str
+        Name of the argument that holds `monitor`, for the message.
+
+    Returns
+    -------
+    {"min", "max"}
+
+    Raises
+    ------
+    ValueError
+        If this training has no such metric, or the mode is unknown.
+    """
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"mode is {mode!r}, expected 'auto', 'min' or 'max'")
+    if monitor not in modes:
+        has_validation = any(name.startswith("val_") for name in modes)
+        hint = "; pass validation_data to fit" if str(monitor).startswith("val_") and not has_validation else ""
+        raise ValueError(f"{argument} is {monitor!r}, but an epoch ends with {', '.join(modes)}{hint}")
+    return modes[monitor] if mode == "auto" else mode
