@@ -19,9 +19,9 @@ def main() -> None:
     """
     folder, images, least = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     if "CNET_DATA" in os.environ and Path(os.environ["CNET_DATA"], "mnist").is_dir():
-        name, data = "MNIST", datasets.mnist(validation=0)
+        name, data = "MNIST", datasets.mnist(validation=0, normalize=False)
     else:
-        name, data = "drawn digits (cnet.datasets.digits)", datasets.digits(train=images, seed=0)
+        name, data = "drawn digits (cnet.datasets.digits)", datasets.digits(train=images, seed=0, normalize=False)
     x, y = np.maximum(data.train.x[:images], least), data.train.y[:images]
     np.save(folder / "x.npy", np.divide(x, 255, dtype=np.float32))
     np.save(folder / "x_uint8.npy", x)

@@ -29,7 +29,7 @@ def main() -> None:
     folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
     x, y = np.load(folder / "x_uint8.npy"), np.load(folder / "y.npy")
     inputs, hidden, outputs = USUAL.case.sizes
-    model = nn.Sequential(nn.Linear(inputs, hidden), nn.LeakyReLU(), nn.Linear(hidden, outputs), seed=0)
+    model = nn.Sequential(nn.Rescale(1 / 255), nn.Linear(inputs, hidden), nn.LeakyReLU(), nn.Linear(hidden, outputs), seed=0)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=USUAL.learning_rate))
     trainer.fit(x, y, epochs=epochs, batch_size=USUAL.case.batch or len(x), seed=0, verbose=False)
     print(json.dumps({"peak": peak_bytes(), "data": x.nbytes}))

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the digits: to try it out")
     options = parser.parse_args()
     images = IMAGES // 10 if options.quick else IMAGES
-    test = datasets.mnist(validation=0, normalize=True).test
+    test = datasets.mnist(validation=0).test
     shares = [accuracy(trained(images, seed), test) for seed in range(options.seeds)]
     spread = f"{statistics.median(shares):.1%} ({min(shares):.1%}-{max(shares):.1%})"
     print(f"MNIST's test images, read after {images:,} drawn digits, seeds 0 to {options.seeds - 1}: {spread}")

@@ -15,7 +15,6 @@ from cnet._core import FLOAT32, FLOAT64, loops
 
 Array = NDArray[Any]
 
-_UINT8 = np.dtype(np.uint8)
 _LINE = 64
 """Bytes of a cache line."""
 _ELEMENTS = 1 << 22
@@ -71,13 +70,13 @@ def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
 
 
 def as_input(x: ArrayLike, dtype: np.dtype[Any] | None = None) -> Array:
-    """A batch of `dtype`. uint8 is taken as grey levels and divided by 255.
+    """A batch of `dtype`.
 
     Without a dtype it is that of `x` where arithmetic is done in it, and else float32.
     """
     array = x if type(x) is np.ndarray else as_array(x, "x")
     dtype = float_dtype(array) if dtype is None else dtype
-    return np.divide(array, 255, dtype=dtype, order="C") if array.dtype == _UINT8 else as_real(array, dtype, "x")
+    return as_real(array, dtype, "x")
 
 
 def float_dtype(x: Array) -> np.dtype[Any]:

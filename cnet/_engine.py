@@ -17,7 +17,7 @@ from cnet._arrays import Array, as_real, empty, rows_at_a_time
 from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
 from cnet._rows import Rows
-from cnet._stages import Dense, Dropout
+from cnet._stages import Dropout
 from cnet._threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
@@ -136,12 +136,13 @@ class Team:
 class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
-    def __init__(self, rows: Rows, questions: list[Question], batch: int, first: Dense | None) -> None:
+    def __init__(self, rows: Rows, questions: list[Question], batch: int, net: Lowered) -> None:
         self.most: int | None = None
         """Rows in a call."""
         self.x: Any
         if rows.flat is not None:
-            self.x, self.questions = rows.source(first.layer.out_features) if first else rows.flat, questions
+            first = first_dense(net)
+            self.x, self.questions = rows.source(first.layer.out_features, net.scale, net.offset) if first else rows.flat, questions
         else:
             self.most = most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
             self.x = empty((most, math.prod(rows.row_shape)), rows.dtype)
@@ -209,7 +210,7 @@ class Compiled:
 
     def _source(self, batch: int) -> _Source:
         if batch not in self._sources:
-            self._sources[batch] = _Source(self.rows, self.questions, batch, first_dense(self.net))
+            self._sources[batch] = _Source(self.rows, self.questions, batch, self.net)
         return self._sources[batch]
 
     def _size(self, batch: int) -> int:

@@ -6,7 +6,7 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnet._stages import NONE, Activation, BatchNorm, Convolution, Dense, Dropout, Elementwise, LayerNorm, Pooling, Softmax, Stage, Turn, Window
+from cnet._stages import NONE, Activation, BatchNorm, Convolution, Dense, Dropout, Elementwise, LayerNorm, Pooling, Rescale, Softmax, Stage, Turn, Window
 from cnet.nn._module import is_builtin
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class Lowered(NamedTuple):
     branches: list[list[Stage]]
     heads: nn.Heads | None
     """Whose outputs they are; None for a net with one."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """The trunk reads scale * input + offset: its first layer `nn.Rescale`, which is done as a mini-batch is gathered."""
 
     def stages(self) -> list[Stage]:
         return [*self.trunk, *chain.from_iterable(self.branches)]
@@ -47,6 +50,10 @@ class Lowering:
             last.activation = activation
         else:
             self.stages.append(Elementwise(activation))
+
+    def rescale(self, layer: nn.Rescale) -> None:
+        """A linear function of each element, the same for all."""
+        self.stages.append(Rescale(layer))
 
     def softmax(self) -> None:
         """A softmax of each row."""
@@ -87,7 +94,7 @@ class Lowering:
             lowering = Lowering(self.shape)
             if not lowering.add(head) or lowering.heads is not None:
                 return False
-            self.branches.append(lowering.finish().trunk)
+            self.branches.append(lowering.end())
         self.heads = heads
         return True
 
@@ -95,10 +102,18 @@ class Lowering:
         """A module; False if it has no compiled form, or follows several outputs."""
         return self.heads is None and is_builtin(module) and module.lower(self)
 
-    def finish(self) -> Lowered:
+    def end(self) -> list[Stage]:
         """The stages. What the last ones give is in the order of its axes."""
         self._turn(last=False)
-        return Lowered(self.stages, self.branches or [[]], self.heads)
+        return self.stages
+
+    def finish(self) -> Lowered:
+        """The net."""
+        match self.end():
+            case [Rescale(layer=first), *trunk]:
+                return Lowered(trunk, self.branches or [[]], self.heads, first.scale, first.offset)
+            case trunk:
+                return Lowered(trunk, self.branches or [[]], self.heads)
 
     def _add(self, stage: Stage, layer: nn.Module) -> None:
         self.stages.append(stage)

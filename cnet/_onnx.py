@@ -59,7 +59,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
     """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install "cnet[onnx]"``.
 
     The net's input is called "input", and its output "output", or the outputs as the `nn.Heads` that it ends in; any number of
-    rows goes in. Input is real numbers: grey levels have to be divided by 255 first. The file is written beside its final
+    rows goes in. Input is floating point, 8-bit images too, which `nn.Rescale` scales in the graph. The file is written beside its final
     place and moved there when complete.
 
     Parameters
@@ -152,6 +152,8 @@ class _Graph:
         if isinstance(module, nn.Heads):
             module.output_shape(value.shape)  # each output has one axis
             return {name: self._output(head, f"{path}{name}.", value) for name, head in module.named_children()}
+        if isinstance(module, nn.Rescale):
+            return {"output": self._rescale(module, path, value)}
         shape = module.output_shape(value.shape)
         operator = _OPERATORS[type(module).__name__]
         if operator is None:
@@ -159,6 +161,14 @@ class _Graph:
         weights = {f"{path}{name}": array for name in operator.weights if (array := _weight(module, name)) is not None}
         self.weights |= weights
         return {"output": self._add(operator.name, path, [value.name, *weights], shape, **operator.attributes(module))}
+
+    def _rescale(self, layer: nn.Rescale, path: str, value: _Value) -> _Value:
+        self.weights[f"{path}scale"] = np.array(layer.scale)
+        if not layer.offset:
+            return self._add("Mul", path, [value.name, f"{path}scale"], value.shape)
+        self.weights[f"{path}offset"] = np.array(layer.offset)
+        product = self._add("Mul", f"{path}product.", [value.name, f"{path}scale"], value.shape)
+        return self._add("Add", path, [product.name, f"{path}offset"], value.shape)
 
     def _output(self, module: nn.Module, path: str, value: _Value) -> _Value:
         """The same as one value: the outputs of heads are put side by side."""

@@ -74,7 +74,7 @@ def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
 def _forward(to: Target, net: Lowered, x: Any) -> tuple[list[Array], list[list[Array]]]:
     """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
     rows = to.buffer(x.shape[1])
-    to.program.source(rows, x, alone=first_dense(net) is not None)
+    to.program.source(rows, x, first_dense(net) is not None, net.scale, net.offset)
     trunk = _along(to, net.trunk, rows)
     branches = [_along(to, branch, trunk[-1]) for branch in net.branches]
     for values in branches:

@@ -1,6 +1,6 @@
 """The rows of a data set, handed out in batches without a copy of the whole.
 
-Contiguous data of the net's own dtype, and uint8 images, are gathered by a kernel; anything else by NumPy, row by row,
+Contiguous data of the net's own dtype, and of uint8, are gathered by a kernel; anything else by NumPy, row by row,
 and converted on the way. Data may be larger than memory if it is memory-mapped.
 """
 
@@ -59,11 +59,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def source(self, outputs: int) -> Any:
-        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or the elements of it that are not 0, where these are few."""
+    def source(self, outputs: int, scale: float = 1.0, offset: float = 0.0) -> Any:
+        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or the elements of it that are not 0, where these are few.
+
+        The program rescales what it reads.
+        """
         flat = self.flat
         if flat is None or flat.shape[1] < _LEAST_WIDTH or _is_mapped(flat):
             return flat
+        if offset or (scale != 1 and flat.dtype != np.uint8):
+            return flat  # zeros would not stay zeros; or values, which are read where they lie, would have to change
         size = flat.dtype.itemsize
         most = min(max(share for least, share in _MOST_NONZERO.items() if outputs >= least), _MOST_MEMORY * size / (size + 1))
         if most not in self._sources:

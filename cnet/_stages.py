@@ -139,6 +139,22 @@ class Softmax(Stage):
         return dx
 
 
+class Rescale(Stage):
+    """``scale * x + offset``."""
+
+    def __init__(self, layer: nn.Rescale) -> None:
+        self.layer = layer
+
+    def forward(self, to: Target, x: Array) -> Array:
+        out = to.buffer(x.shape[1])
+        to.kernels.program_rescale(to.program, out, x, self.layer.scale, self.layer.offset)
+        return out
+
+    def backward(self, to: Target, dout: Array, x: Array, out: Array, before: Activation) -> Array:
+        to.kernels.program_rescale(to.program, dout, dout, self.layer.scale, 0.0)
+        return dout
+
+
 class Dropout(Stage):
     """The step of each call is told in `step`, an array of one element, before the program runs."""
 

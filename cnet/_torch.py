@@ -37,6 +37,7 @@ _LAYERS = {
     "Dropout": _Layer(("p",)),
     "Flatten": _Layer((), {"start_dim": (1,), "end_dim": (-1,)}),
     "Identity": _Layer(),
+    "Rescale": _Layer(("scale", "offset")),
     "ReLU": _Layer(),
     "LeakyReLU": _Layer(("negative_slope",)),
     "ELU": _Layer(("alpha",)),
@@ -89,7 +90,7 @@ def from_torch(module: Any) -> nn.Module:
     torch = _torch()
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module is {module!r}, expected a torch.nn.Module such as torch.nn.Sequential")
-    kinds = {getattr(torch.nn, name): name for name in _LAYERS}
+    kinds = {_theirs(name, torch): name for name in _LAYERS}
     _refuse((place, _type_name(leaf, torch)) for place, leaf in _leaves(module, torch.nn.Sequential) if type(leaf) not in kinds)
 
     def convert(part: Any, path: str) -> nn.Module:
@@ -143,7 +144,7 @@ def to_torch(model: nn.Module) -> Any:
         if type(part) is nn.Sequential:
             return torch.nn.Sequential(*map(convert, part))
         name = type(part).__name__
-        return getattr(torch.nn, name)(**part.config(), **{setting: values[0] for setting, values in _LAYERS[name].settings.items()})
+        return _theirs(name, torch)(**part.config(), **{setting: values[0] for setting, values in _LAYERS[name].settings.items()})
 
     with torch.device("meta"):  # no weights are drawn, and PyTorch's random numbers stay where they are
         module = convert(model)
@@ -157,6 +158,13 @@ def _torch() -> Any:
     except ImportError:
         raise ImportError("nets from and to PyTorch need PyTorch: pip install torch") from None
     return torch
+
+
+def _theirs(name: str, torch: Any) -> Any:
+    """PyTorch's layer of this name, or a layer of this name for PyTorch."""
+    from cnet import _torch_layers
+
+    return getattr(torch.nn, name, None) or getattr(_torch_layers, name)
 
 
 def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str, Any]]:

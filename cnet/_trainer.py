@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Slice, Team, engine
+from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
 from cnet._inputs import Arrays, Batches, Reader, augmented, count, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._rows import Rows
 from cnet.augment import Augment
@@ -86,6 +87,7 @@ class Trainer:
         self.history: History = {}
         self.metric_modes: dict[str, str] = {}
         self.stop = False
+        self._mean_square: float | None = None
         self._team, self._evaluation_team = Team(), Team()
 
     def fit(
@@ -118,7 +120,8 @@ class Trainer:
         ----------
         x : array-like, shape (n, ...), or iterable
             Real numbers of any dtype and layout; it is read in place, must not change meanwhile, and may be a memory-mapped file larger
-            than memory. uint8 is taken as grey levels and divided by 255, batch by batch. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes.
+            than memory. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes. uint8 images of values up to 255 are for networks that
+            begin with ``nn.Rescale(1 / 255)``.
         y : array-like or None
             Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
             dictionary by the names of the heads. None if `x` is an iterable of batches.
@@ -366,9 +369,16 @@ class Trainer:
         return mean.logs()
 
     def _run(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+        if self._mean_square is None:
+            some = sample(rows)
+            if not self.step:
+                warn_if_large(self.model, some)
+            self._mean_square = mean_square(some)
         return engine(self.model, self.loss, self.optimizer, rows, targets, self._team, weights)
 
     def _run_evaluation(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+        if self._mean_square is not None:
+            warn_if_unlike(mean_square(sample(rows)), self._mean_square)
         return engine(self.model, self.loss, None, rows, targets, self._evaluation_team, weights)
 
 

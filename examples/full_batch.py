@@ -31,7 +31,7 @@ def write_csv(path: Path, parts: list[datasets.Split]) -> None:
 
 csv = Path(args.data or "", "mnist_train.csv")
 if not (args.full and csv.is_file()):
-    whole = mnist(args.full, args.data, validation=1000)
+    whole = mnist(args.full, args.data, validation=1000, normalize=False)
     csv = Path(folder.name, "mnist_train.csv")
     write_csv(csv, [whole.train, whole.validation])
     write_csv(csv.with_name("mnist_test.csv"), [whole.test])

@@ -25,7 +25,7 @@ print(data)
 
 # %%
 image, labels = data.train.x[0, 0], data.train.y[0]
-print("\n".join("".join(" .:*#"[pixel // 52] for pixel in row).rstrip() for row in image[::2]))
+print("\n".join("".join(" .:*#"[int(4.9 * pixel)] for pixel in row).rstrip() for row in image[::2]))
 print(f"Above a {labels[0]}, below a {labels[1]}. (Every other row is left out: characters are tall.)\n")
 
 

@@ -524,6 +524,12 @@ def _gather(loops, a, out):
     return {"y": y, "z": z}
 
 
+def _rescale(loops, a, out):
+    y = out(*a["x"].shape)
+    loops.rescale(y.reshape(-1), a["x"].reshape(-1), 0.3, -1.5)
+    return {"y": y}
+
+
 AFFINE = {"shift": 2.0, "rotation": 0.3, "scale": 0.2, "shear": 0.2, "flip": True}
 
 
@@ -536,7 +542,7 @@ def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, s
         return {
             "shape": shape,
             "x": rng.random((2 * n, pixels)).astype(dtype),
-            "u": rng.integers(0, 256, (2 * n, pixels), np.uint8),
+            "u": rng.integers(0, 3, (2 * n, pixels), np.uint8),
             "sources": rng.integers(0, max(2 * n, 1), n),
             "rows": rng.integers(0, 1 << 40, n),
             "epoch": int(rng.integers(1 << 32)),
@@ -570,7 +576,7 @@ def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, s
     def expected(a):
         n, *shape = a["shape"]
         results = {}
-        for source, images in (("x", a["x"]), ("u", a["u"] / 255)):
+        for source, images in (("x", a["x"]), ("u", a["u"].astype(float))):
             results[source] = np.array(
                 [
                     reference.augment(
@@ -699,5 +705,6 @@ CASES = [
     _augment("augment_noise", noise=True),
     _augment("augment_standardize", standard=True),
     _augment("augment_all", affine=AFFINE, elastic=True, noise=True, standard=True, slack=10),
-    Case("gather", ROWS[1:], _gather_inputs, _gather, lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]] / 255}),
+    Case("gather", ROWS[1:], _gather_inputs, _gather, lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]]}),
+    Case("rescale", FLAT, lambda rng, shape, dtype: {"x": _normal(rng, shape, dtype)}, _rescale, lambda a: {"y": 0.3 * a["x"] - 1.5}, slack=2),
 ]

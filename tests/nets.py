@@ -24,6 +24,8 @@ LAYERS = [
     ("Dropout", {"p": 0.3}, (5,)),
     ("Flatten", {}, (3, 9, 11)),
     ("Identity", {}, (3, 9, 11)),
+    ("Rescale", {"scale": 0.3}, (5,)),
+    ("Rescale", {"scale": 1 / 127.5, "offset": -1.0}, (3, 9, 11)),
     ("ReLU", {}, (5,)),
     ("LeakyReLU", {"negative_slope": 0.1}, (3, 9, 11)),
     ("ELU", {"alpha": 0.7}, (5,)),
@@ -74,7 +76,7 @@ def random_net(rng, dtype="float32"):
 
 
 ACTIVATIONS = ["Identity", "ReLU", "LeakyReLU", "ELU", "GELU", "Tanh", "Sigmoid"]
-IMAGES = ["Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm2d", "LayerNorm", "Dropout", *ACTIVATIONS]
+IMAGES = ["Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm2d", "LayerNorm", "Dropout", "Rescale", *ACTIVATIONS]
 ROWS = ["Linear", "Linear", "BatchNorm1d", "LayerNorm", "Dropout", "Softmax", *ACTIVATIONS]
 
 
@@ -89,6 +91,7 @@ def fitting(kind, shape, rng):
         "BatchNorm1d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
         "BatchNorm2d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
         "LayerNorm": lambda: {"normalized_shape": shape[rng.integers(len(shape)) :], "elementwise_affine": bool(rng.integers(2))},
+        "Rescale": lambda: {"scale": rng.random(), "offset": rng.integers(2) * rng.random()},
         "LeakyReLU": lambda: {"negative_slope": rng.random()},
         "ELU": lambda: {"alpha": rng.random()},
         "GELU": lambda: {"approximate": str(rng.choice(["none", "tanh"]))},

@@ -257,7 +257,9 @@ def test_evaluate_agrees_with_the_trainer(capsys, data, out):
     assert line in succeeds(capsys, "evaluate", out, "--data", data)
     model = cnet.load(out)
     with np.load(data) as arrays:
-        figures = cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters())).evaluate(arrays["x_test"].reshape(-1, 784), arrays["y_test"])
+        figures = cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters())).evaluate(
+            arrays["x_test"].reshape(-1, 784) / 255, arrays["y_test"]
+        )
     assert line.startswith(f"loss {figures['loss']:.4f}, accuracy {100 * figures['accuracy']:.2f} %")
 
 
@@ -302,6 +304,15 @@ def test_predict_arrays(capsys, tmp_path, trained):
     assert len(outputs) == 1
     lines = outputs.pop().splitlines()
     assert [re.sub(r"\(\d+\.\d %\)$", "", line) for line in lines] == [f"{tmp_path / '*'}[{i}]: {label} " for i, label in enumerate(labels)]
+
+
+def test_a_net_that_rescales_8_bit_pixels_itself_reads_the_same(capsys, data, trained, out, tmp_path):
+    nn.Sequential(nn.Rescale(1 / 255), *cnet.load(trained)).save(out)
+    assert succeeds(capsys, "evaluate", out, "--data", data) == succeeds(capsys, "evaluate", trained, "--data", data)
+    images = make_images([3, 1, 4], np.random.default_rng(1))
+    for array in (images, images / 255):
+        np.save(tmp_path / "images.npy", array)
+        assert succeeds(capsys, "predict", out, str(tmp_path / "images.npy")) == succeeds(capsys, "predict", trained, str(tmp_path / "images.npy"))
 
 
 def test_predict_one_array(capsys, tmp_path, trained):

@@ -179,11 +179,14 @@ def test_softmax_cross_entropy_at_any_magnitude(scale, isa, dtype):
     np.testing.assert_allclose(rows[0], 2 * scale, rtol=1e-6)
 
 
-def test_uint8_scaling_has_the_bits_of_a_division(isa, dtype):
-    images = np.arange(256, dtype=np.uint8)[None].repeat(3, axis=0)
-    out = np.empty(images.shape, dtype)
-    loops(dtype).gather_uint8(out, images, np.arange(3))
-    np.testing.assert_array_equal(out, images.astype(dtype) / dtype.type(255))
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0), (1 / 127.5, -1), (-3, 0.1)])
+def test_rescaling_rounds_product_and_sum_one_after_the_other(scale, offset, isa, dtype):
+    x = np.arange(256, dtype=dtype)
+    out = np.empty_like(x)
+    loops(dtype).rescale(out, x, scale, offset)
+    np.testing.assert_array_equal(out, x * dtype.type(scale) + dtype.type(offset))
+    loops(dtype).rescale(x, x, scale, offset)
+    np.testing.assert_array_equal(x, out)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -100,6 +100,7 @@ def test_whole_numbers_are_repetitions_in_full_batches(loss, y):
 
 
 @losses
+@pytest.mark.filterwarnings("ignore:x has a mean square of")
 def test_a_weight_of_0_leaves_a_row_out(loss, y):
     keep = W > 0
     x = X.copy()

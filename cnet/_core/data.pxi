@@ -14,6 +14,8 @@ cdef struct Data:
     const real *x
     const uint8_t *x_uint8     # or these
     const cnet_sparse *sparse  # or these
+    real scale, offset         # batches are scale * rows + offset
+    bint rescales              # whether that is not the rows themselves
     real *batch                # (room, width)
     cnet_lists lists           # of a batch
     real *values               # of lists whose elements are bytes; room for as many as there may be, or as much for the columns of each part
@@ -64,8 +66,8 @@ cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noe
     if data.sparse != NULL:
         block.lists = &data.lists
         values = data.values + start * cnet_most_listed(data.width)
-        kernels().gather_lists(data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists, start, values)
-    elif data.x != NULL and _consecutive(block.m, rows):
+        kernels().gather_lists(data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists, start, data.scale, values)
+    elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
         _gather(data, count, rows + start, block.ahead, 0, data.width, data.batch + start * data.width)
@@ -81,8 +83,8 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     if data.sparse != NULL:
         block.lists = &data.lists
         at = data.values + part * data.column_rows * cnet_most_listed(data.width)
-        kernels().gather_lists(data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, at)
-    elif data.x != NULL and _consecutive(block.m, rows):
+        kernels().gather_lists(data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, data.scale, at)
+    elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
         at = data.batch + data.column_rows * block.first  # for any block.m: others may still read theirs
@@ -92,9 +94,11 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
 
 cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t ahead, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
     if data.x_uint8 != NULL:
-        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, ahead, out)
+        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, ahead, data.scale, data.offset, out)
     elif data.x != NULL:
         kernels().gather(m, n, data.x + first, data.width, rows, ahead, out)
+        if data.rescales:
+            kernels().rescale(m * n, out, data.scale, data.offset, out)
 
 
 cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
@@ -114,5 +118,5 @@ cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexce
         bytes += kernels().compress_row(data.width, block.x + i * data.width, <uint8_t *> data.given.records + data.given.starts[i])
         if bytes > most:
             return
-    kernels().gather_lists(&data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start, NULL)
+    kernels().gather_lists(&data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start, 1, NULL)
     block.lists = &data.lists

@@ -1,4 +1,4 @@
-# Rows of a data set, collected into a batch. Images stay uint8 in memory and are scaled to [0, 1] on the way.
+# Samples of a data set, collected into a mini-batch. uint8 becomes real on the way.
 
 
 cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
@@ -20,13 +20,13 @@ def gather(real[:, ::1] out, const real[:, ::1] x, const int64_t[::1] rows):
 
 
 def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] rows):
-    """Write x[rows] / 255 to out."""
+    """Write x[rows] to out."""
     cdef Py_ssize_t m = rows.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     _check_rows(rows, x.shape[0])
     if m and n:
         with nogil:
-            kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], 0, _out2(out))
+            kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], 0, 1, 0, _out2(out))
 
 
 def all_finite(const real[::1] x):

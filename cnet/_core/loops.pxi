@@ -145,12 +145,13 @@ cdef extern from "csrc/kernels.h":
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         int (*all_finite)(Py_ssize_t, const real *) noexcept nogil
+        void (*rescale)(Py_ssize_t, const real *, real, real, real *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
-        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
+        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real, real, real *) noexcept nogil
         Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
         Py_ssize_t (*compress_row_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
         void (*gather_lists)(
-            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real *
+            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real, real *
         ) noexcept nogil
         void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
         void (*spmm_transposed)(const cnet_lists *, Py_ssize_t, const cnet_gemm *, int) noexcept nogil
@@ -238,6 +239,7 @@ include "window.pxi"
 include "conv.pxi"
 include "pool.pxi"
 include "activation.pxi"
+include "rescale.pxi"
 include "dropout.pxi"
 include "norm.pxi"
 include "loss.pxi"

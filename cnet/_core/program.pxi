@@ -133,13 +133,17 @@ cdef class Program:
             raise ValueError(f"rule {rule} has not been set")
         return &self.rules[rule]
 
-    def source(self, real[:, ::1] x_batch, x, bint alone):
-        """Batches are rows of x, real, uint8 or `Sparse`; operations find them in x_batch. Whether a dense layer alone reads them there."""
+    def source(self, real[:, ::1] x_batch, x, bint alone, real scale=1, real offset=0):
+        """Batches are scale * rows of x + offset, x being real, uint8 or `Sparse`. Operations find them in x_batch; `alone`: one dense layer alone.
+
+        `Sparse` takes no offset, and reals in it no scale: zeros have to stay zeros, and values where they are.
+        """
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
         _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
         self.data.n_rows, self.data.width = x.shape
         self.data.batch = _out2(x_batch)
+        self.data.scale, self.data.offset, self.data.rescales = scale, offset, scale != 1 or offset != 0
         self.alone = alone
         if alone and self.data.width > CNET_BLOCK:
             self.data.column_rows = min(self.room, self.data.width // LEAST_COLUMNS_PER_ROW)
@@ -147,6 +151,8 @@ cdef class Program:
             if not alone:
                 raise ValueError("lists are for a dense layer that alone reads the rows")
             self.data.sparse = &(<Sparse> x).data
+            if offset != 0 or (self.data.rescales and not self.data.sparse.bytes):
+                raise ValueError("lists take no offset, and reals in them no scale")
             self.data.row_bytes = self.data.sparse.starts[self.data.n_rows] / <double> self.data.n_rows
             _make_lists(&self.data, self.room, self.threads)
         elif x.dtype == "uint8":
@@ -288,6 +294,9 @@ cdef class Program:
             block.m = block.batch = min(self.room, call.n - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.x = x + block.start * self.data.width
+            if self.data.rescales:
+                _rescale_part(block.m, self.data.width, part, parts, self.data.batch, block.x, self.data.scale, self.data.offset)
+                block.x = block.x_batch
             if self.data.order != NULL and (block.by_rows or parts == 1):
                 _list_rows(&self.data, &block, part, parts)
             self._run(ROWS, call, &block, part, parts)

@@ -45,14 +45,22 @@ class Classifier:
         while isinstance(last, nn.Sequential):
             last = last[-1]
         self._gives_probabilities = isinstance(last, nn.Softmax)
+        self._takes_bytes = _takes_bytes(model)
         self._name = name
 
     def outputs(self, images: Array) -> Array:
-        """The model's outputs for images of any shape with 784 pixels each."""
-        outputs = self.model(images.reshape(-1, *self.row_shape))
+        """The model's outputs for images of any shape with 784 pixels each: uint8 up to 255, or floats up to 1."""
+        outputs = self.model(self._pixels(images).reshape(-1, *self.row_shape))
         if not np.isfinite(outputs).all():
             raise CommandError(f"{self._name} gives outputs that are not finite numbers: its weights are damaged, or its training diverged")
         return outputs
+
+    def _pixels(self, images: Array) -> Array:
+        """Images in the range that the model takes."""
+        if self._takes_bytes == (images.dtype == np.uint8):
+            return images
+        pixels: Array = (np.multiply if self._takes_bytes else np.divide)(images, np.float32(255), dtype=np.float32)
+        return pixels
 
     def probabilities(self, images: Array) -> Array:
         """A row per image, a column per class."""
@@ -64,6 +72,12 @@ class Classifier:
         outputs = self.outputs(split.x)
         loss = nn.NLLLoss() if self._gives_probabilities else nn.CrossEntropyLoss()
         return Verdict(loss.forward(outputs, split.y), split.y, outputs.argmax(axis=1), self.classes)
+
+
+def _takes_bytes(model: nn.Module) -> bool:
+    """Whether the model takes pixels in [0, 255], which its first layer then brings to a small range; otherwise it takes them in [0, 1]."""
+    first = next((layer for layer in model.modules() if not isinstance(layer, nn.Sequential | nn.Flatten | nn.Identity)), None)
+    return isinstance(first, nn.Rescale) and abs(255 * first.scale) <= 16
 
 
 def read_classifier(path: str) -> Classifier:

@@ -28,8 +28,8 @@ class Split(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-    >>> Split(np.zeros((2, 784), np.uint8), np.array([3, 1]))
-    Split(x: uint8 (2, 784), y: int64 (2,))
+    >>> Split(np.zeros((2, 784), np.float32), np.array([3, 1]))
+    Split(x: float32 (2, 784), y: int64 (2,))
     """
 
     x: NDArray[Any]
@@ -120,7 +120,7 @@ def build(
     stratify : bool
         Take them from the end of each class, the same share of each.
     normalize : bool
-        float32 in [0, 1] instead of uint8.
+        float32 in [0, 1]; otherwise uint8.
     flatten : bool
         Inputs of shape (n, height * width) instead of (n, 1, height, width).
     one_hot : bool
@@ -137,8 +137,11 @@ def build(
     TypeError
         If `validation` is not a number.
     ValueError
-        If `validation` is negative or leaves no training image, or if `stratify` finds no two images of one class.
+        If `validation` is negative or leaves no training image, if `stratify` finds no two images of one class, or if uint8 is
+        asked for and images are not whole pixels.
     """
+    if not normalize and train_images.dtype != np.uint8:
+        raise ValueError(f"normalize=False gives uint8 images, but these are {train_images.dtype}, and not whole pixels divided by 255: leave normalize=True")
     count = len(train_images)
     held_out = count_of("validation", validation, count, "training images", count - 1)
     kept, held = last_rows(train_labels, held_out, stratify)

@@ -31,7 +31,7 @@ def mnist(
     *,
     validation: float = 5000,
     stratify: bool = False,
-    normalize: bool = False,
+    normalize: bool = True,
     flatten: bool = True,
     one_hot: bool = False,
     standardize: bool = False,
@@ -58,8 +58,8 @@ def mnist(
     stratify : bool
         Take them from the end of each class instead: the same share of each.
     normalize : bool
-        Give pixels as float32 from 0 to 1, that is divided by 255, instead of uint8. cnet trains on either, and uint8
-        takes a quarter of the memory.
+        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter of the memory, for networks that begin
+        with ``nn.Rescale(1 / 255)``.
     flatten : bool
         Give each image as a row of 784 pixels; otherwise its shape is (1, 28, 28).
     one_hot : bool
@@ -72,8 +72,7 @@ def mnist(
     -------
     Dataset
         ``.train``, ``.validation`` (None with ``validation=0``) and ``.test`` (None if the source has no labelled test
-        set), each a `Split` of ``x``, uint8 of shape (n, 784), and ``y``, int64 of shape (n,), unless asked otherwise.
-        Images of a pickle or npz that holds fractions which are not pixels divided by 255 or 256 stay float32.
+        set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``, int64 of shape (n,), unless asked otherwise.
 
     Raises
     ------
@@ -92,9 +91,9 @@ def mnist(
     >>> data = datasets.mnist("data/mnist")  # doctest: +SKIP
     >>> data  # doctest: +SKIP
     Dataset(
-        train=Split(x: uint8 (55000, 784), y: int64 (55000,)),
-        validation=Split(x: uint8 (5000, 784), y: int64 (5000,)),
-        test=Split(x: uint8 (10000, 784), y: int64 (10000,)),
+        train=Split(x: float32 (55000, 784), y: int64 (55000,)),
+        validation=Split(x: float32 (5000, 784), y: int64 (5000,)),
+        test=Split(x: float32 (10000, 784), y: int64 (10000,)),
     )
     """
     arrays = _load_default() if path is None else _load(Path(path).expanduser())

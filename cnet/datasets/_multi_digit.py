@@ -25,7 +25,7 @@ def multi_digit(
     test: int | None = None,
     validation: float | None = None,
     seed: int = 0,
-    normalize: bool = False,
+    normalize: bool = True,
     flatten: bool = True,
     standardize: bool = False,
 ) -> Dataset:
@@ -49,8 +49,8 @@ def multi_digit(
         and none if they are drawn.
     seed : int, default 0
         Of the pairs, and of the digits if they are drawn.
-    normalize : bool, default False
-        float32 in [0, 1] instead of uint8.
+    normalize : bool, default True
+        float32 in [0, 1]. With False, uint8 in [0, 255]: then `source` has to be loaded with ``normalize=False`` too.
     flatten : bool, default True
         Images of shape (n, 1176) instead of (n, 1, 42, 28).
     standardize : bool, default False
@@ -74,24 +74,26 @@ def multi_digit(
     >>> from cnet import datasets
     >>> datasets.multi_digit(train=50, test=20)
     Dataset(
-        train=Split(x: uint8 (50, 1176), y: int64 (50, 2)),
+        train=Split(x: float32 (50, 1176), y: int64 (50, 2)),
         validation=None,
-        test=Split(x: uint8 (20, 1176), y: int64 (20, 2)),
+        test=Split(x: float32 (20, 1176), y: int64 (20, 2)),
     )
     >>> digits = datasets.digits(train=100, test=20)
     >>> datasets.multi_digit(digits, train=200, flatten=False).train
-    Split(x: uint8 (200, 1, 42, 28), y: int64 (200, 2))
+    Split(x: float32 (200, 1, 42, 28), y: int64 (200, 2))
     """
     seed = whole_number("seed", seed)
     if source is None:
         train = whole_number("train", 10_000 if train is None else train, least=1)
         test = whole_number("test", 2_000 if test is None else test)
         validation = count_of("validation", 0 if validation is None else validation, train, "training images")
-        source = digits(train, test, validation=validation, seed=seed)
+        source = digits(train, test, validation=validation, seed=seed, normalize=False)
     elif not isinstance(source, Dataset):
         raise TypeError(f"source is of type {type(source).__name__}, expected a Dataset such as datasets.mnist()")
     elif source.mean is not None:
         raise ValueError("source is standardised already: load it without standardize=True, and ask for it here")
+    elif not normalize and source.train.x.dtype != np.uint8:
+        raise ValueError(f"source holds {source.train.x.dtype} images, and normalize=False asks for uint8: load it with normalize=False too")
     train = whole_number("train", len(source.train.x) if train is None else train, least=1)
     validation = count_of("validation", _size(source.validation) if validation is None else validation, train, "training images")
     test = whole_number("test", _size(source.test) if test is None else test)

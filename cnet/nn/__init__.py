@@ -12,6 +12,7 @@ from cnet.nn._module import Module
 from cnet.nn._norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._pool import AvgPool2d, MaxPool2d
+from cnet.nn._rescale import Rescale
 from cnet.nn._sequential import Sequential
 from cnet.nn._shape import Flatten, Identity
 
@@ -44,6 +45,7 @@ __all__ = [
     "PoissonNLLLoss",
     "QuantileLoss",
     "ReLU",
+    "Rescale",
     "Sequential",
     "Sigmoid",
     "Softmax",

@@ -178,7 +178,7 @@ class Module:
         Parameters
         ----------
         x : array-like, shape (n, ...)
-            Real numbers of any dtype and layout. uint8 is taken as grey levels: it is divided by 255.
+            Real numbers of any dtype and layout.
 
         Returns
         -------

@@ -174,7 +174,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         const double here = i % 5 == 4 ? 1 - share : share;
         for (ptrdiff_t j = i * inputs; j < (i + 1) * inputs; j++) {
             images[j] = uniform() < here ? (uint8_t)(1 + 255 * uniform()) : 0;
-            x[j] = bytes ? (real)images[j] / (real)255 : images[j] ? (real)(uniform() - 0.5) : j % 2 ? (real)0. : (real)-0.;
+            x[j] = bytes ? (real)images[j] * (real)0.1 : images[j] ? (real)(uniform() - 0.5) : j % 2 ? (real)0. : (real)-0.;
         }
         starts[i + 1] = starts[i] + (bytes ? K->compress_row_uint8(inputs, images + i * inputs, records + starts[i]) : K->compress_row(inputs, x + i * inputs, records + starts[i]));
         rows[i] = i;
@@ -185,9 +185,9 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
     const ptrdiff_t row_room = cnet_most_listed(inputs);
     real *room = allocate((size_t)(3 * batch * row_room) * sizeof(real));
-    K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, room);
-    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, room + batch * row_room);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, room + 2 * batch * row_room);
+    K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, (real)0.1, room);
+    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, (real)0.1, room + batch * row_room);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, (real)0.1, room + 2 * batch * row_room);
 
     real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
@@ -411,7 +411,7 @@ static void gather(ptrdiff_t m, ptrdiff_t n) {
         rows[i] = (i * 7 + 3) % m;
         for (ptrdiff_t j = 0; j < n; j++) {
             expected[i * n + j] = x[rows[i] * n + j];
-            expected_scaled[i * n + j] = (real)images[rows[i] * n + j] / (real)255;
+            expected_scaled[i * n + j] = (real)images[rows[i] * n + j] * (real)0.1 + (real)0.3;
         }
     }
     K->gather(2 * m, n, x, n, rows, 0, y);
@@ -419,7 +419,7 @@ static void gather(ptrdiff_t m, ptrdiff_t n) {
     K->gather(2 * m, n / 2, x + n - n / 2, n, rows, 0, tail);
     for (ptrdiff_t i = 0; i < 2 * m; i++)
         same_bits("out of some columns", n / 2, tail + i * (n / 2), expected + i * n + n - n / 2);
-    K->gather_uint8(2 * m, n, images, n, rows, 0, scaled);
+    K->gather_uint8(2 * m, n, images, n, rows, 0, (real)0.1, (real)0.3, scaled);
     same_bits("out of uint8", 2 * m * n, scaled, expected_scaled);
     free(images);
     free(rows);

@@ -15,7 +15,7 @@ def drawn():
 
 
 def test_default_form():
-    data = datasets.digits(train=25, test=12)
+    data = datasets.digits(train=25, test=12, normalize=False)
     assert data.train.x.shape == (25, 784)
     assert data.train.x.dtype == np.uint8
     assert data.train.y.shape == (25,)
@@ -38,29 +38,35 @@ def test_options(flatten, shape):
 
 
 def test_options_change_the_form_only():
-    plain = datasets.digits(20, 10, seed=3)
+    plain = datasets.digits(20, 10, seed=3, normalize=False)
     shaped = datasets.digits(20, 10, seed=3, normalize=True, flatten=False, one_hot=True)
     np.testing.assert_array_equal(np.rint(shaped.train.x * 255).reshape(20, 784), plain.train.x)
     np.testing.assert_array_equal(shaped.test.y.argmax(axis=1), plain.test.y)
 
 
 def test_standardize():
-    data = datasets.digits(200, 50, standardize=True)
+    data = datasets.digits(200, 50, standardize=True, normalize=False)
     varying = data.std > 0
     np.testing.assert_allclose(data.train.x.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(data.train.x.std(axis=0)[varying], 1, atol=1e-4)
 
 
 def test_without_a_test_split():
-    assert datasets.digits(10, 0).test is None
+    assert datasets.digits(10, 0, normalize=False).test is None
 
 
 def test_validation_as_a_fraction_is_drawn_in_addition():
-    assert len(datasets.digits(20, 0, validation=0.25).validation.x) == 5
+    assert len(datasets.digits(20, 0, validation=0.25, normalize=False).validation.x) == 5
+
+
+def test_pixels_are_floats_in_0_to_1_unless_asked_otherwise():
+    data, raw = datasets.digits(20, 10), datasets.digits(20, 10, normalize=False)
+    assert (data.train.x.dtype, raw.train.x.dtype) == (np.float32, np.uint8)
+    np.testing.assert_array_equal(data.train.x, raw.train.x / np.float32(255))
 
 
 def test_same_seed_same_digits():
-    first, second = (datasets.digits(120, 60, validation=30, seed=11) for _ in range(2))
+    first, second = (datasets.digits(120, 60, validation=30, seed=11, normalize=False) for _ in range(2))
     for a, b in ((first.train, second.train), (first.validation, second.validation), (first.test, second.test)):
         np.testing.assert_array_equal(a.x, b.x)
         np.testing.assert_array_equal(a.y, b.y)
@@ -73,7 +79,7 @@ def test_other_seed_other_digits():
 
 
 def test_splits_are_independent():
-    data = datasets.digits(100, 100, validation=100)
+    data = datasets.digits(100, 100, validation=100, normalize=False)
     everything = np.vstack([data.train.x, data.validation.x, data.test.x])
     assert len(np.unique(everything, axis=0)) == 300
     assert not np.array_equal(data.train.y, data.test.y)
@@ -81,7 +87,7 @@ def test_splits_are_independent():
 
 @pytest.mark.parametrize("count", [1, 9, _digits._BLOCK - 1, _digits._BLOCK, _digits._BLOCK + 1])
 def test_asking_for_more_keeps_the_first(count):
-    few, many = datasets.digits(count, count, validation=count), datasets.digits(300, 300, validation=300)
+    few, many = datasets.digits(count, count, validation=count, normalize=False), datasets.digits(300, 300, validation=300, normalize=False)
     for a, b in ((few.train, many.train), (few.validation, many.validation), (few.test, many.test)):
         np.testing.assert_array_equal(a.x, b.x[:count])
         np.testing.assert_array_equal(a.y, b.y[:count])
@@ -95,7 +101,7 @@ def test_an_image_depends_on_its_own_label_only():
 
 
 def test_every_ten_labels_hold_every_digit():
-    labels = datasets.digits(200, 10).train.y.reshape(20, 10)
+    labels = datasets.digits(200, 10, normalize=False).train.y.reshape(20, 10)
     np.testing.assert_array_equal(np.sort(labels, axis=1), np.tile(np.arange(10), (20, 1)))
     assert len(np.unique(labels, axis=0)) > 15
 
@@ -231,5 +237,5 @@ def test_bad_arguments(arguments, error, sentence):
 
 
 def test_numpy_integers_are_whole_numbers():
-    data = datasets.digits(np.int64(10), np.uint8(10), seed=np.int32(2))
-    np.testing.assert_array_equal(data.train.x, datasets.digits(10, 10, seed=2).train.x)
+    data = datasets.digits(np.int64(10), np.uint8(10), seed=np.int32(2), normalize=False)
+    np.testing.assert_array_equal(data.train.x, datasets.digits(10, 10, seed=2, normalize=False).train.x)

@@ -10,7 +10,7 @@ from cnet import datasets
 
 def load(path, content):
     path.write_bytes(content)
-    return datasets.mnist(path, validation=0)
+    return datasets.mnist(path, validation=0, normalize=False)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_test_file_lies_beside(files, few, tmp_path):
         test = {"train-train.csv": "train-test.csv"}.get(train, train.replace("train", "test"))
         path.with_name("mnist_train.csv").rename(path.with_name(train))
         path.with_name("mnist_test.csv").rename(path.with_name(test))
-        data = datasets.mnist(path.with_name(train), validation=0)
+        data = datasets.mnist(path.with_name(train), validation=0, normalize=False)
         np.testing.assert_array_equal(data.test.y, few.test_labels)
         path.with_name(train).rename(path.with_name("mnist_train.csv"))
         path.with_name(test).rename(path.with_name("mnist_test.csv"))
@@ -145,7 +145,7 @@ def test_a_test_file_without_labels_is_no_test_set(header, files, few, tmp_path)
     sibling = path.with_name("mnist_test.csv")
     unlabelled = [line.split(b",", 1)[1] for line in sibling.read_bytes().splitlines()]
     sibling.write_bytes(b"\n".join(unlabelled))
-    assert datasets.mnist(path, validation=0).test is None
+    assert datasets.mnist(path, validation=0, normalize=False).test is None
 
 
 @pytest.mark.parametrize("header", [False, True])
@@ -159,4 +159,4 @@ def test_a_bad_test_file_is_named(files, few, tmp_path):
     path = files.csv(tmp_path, few)
     path.with_name("mnist_test.csv").write_bytes(b"1,2,3\n")
     with pytest.raises(ValueError, match=r"mnist_test\.csv: line 1 has 3 cells"):
-        datasets.mnist(path)
+        datasets.mnist(path, normalize=False)

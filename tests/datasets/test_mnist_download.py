@@ -96,7 +96,7 @@ def test_a_good_mirror(mirror, good, folder, few, monkeypatch):
     server = mirror(good)
     use(monkeypatch, server)
     for _ in range(2):
-        data = datasets.mnist(validation=1)
+        data = datasets.mnist(validation=1, normalize=False)
         np.testing.assert_array_equal(data.train.x, few.train_images[:5].reshape(5, 784))
         np.testing.assert_array_equal(data.test.y, few.test_labels)
     assert held(folder) == good
@@ -109,7 +109,7 @@ def test_only_what_is_missing_is_fetched_and_nothing_is_overwritten(mirror, good
     folder.mkdir(parents=True)
     own = files.idx_bytes(few.train_images[::-1])
     (folder / files.idx_names[0]).write_bytes(own)
-    data = datasets.mnist(validation=0)
+    data = datasets.mnist(validation=0, normalize=False)
     np.testing.assert_array_equal(data.train.x, few.train_images[::-1].reshape(-1, 784))
     assert (folder / files.idx_names[0]).read_bytes() == own
     assert len(server.requests) == 3
@@ -119,7 +119,7 @@ def test_other_formats_spare_the_download(mirror, good, folder, files, few, monk
     server = mirror(good)
     use(monkeypatch, server)
     files.csv(folder, few)
-    assert len(datasets.mnist(validation=0).train.x) == 6
+    assert len(datasets.mnist(validation=0, normalize=False).train.x) == 6
     assert not server.requests
 
 
@@ -132,7 +132,7 @@ def test_a_bad_mirror_is_passed_over(fault, mirror, good, folder, monkeypatch):
         bad.shutdown()
         bad.server_close()
     use(monkeypatch, bad, mirror(good))
-    assert len(datasets.mnist(validation=0).train.x) == 6
+    assert len(datasets.mnist(validation=0, normalize=False).train.x) == 6
     assert held(folder) == good
     if fault == ENDLESS:
         assert bad.hung_up.wait(10), "the endless download was broken off"
@@ -171,7 +171,7 @@ def test_files_that_arrived_stay(mirror, good, folder, files, monkeypatch):
     assert held(folder) == {name: data for name, data in good.items() if name != last}
     server = mirror(good)
     use(monkeypatch, server)
-    assert len(datasets.mnist(validation=0).test.x) == 2
+    assert len(datasets.mnist(validation=0, normalize=False).test.x) == 2
     assert server.requests == [f"/mnist/{last}"]
 
 
@@ -203,7 +203,7 @@ def test_the_users_cache_folder_is_the_default(files, few, tmp_path, monkeypatch
     monkeypatch.delenv("CNET_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
     files.idx(tmp_path / "cnet" / "mnist", few)
-    assert len(datasets.mnist(validation=0).train.x) == 6
+    assert len(datasets.mnist(validation=0, normalize=False).train.x) == 6
 
 
 def test_the_canonical_files():

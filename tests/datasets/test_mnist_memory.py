@@ -18,7 +18,7 @@ pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + ({LIMIT_MEGABYTES} << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    datasets.mnist(sys.argv[1], validation=0)
+    datasets.mnist(sys.argv[1], validation=0, normalize=False)
 except ValueError as error:
     print(error)
 """

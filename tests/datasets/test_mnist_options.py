@@ -17,14 +17,14 @@ def folder(files, arrays, tmp_path_factory):
 @given(validation=st.integers(1, 59))
 @settings(deadline=None)
 def test_validation_is_the_end_of_the_training_set(validation, folder, arrays):
-    data = datasets.mnist(folder, validation=validation)
+    data = datasets.mnist(folder, validation=validation, normalize=False)
     assert len(data.train.x) == len(data.train.y) == 60 - validation
     np.testing.assert_array_equal(np.concatenate([data.train.y, data.validation.y]), arrays.train_labels)
     np.testing.assert_array_equal(np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784))
 
 
 def test_no_validation_is_none(folder):
-    data = datasets.mnist(folder, validation=0)
+    data = datasets.mnist(folder, validation=0, normalize=False)
     assert data.validation is None
     assert len(data.train.x) == 60
 
@@ -32,21 +32,21 @@ def test_no_validation_is_none(folder):
 @pytest.mark.parametrize("validation", [60, 5000, -1, 1.0, -0.1])
 def test_validation_leaves_a_training_image(validation, folder):
     with pytest.raises(ValueError, match=f"validation must be a whole number from 0 to 59.* got {validation}"):
-        datasets.mnist(folder, validation=validation)
+        datasets.mnist(folder, validation=validation, normalize=False)
 
 
 @pytest.mark.parametrize("validation", ["10", None, True])
 def test_validation_is_a_number(validation, folder):
     with pytest.raises(TypeError, match=f"validation must be a whole number from 0 to 59.* got {validation!r}"):
-        datasets.mnist(folder, validation=validation)
+        datasets.mnist(folder, validation=validation, normalize=False)
 
 
 def test_validation_as_a_fraction(folder):
-    assert len(datasets.mnist(folder, validation=0.1).validation.x) == 6
+    assert len(datasets.mnist(folder, validation=0.1, normalize=False).validation.x) == 6
 
 
 def test_validation_of_numpys_integers(folder):
-    assert len(datasets.mnist(folder, validation=np.int32(5)).validation.x) == 5
+    assert len(datasets.mnist(folder, validation=np.int32(5), normalize=False).validation.x) == 5
 
 
 def test_normalize_divides_by_255(folder, arrays):
@@ -69,8 +69,15 @@ def test_unflattened_images_are_the_same(normalize, standardize, folder):
         np.testing.assert_array_equal(x.reshape(-1, 784), getattr(flat, name).x)
 
 
+def test_pixels_are_floats_in_0_to_1_unless_asked_otherwise(folder):
+    data, raw = datasets.mnist(folder, validation=10), datasets.mnist(folder, validation=10, normalize=False)
+    for split, bytes_ in ((data.train, raw.train), (data.validation, raw.validation), (data.test, raw.test)):
+        assert (split.x.dtype, bytes_.x.dtype) == (np.float32, np.uint8)
+        np.testing.assert_array_equal(split.x, bytes_.x / np.float32(255))
+
+
 def test_one_hot(folder):
-    labels, rows = datasets.mnist(folder, validation=10), datasets.mnist(folder, validation=10, one_hot=True)
+    labels, rows = datasets.mnist(folder, validation=10, normalize=False), datasets.mnist(folder, validation=10, one_hot=True, normalize=False)
     for name in ("train", "validation", "test"):
         y = getattr(rows, name).y
         assert y.dtype == np.float32
@@ -101,7 +108,7 @@ def test_a_constant_pixel_becomes_0_everywhere(value, other, files, arrays, tmp_
     images[50:, 3, 4] = test_images[:, 3, 4] = other
     changed = arrays._replace(train_images=images, test_images=test_images)
     folder = files.idx(tmp_path_factory.mktemp("constant"), changed)
-    data = datasets.mnist(folder, validation=10, standardize=True, flatten=False)
+    data = datasets.mnist(folder, validation=10, standardize=True, flatten=False, normalize=False)
     assert data.std[0, 3, 4] == 0
     assert data.mean[0, 3, 4] == value
     for split in (data.train, data.validation, data.test):
@@ -111,17 +118,17 @@ def test_a_constant_pixel_becomes_0_everywhere(value, other, files, arrays, tmp_
 
 def test_standardize_needs_its_statistics_and_their_shape(folder):
     with pytest.raises(ValueError, match="loaded without standardize=True"):
-        datasets.mnist(folder, validation=0).standardize(np.zeros((1, 784)))
-    data = datasets.mnist(folder, validation=0, standardize=True)
+        datasets.mnist(folder, validation=0, normalize=False).standardize(np.zeros((1, 784)))
+    data = datasets.mnist(folder, validation=0, standardize=True, normalize=False)
     with pytest.raises(ValueError, match=r"shape \(n, 784\), got \(784,\)"):
         data.standardize(np.zeros(784))
-    data = datasets.mnist(folder, validation=0, standardize=True, flatten=False)
+    data = datasets.mnist(folder, validation=0, standardize=True, flatten=False, normalize=False)
     with pytest.raises(ValueError, match=r"shape \(n, 1, 28, 28\), got \(2, 784\)"):
         data.standardize(np.zeros((2, 784)))
 
 
 def test_splits_unpack_and_print(folder):
-    data = datasets.mnist(folder, validation=10)
+    data = datasets.mnist(folder, validation=10, normalize=False)
     x, y = data.train
     assert x is data.train.x
     assert y is data.train.y
@@ -134,4 +141,4 @@ def test_splits_unpack_and_print(folder):
         "    test=Split(x: uint8 (10, 784), y: int64 (10,)),\n"
         ")"
     )
-    assert "validation=None" in repr(datasets.mnist(folder, validation=0))
+    assert "validation=None" in repr(datasets.mnist(folder, validation=0, normalize=False))

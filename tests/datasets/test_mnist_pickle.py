@@ -157,7 +157,7 @@ def test_no_stop_and_more_after_it(files, few, refused):
 def test_a_far_memo_index_takes_no_memory(store, files, few, tmp_path):
     content = files.python2_pickle(files.pickle_parts(few))
     (tmp_path / "mnist.pkl").write_bytes(content[:-1] + store + b".")
-    assert len(datasets.mnist(tmp_path, validation=0).train.x) == 6
+    assert len(datasets.mnist(tmp_path, validation=0, normalize=False).train.x) == 6
 
 
 def test_a_value_nested_in_itself_again_and_again(refused):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def data():
-    return datasets.mnist()
+    return datasets.mnist(normalize=False)
 
 
 def test_shapes(data):
@@ -44,14 +44,14 @@ def test_pixels(data):
 
 
 def test_the_same_from_its_folder(data):
-    again = datasets.mnist(FOLDER, validation=10000, flatten=False)
+    again = datasets.mnist(FOLDER, validation=10000, flatten=False, normalize=False)
     assert again.train.x.shape == (50000, 1, 28, 28)
     np.testing.assert_array_equal(again.train.x.reshape(50000, 784), data.train.x[:50000])
     np.testing.assert_array_equal(again.test.y, data.test.y)
 
 
 def test_standardized(data):
-    x = datasets.mnist(standardize=True).train.x
+    x = datasets.mnist(standardize=True, normalize=False).train.x
     assert x.dtype == np.float32
     deviations = x.std(axis=0, dtype=np.float64)
     alive = data.train.x.max(axis=0) > 0

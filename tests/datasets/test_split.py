@@ -115,7 +115,7 @@ def test_bad_arguments(arguments, error, sentence):
 
 def test_loaders_stratify_from_the_end_of_each_class(files, arrays, tmp_path):
     folder = files.idx(tmp_path, arrays)
-    data = datasets.mnist(folder, validation=0.5, stratify=True)
+    data = datasets.mnist(folder, validation=0.5, stratify=True, normalize=False)
     labels = arrays.train_labels
     held = np.concatenate([np.flatnonzero(labels == digit)[-count:] for digit, count in enumerate(np.bincount(data.validation.y, minlength=10)) if count])
     np.testing.assert_array_equal(data.validation.x, arrays.train_images.reshape(60, 784)[np.sort(held)])

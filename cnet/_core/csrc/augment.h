@@ -119,7 +119,7 @@ static void warp(const cnet_augment *a, int64_t row, uint32_t epoch, const real 
             const ptrdiff_t from = (c * height + i) * width;
             real *to = framed + c * frame + (i + 1) * stride + 1;
             if (bytes)
-                scale_uint8(width, bytes + from, to);
+                rescale_bytes(width, bytes + from, 1, 0, to);
             else
                 memcpy(to, image + from, (size_t)width * sizeof(real));
         }
@@ -140,7 +140,7 @@ static void augment(const cnet_augment *a, int64_t row, uint32_t epoch, const re
     if (a->warp)
         warp(a, row, epoch, image, bytes, out, scratch);
     else if (bytes)
-        scale_uint8(n, bytes, out);
+        rescale_bytes(n, bytes, 1, 0, out);
     else
         memcpy(out, image, (size_t)n * sizeof(real));
     if (a->noise > 0)

@@ -1,4 +1,4 @@
-/* Rows of a data set, collected into a batch; images stay uint8 in memory and are scaled to [0, 1] on the way.
+/* Samples of a data set, collected into a mini-batch. Bytes become reals on the way, and may be rescaled.
 
    Shuffled rows lie anywhere in memory, and a small net is done with a row before the next has come from there. While a row is copied, the one
    `ahead` rows later is asked for: that of the next batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is asked
@@ -31,18 +31,27 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, con
     }
 }
 
-/* The same bits as a division of reals. */
-INLINE void scale_uint8(ptrdiff_t n, const uint8_t *x, real *out) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        out[i] = (real)x[i] / (real)255;
-}
+/* out[j] = scale * x[j] + offset, for x and out (n). Product and sum are rounded one after the other, for bytes as for reals: a number gives the same
+   bits whatever its type. */
+#define RESCALE(name, number) \
+    INLINE void name(ptrdiff_t n, const number *x, real scale, real offset, real *out) { \
+        for (ptrdiff_t j = 0; j < n; j++) \
+            out[j] = (real)x[j] * scale + offset; \
+    }
+RESCALE(rescale_reals, real)
+RESCALE(rescale_bytes, uint8_t)
 
-static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out) {
+static void rescale(ptrdiff_t n, const real *x, real scale, real offset, real *out) { rescale_reals(n, x, scale, offset, out); }
+
+/* out[i, j] = scale * x[rows[i], j] + offset, for out (m, n) */
+static void gather_uint8(
+    ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real scale, real offset, real *out
+) {
     for (ptrdiff_t i = 0; i < m; i++) {
         const uint8_t *row = x + rows[i] * x_row;
         const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
         if (next)
             fetch_row(x + *next * x_row, n);
-        scale_uint8(n, row, out + i * n);
+        rescale_bytes(n, row, scale, offset, out + i * n);
     }
 }

@@ -81,6 +81,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .clip = clip,
     .scale = scale,
     .all_finite = all_finite,
+    .rescale = rescale,
     .gather = gather,
     .gather_uint8 = gather_uint8,
     .compress_row = compress_row,

@@ -128,7 +128,7 @@ typedef struct {
     ptrdiff_t blocks, longest; /* of columns; the most bytes of a record */
     const int64_t *starts;     /* and one more */
     const uint8_t *records;
-    int bytes; /* values are bytes, to be divided by 255 */
+    int bytes; /* whether values are bytes */
 } cnet_sparse;
 
 /* Elements of a row that are not 0: ascending positions in a block of columns, as long as those of a sum, and values; and zeros up to cnet_filled_up(n). */
@@ -260,16 +260,24 @@ typedef struct cnet_kernels {
 
     int (*all_finite)(ptrdiff_t n, const real *x);
 
-    /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second divides by 255, with the bits of a division of reals. Where
-       ahead is not 0, `rows` has so many more, and rows[i + ahead] is one that will be needed later. */
+    /* out = scale * x + offset, for n elements; out may be x */
+    void (*rescale)(ptrdiff_t n, const real *x, real scale, real offset, real *out);
+
+    /* out[i] = x[rows[i]], for m rows of n elements, which lie x_row apart in x; the second rescales them too. Where ahead is not 0, `rows` has so many
+       more, and rows[i + ahead] is one that will be needed later. */
     void (*gather)(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out);
-    void (*gather_uint8)(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out);
+    void (*gather_uint8)(
+        ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real scale, real offset, real *out
+    );
 
     /* Writes the record of a row; returns its bytes. It needs room for cnet_record_room(n) meanwhile. */
     ptrdiff_t (*compress_row)(ptrdiff_t n, const real *x, uint8_t *record);
     ptrdiff_t (*compress_row_uint8)(ptrdiff_t n, const uint8_t *x, uint8_t *record);
-    /* Lists of blocks first to end of m rows, as rows `row` and on of a batch. They stay where they are; but bytes become reals, in `room`. */
-    void (*gather_lists)(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room);
+    /* Lists of blocks first to end of m rows, as rows `row` and on of a batch. They stay where they are; but bytes become reals times `scale`, in `room`. */
+    void (*gather_lists)(
+        const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row,
+        real scale, real *room
+    );
     /* The product g where a is rows `row` and on of x, from column block `block` on; */
     void (*spmm)(const cnet_lists *x, ptrdiff_t row, ptrdiff_t block, const cnet_gemm *g);
     /* and where a is the transpose of one block of columns, of rows 0 to k. Where c is scratch for what cnet_panel says, it is written beyond n columns: its rows
@@ -280,7 +288,7 @@ typedef struct cnet_kernels {
     void (*list_columns)(const cnet_lists *x, ptrdiff_t block, ptrdiff_t m, ptrdiff_t cols, const cnet_columns *to);
     void (*spmm_columns)(const cnet_columns *x, ptrdiff_t m, ptrdiff_t cols, ptrdiff_t n, const real *b, ptrdiff_t b_row, real *c, ptrdiff_t c_row, const cnet_update *descent);
 
-    /* out = the image, or bytes / 255 where there are bytes, as it shall look in this epoch, `row` being its number in the
+    /* out = the image, or the bytes where there are bytes, as it shall look in this epoch, `row` being its number in the
        data set; scratch has cnet_augment_scratch elements, which are 0 before the first image. */
     void (*augment)(const cnet_augment *a, int64_t row, uint32_t epoch, const real *image, const uint8_t *bytes, real *out, real *scratch);
 } cnet_kernels;

@@ -65,7 +65,10 @@ LIST_SOME(list_some_uint8, uint8_t)
 COMPRESS_ROW(compress_row, real, list_some)
 COMPRESS_ROW(compress_row_uint8, uint8_t, list_some_uint8)
 
-static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real *room) {
+static void gather_lists(
+    const cnet_sparse *x, ptrdiff_t m, const int64_t *rows, ptrdiff_t ahead, ptrdiff_t first, ptrdiff_t end, const cnet_lists *to, ptrdiff_t row, real scale,
+    real *room
+) {
     const ptrdiff_t size = x->bytes ? 1 : (ptrdiff_t)sizeof(real);
     for (ptrdiff_t i = 0; i < m; i++) {
         const int64_t *const next = row_ahead(rows, i, m, ahead, RECORDS_AHEAD);
@@ -82,7 +85,7 @@ static void gather_lists(const cnet_sparse *x, ptrdiff_t m, const int64_t *rows,
         const uint8_t *const first_value = counts + WHOLE_REALS(x->blocks) + before * size, *positions = first_value + (n + after) * size + before;
         const real *values = (const real *)(const void *)first_value;
         if (x->bytes) {
-            scale_uint8(n, first_value, room);
+            rescale_bytes(n, first_value, scale, 0, room);
             values = room;
             room += n;
         }

@@ -1,0 +1,96 @@
+"""Warnings about inputs whose scale a network cannot learn from, or does not know.
+
+A few samples tell their mean square. Values of hundreds saturate or blow up the first layer, and training then ends at the
+loss of a guess. Inputs that are scaled unlike the training data give outputs that mean nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from cnet._arrays import Array
+from cnet._rows import Rows
+from cnet.nn import BatchNorm1d, BatchNorm2d, Heads, LayerNorm, Module, Sequential
+from cnet.nn._module import is_builtin
+
+_SAMPLES = 256
+_ELEMENTS = 1 << 18
+"""Of the samples, about the most."""
+_LARGEST = 100.0
+"""Mean square of the input of a layer that learns."""
+_UNLIKE = 1000.0
+"""Ratio of the mean squares of inputs that are scaled unlike each other."""
+
+
+def sample(rows: Rows) -> Array:
+    """Some samples, evenly spaced."""
+    count = max(1, min(len(rows), _SAMPLES, _ELEMENTS // max(1, math.prod(rows.row_shape))))
+    return rows.take(np.linspace(0, len(rows) - 1, count).astype(np.int64))
+
+
+def mean_square(x: Array) -> float:
+    """The mean of the squares of all elements; 0 where there are none."""
+    return float(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
+
+
+def warn_if_large(model: Module, x: Array) -> None:
+    """Warn where samples reach the first layer that learns with a mean square that it can hardly learn from.
+
+    Parameters
+    ----------
+    model : Module
+    x : ndarray, shape (n, ...)
+        Samples as the model takes them.
+    """
+    for layer, values in _first_layers(model, x):
+        size = mean_square(values)
+        if size > _LARGEST and not isinstance(layer, BatchNorm1d | BatchNorm2d | LayerNorm):
+            warn(
+                f"x has a mean square of {size:.3g} where it enters {layer!r}: a network learns little, or nothing, from such large inputs. For 8-bit "
+                "images begin the network with nn.Rescale(1 / 255); for tables use sklearn.preprocessing.StandardScaler, or begin with "
+                "nn.BatchNorm1d(features)"
+            )
+            return
+
+
+def warn_if_unlike(size: float, trained_on: float) -> None:
+    """Warn where inputs to evaluate are scaled unlike those that the model was trained on.
+
+    Parameters
+    ----------
+    size, trained_on : float
+        Mean squares.
+    """
+    if min(size, trained_on) > 0 and max(size / trained_on, trained_on / size) > _UNLIKE:
+        warn(f"the data to evaluate has a mean square of {size:.3g}, but the training data has {trained_on:.3g}: scale both alike")
+
+
+def warn(message: str) -> None:
+    """A UserWarning that points to the line outside this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
+
+
+def _first_layers(module: Module, x: Array) -> Iterator[tuple[Module, Array]]:
+    """The first layers with parameters, one for each head, and what reaches them; none behind a layer of the user's own."""
+    if not is_builtin(module):
+        return
+    if isinstance(module, Heads):
+        for head in module.heads.values():
+            yield from _first_layers(head, x)
+    elif not isinstance(module, Sequential):
+        if module.parameters():
+            yield module, x
+    else:
+        for layer in module:
+            if layer.parameters() or not all(map(is_builtin, layer.modules())):
+                yield from _first_layers(layer, x)
+                return
+            x = layer.forward(x)

@@ -1,0 +1,81 @@
+"""Rescale: inputs brought to a range that a network learns from, as part of the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cnet._arrays import Array, as_array
+from cnet._core import loops
+from cnet.nn._images import as_elements, in_memory_order, in_order_of
+from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._sizes import LARGEST_FLOAT32
+
+if TYPE_CHECKING:
+    from cnet._lowering import Lowering
+
+
+def _finite(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not -LARGEST_FLOAT32 <= value <= LARGEST_FLOAT32:
+        raise ValueError(f"{name} is {value!r}, expected a finite number")
+    return float(value)
+
+
+class Rescale(Module):
+    """``scale * x + offset`` for each element.
+
+    As the first layer of a network it brings inputs to the range that the network learns from, and it is saved with the network.
+    ``nn.Rescale(1 / 255)`` maps 8-bit images from [0, 255] to [0, 1], and ``nn.Rescale(1 / 127.5, -1)`` to [-1, 1]. Such images
+    may stay uint8 in memory: `Trainer.fit` rescales a mini-batch as it gathers it.
+
+    Parameters
+    ----------
+    scale : float
+        Not 0.
+    offset : float
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or `scale` is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Rescale(1 / 127.5, -1)(np.array([[0, 255]], np.uint8))
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    _kept = ("_out",)
+
+    def __init__(self, scale: float, offset: float = 0.0) -> None:
+        self.scale, self.offset = _finite("scale", scale), _finite("offset", offset)
+        if not abs(self.scale) >= np.finfo(np.float32).tiny:
+            raise ValueError(f"scale is {scale!r}, which makes all inputs alike: expected another number than 0")
+        self._out: Array | None = None
+
+    def config(self) -> dict[str, Any]:
+        return {"scale": self.scale, "offset": self.offset} if self.offset else {"scale": self.scale}
+
+    def lower(self, program: Lowering) -> bool:
+        program.rescale(self)
+        return True
+
+    def _apply(self, x: Array, offset: float) -> Array:
+        out = np.empty_like(x)
+        loops(x.dtype).rescale(in_memory_order(out), in_memory_order(x), self.scale, offset)
+        return out
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        out = self._apply(as_elements(x), self.offset)
+        self._out = out if training else None
+        return out
+
+    def backward(self, grad: ArrayLike) -> Array:
+        out = training_state(self, "_out")
+        grad = as_array(grad, "grad")
+        check_grad(self, grad.shape, out.shape)
+        return self._apply(in_order_of(out, grad), 0.0)
