@@ -116,8 +116,8 @@ class BuildExt(build_ext):
         return True
 
     def get_source_files(self):
-        """What goes into the sdist: the .pyx files and not the C made of them, which depends on this file's flags; and the tests."""
-        patterns = ("cnet/_core/*.p[yx]*", "cnet/_core/csrc/*.[ch]", "tests/**/*.*")
+        """What goes into the sdist: .pyx files and not the C made of them, which depends on this file's flags; licenses of what wheels bundle; tests."""
+        patterns = ("cnet/_core/*.p[yx]*", "cnet/_core/csrc/*.[ch]", "licenses/*.txt", "tests/**/*.*")
         return sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern) if "__pycache__" not in path.parts)
 
     def build_extension(self, ext):
