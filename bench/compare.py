@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
     parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios, with Matplotlib, as PNG, SVG or PDF")
+    parser.add_argument("--dark", action="store_true", help="draw for a dark page")
     add_output_arguments(parser)
     options = parser.parse_args()
     options.rows = options.rows or list(GRID if options.grid else TABLE)
@@ -77,7 +78,7 @@ def main() -> None:
     if options.plot:
         import _plot
 
-        _plot.save(results, options.plot)
+        _plot.save(results, options.plot, options.dark)
 
 
 if __name__ == "__main__":
