@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnet._serialize import in_order, opened, values_of, write_atomically
+from cnet._files import check_target, write_atomically
+from cnet._serialize import in_order, opened, values_of
 from cnet._version import __version__
 from cnet.nn import Module, Parameter
 from cnet.optim._rule import State
@@ -30,6 +31,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """See `Trainer.save_checkpoint`."""
     from safetensors.numpy import save as serialize
 
+    path = check_target(path)
     tensors = {f"model.{name}": values for name, values in trainer.model.state_dict().items()}
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     steps = {}

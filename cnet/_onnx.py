@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from cnet import nn
 from cnet._arrays import Array, real_dtype
-from cnet._serialize import write_atomically
+from cnet._files import check_target, write_atomically
 from cnet._version import __version__
 from cnet.nn._module import is_builtin
 from cnet.nn._sizes import positive
@@ -99,6 +99,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
         raise ImportError('ONNX files need onnx: pip install "cnet[onnx]"') from None
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {model!r}, expected a module of cnet such as nn.Sequential")
+    path = check_target(path)
     shape = model.input_shape if input_shape is None else input_shape
     if not isinstance(shape, list | tuple | None):
         raise TypeError(f"input_shape is {shape!r}, expected the shape of a row such as (1, 28, 28)")

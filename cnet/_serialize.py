@@ -7,40 +7,20 @@ and never evaluates anything; sizes are checked against the tensors that the fil
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from cnet import nn
+from cnet._files import check_target, full_path, write_atomically
+from cnet._foreign import kind_of
 from cnet._version import __version__
 
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
+_LARGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 _MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, never a part."""
-    path = os.path.realpath(path)  # what a link points to is replaced, not the link
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".cnet-{os.urandom(8).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        entries = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entries)
-        finally:
-            os.close(entries)
 
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
@@ -106,6 +86,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """See `nn.Module.save`."""
     from safetensors.numpy import save as serialize
 
+    path = check_target(path)
     metadata = {
         "format": "pt",  # the tensors are in PyTorch's layout
         "cnet": _FORMAT,
@@ -162,7 +143,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         if dtype not in ("float32", "float64"):
             raise ValueError(f"its dtype is {dtype[:40]!r}, expected 'float32' or 'float64'")
         tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        model = _construct(json.loads(metadata.get("architecture", "null")), tensors, "", dtype)
+        model = _construct(json.loads(metadata.get("architecture", "null"), object_pairs_hook=_unique), tensors, "", dtype)
         if tensors:
             raise ValueError(f"no layer takes its {', '.join(tensors)}")
     return model
@@ -173,14 +154,43 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
     """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that names the file."""
     from safetensors import SafetensorError, safe_open
 
-    path = os.fspath(path)
+    path = full_path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is not a file" if os.path.exists(path) else f"{path}: there is no such file")
     try:
+        _check_header(path)
         with safe_open(path, framework="numpy") as file:
             yield file
     except (SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as {what}: {_printable(str(error))}") from None
+
+
+def _check_header(path: str) -> None:
+    """Raise ValueError for a file of another kind, one that is cut off, and one whose header has a name twice.
+
+    Of two tensors of one name, safetensors takes the last.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        claimed = int.from_bytes(file.read(8), "little")
+        begins = file.read(1) == b"{"
+        if not begins or claimed > _LARGEST_HEADER:
+            kind, advice = kind_of(path)
+            looks = f" (it looks like {kind})" if kind else ""
+            raise ValueError(f"it is not a safetensors file{looks}{advice and ': '}{advice}")
+        if claimed > size - 8:
+            raise ValueError(f"it is cut off: its header has {claimed} bytes, and there are {size - 8}")
+        file.seek(8)
+        json.loads(file.read(claimed), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The names and values of a JSON object, none of which may come twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def _printable(text: str) -> str:

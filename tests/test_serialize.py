@@ -1,13 +1,16 @@
 """Saved models: what is written, how it survives trouble, and what hostile files can do: nothing."""
 
-import errno
+import gzip
 import json
 import os
+import pickle
 import stat
 import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -187,46 +190,6 @@ def test_nets_in_nets_are_read_as_deep_as_they_are_written(path):
 
 
 # Writing
-
-
-def fail(error):
-    def failing(*args, **kwargs):
-        raise error
-
-    return failing
-
-
-@pytest.mark.parametrize("step", ["open", "write", "fsync", "replace", "interrupt"])
-def test_a_failure_at_any_step_leaves_the_old_file_and_no_litter(step, path, monkeypatch):
-    nn.Linear(3, 2, seed=0).save(path)
-    error = KeyboardInterrupt() if step == "interrupt" else OSError(errno.ENOSPC, "No space left on device")
-    if step in ("open", "write"):
-
-        class Full:
-            def __init__(self, path, mode):
-                if step == "open":
-                    raise error
-                self.file = open(path, mode)  # noqa: SIM115 - closed below
-
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *args):
-                self.file.close()
-
-            def write(self, content):
-                self.file.write(content[: len(content) // 2])
-                self.file.flush()
-                raise error
-
-        monkeypatch.setattr("cnet._serialize.open", Full, raising=False)
-    else:
-        monkeypatch.setattr(os, "replace" if step == "interrupt" else step, fail(error))
-    with pytest.raises(type(error)):
-        every_layer().save(path)
-    monkeypatch.undo()
-    assert os.listdir(path.parent) == [path.name]
-    assert_same(cnet.load(path), nn.Linear(3, 2, seed=0))
 
 
 @posix
@@ -490,14 +453,123 @@ def test_files_of_others(path):
     assert (model.weight.data == 0).all()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"{}", b"PK\x03\x04" + bytes(100), b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR.", b"\x93NUMPY\x01\x00"],
-)
-def test_files_of_other_kinds(content, path):
-    path.write_bytes(content)
-    refused(path)
+def of_torch(path, legacy=False):
+    torch = pytest.importorskip("torch")
+    torch.save({"weight": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=not legacy)
+
+
+def of_torchscript(path):
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(3, 2), torch.ones(1, 3)), path)
+
+
+def of_h5py(path):
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        file["weight"] = np.zeros((2, 3))
+
+
+def of_onnx(path):
+    pytest.importorskip("onnx")
+    cnet.to_onnx(nn.Linear(3, 2, seed=0), path)
+
+
+def of_zip(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"{}")
+
+
+def of_savez(path):
+    with open(path, "wb") as file:
+        np.savez(file, weight=np.zeros((2, 3)))
+
+
+def of_numpy(path):
+    with open(path, "wb") as file:
+        np.save(file, np.zeros((2, 3)))
+
+
+def content(data):
+    return lambda path: path.write_bytes(data)
+
+
+TO_STATE = "and pass its arrays to model.load_state_dict"
+KINDS = {
+    "PyTorch": (of_torch, f"a PyTorch file): read it with torch.load, {TO_STATE}, or a whole module to cnet.from_torch"),
+    "old PyTorch": (lambda path: of_torch(path, legacy=True), "a PyTorch file): read it with torch.load, "),
+    "TorchScript": (of_torchscript, "a PyTorch file): "),
+    "HDF5": (of_h5py, f"an HDF5 file, such as Keras writes): read it with Keras or h5py, {TO_STATE}"),
+    "Keras": (lambda path: of_zip(path, "metadata.json", "config.json", "model.weights.h5"), "a Keras file): read it with Keras, "),
+    "ONNX": (of_onnx, f"an ONNX file): read it with onnx, {TO_STATE}"),
+    "npz": (of_savez, f"a NumPy archive): read it with numpy.load, {TO_STATE}"),
+    "npy": (of_numpy, f"a NumPy file): read it with numpy.load, {TO_STATE}"),
+    "zip": (lambda path: of_zip(path, "notes.txt"), "a zip archive): extract it first"),
+    "pickle": (content(pickle.dumps({"weight": 1})), "a pickle): cnet reads none, as they can execute code: write models with model.save"),
+    "attack": (content(b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR."), "a pickle): "),
+    "gzip": (content(gzip.compress(b"{}")), "a gzip file): decompress it first"),
+    "xz": (content(b"\xfd7zXZ\x00" + bytes(9)), "an xz file): "),
+    "bzip2": (content(b"BZh91AY&SY" + bytes(9)), "a bzip2 file): "),
+    "page": (content(b"\n<!DOCTYPE html><html>Not found</html>"), "an HTML page): the download brought a page in place of the file: download it again, "),
+    "error": (content(b'\xef\xbb\xbf<?xml version="1.0"?><Error>'), "an XML document, such as the error of a server): "),
+    "git-LFS": (
+        content(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        "a git-LFS pointer, which stands for the file): get the file itself with: git lfs pull",
+    ),
+    "JSON": (content(b' {"weight": [1, 2]}'), "a JSON file)"),
+    "text": (content(b"weight 1.0\n"), "a text file)"),
+    "empty": (content(b""), "an empty file): it may not have been written or downloaded to the end"),
+    "image": (content(b"\x89PNG\r\n\x1a\n" + bytes(100)), "a PNG image)"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_other_kinds_are_called_by_their_names(kind, path, trainer):
+    write, message = KINDS[kind]
+    write(path)
+    beginning = "it is not a safetensors file (it looks like "
+    assert beginning + message in refused(path)
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint: it is not a safetensors file") as caught:
+        trainer.load_checkpoint(path)
+    assert beginning + message in str(caught.value)
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.fixture
+def trainer():
+    net = nn.Linear(3, 2, seed=0)
+    return cnet.Trainer(net, nn.MSELoss(), cnet.optim.SGD(net.parameters()))
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"\x80\x06\x95", b"PK\x05\x06" + bytes(18)])
+def test_files_of_unknown_kinds(content, path):
+    path.write_bytes(content)
+    assert refused(path).endswith("it is not a safetensors file")
+
+
+@pytest.mark.parametrize("end", [9, 20, 100])
+def test_a_file_that_is_cut_off_in_its_header(end, path):
+    nn.Linear(3, 2, seed=0).save(path)
+    path.write_bytes(path.read_bytes()[:end])
+    refused(path, f"it is cut off: its header has [0-9]+ bytes, and there are {end - 8}")
+
+
+WEIGHT = '"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}'
+BIAS = '"bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}'
+
+
+@pytest.mark.parametrize(
+    "extra", [WEIGHT, WEIGHT.replace("[2, 3]", "[3, 2]"), '"bias": {"dtype": "F32", "dtype": "F32", "shape": [2], "data_offsets": [24, 32]}']
+)
+def test_a_name_that_comes_twice(extra, path):
+    metadata = json.dumps({"cnet": "1", "dtype": "float32", "architecture": json.dumps(linear())})
+    raw(path, f'{{"__metadata__": {metadata}, {WEIGHT}, {BIAS}}}'.encode(), bytes(32))
+    assert cnet.load(path).weight.shape == (3, 2)
+    raw(path, f'{{"__metadata__": {metadata}, {WEIGHT}, {BIAS}, {extra}}}'.encode(), bytes(32))
+    refused(path, "it has '(weight|bias|dtype)' twice")
+    write(path, '{"type": "Linear", "in_features": 3, "out_features": 3, "out_features": 2}')
+    refused(path, "it has 'out_features' twice")
 
 
 @pytest.mark.parametrize(
