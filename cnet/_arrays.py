@@ -6,6 +6,7 @@ An array that already fits is used as it is. Nothing here writes to what it is g
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ _LINE = 64
 """Bytes of a cache line."""
 _ELEMENTS = 1 << 22
 """Of an array that is made for a moment, about the most."""
+_REAL_KINDS = "biuf"
+"""Of dtypes: truth values, integers, and floats."""
+_IN_MEMORY = ("__array_interface__", "__dlpack__", "__dask_graph__", "to_numpy")
+"""Attributes of arrays that lie in memory, or are best brought there by their own library."""
+_MISSING = ("NAType", "NaTType", "NoneType")
+"""Types of what stands for a missing value, in Python and in pandas."""
+_UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
+"""What NumPy raises for what it cannot read; the last is for a PyTorch tensor that wants gradients."""
+_TEXT_ADVICE = ": numbers in text become numbers by {name}.astype(float), and labels by np.unique({name}, return_inverse=True)[1]"
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -48,18 +58,108 @@ def as_array(x: ArrayLike, name: str) -> Array:
     ------
     TypeError
         If `x` is sparse or does not hold real numbers.
+    ValueError
+        If values are masked or missing.
     """
+    if type(x) is np.ndarray and x.dtype.kind in _REAL_KINDS:
+        return x
+    array = _converted(x, name)
+    if array.dtype.kind not in _REAL_KINDS:
+        raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers{_advice(array, name)}")
+    return array
+
+
+def is_stored(x: Any) -> bool:
+    """Whether `x` is an array that does not lie in memory, such as an ``h5py.Dataset``: it has a shape, a dtype and slices, and nothing more direct."""
+    if isinstance(x, np.ndarray | np.generic | list | tuple):
+        return False
+    try:
+        shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
+    except Exception:  # a file that is closed
+        return False
+    return (
+        isinstance(shape, tuple)
+        and bool(shape)
+        and all(isinstance(size, int | np.integer) for size in shape)
+        and (isinstance(dtype, np.dtype | str) or (isinstance(dtype, type) and issubclass(dtype, np.generic | int | float)))
+        and hasattr(x, "__getitem__")
+        and not any(hasattr(x, attribute) for attribute in _IN_MEMORY)
+    )
+
+
+def _converted(x: Any, name: str) -> Array:
+    """What is no ndarray, or holds objects, as one that does not."""
     if hasattr(x, "toarray"):
         raise TypeError(f"{name} is a sparse matrix, which cnet does not take: convert it with {name}.toarray()")
+    if is_stored(x):
+        x = x[0 : x.shape[0]]
+    if hasattr(x, "__dask_graph__"):
+        x = x.compute()  # what Dask makes of it by itself has no mask
+    masked = np.ma.MaskedArray
     try:
-        array = np.asarray(x)
-        if array.dtype.kind == "O":
+        array = np.ma.stack(x) if isinstance(x, list | tuple) and any(isinstance(part, masked) for part in x) else np.asanyarray(x)
+    except _UNREADABLE as error:
+        raise _unreadable(x, name, error) from None
+    if isinstance(array, masked):
+        _refuse_masked(array, name)
+    array = np.asarray(array)
+    if array.dtype.kind == "O":
+        _refuse_objects(array, x, name)
+        try:
             array = array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last: a PyTorch tensor that wants gradients
-        raise TypeError(f"{name} cannot be read as an array of real numbers: {error}") from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers")
+        except _UNREADABLE as error:
+            raise _unreadable(x, name, error) from None
     return array
+
+
+def _unreadable(x: Any, name: str, why: object) -> TypeError:
+    return TypeError(f"{name} cannot be read as an array of real numbers: {why}{_advice(x, name)}")
+
+
+def _refuse_masked(array: Any, name: str) -> None:
+    """Raise ValueError if a value is masked: what lies under a mask is not meant to be seen."""
+    mask = np.ma.getmaskarray(array)
+    if mask.any():
+        place = tuple(int(i) for i in np.argwhere(mask)[0])
+        raise ValueError(f"{name} is a masked array, and its value at {place} is masked: fill it in with {name}.filled(value), or leave out such rows")
+
+
+def _refuse_objects(array: Array, x: Any, name: str) -> None:
+    """Raise an error for objects that are no numbers, though NumPy may make some of them."""
+    if not array.ndim:
+        raise _unreadable(x, name, f"it is of type {type(x).__name__}")
+    columns = getattr(x, "columns", ())
+    for kind in {*map(type, array.ravel().tolist())}:
+        is_text = issubclass(kind, str | bytes)
+        if is_text or kind.__name__ in _MISSING:
+            place, value = _first(array, kind)
+            where = f"row {place[0]}, column {columns[place[1]]!r}" if len(place) == 2 and len(columns) == array.shape[1] else place
+            if is_text:
+                raise TypeError(f"{name} holds the text {value!r:.40} at {where}, expected real numbers{_TEXT_ADVICE.format(name=name)}")
+            raise ValueError(f"{name} holds a missing value ({value}) at {where}: fill it in, or leave out such rows")
+
+
+def _first(array: Array, kind: type) -> tuple[tuple[int, ...], Any]:
+    """Place and value of the first element of a type."""
+    index = next(i for i, value in enumerate(array.ravel().tolist()) if type(value) is kind)
+    place = tuple(int(i) for i in np.unravel_index(index, array.shape))
+    return place, array[place]
+
+
+def _advice(x: Any, name: str) -> str:
+    """What to do with what holds no real numbers that NumPy has; it begins with a colon, or is empty."""
+    kind = str(getattr(x, "dtype", ""))
+    if isinstance(x, np.ndarray) and x.dtype.kind in "UST":
+        return _TEXT_ADVICE.format(name=name)
+    if "bfloat16" in kind or "float8" in kind:
+        return f": convert it with {name}.{'float()' if hasattr(x, 'float') else 'astype(np.float32)'}"
+    if hasattr(x, "collect"):
+        return f": read it with {name}.collect()"
+    if isinstance(x, dict):
+        return f": for columns pass np.column_stack(list({name}.values()))"
+    if isinstance(x, Iterator):
+        return f": pass list({name})"
+    return ""
 
 
 def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
@@ -93,7 +193,7 @@ def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
     """Raise ValueError for a float that is not finite once it is of `dtype`; by a kernel, or a block of rows at a time, to spare memory."""
     if x.dtype.kind != "f":
         return
-    if x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and loops(dtype).all_finite(x.reshape(-1)):
+    if isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and loops(dtype).all_finite(x.reshape(-1)):
         return
     rows = rows_at_a_time(x.shape[1:], 4096)
     narrowed = x.dtype.itemsize > dtype.itemsize
@@ -103,7 +203,7 @@ def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             index = (where[0] + start, *where[1:])
-            raise ValueError(f"{name} holds {x[index]} at {index}: every value must be finite{f' in {dtype}' if np.isfinite(x[index]) else ''}")
+            raise ValueError(f"{name} holds {block[where]} at {index}: every value must be finite{f' in {dtype}' if np.isfinite(block[where]) else ''}")
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:

@@ -18,6 +18,7 @@ from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
 from cnet._rows import Rows
 from cnet._stages import Dropout
+from cnet._stored import Stored
 from cnet._threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
@@ -144,7 +145,8 @@ class _Source:
             first = first_dense(net)
             self.x, self.questions = rows.source(first.layer.out_features, net.scale, net.offset) if first else rows.flat, questions
         else:
-            self.most = most = batch * max(1, rows_at_a_time(rows.row_shape, _ROWS_MADE) // batch)
+            made = 1 if isinstance(rows.x, Stored) else _ROWS_MADE  # a file is read batch by batch
+            self.most = most = batch * max(1, rows_at_a_time(rows.row_shape, made) // batch)
             self.x = empty((most, math.prod(rows.row_shape)), rows.dtype)
             self.questions = [
                 Question(loss, share, *(None if array is None else array[:1].repeat(most, axis=0) for array in answers)) for loss, share, *answers in questions

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, as_array, check_finite, rows_at_a_time, seed_sequence, shape_text
+from cnet._arrays import Array, as_array, check_finite, is_stored, rows_at_a_time, seed_sequence, shape_text
 from cnet._checkpoint import random_layers
 from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
@@ -160,7 +160,7 @@ class Batches:
     seed = None
 
     def __init__(self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None) -> None:
-        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict) or hasattr(batches, "__array__"):
+        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict) or _is_array(batches):
             raise _no_data(name, batches)
         if isinstance(batches, Iterator) and epochs > 1 and steps is None:
             raise ValueError(
@@ -208,9 +208,13 @@ def _no_data(name: str, got: Any) -> TypeError:
     return TypeError(f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an iterable of batches such as a list or a DataLoader")
 
 
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") or is_stored(x)
+
+
 def is_batches(x: Any, y: Any) -> bool:
     """Whether `x` is meant to be batches, and no array whose targets were forgotten."""
-    if y is None and hasattr(x, "__array__"):
+    if y is None and _is_array(x):
         raise TypeError("y is missing: expected targets for the rows of x")
     return y is None
 

@@ -1,7 +1,7 @@
 """The rows of a data set, handed out in batches without a copy of the whole.
 
 Contiguous data of the net's own dtype, and of uint8, are gathered by a kernel; anything else by NumPy, row by row,
-and converted on the way. Data may be larger than memory if it is memory-mapped.
+and converted on the way. Data may be larger than memory if it is memory-mapped, or lies in a file of h5py or zarr.
 """
 
 import math
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input
+from cnet._arrays import Array, as_input
 from cnet._core import loops
+from cnet._stored import as_rows
 from cnet._threads import get_num_threads
 
 _MOST_NONZERO = {1: 0.25, 48: 0.4}
@@ -45,13 +46,13 @@ class Rows:
     """Which epoch's random numbers rows are augmented by."""
 
     def __init__(self, x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> None:
-        self.x = as_array(x, name)
+        self.x: Any = as_rows(x, name)
         if self.x.ndim == 0:
             raise ValueError(f"{name} is a single number, expected an array with one row per example")
         self.dtype = dtype
         self.row_shape = self.x.shape[1:]
         self.flat: Array | None = None
-        if self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
+        if isinstance(self.x, np.ndarray) and self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
             self.flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
         self._sources: dict[float, Any] = {}
         self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, check_finite, float_dtype, seed_sequence
+from cnet._arrays import Array, check_finite, float_dtype, seed_sequence
 from cnet._core import loops
 from cnet._images import image_layout, image_shape, pair_of
 from cnet._rows import AugmentedRows, Rows
 from cnet._standardize import feature_statistics, inverse
+from cnet._stored import as_rows
 
 __all__ = ["Augment"]
 
@@ -255,7 +256,7 @@ def _quantiles() -> Array:
 
 
 def _images(x: ArrayLike) -> Rows:
-    array = as_array(x, "x")
+    array: Any = as_rows(x, "x")
     rows = Rows(array, float_dtype(array))
     check_finite(array, "x", rows.dtype)
     return rows

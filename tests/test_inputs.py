@@ -331,7 +331,12 @@ NO_NUMBERS = {
     "objects": ([[object()] * FEATURES] * 10, "cannot be read as an array of real numbers: float"),
     "complex objects": ((X * 1j).astype(object), "cannot be read as an array of real numbers"),
     "words": ([["a"] * FEATURES] * 10, "has dtype <U1, expected real numbers"),
-    "words among objects": (np.array([["a"] * FEATURES] * 10, object), "cannot be read as an array of real numbers: could not convert string to float"),
+    "words among objects": (
+        np.array([["a"] * FEATURES] * 10, object),
+        r"holds the text 'a' at \(0, 0\), expected real numbers: numbers in text become numbers by .*astype\(float\), and labels by np.unique\(",
+    ),
+    "numbers in text": (X.astype(str).astype(object), "holds the text '"),
+    "numbers in bytes": (X.astype("S8").astype(object), "holds the text b'"),
     "ragged": ([[1.0] * FEATURES, [1.0]], "cannot be read as an array of real numbers: setting an array element with a sequence"),
     "huge integers": ([[10**400] * FEATURES] * 10, "cannot be read as an array of real numbers: int too large to convert to float"),
     "dictionary": ({"a": 1}, "cannot be read as an array of real numbers"),

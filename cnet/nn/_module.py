@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
+from cnet._stored import as_rows
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._summary import summary_html, summary_text
 from cnet.nn.init import Initializer
@@ -194,13 +195,13 @@ class Module:
             out = self._predict(x)
             if out is not None:
                 return out
-        rows = as_array(x, "x")
+        rows = as_rows(x, "x")
         if rows.ndim == 0:
             raise ValueError("x is a single number, expected an array with one row per example")
         self.output_shape(rows.shape[1:])
         step = rows_at_a_time(rows.shape[1:], _ROWS_PER_CALL)
         if len(rows) <= step:
-            return self.forward(self._as_input(rows))
+            return self.forward(self._as_input(rows[:]))
         out = None
         for start in range(0, len(rows), step):
             block = self.forward(self._as_input(rows[start : start + step]))
