@@ -163,8 +163,71 @@ def test_csv_is_replaced_or_appended_to(tmp_path):
 def test_csv_refuses(tmp_path):
     with pytest.raises(ValueError, match="separator is 'ab', expected one character"):
         CSVLogger(tmp_path / "a", separator="ab")
+    with pytest.raises(ValueError, match="expected one character"):
+        CSVLogger(tmp_path / "a", separator="\n")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*nowhere': create it first: '.*log\.csv'"):
+        fit([], CSVLogger(tmp_path / "nowhere" / "log.csv"), epochs=1)
+    with pytest.raises(IsADirectoryError, match="it is a folder, expected a file"):
+        fit([], CSVLogger(tmp_path), epochs=1)
+    (tmp_path / "log.csv").touch(mode=0o444)
+    with pytest.raises(PermissionError, match="the file is read-only"):
+        fit([], CSVLogger(tmp_path / "log.csv", append=True), epochs=1)
+
+
+def test_a_log_is_not_lost_if_training_fails_before_an_epoch_is_done(tmp_path):
+    path = tmp_path / "log.csv"
+    fit([1.0], CSVLogger(path))
+    before = path.read_bytes()
     with pytest.raises(FileNotFoundError):
-        fit([1.0], CSVLogger(tmp_path / "nowhere" / "log.csv"))
+        fit([2.0], CSVLogger(path), CSVLogger(tmp_path / "nowhere" / "log.csv"))
+    assert path.read_bytes() == before
+    with pytest.raises(FloatingPointError):
+        fit([math.inf], CSVLogger(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("torn", ["", "2", "2,0.4", "2,0.48", "2,0.48,0."])
+def test_a_line_that_was_cut_off_is_not_glued_to_the_next(torn, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch,loss\n1,0.5\n{torn}")
+    fit([1.0, 2.0], CSVLogger(path, append=True))
+    cut = [torn.split(",")] if torn else []
+    assert read(path) == [["epoch", "loss"], ["1", "0.5"], *cut, ["1", "1.0"], ["2", "2.0"]]
+
+
+@pytest.mark.parametrize("header", ["epoch,loss", "epoch,loss\r\n", "\ufeffepoch,loss\n", ""])
+def test_headers_that_fit(header, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(header, encoding="utf-8", newline="")
+    fit([1.0], CSVLogger(path, append=True))
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file)) == [["epoch", "loss"], ["1", "1.0"]]
+
+
+@pytest.mark.parametrize("header", ["epoch,lo", "epoch,loss,val_loss\n", "epoch,accuracy,loss\n", "loss,epoch\n", "epoch\n", "step,loss\n", "epoch;loss\n"])
+def test_other_columns_are_found_out_before_the_first_step(header, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(header)
+    with pytest.raises(ValueError, match=r"log\.csv has the columns .*, but an epoch ends with epoch, loss: use a new file"):
+        fit([], CSVLogger(path, append=True), epochs=1)
+    assert path.read_text() == header
+
+
+def test_columns_that_another_callback_adds(tmp_path):
+    path = tmp_path / "log.csv"
+    for _ in range(2):
+        fit([1.0], lambda trainer, logs: logs.update(f1=0.5), CSVLogger(path, append=True))
+    assert read(path) == [["epoch", "loss", "f1"], *[["1", "1.0", "0.5"]] * 2]
+    with pytest.raises(ValueError, match="has the columns epoch, loss, f1, but an epoch ends with epoch, loss: use a new file"):
+        fit([1.0], CSVLogger(path, append=True))
+
+
+def test_logs_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    fit([1.0], CSVLogger("~/log.csv"))
+    fit([2.0], CSVLogger("~/log.csv", append=True))
+    assert read(tmp_path / "log.csv") == [["epoch", "loss"], ["1", "1.0"], ["1", "2.0"]]
 
 
 # TensorBoard
@@ -189,3 +252,45 @@ def test_tensorboard_gets_every_number(tmp_path, monkeypatch):
     for run in ("train", "validation"):
         (file,) = (tmp_path / run).iterdir()
         assert file.stat().st_size > 100
+
+
+def scalars(folder):
+    """Tag, step and value of all that was written to a folder for TensorBoard."""
+    proto = pytest.importorskip("tensorboardX.proto.event_pb2")
+    found = []
+    for file in sorted(folder.iterdir()):
+        content = file.read_bytes()
+        while content:
+            size = int.from_bytes(content[:8], "little")
+            event = proto.Event.FromString(content[12 : 12 + size])
+            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            content = content[16 + size :]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_keeps_what_was_written_before(tmp_path, monkeypatch):
+    """Files are named by the second, and by the process: two that are alike in both stay apart."""
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
+    data = {"validation_data": ([[1.0]], [0.0]), "epochs": 1}
+    for losses in ([1.0, 0.5], [2.0, 0.25]):
+        fit(losses, TensorBoard(tmp_path), **data)
+    one = TensorBoard(tmp_path)
+    fit([3.0, 0.125], one, TensorBoard(tmp_path), **data)
+    fit([4.0, 0.0625], one, **data)
+    losses = [(name, value) for name, _, value in scalars(tmp_path / "train") if name == "epoch_loss"]
+    assert losses == [("epoch_loss", value) for value in (1.0, 2.0, 3.0, 3.0, 4.0)], "in order"
+    assert sorted(value for _, _, value in scalars(tmp_path / "validation")) == [0.0625, 0.125, 0.125, 0.25, 0.5]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_folder_for_tensorboard_is_tried_before_the_first_step(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    fit([1.0], TensorBoard("~/logs"))
+    assert len(scalars(tmp_path / "logs" / "train")) == 2
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        fit([], TensorBoard(tmp_path / "file"), epochs=1)

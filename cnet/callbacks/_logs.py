@@ -1,12 +1,19 @@
 """The numbers of each epoch, written where other programs find them."""
 
+import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from cnet._files import check_target, full_path
+from cnet._metric_modes import mode_of
 from cnet.callbacks._callback import Callback, Logs
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
+
+_numbers = itertools.count()
+"""Of files for TensorBoard that this process has written."""
 
 
 class CSVLogger(Callback):
@@ -15,17 +22,19 @@ class CSVLogger(Callback):
     Parameters
     ----------
     filename : path-like
+        ``~`` is expanded. A file that is there is replaced when the first epoch is done.
     separator : str
         One character.
     append : bool
-        Go on at the end of a file that is there, and do not replace it.
+        Go on at the end of a file that is there, and do not replace it. If its last line was cut off, that line stays as it is, and
+        the next one begins a line of its own.
 
     Raises
     ------
     TypeError, ValueError
-        If the separator is not one character; in `fit`, if a file to append to has other columns.
+        If the separator is not one character; in `fit`, before the first step, if a file to append to has other columns.
     OSError
-        In `fit`, if the file cannot be written.
+        In `fit`, before the first step, if the folder does not exist or the file cannot be written.
 
     Examples
     --------
@@ -42,7 +51,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        if not isinstance(separator, str) or len(separator) != 1:
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"separator is {separator!r}, expected one character")
         self.filename, self.separator, self.append = filename, separator, append
         self._file: Any = None
@@ -50,21 +59,39 @@ class CSVLogger(Callback):
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         import csv  # not at the top: few programs that import cnet write logs
 
+        self._path = check_target(self.filename)
         self._columns: list[str] = []
-        if self.append and os.path.isfile(self.filename):
-            with open(self.filename, newline="", encoding="utf-8") as file:
+        if self.append and os.path.isfile(self._path):
+            with open(self._path, newline="", encoding="utf-8-sig") as file:
                 self._columns = next(csv.reader(file, delimiter=self.separator), [])
-        self._file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
+        modes = trainer.metric_modes
+        # Of other columns nothing is known yet: a callback before this one may add them to the logs.
+        if self._columns and ["epoch", *modes] != [name for name in self._columns if name == "epoch" or name in modes or mode_of(name)]:
+            self._refuse_columns(modes)
+
+    def _refuse_columns(self, names: Iterable[str]) -> NoReturn:
+        raise ValueError(f"{self._path} has the columns {', '.join(self._columns)}, but an epoch ends with {', '.join(['epoch', *names])}: use a new file")
+
+    def _open(self) -> None:
+        """Open the file. Only now, as a log of before is not to be lost where training fails before an epoch is done."""
+        import csv
+
+        self._file = open(self._path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
         self._writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
+        if self.append and os.path.isfile(self._path) and os.path.getsize(self._path):
+            with open(self._path, "rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a line was not written to its end
+                    self._file.write("\n")
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+        if self._columns and self._columns != ["epoch", *logs]:
+            self._refuse_columns(logs)
+        if self._file is None:
+            self._open()
         if not self._columns:
             self._columns = ["epoch", *logs]
             self._writer.writerow(self._columns)
-        if self._columns != ["epoch", *logs]:
-            raise ValueError(
-                f"{self.filename} has the columns {', '.join(self._columns)}, but an epoch ends with {', '.join(['epoch', *logs])}: use a new file"
-            )
         self._writer.writerow([trainer.epoch, *logs.values()])
         self._file.flush()
 
@@ -83,12 +110,14 @@ class TensorBoard(Callback):
     Parameters
     ----------
     log_dir : path-like
-        A folder for each run.
+        A folder for each run, which is created; ``~`` is expanded. What other runs have written there stays.
 
     Raises
     ------
     ImportError
         If the library that writes the files is not installed.
+    OSError
+        In `fit`, before the first step, if the folder cannot be written.
 
     Examples
     --------
@@ -106,6 +135,9 @@ class TensorBoard(Callback):
         self._writer = SummaryWriter
         self._writers: dict[str, Any] = {}
 
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self._open("train")  # if that cannot be, training does not begin
+
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         for name, value in logs.items():
             self._write("validation" if name.startswith("val_") else "train", f"epoch_{name.removeprefix('val_')}", value, trainer.epoch)
@@ -117,8 +149,13 @@ class TensorBoard(Callback):
 
     def _write(self, run: str, name: str, value: float, epoch: int) -> None:
         if run not in self._writers:
-            self._writers[run] = self._writer(os.path.join(self.log_dir, run))
+            self._open(run)
         self._writers[run].add_scalar(name, value, epoch)
+
+    def _open(self, run: str) -> None:
+        # The library names files by the second and the machine, and replaces one that is there.
+        suffix = f".{os.getpid()}.{next(_numbers):06d}.{os.urandom(4).hex()}"
+        self._writers[run] = self._writer(os.path.join(full_path(self.log_dir), run), filename_suffix=suffix)
 
     def on_train_end(self, trainer: "Trainer") -> None:
         for writer in self._writers.values():
