@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, rows_at_a_time, seed_sequence, shape_text
+from cnet._arrays import Array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
 from cnet._stored import as_rows
 from cnet.nn._parameter import Buffer, Parameter
+from cnet.nn._state import matching_values
 from cnet.nn._summary import summary_html, summary_text
 from cnet.nn.init import Initializer
 
@@ -222,32 +223,36 @@ class Module:
         """
         return {name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy() for name, state in self._named_state()}
 
-    def load_state_dict(self, state: dict[str, ArrayLike]) -> Self:
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Self:
         """Set all parameters and buffers; nothing is changed if anything does not fit.
 
         Parameters
         ----------
         state : dict
-            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU will do.
+            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU will do. As in PyTorch, the
+            ``num_batches_tracked`` of a normalization may be missing, and then stays as it is.
+        strict : bool
+            False leaves out names that only the state has, and leaves parameters and buffers as they are that only the
+            model has. At least one name has to be in both.
+
+        Returns
+        -------
+        Module
+            This one. (PyTorch returns the names that are missing and those that are unexpected.)
 
         Raises
         ------
         KeyError
             If names are missing or unknown.
+        TypeError
+            If the state is no dict, or holds something else than real numbers.
         ValueError
             If a shape differs.
         """
         own = dict(self._named_state())
-        if missing := own.keys() - state.keys():
-            raise KeyError(f"the state has no {', '.join(sorted(missing))}; it has {', '.join(map(str, state)) or 'nothing'}")
-        if unknown := state.keys() - own.keys():
-            raise KeyError(f"the state has {', '.join(sorted(map(str, unknown)))}, which this model has not; it has {', '.join(own)}")
-        values = {name: as_array(state[name], name).T for name in own}
-        for name, array in own.items():
-            if values[name].shape != array.shape:
-                raise ValueError(f"{name} has shape {values[name].shape[::-1]} in the state, expected {array.shape[::-1]}")
-        for name, array in own.items():
-            array.data = values[name]
+        values = matching_values(own, state, strict)
+        for name, array in values.items():
+            own[name].data = array
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
