@@ -95,13 +95,12 @@ def _converted(x: Any, name: str) -> Array:
         x = x[0 : x.shape[0]]
     if hasattr(x, "__dask_graph__"):
         x = x.compute()  # what Dask makes of it by itself has no mask
-    masked = np.ma.MaskedArray
+    refuse_masked(x, name)
     try:
-        array = np.ma.stack(x) if isinstance(x, list | tuple) and any(isinstance(part, masked) for part in x) else np.asanyarray(x)
+        array = np.asanyarray(x)
     except _UNREADABLE as error:
         raise _unreadable(x, name, error) from None
-    if isinstance(array, masked):
-        _refuse_masked(array, name)
+    refuse_masked(array, name)
     array = np.asarray(array)
     if array.dtype.kind == "O":
         _refuse_objects(array, x, name)
@@ -116,12 +115,13 @@ def _unreadable(x: Any, name: str, why: object) -> TypeError:
     return TypeError(f"{name} cannot be read as an array of real numbers: {why}{_advice(x, name)}")
 
 
-def _refuse_masked(array: Any, name: str) -> None:
-    """Raise ValueError if a value is masked: what lies under a mask is not meant to be seen."""
-    mask = np.ma.getmaskarray(array)
-    if mask.any():
-        place = tuple(int(i) for i in np.argwhere(mask)[0])
-        raise ValueError(f"{name} is a masked array, and its value at {place} is masked: fill it in with {name}.filled(value), or leave out such rows")
+def refuse_masked(x: Any, name: str) -> None:
+    """Raise ValueError if a value of an array, or of a list of arrays, is masked: NumPy's functions drop the mask, and show what lies under it."""
+    for i, part in enumerate(x if isinstance(x, list | tuple) else (x,)):
+        if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
+            inner = (int(j) for j in np.argwhere(np.ma.getmaskarray(part))[0])
+            place = tuple(inner) if part is x else (i, *inner)
+            raise ValueError(f"{name} is masked at {place}: fill in a value with {name}.filled(value), or leave out such rows")
 
 
 def _refuse_objects(array: Array, x: Any, name: str) -> None:

@@ -21,6 +21,8 @@ from cnet.augment import Augment
 from cnet.nn import Loss, Module
 
 _EVALUATION_ROWS = 512
+_LEAST_NUMBERS = 8
+"""In no order and all of them different, that are hardly weights."""
 
 
 class Examples(NamedTuple):
@@ -162,6 +164,9 @@ class Batches:
     def __init__(self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None) -> None:
         if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict) or _is_array(batches):
             raise _no_data(name, batches)
+        if isinstance(batches, tuple | list) and len(batches) in (2, 3) and all(map(_is_array, batches)):
+            kind = f"a {type(batches).__name__} of {len(batches)} arrays"
+            raise TypeError(f"{name} is {kind}, expected batches: pass x and y apart, as in fit(x, y) or fit(*data.train)")
         if isinstance(batches, Iterator) and epochs > 1 and steps is None:
             raise ValueError(
                 f"{name} is a {type(batches).__name__}, which is used up after one of {epochs} epochs: pass a list of batches, or an object whose __iter__ "
@@ -192,6 +197,8 @@ class Batches:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             what = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is of type {type(batch).__name__}"
             raise TypeError(f"{name} {what}, expected (x, y) or (x, y, sample_weight)")
+        if len(batch) == 3 and self._engine is None:
+            _refuse_row_numbers(name, batch[2])
         try:
             rows, targets, weights = self._read(*batch)
         except (TypeError, ValueError) as error:
@@ -204,8 +211,26 @@ class Batches:
         return Examples(PassingRows(rows), targets, weights)
 
 
+def _refuse_row_numbers(name: str, weights: Any) -> None:
+    """Raise ValueError for what some loaders give as the third part of a batch, and what would be taken for weights: the numbers of its rows.
+
+    Whole numbers, all of them different, and in the order of a data set from its beginning, or in no order.
+    """
+    numbers = as_array(weights, f"{name}: sample_weight")
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
+        return
+    if np.array_equal(numbers, np.arange(len(numbers))) or (len(numbers) >= _LEAST_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()):
+        raise ValueError(
+            f"{name} has a third part of {len(numbers)} different whole numbers, as if they numbered its rows, but it is read as sample_weight: "
+            "leave it out, or pass weights as floats"
+        )
+
+
 def _no_data(name: str, got: Any) -> TypeError:
-    return TypeError(f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an iterable of batches such as a list or a DataLoader")
+    hint = ": pass parts of it, as in fit(*data.train, validation_data=data.validation)" if hasattr(got, "train") and hasattr(got, "validation") else ""
+    return TypeError(
+        f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an iterable of batches such as a list or a DataLoader{hint}"
+    )
 
 
 def _is_array(x: Any) -> bool:

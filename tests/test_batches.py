@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, _engine, datasets, nn, optim
 from cnet._rows import Rows
 from cnet.augment import Augment
 from cnet.callbacks import Callback, ProgressBar
@@ -17,6 +17,7 @@ from cnet.callbacks import Callback, ProgressBar
 CLASSES = 3
 X = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
 Y = X[:, :CLASSES].argmax(axis=1)
+DATA = datasets.split(X, Y)
 
 
 def make(dtype="float32", loss=None, layers=(), n_in=6):
@@ -344,7 +345,12 @@ def test_a_bad_batch_is_named_and_what_was_learned_is_kept(batch, error, message
         ({"x": X}, TypeError, "y is missing: expected targets for the rows of x"),
         ({"x": 5}, TypeError, "x is of type int, expected a pair"),
         ({"x": {"a": 1}}, TypeError, "x is of type dict, expected a pair"),
-        ({"x": (X, Y)}, TypeError, r"batch 1 is of type ndarray, expected \(x, y\)"),
+        ({"x": (X, Y)}, TypeError, r"x is a tuple of 2 arrays, expected batches: pass x and y apart, as in fit\(x, y\) or fit\(\*data\.train\)"),
+        ({"x": [X, Y, Y]}, TypeError, "x is a list of 3 arrays, expected batches: pass x and y apart"),
+        ({"x": DATA.train}, TypeError, "x is a Split of 2 arrays, expected batches: pass x and y apart"),
+        ({"x": DATA}, TypeError, r"x is of type Dataset, .*: pass parts of it, as in fit\(\*data\.train, validation_data=data\.validation\)"),
+        ({"x": cut(8, X, Y), "validation_data": DATA}, TypeError, r"validation_data is of type Dataset, .*validation_data=data\.validation\)"),
+        ({"x": [X, X, X, X]}, TypeError, r"batch 1 is of type ndarray, expected \(x, y\)"),
         ({"x": X, "y": Y, "steps_per_epoch": 3}, ValueError, "steps_per_epoch is for an iterable of batches"),
     ],
     ids=str,
@@ -401,3 +407,46 @@ def test_memory_is_that_of_a_batch():
             assert tracemalloc.get_traced_memory()[1] < 20e6
         finally:
             tracemalloc.stop()
+
+
+# Rows that are numbered
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [np.arange(8), np.arange(3), np.array([40, 3, 17, 25, 0, 9, 31, 12]), [5, 4, 9, 8, 1, 0, 2, 3], np.array([9, 8, 7, 6, 5, 4, 3, 2], np.uint8)],
+    ids=str,
+)
+def test_row_numbers_are_no_weights(numbers):
+    """Some data sets give (x, y, index)."""
+    trainer, n = make(), len(numbers)
+    before = state(trainer)
+    message = f"batch 1 has a third part of {n} different whole numbers, as if they numbered its rows, but it is read as sample_weight"
+    with pytest.raises(ValueError, match=message):
+        trainer.fit([(X[:n], Y[:n], numbers)], verbose=False)
+    with pytest.raises(ValueError, match=f"validation {message}"):
+        make().fit(X, Y, validation_data=[(X[:n], Y[:n], numbers)], verbose=False)
+    with pytest.raises(ValueError, match=message):
+        trainer.evaluate([(X[:n], Y[:n], numbers)])
+    assert state(trainer) == before
+    trainer.evaluate([(X[:n], Y[:n], np.asarray(numbers, float))])
+    trainer.evaluate(X[:n], Y[:n], sample_weight=numbers)
+
+
+@pytest.mark.parametrize(
+    "weights", [[1, 2, 3], [0, 1], [3, 1, 2], [1] * 8, [1, 0] * 20, np.arange(1, 41), np.arange(10) % 9, np.arange(20)[::-1] / 2, [True] * 9], ids=str
+)
+def test_weights_that_are_whole_numbers(weights):
+    one, other, n = make(), make(), len(weights)
+    one.fit([(X[:n], Y[:n], weights)], verbose=False)
+    other.fit(X[:n], Y[:n], batch_size=n, shuffle=False, sample_weight=weights, verbose=False)
+    assert state(one) == state(other)
+
+
+def test_row_numbers_of_a_loader_of_torch():
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y), torch.arange(50))
+    for shuffle in (False, True):
+        loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=shuffle, generator=torch.Generator().manual_seed(0))
+        with pytest.raises(ValueError, match="batch 1 has a third part of 16 different whole numbers"):
+            make().fit(loader, verbose=False)

@@ -80,7 +80,7 @@ REFUSED = {
     ),
     "shape": (lambda s: s.update({"3.bias": np.zeros(3)}), ValueError, r"3\.bias has shape \(3,\) in the state, expected \(2,\)"),
     "text": (lambda s: s.update({"3.bias": ["a", "b"]}), TypeError, r"3\.bias has dtype <U1, expected real numbers"),
-    "masked": (lambda s: s.update({"3.bias": np.ma.array([1.0, 2.0], mask=[0, 1])}), ValueError, r"3\.bias is a masked array, and its value at \(1,\) is"),
+    "masked": (lambda s: s.update({"3.bias": np.ma.array([1.0, 2.0], mask=[0, 1])}), ValueError, r"3\.bias is masked at \(1,\)"),
     "a whole checkpoint": (
         lambda s: (s.update(model_state_dict=dict(s), epoch=3), [s.pop(name) for name in [*s] if "." in name]),
         KeyError,

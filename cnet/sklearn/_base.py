@@ -13,7 +13,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from cnet import nn
 from cnet._arrays import Array
@@ -21,6 +21,7 @@ from cnet._trainer import Trainer
 from cnet.sklearn import _lbfgs
 from cnet.sklearn._callbacks import CallbackSupportMixin, tasks, with_callbacks
 from cnet.sklearn._epochs import Epochs, start_record
+from cnet.sklearn._masked import check_sample_weight, validate_data
 from cnet.sklearn._network import build, dense, draw_seed, make_optimizer, set_decay
 from cnet.sklearn._parameters import Parameters
 
@@ -97,7 +98,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         fresh = not hasattr(self, "model_") or not (self.warm_start or incremental)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=fresh)
         encoded, widths, self.out_activation_ = self._encode(y, incremental)
-        weights = self._class_weights(y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
+        weights = self._class_weights(y, None if sample_weight is None else check_sample_weight(sample_weight, X))
         if weights is not None and (weights.min() < 0 or not weights.sum() > 0):
             raise ValueError("sample_weight, by class_weight where there is one, must not be negative, and not all zero")
         self.n_outputs_ = sum(widths)

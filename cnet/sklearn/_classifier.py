@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classi
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._arrays import Array
+from cnet._arrays import Array, refuse_masked
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._labels import Columns, Labels, OneOfSeveral, labels_of, same_classes
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
@@ -189,6 +189,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         float
         """
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
         if not isinstance(getattr(self, "classes_", None), list):
             return float(super().score(X, y, sample_weight))
         predicted = self.predict(X)

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._arrays import Array
+from cnet._arrays import Array, refuse_masked
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._losses import PoissonLoss
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
@@ -127,6 +127,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         values = self._values(self._outputs(X))
         return values.ravel() if self.n_outputs_ == 1 else values
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The coefficient of determination, R^2, of the predictions.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+        y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like, shape (n_samples,), or None
+
+        Returns
+        -------
+        float
+            At most 1.
+        """
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
+        return float(super().score(X, y, sample_weight))
 
     def _values(self, outputs: Array) -> Array:
         return np.exp(outputs) if self.out_activation_ == "exp" else outputs
