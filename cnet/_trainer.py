@@ -120,8 +120,8 @@ class Trainer:
         ----------
         x : array-like, shape (n, ...), or iterable
             Real numbers of any dtype and layout; it is read in place, must not change meanwhile, and may be a memory-mapped file larger
-            than memory. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of any sizes. uint8 images of values up to 255 are for networks that
-            begin with ``nn.Rescale(1 / 255)``.
+            than memory, or an array of h5py or Zarr, which is read one mini-batch at a time. Or batches ``(x, y)`` or
+            ``(x, y, sample_weight)``, of any sizes. uint8 images of values up to 255 are for networks that begin with ``nn.Rescale(1 / 255)``.
         y : array-like or None
             Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
             dictionary by the names of the heads. None if `x` is an iterable of batches.

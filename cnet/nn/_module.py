@@ -264,12 +264,14 @@ class Module:
         Parameters
         ----------
         path : path-like
-            Ends in ``.safetensors`` by custom.
+            Ends in ``.safetensors`` by custom. ``~`` is expanded.
 
         Raises
         ------
         TypeError
             If the model has layers that are not cnet's own: save their weights with `state_dict`.
+        OSError
+            If the folder does not exist, the file is read-only, or writing fails. Then a file that was there is as it was.
 
         Examples
         --------
