@@ -1,9 +1,11 @@
 """Values that are masked or missing: refused with their place wherever arrays come in, as NumPy would show what lies under a mask."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from cnet import Trainer, datasets, metrics, nn, optim
+from cnet import Trainer, datasets, metrics, nn, optim, plot
 from cnet.augment import Augment
 
 X = np.random.default_rng(0).standard_normal((12, 4))
@@ -69,6 +71,12 @@ PLACES = {
     "confusion": lambda m: metrics.confusion_matrix(m(Y), Y),
     "splits": lambda m: datasets.split(m(X), Y),
     "splits of labels": lambda m: datasets.split(X, m(Y)),
+    "standardized": lambda m: datasets.Dataset(datasets.Split(X, Y), None, None, np.zeros(4), np.ones(4)).standardize(m(X)),
+    "digits": lambda m: datasets.draw_digits(m(Y)),
+}
+PICTURES = {
+    "a picture": lambda m: plot.images(m(X), shape=(2, 2)),
+    "titles": lambda m: plot.images(X, m(Y), shape=(2, 2)),
 }
 ESTIMATORS = {
     "X of an estimator": lambda m: estimator("MLPClassifier").fit(m(X), Y),
@@ -87,12 +95,16 @@ ESTIMATORS = {
 }
 
 
-@pytest.fixture(params=[*PLACES, *ESTIMATORS])
+@pytest.fixture(params=[*PLACES, *PICTURES, *ESTIMATORS])
 def use(request):
     """Something that takes an array, given by a function that makes it a masked one."""
     if request.param in ESTIMATORS:
         pytest.importorskip("sklearn")
-    return {**PLACES, **ESTIMATORS}[request.param]
+    if request.param in PICTURES:
+        pytest.importorskip("matplotlib")
+    yield {**PLACES, **PICTURES, **ESTIMATORS}[request.param]
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def test_masked_values_are_refused(use):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet._arrays import as_array
 from cnet._standardize import feature_statistics, inverse
 
 from ._holdout import Rows, count_of, last_rows
@@ -86,7 +87,7 @@ class Dataset:
         """
         if self.mean is None or self.std is None:
             raise ValueError("this data has no mean and std: it was loaded without standardize=True")
-        x = np.asarray(x)
+        x = as_array(x, "x")
         if x.shape[1:] != self.mean.shape:
             raise ValueError(f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}")
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)

@@ -25,6 +25,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+from cnet._arrays import refuse_masked
+
 from ._dataset import CLASSES, Dataset, build
 from ._holdout import count_of, whole_number
 from ._strokes import SAMPLES, load_glyphs
@@ -179,6 +181,7 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     """Return labels as int64, shape (n,), or say what would do."""
+    refuse_masked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim != 1:
         raise ValueError(f"labels must have the shape (n,), got {array.shape}")
