@@ -197,12 +197,12 @@ class Batches:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             what = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is of type {type(batch).__name__}"
             raise TypeError(f"{name} {what}, expected (x, y) or (x, y, sample_weight)")
-        if len(batch) == 3 and self._engine is None:
-            _refuse_row_numbers(name, batch[2])
         try:
             rows, targets, weights = self._read(*batch)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
+        if weights is not None and self._engine is None:
+            _refuse_row_numbers(name, as_array(batch[2], "sample_weight"))
         wanted = [shape_text(targets[head].shape[1:]) for head in targets.dtype.names] if targets.dtype.names else [shape_text(targets.shape[1:])]
         kind = f"x of shape {shape_text(rows.row_shape)}, y of {', '.join(wanted)} and {'no ' if weights is None else ''}sample_weight"
         self._kind = self._kind or kind
@@ -211,13 +211,12 @@ class Batches:
         return Examples(PassingRows(rows), targets, weights)
 
 
-def _refuse_row_numbers(name: str, weights: Any) -> None:
+def _refuse_row_numbers(name: str, numbers: Array) -> None:
     """Raise ValueError for what some loaders give as the third part of a batch, and what would be taken for weights: the numbers of its rows.
 
     Whole numbers, all of them different, and in the order of a data set from its beginning, or in no order.
     """
-    numbers = as_array(weights, f"{name}: sample_weight")
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
+    if numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
         return
     if np.array_equal(numbers, np.arange(len(numbers))) or (len(numbers) >= _LEAST_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()):
         raise ValueError(
