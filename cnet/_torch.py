@@ -209,10 +209,11 @@ def _layer(theirs: Any, name: str) -> nn.Module:
     if own.keys() != state.keys():
         raise ValueError(f"it has {', '.join(state) or 'no parameters'}, expected {', '.join(own)}")
     dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in state.values() if tensor.is_floating_point()]
-    if dtypes and dtypes[0] not in ("float32", "float64"):
-        raise ValueError(f"its parameters are of {dtypes[0]}, expected float32 or float64: convert the net with .float()")
     for array in own.values():
-        array.cast(real_dtype(dtypes[0]))
+        try:
+            array.cast(real_dtype(dtypes[0]))
+        except ValueError as error:
+            raise ValueError(f"{error}: convert the net with .float()") from None
     return layer.load_state_dict({key: tensor.cpu().numpy() for key, tensor in state.items()})
 
 

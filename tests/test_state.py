@@ -146,13 +146,13 @@ def test_states_of_torch():
     theirs.load_state_dict(dict(state))
     net().load_state_dict(state)
     np.testing.assert_allclose(net(1).load_state_dict(theirs.half().state_dict())(x), expected, rtol=1e-2, atol=1e-2)
-    with pytest.raises(ValueError, match=r"its parameters are of float16, expected float32 or float64: convert the net with \.float\(\)"):
+    with pytest.raises(ValueError, match=r"dtype is 'float16', expected 'float32' or 'float64': convert the net with \.float\(\)"):
         from_torch(theirs)
     for kind in (torch.bfloat16, torch.float8_e4m3fn):
         state = {name: value.to(kind) if value.is_floating_point() else value for name, value in theirs.state_dict().items()}
         with pytest.raises(TypeError, match=r"0\.weight cannot be read as an array of real numbers: .*: convert it with 0\.weight\.float\(\)"):
             net().load_state_dict(state)
-    with pytest.raises(ValueError, match=r"its parameters are of bfloat16, .*: convert the net with \.float\(\)"):
+    with pytest.raises(ValueError, match=r"dtype is 'bfloat16', .*: convert the net with \.float\(\)"):
         from_torch(theirs.bfloat16())
     with pytest.raises(TypeError, match=r"pass its state_dict\(\)"):
         net().load_state_dict(theirs)
