@@ -207,6 +207,7 @@ class Compiled:
         """How the optimiser stands with each parameter of the model; None in evaluation."""
         if self.optimizer is None:
             return None
+        self.optimizer.check_groups()
         rules = [(parameter, self.optimizer._rule(group)) for group in self.optimizer.param_groups for parameter in group["params"]]
         return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in rules if parameter in self.parameters]
 

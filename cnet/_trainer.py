@@ -211,6 +211,7 @@ class Trainer:
 
         if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
+        self.optimizer.check_groups()
         with _exclusive(self.model):
             self._schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
             _checkpoint.go_on(self._schedulers, self._resumed_schedules)
@@ -358,8 +359,8 @@ class Trainer:
         for array, values in weights.items():
             array.data = values
         self.optimizer.set_state(state)
-        rates = ", ".join(f"{rate:g}" for rate in sorted({group["lr"] for group in self.optimizer.param_groups if "lr" in group}))
-        hint = f"; a learning rate below {rates} may help" if rates else ""
+        rates = sorted({min(group["lr"] / 10, 0.1) for group in self.optimizer.param_groups if group.get("lr")})
+        hint = f"; a learning rate of {', '.join(f'{rate:g}' for rate in rates)} may help" if rates else ""
         raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
 
     def _evaluate(self, data: Arrays | Batches) -> Logs:

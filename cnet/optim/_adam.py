@@ -59,6 +59,7 @@ class Adam(RuleOptimizer):
     """
 
     _decoupled = False
+    _names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,

@@ -96,7 +96,10 @@ class LBFGS(Optimizer):
             if (value is not None or name != "max_eval") and (not isinstance(value, int | np.integer) or value < 1):
                 raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
 
-    def step(self, closure: Callable[[], float] | None = None) -> float:  # type: ignore[override] # as in PyTorch, this one cannot do without
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        raise ValueError("LBFGS has one group of parameters, which it moves all together: construct it with all parameters")
+
+    def step(self, closure: Callable[[], float] | None = None) -> float:
         """Minimise what `closure` returns.
 
         After an error within, an interrupt for one, the parameters are those of the last iteration.
@@ -118,6 +121,7 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS evaluates the loss several times: call step(closure), where closure() sets the gradients and returns the loss")
+        self.check_groups()
         settings = self.param_groups[0]
         parameters: list[Parameter] = settings["params"]
         ends = np.cumsum([parameter.size for parameter in parameters])[:-1]

@@ -1,18 +1,24 @@
-"""What all optimisers have in common: groups of parameters with their own settings."""
+"""What all optimizers have in common: groups of parameters with their own settings."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from cnet._arrays import as_real
+from cnet._arrays import Array, as_real, empty
 from cnet._core import FLOAT32, loops
 from cnet.nn import Parameter
+from cnet.optim._construction import Construction
+
+_ALSO_IN_GROUPS = {"params", "initial_lr", "name"}
+"""Keys of a group that are no settings of its optimizer: `initial_lr` is a scheduler's, and `name` a user's."""
+
+MOST_STEPS = 2**53
 
 
 class Optimizer:
-    """Base of the optimisers.
+    """Base of the optimizers.
 
     To write one, override `_update`, and `_check` if settings have bounds.
 
@@ -20,7 +26,7 @@ class Optimizer:
     ----------
     params : iterable of Parameter, or of dict
         ``model.parameters()``; or groups such as ``{"params": model[0].parameters(), "lr": 0.2}``, whose settings
-        take precedence over the defaults.
+        take precedence over the defaults. A group may have a ``"name"``.
     defaults : dict
         Settings of groups that do not give their own.
     clip_norm : float or None
@@ -31,7 +37,9 @@ class Optimizer:
     Attributes
     ----------
     param_groups : list of dict
-        Each with ``"params"`` and the settings, which may be changed between steps.
+        Each with ``"params"`` and the settings, which may be changed between steps. They are checked again before each step.
+    defaults : dict
+        Settings of groups that do not give their own.
     clip_norm, clip_value : float or None
         May be changed too.
 
@@ -66,40 +74,95 @@ class Optimizer:
         if not items:
             raise ValueError("the optimizer got no parameters: does the model have layers with weights?")
         groups = items if isinstance(items[0], dict) else [{"params": items}]
-        self.param_groups = [self._group(i, group, defaults) for i, group in enumerate(groups)]
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
         self._state: dict[Parameter, Any] = {}
+        self._construction = Construction()
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.limits  # noqa: B018 - an error now rather than in the first step
-        seen: set[int] = set()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if id(parameter) in seen:
-                    raise ValueError("a parameter appears twice: each belongs to one group, once")
-                seen.add(id(parameter))
+        for group in groups:
+            Optimizer.add_param_group(self, group)
 
-    def _group(self, index: int, group: Any, defaults: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(group, dict) or "params" not in group:
-            raise TypeError(f'parameter group {index} is {group!r}, expected a dict such as {{"params": model[0].parameters(), "lr": 0.1}}')
-        if unknown := group.keys() - defaults.keys() - {"params"}:
-            raise ValueError(f"parameter group {index} sets {', '.join(sorted(unknown))}, which is not one of {', '.join(defaults)}")
-        params = [group["params"]] if isinstance(group["params"], Parameter) else list(group["params"])
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, such as those of layers that are trained from now on.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``"params"`` and settings, as for the constructor.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no such group, a setting is out of bounds or unknown, or a parameter is in a group already; then nothing is changed.
+        """
+        index = len(self.param_groups)
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f'parameter group {index} is {param_group!r}, expected a dict such as {{"params": model[0].parameters(), "lr": 0.1}}')
+        if isinstance(param_group["params"], set | frozenset):
+            raise TypeError(f"parameter group {index} has a set of parameters, which has no order: pass a list")
+        params = [param_group["params"]] if isinstance(param_group["params"], Parameter) else list(param_group["params"])
+        seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
         for parameter in params:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"the optimizer got {parameter!r}, expected parameters: pass model.parameters()")
-        settings = {**defaults, **group, "params": params}
-        self._check(settings)
-        return settings
+            if id(parameter) in seen:
+                raise ValueError("a parameter appears twice: each belongs to one group, once")
+            seen.add(id(parameter))
+        settings = {**self.defaults, **param_group, "params": params}
+        self.check_group(index, settings)
+        self.param_groups.append(settings)
 
     def _check(self, settings: dict[str, Any]) -> None:
         """Raise ValueError for settings out of bounds."""
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
+    def check_group(self, index: int, settings: dict[str, Any]) -> None:
+        """Raise ValueError for a group whose settings are out of bounds, unknown or missing."""
+        if unknown := settings.keys() - self.defaults.keys() - _ALSO_IN_GROUPS:
+            raise ValueError(f"parameter group {index} sets {', '.join(sorted(map(str, unknown)))}, which is not one of {', '.join(self.defaults)}")
+        if missing := self.defaults.keys() - settings.keys():
+            raise ValueError(f"parameter group {index} has no {', '.join(sorted(missing))}")
+        if not isinstance(settings.get("name", ""), str):
+            raise ValueError(f"parameter group {index} has the name {settings['name']!r}, expected a string")
+        try:
+            for name in ("lr", "initial_lr"):
+                if settings.get(name) is not None:
+                    check_numbers(settings, name)
+            self._check(settings)
+        except ValueError as error:
+            raise ValueError(f"parameter group {index}: {error}" if index else str(error)) from None
+
+    def check_groups(self) -> None:
+        """Raise ValueError for settings out of bounds: groups may be changed at any time."""
+        for i, group in enumerate(self.param_groups):
+            self.check_group(i, group)
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable or None
+            Is called first: sets the gradients and returns the loss.
+
+        Returns
+        -------
+        float or None
+            What `closure` returned.
+
+        Raises
+        ------
+        ValueError
+            If a setting of a group is out of bounds or unknown; then nothing is changed.
+        """
+        self.check_groups()
+        loss = None if closure is None else closure()
         self._clip()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, group)
+        return loss
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -137,11 +200,123 @@ class Optimizer:
         """Go back to what `copy_state` gave; it is taken, not copied."""
         self._state = state
 
-    def zero_grad(self) -> None:
-        """Forget the gradients. There is no need to: backward passes overwrite them."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
+    def state_dict(self) -> dict[str, Any]:
+        """All that later steps go on from: what the optimizer remembers of each parameter, and the settings of the groups.
+
+        Returns
+        -------
+        dict
+            ``"state"``: by the number of a parameter, copies of the arrays that the optimizer remembers, in the shapes of `Module.state_dict`.
+            ``"param_groups"``: the settings of each group, with the numbers of its parameters under ``"params"``. Parameters are numbered from
+            0, group by group. Names are PyTorch's.
+
+        Raises
+        ------
+        TypeError
+            If an optimizer of your own remembers something else than an array for each parameter.
+
+        Examples
+        --------
+        >>> from cnet import nn, optim
+        >>> optimizer = optim.SGD(nn.Linear(3, 2, seed=0).parameters(), lr=0.1, momentum=0.9)
+        >>> optimizer.state_dict()["param_groups"]
+        [{'lr': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0, 'params': [0, 1]}]
+        """
+        numbers = {parameter: i for i, parameter in enumerate(self._parameters())}
+        groups = [
+            {**{name: value for name, value in group.items() if name != "params"}, "params": [numbers[parameter] for parameter in group["params"]]}
+            for group in self.param_groups
+        ]
+        return {"state": {i: self._packed(self._state[parameter]) for parameter, i in numbers.items() if parameter in self._state}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called, in an optimizer with groups of as many parameters.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Arrays are copied.
+
+        Raises
+        ------
+        ValueError
+            If it is no state of such an optimizer; then nothing is changed.
+        """
+        match state_dict:
+            case {"state": dict(state), "param_groups": list(groups)} if len(state_dict) == 2:
+                pass
+            case _:
+                raise ValueError('this is no state of an optimizer: expected a dictionary with "state" and "param_groups", as state_dict() gives')
+        if not all(isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups):
+            raise ValueError('this is no state of an optimizer: each of "param_groups" is a dictionary with a list of numbers under "params"')
+        sizes, own = [len(group["params"]) for group in groups], [len(group["params"]) for group in self.param_groups]
+        if sizes != own or [number for group in groups for number in group["params"]] != [*range(sum(own))]:
+            raise ValueError(f"the state has groups of {sizes} parameters, this optimizer of {own}")
+        settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        for i, group in enumerate(settings):
+            self.check_group(i, group)
+        parameters = self._parameters()
+        memory = {}
+        for number, packed in state.items():
+            if type(number) is not int or not 0 <= number < len(parameters):
+                raise ValueError(f"the state has a parameter {number!r}, but this optimizer has {len(parameters)}")
+            try:
+                memory[parameters[number]] = self._unpacked(parameters[number], packed)
+            except ValueError as error:
+                raise ValueError(f"parameter {number} of the state: {error}") from None
+        self.set_settings(settings)
+        self.set_state(memory)
+
+    def set_settings(self, settings: Sequence[dict[str, Any]]) -> None:
+        """Give each group other settings than it has, which have been checked."""
+        for group, values in zip(self.param_groups, settings, strict=True):
+            for name in group.keys() - values.keys() - {"params"}:
+                del group[name]
+            group.update({name: value for name, value in values.items() if name != "params"})
+        self._construction.forget()
+
+    def _parameters(self) -> list[Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def _packed(self, state: Any) -> Any:
+        """What is remembered of a parameter, for `state_dict`."""
+        if not isinstance(state, np.ndarray):
+            raise TypeError(f"{type(self).__name__} keeps a {type(state).__name__} for a parameter, expected an array")
+        return turned(state)
+
+    def _unpacked(self, parameter: Parameter, packed: Any) -> Any:
+        """What `_packed` gave, to be remembered of a parameter. Raises ValueError if it does not fit."""
+        return turned_back(packed, parameter, "state")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients. There is no need to: backward passes overwrite them.
+
+        Parameters
+        ----------
+        set_to_none : bool
+            Otherwise they become zeros.
+        """
+        for parameter in self._parameters():
+            if set_to_none:
                 parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = np.zeros(parameter.shape, parameter.dtype)
+
+
+def turned(array: Array) -> Array:
+    """A copy in the shape of `Module.state_dict`."""
+    return np.ascontiguousarray(array.T).reshape(array.shape[::-1]).copy()
+
+
+def turned_back(values: Any, parameter: Parameter, name: str) -> Array:
+    """A copy of what `turned` gave, in the shape of a parameter. Raises ValueError if it does not fit."""
+    shape = parameter.shape[::-1]
+    if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != parameter.dtype:
+        got = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise ValueError(f"{name} is {got}, expected an array of {parameter.dtype} of shape {shape}")
+    array = empty(parameter.shape, parameter.dtype)
+    array[...] = values.T
+    return array
 
 
 def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf) -> None:

@@ -56,6 +56,8 @@ class RMSprop(RuleOptimizer):
     0.99
     """
 
+    _names = ("square_avg", "momentum_buffer", "grad_avg")
+
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],

@@ -10,7 +10,7 @@ import numpy as np
 from cnet._arrays import Array, empty
 from cnet._core import FLOAT32, loops
 from cnet.nn import Parameter
-from cnet.optim._optimizer import Optimizer
+from cnet.optim._optimizer import MOST_STEPS, Optimizer, turned, turned_back
 
 kinds = loops(FLOAT32)
 """Where the numbers of the kinds are: ``kinds.ADAM``."""
@@ -40,7 +40,10 @@ class State:
 
 
 class RuleOptimizer(Optimizer):
-    """Base of the optimisers that the compiled core knows. They define `_rule`."""
+    """Base of the optimizers that the compiled core knows. They define `_rule` and `_names`."""
+
+    _names: tuple[str, ...]
+    """Of the arrays that are remembered of a parameter, as in PyTorch."""
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         raise NotImplementedError
@@ -63,6 +66,23 @@ class RuleOptimizer(Optimizer):
             parameter.data.reshape(-1), parameter.grad.reshape(-1), flat(state.arrays[: kinds.states(rule.kind)]), state.steps, *rule
         )
         state.steps += 1
+
+    def _packed(self, state: State) -> dict[str, Any]:
+        return {"step": state.steps, **{name: turned(array) for name, array in zip(self._names, state.arrays, strict=False)}}
+
+    def _unpacked(self, parameter: Parameter, packed: Any) -> State:
+        if not isinstance(packed, dict) or not {"step"} <= packed.keys() <= {"step", *self._names}:
+            raise ValueError(f"it is no dictionary with step and any of {', '.join(self._names)}")
+        steps = packed["step"]
+        if type(steps) is not int or not 0 <= steps < MOST_STEPS:
+            raise ValueError(f"step is {steps!r}, expected an integer of at least 0")
+        count = max((i + 1 for i, name in enumerate(self._names) if name in packed), default=0)
+        arrays = empty((count, *parameter.shape), parameter.dtype)
+        arrays[...] = 0
+        for array, name in zip(arrays, self._names, strict=False):
+            if name in packed:
+                array[...] = turned_back(packed[name], parameter, name)
+        return State(arrays, steps)
 
 
 def flat(arrays: Array) -> Array:

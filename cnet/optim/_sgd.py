@@ -50,6 +50,8 @@ class SGD(RuleOptimizer):
     [0.2, 0.1]
     """
 
+    _names = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],
