@@ -60,14 +60,23 @@ def schedules(trainer: Trainer) -> list[list[Any]]:
     """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a checkpoint has for the next one."""
     if trainer._resumed_schedules is not None:
         return trainer._resumed_schedules
-    return [[type(scheduler).__name__, scheduler.state_dict()] for scheduler in trainer._schedulers]
+    from cnet.optim.lr_scheduler._state import kind_of
+
+    return [[kind_of(scheduler), scheduler.state_dict()] for scheduler in trainer._schedulers]
 
 
 def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
-    """Bring schedulers to where those of a checkpoint were. Others than these begin as they are."""
-    if [type(scheduler).__name__ for scheduler in schedulers] == [kind for kind, _ in saved or ()]:
-        for scheduler, (_, state) in zip(schedulers, saved or (), strict=True):
-            scheduler.load_state_dict(state)
+    """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they are."""
+    from cnet.optim.lr_scheduler._state import kind_of, resume
+
+    given, kinds = [kind_of(scheduler) for scheduler in schedulers], [kind for kind, _ in saved or ()]
+    if given == kinds:
+        resume(schedulers, [state for _, state in saved or ()])
+    elif {*given} & {*kinds}:
+        raise ValueError(
+            f"the checkpoint has the schedulers {', '.join(kinds)}, but fit got {', '.join(given)}: give the same ones in the same order to go on, "
+            "or, to begin new schedules, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
+        )
 
 
 def _settings(group: dict[str, Any], names: dict[Parameter, str]) -> dict[str, Any]:
@@ -99,8 +108,9 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         weights, memory = _tensors(file, state, trainer)
     trainer.model.load_state_dict(weights)
     trainer.optimizer.set_state(memory)
-    for group, saved in zip(trainer.optimizer.param_groups, state["groups"], strict=True):
-        group.update({name: tuple(value) if isinstance(value, list) else value for name, value in saved.items() if name != "params"})
+    trainer.optimizer.set_settings(
+        [{name: tuple(value) if isinstance(value, list) and name != "params" else value for name, value in group.items()} for group in state["groups"]]
+    )
     for layer, (key, step) in zip(random_layers(trainer.model), state["random"], strict=True):
         layer.key, layer.step = key, step
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
@@ -122,6 +132,8 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("its history holds other things than numbers")
     if not isinstance(schedulers, list) or not all(isinstance(pair, list) and [type(part) for part in pair] == [str, dict] for pair in schedulers):
         raise ValueError("it has no list of schedulers")
+    from cnet.optim.lr_scheduler._state import check as check_schedule
+
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
         raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
@@ -131,8 +143,10 @@ def _check(state: Any, trainer: Trainer) -> None:
         (group.keys() - _OF_SCHEDULES, group["params"]) for group in own
     ]:
         raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
-    for group in groups:
-        optimizer._check({name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
+    for i, group in enumerate(groups):
+        optimizer.check_group(i, {name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
+    for scheduler, scheduler_state in schedulers:
+        check_schedule(scheduler, scheduler_state, len(groups))
     count = len(random_layers(trainer.model))
     if (
         not isinstance(random, list)

@@ -22,6 +22,7 @@ from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.nn._functions import as_loss
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim.lr_scheduler import LRScheduler
+from cnet.optim.lr_scheduler._scheduler import begin_fit, check_schedulers
 
 History = dict[str, list[float]]
 
@@ -212,11 +213,13 @@ class Trainer:
         if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
         self.optimizer.check_groups()
+        schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
+        check_schedulers(schedulers, self.optimizer)
         with _exclusive(self.model):
-            self._schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
-            _checkpoint.go_on(self._schedulers, self._resumed_schedules)
-            self._resumed_schedules = None
             self.metric_modes = self._metric_modes(validation is not None)
+            _checkpoint.go_on(schedulers, self._resumed_schedules)
+            begin_fit(schedulers, self.metric_modes, epochs, training.steps)
+            self._schedulers, self._resumed_schedules = schedulers, None
             return self._fit(training, epochs, validation, listeners)
 
     def _metric_modes(self, validates: bool) -> dict[str, str]:
@@ -301,7 +304,8 @@ class Trainer:
 
         Training then goes on to the same bits as if it had never ended, given the same data and arguments; `fit` starts a new
         `history`. Change learning rates after loading. Schedulers that the next `fit` is given go on where those of the checkpoint
-        were, if they are of the same kinds, whenever they were constructed; to begin a schedule anew, load the weights alone.
+        were, if they are of the same kinds, whenever they were constructed; `fit` refuses other settings than the checkpoint has. To
+        begin a new schedule, train with a new ``Trainer(trainer.model, trainer.loss, trainer.optimizer)``.
 
         Parameters
         ----------

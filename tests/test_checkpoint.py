@@ -169,17 +169,44 @@ def test_schedules_that_do_not_fit(change, problem, path):
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"last_epoch": -1, "base_lrs": [0.1]}, {"last_epoch": 2.5, "base_lrs": [0.1]}, {"last_epoch": 1, "base_lrs": ["x"]}], ids=str
+    "change",
+    [
+        {"last_epoch": -1},
+        {"last_epoch": 2.5},
+        {"last_epoch": 2**63},
+        {"base_lrs": ["x"]},
+        {"base_lrs": [None]},
+        {"base_lrs": [10**400]},
+        {"base_lrs": [float("nan")]},
+        {"_last_lr": [float("inf")]},
+        {"base_lrs": [0.1, 0.1]},
+        {"gamma": -1},
+        {"__class__": 1},
+    ],
+    ids=str,
 )
-def test_states_of_schedules_that_do_not_fit(state, path):
-    trainer = saved(path, optimizer="sgd")
-    rewrite(path, lambda numbers: numbers.update(schedulers=[["StepLR", state]]))
-    trainer.load_checkpoint(path)
-    before = trainer.model.state_dict()
-    with pytest.raises(ValueError, match="is no state of such a StepLR, expected one like"):
-        fit(trainer, 1, callbacks=[lr_scheduler.StepLR(trainer.optimizer, 2)])
-    for name, values in trainer.model.state_dict().items():
-        np.testing.assert_array_equal(values, before[name])
+def test_states_of_schedules_that_do_not_fit(change, path):
+    trainer = make("sgd")
+    state = lr_scheduler.StepLR(trainer.optimizer, 2).state_dict()
+    trainer.save_checkpoint(path)
+    for wrong in ({}, [], {**state, **change}):
+        rewrite(path, lambda numbers, wrong=wrong: numbers.update(schedulers=[["StepLR", wrong]]))
+        assert_refused(path, "it has no list of schedulers" if wrong == [] else "this is no state of such a StepLR", optimizer="sgd")
+    rewrite(path, lambda numbers: numbers.update(schedulers=[["Step", state]]))
+    assert_refused(path, "this is no state of such a Step: there is no such scheduler", optimizer="sgd")
+
+
+@pytest.mark.parametrize(("name", "value"), [("initial_lr", "x"), ("initial_lr", [[]]), ("initial_lr", -1), ("lr", None), ("lr", -0.1), ("name", 3)])
+def test_settings_of_groups_that_do_not_fit(name, value, path):
+    trainer = make("sgd")
+    trainer.optimizer.param_groups[0].update(initial_lr=0.1, name="all")
+    trainer.save_checkpoint(path)
+    rewrite(path, lambda numbers: numbers["groups"][0].update({name: value}))
+    other = make("sgd")
+    other.optimizer.param_groups[0]["name"] = "all"
+    with pytest.raises(ValueError, match=f"{name}"):
+        other.load_checkpoint(path)
+    assert other.optimizer.param_groups[0]["lr"] == 0.1
 
 
 def test_a_checkpoint_without_schedules_is_read(path):

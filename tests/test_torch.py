@@ -284,45 +284,6 @@ def test_settings_of_optimisers_have_pytorchs_names_and_defaults(name):
     assert differing <= ({"lr"} if name == "SGD" else set())
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("StepLR", {"step_size": 3, "gamma": 0.5}),
-        ("ExponentialLR", {"gamma": 0.9}),
-        ("CosineAnnealingLR", {"T_max": 10, "eta_min": 0.01}),
-        ("LinearLR", {}),
-        ("LinearLR", {"start_factor": 0.1, "end_factor": 0.7, "total_iters": 7}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 17, "pct_start": 0.4, "base_momentum": 0.8}),
-    ],
-)
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-def test_schedules_follow_pytorch(name, settings, optimizer):
-    extra = {"momentum": 0.9} if optimizer == "SGD" else {}
-    tensor = torch.nn.Parameter(torch.zeros(1))
-    tensor.grad = torch.zeros(1)
-    ours, theirs = getattr(optim, optimizer)([nn.Parameter((1,))], lr=0.1, **extra), getattr(torch.optim, optimizer)([tensor], lr=0.1, **extra)
-    schedule, other = getattr(optim.lr_scheduler, name)(ours, **settings), getattr(torch.optim.lr_scheduler, name)(theirs, **settings)
-    for _ in range(settings.get("total_steps", 10)):
-        for key in ("lr", *extra) if extra else ("lr", "betas"):
-            np.testing.assert_allclose(ours.param_groups[0][key], theirs.param_groups[0][key], rtol=1e-12, atol=1e-16)
-        theirs.step()
-        schedule.step()
-        other.step() if schedule.last_epoch < settings.get("total_steps", 11) else None
-
-
-@pytest.mark.parametrize("settings", [{}, {"mode": "max", "threshold": 0.1}, {"threshold_mode": "abs", "threshold": 0.2, "cooldown": 2, "min_lr": 1e-3}])
-def test_plateaus_follow_pytorch(settings, rng):
-    tensor = torch.nn.Parameter(torch.zeros(1))
-    ours, theirs = optim.SGD([nn.Parameter((1,))], lr=0.1), torch.optim.SGD([tensor], lr=0.1)
-    schedule = optim.lr_scheduler.ReduceLROnPlateau(ours, patience=2, factor=0.5, **settings)
-    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, patience=2, factor=0.5, **settings)
-    for metric in 1 + rng.random(60):
-        schedule.step(metric)
-        other.step(metric)
-        assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
-
-
 @pytest.mark.parametrize("limits", [{"clip_norm": 0.5}, {"clip_norm": 50.0}, {"clip_value": 0.3}])
 def test_limits_of_gradients_follow_pytorch(limits, dtype, isa, rng):
     ours = [nn.Parameter((70, 80), dtype), nn.Parameter((5,), dtype)]

@@ -57,15 +57,12 @@ class _SchedulePerEpoch(Callback):
         self.scheduler = scheduler
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
-        self.scheduler.on_epoch_end(logs)
+        self.scheduler._end_epoch(logs)
 
 
 class _SchedulePerBatch(Callback):
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
-
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
-        self.scheduler.on_train_begin(None if steps is None else epochs * steps)
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
         self.scheduler.step()

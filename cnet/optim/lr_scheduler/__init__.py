@@ -1,14 +1,36 @@
-"""Learning rates that change on a schedule, with PyTorch's names and meaning.
+"""Learning rates that change on a schedule, with PyTorch's names, arguments and rates.
 
-Call `step()` by hand, or give the scheduler to ``Trainer.fit(callbacks=[scheduler])``, which steps it after each epoch;
-`OneCycleLR` and `LinearLR` after each batch, as do others on request. A rate follows from the rate that the optimiser was
-constructed with and the number of steps alone: one that is set by hand lasts until the next step.
+Call `step()` by hand, or give schedulers to ``Trainer.fit(callbacks=[scheduler])``, which steps them after each epoch, or after each batch with
+``per_batch=True``; `OneCycleLR` and `CyclicLR` step after each batch by default.
+
+Most schedulers compute the next rate from the current one, as PyTorch's do. So several can be used together, and changes by hand stay. The others
+say that they do not depend on the current rate.
 """
 
+from cnet.optim.lr_scheduler._combined import ChainedScheduler, SequentialLR
+from cnet.optim.lr_scheduler._cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from cnet.optim.lr_scheduler._cyclic import CyclicLR
+from cnet.optim.lr_scheduler._factors import ConstantLR, ExponentialLR, LinearLR, MultiStepLR, PolynomialLR, StepLR
+from cnet.optim.lr_scheduler._lambda import LambdaLR, MultiplicativeLR
 from cnet.optim.lr_scheduler._one_cycle import OneCycleLR
 from cnet.optim.lr_scheduler._plateau import ReduceLROnPlateau
-from cnet.optim.lr_scheduler._rates import CosineAnnealingLR, ExponentialLR, LinearLR, StepLR
 from cnet.optim.lr_scheduler._scheduler import LRScheduler
-from cnet.optim.lr_scheduler._sequential import SequentialLR
 
-__all__ = ["CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LinearLR", "OneCycleLR", "ReduceLROnPlateau", "SequentialLR", "StepLR"]
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]

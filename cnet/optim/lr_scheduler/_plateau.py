@@ -1,33 +1,66 @@
 """Rates that fall when training no longer gets better."""
 
-import math
+from __future__ import annotations
 
-from cnet.optim._optimizer import Optimizer
-from cnet.optim.lr_scheduler._scheduler import LRScheduler
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from cnet._metric_modes import monitored_mode
+from cnet.optim._construction import settings_of
+from cnet.optim._optimizer import Optimizer, check_numbers
+from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer
+from cnet.optim.lr_scheduler._settings import Checks, Choice, Number, Optional, PerGroup, Whole, flag
+
+
+def _word(name: str, value: Any, groups: int = 1) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, expected the name of a metric, such as 'val_loss'")
+    return value
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiply the rate by `factor` when a figure has not improved for more than `patience` steps.
+    """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
+
+    A metric is better if it is below ``best * (1 - threshold)`` with mode "min" and ``threshold_mode="rel"``, below ``best - threshold`` with "abs";
+    above ``best * (1 + threshold)`` or ``best + threshold`` with mode "max". After `patience` steps in a row that are not better, the next such step
+    makes the rate ``max(rate * factor, min_lr)``. A metric that is not finite is not better.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
-    mode : {"min", "max"}
-        What is better.
+    mode : {"min", "max"} or None
+        Whether less or more is better. None: as a callback, the direction of the metric; by hand "min".
     factor : float
-        Below 1.
+        At least 0, below 1.
     patience : int
+        At least 0.
     threshold : float
-        Smaller improvements do not count.
+        At least 0.
     threshold_mode : {"rel", "abs"}
-        Whether the threshold is a share of the best figure so far.
+        Whether the threshold is a share of the best metric so far. A share is of little use for metrics near or below 0.
     cooldown : int
-        Steps after a reduction during which nothing is counted.
-    min_lr : float
+        Steps after a reduction during which none is counted, at least 0.
+    min_lr : float, or list of float
+        At least 0, for each group, or for all.
     eps : float
-        Smaller changes of the rate are not made.
+        Smaller changes of the rate are not made; at least 0.
     monitor : str or None
-        As a callback: the figure in the history. None: ``"val_loss"`` where there is one, else ``"loss"``.
+        As a callback: the name of the metric in the history. None: ``"val_loss"`` where there is one, else ``"loss"``.
+
+    Attributes
+    ----------
+    best : float or None
+        The best metric so far; None before the first.
+    num_bad_epochs : int
+        Steps since then that count.
+    cooldown_counter : int
+        Steps that are left of a cooldown.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or out of bounds; in `fit`, before the first step, if it has no such metric.
 
     Examples
     --------
@@ -40,62 +73,123 @@ class ReduceLROnPlateau(LRScheduler):
     [0.25]
     """
 
-    _remembered = (*LRScheduler._remembered, "best", "num_bad_epochs", "cooldown_counter")
+    _settings: ClassVar[Checks] = {
+        "per_batch": flag,
+        "mode": Optional(Choice(("min", "max"))),
+        "factor": Number(0, 1, below=True),
+        "patience": Whole(0),
+        "threshold": Number(),
+        "threshold_mode": Choice(("rel", "abs")),
+        "cooldown": Whole(0),
+        "min_lrs": PerGroup(Number(), "min_lr"),
+        "eps": Number(),
+        "monitor": Optional(_word),
+        "default_min_lr": Optional(Number()),
+    }
+    _progress: ClassVar[Checks] = {
+        "last_epoch": Whole(0),
+        "_last_lr": PerGroup(Number()),
+        "best": Optional(Number(-math.inf, above=True)),
+        "num_bad_epochs": Whole(0),
+        "cooldown_counter": Whole(0),
+    }
 
     def __init__(
         self,
         optimizer: Optimizer,
-        mode: str = "min",
+        mode: str | None = None,
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
         threshold_mode: str = "rel",
         cooldown: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
         *,
         monitor: str | None = None,
     ) -> None:
-        for name, value, choices in (("mode", mode, ("min", "max")), ("threshold_mode", threshold_mode, ("rel", "abs"))):
-            if value not in choices:
-                raise ValueError(f"{name} is {value!r}, expected {choices[0]!r} or {choices[1]!r}")
-        if not 0 <= factor < 1:
-            raise ValueError(f"factor is {factor!r}, expected a number from 0 to below 1")
+        check_optimizer(optimizer)
+        self.optimizer, self.per_batch = optimizer, False
         self.mode, self.factor, self.patience, self.threshold, self.threshold_mode = mode, factor, patience, threshold, threshold_mode
-        self.cooldown, self.min_lr, self.eps, self.monitor = cooldown, min_lr, eps, monitor
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = self.cooldown_counter = 0
-        super().__init__(optimizer)
+        self.cooldown, self.eps, self.monitor = cooldown, eps, monitor
+        self.min_lrs: list[float] = min_lr  # type: ignore[assignment] # a list once it is checked
+        self.default_min_lr: float | None = None if isinstance(min_lr, list | tuple) else min_lr  # type: ignore[assignment] # mypy leaves a sequence
+        self._check_settings()
+        self.best: float | None = None
+        self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
+        self._last_lr = [float(group["lr"]) for group in optimizer.param_groups]
+        optimizer._construction.note(settings_of(optimizer.param_groups), optimizer.param_groups)
 
-    def _go_to(self, step: int) -> None:
-        self.last_epoch = step
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether steps are not counted, after a reduction."""
+        return self.cooldown_counter > 0
 
-    def _better(self, metric: float) -> bool:
+    def step(self, metrics: Any = None, epoch: None = None) -> None:  # type: ignore[override] # as in PyTorch
+        """Take note of a metric, and reduce the rate where it is time.
+
+        Parameters
+        ----------
+        metrics : float
+            The metric that is watched.
+
+        Raises
+        ------
+        TypeError
+            If it is no number.
+        """
+        self._refuse_epoch(epoch)
+        metric, groups = _number(metrics), self.optimizer.param_groups
+        for group in groups:
+            check_numbers(group, "lr")
+        if len(self.min_lrs) < len(groups):
+            if self.default_min_lr is None:
+                raise RuntimeError(f"the optimizer has {len(groups)} parameter groups now, but min_lr has {len(self.min_lrs)} values: append to `min_lrs`")
+            self.min_lrs += [self.default_min_lr] * (len(groups) - len(self.min_lrs))
+        self.last_epoch += 1
+        if self._is_better(metric):
+            self.best, self.num_bad_epochs = metric, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.in_cooldown:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce_lr()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._last_lr = [float(group["lr"]) for group in groups]
+
+    def _is_better(self, metric: float) -> bool:
+        if not math.isfinite(metric) or self.best is None:
+            return math.isfinite(metric)
         sign = 1 if self.mode == "max" else -1
         bar = self.best * (1 + sign * self.threshold) if self.threshold_mode == "rel" else self.best + sign * self.threshold
         return sign * metric > sign * bar
 
-    def step(self, metrics: float | None = None) -> None:
-        """Take note of a figure, and reduce the rate where it is time."""
-        if metrics is None:
-            raise TypeError("step() needs the figure that is watched, such as step(val_loss)")
-        super().step()
-        if self._better(metrics):
-            self.best, self.num_bad_epochs = metrics, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            for group in self.optimizer.param_groups:
-                lower = max(group["lr"] * self.factor, self.min_lr)
-                if group["lr"] - lower > self.eps:
-                    group["lr"] = lower
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+    def _reduce_lr(self) -> None:
+        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            lower = max(group["lr"] * self.factor, least)
+            if group["lr"] - lower > self.eps:
+                group["lr"] = lower
 
-    def on_epoch_end(self, logs: dict[str, float]) -> None:
-        name = self.monitor or ("val_loss" if "val_loss" in logs else "loss")
+    def _name(self, metrics: Mapping[str, Any]) -> str:
+        """The metric that is watched, of those that a `fit` has."""
+        return self.monitor or ("val_loss" if "val_loss" in metrics else "loss")
+
+    def _begin_fit(self, modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+        self.mode = monitored_mode(self._name(modes), self.mode or "auto", modes)
+
+    def _end_epoch(self, logs: Mapping[str, float]) -> None:
+        name = self._name(logs)
         if name not in logs:
-            raise ValueError(f"monitor is {name!r}, but the history has {', '.join(logs)}")
+            raise ValueError(f"monitor is {name!r}, but this epoch ended with {', '.join(logs)}")
         self.step(logs[name])
+
+
+def _number(metric: Any) -> float:
+    if metric is None:
+        raise TypeError("step() needs the metric that is watched, such as step(val_loss)")
+    try:
+        return float("not a number" if isinstance(metric, str | bytes) else metric)
+    except (TypeError, ValueError):
+        raise TypeError(f"the metric is {metric!r}, expected a number") from None

@@ -1,34 +1,59 @@
-"""What all schedulers have in common."""
+"""The base of all schedulers."""
+
+from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from cnet.optim._optimizer import Optimizer
+from cnet.optim._construction import put_back, settings_of
+from cnet.optim._optimizer import Optimizer, check_numbers
+from cnet.optim.lr_scheduler._settings import Checks, Number, PerGroup, Whole, flag
+from cnet.optim.lr_scheduler._state import Stateful
+
+_RATE = Number()
 
 
-class LRScheduler:
-    """Base of the schedulers. To write one, override `rate`.
+class LRScheduler(Stateful):
+    """Base of the schedulers. To write one, override `get_lr`.
+
+    When it is constructed, a scheduler sets the rates of step 0; then each call of `step` sets the next ones. A scheduler that computes rates from
+    the current ones, ``group["lr"]``, can be used together with others, and keeps changes by hand. The rate that a group had when the first
+    scheduler was constructed is kept as ``group["initial_lr"]``, and is the base rate of all schedulers.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
+    last_epoch : int
+        -1 to begin; otherwise the number of the last step that was done. Groups must have ``"initial_lr"`` then.
     per_batch : bool
-        As a callback, step after each batch instead of after each epoch.
+        As a callback of `Trainer.fit`, step after each batch instead of after each epoch.
 
     Attributes
     ----------
     last_epoch : int
-        Steps taken.
+        Steps taken, from 0.
     base_lrs : list of float
-        The rates that groups began with.
+        The base rate of each group.
+    progress : tuple of str
+        Of a class: the names of attributes of its own that steps change. The others are settings: a training that is resumed with other ones than
+        the checkpoint has is refused.
+
+    Raises
+    ------
+    TypeError
+        If the optimizer is none, or a setting is of the wrong type.
+    ValueError
+        If a setting is out of bounds, or the optimizer has no learning rate.
+    KeyError
+        If `last_epoch` is given, and a group has no ``"initial_lr"``.
 
     Examples
     --------
     >>> from cnet import nn, optim
     >>> class Inverse(optim.lr_scheduler.LRScheduler):
-    ...     def rate(self, base, step):
-    ...         return base / (1 + step)
+    ...     def get_lr(self):
+    ...         return [base / (1 + self.last_epoch) for base in self.base_lrs]
     >>> optimizer = optim.SGD(nn.Linear(2, 1, seed=0).parameters(), lr=0.5)
     >>> scheduler = Inverse(optimizer)
     >>> scheduler.step()
@@ -36,87 +61,213 @@ class LRScheduler:
     [0.25]
     """
 
-    _remembered: tuple[str, ...] = ("last_epoch", "base_lrs")
-    """Attributes that `state_dict` holds: what steps change, or a training tells."""
+    _settings: ClassVar[Checks] = {"per_batch": flag}
+    _progress: ClassVar[Checks] = {"last_epoch": Whole(0), "_step_count": Whole(1), "base_lrs": PerGroup(_RATE), "_last_lr": PerGroup(_RATE)}
+    _begins_at_base: ClassVar[bool] = False
+    """Whether step 0 within a `SequentialLR` begins at the base rates instead of the current ones."""
+    _for_each_group: ClassVar[str | None] = None
+    """An argument that has a value for each group."""
+    _is_initial = False
+    """Whether step 0 is being taken."""
 
-    def __init__(self, optimizer: Optimizer, *, per_batch: bool = False) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), lr=0.1)")
-        if any("lr" not in group for group in optimizer.param_groups):
-            raise ValueError(f"{type(optimizer).__name__} has no setting lr that could follow a schedule")
+    per_batch: bool | None
+    base_lrs: list[float]
+    _last_lr: list[float]
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+        check_optimizer(optimizer)
         self.optimizer = optimizer
         self.per_batch = per_batch
-        self.base_lrs: list[float] = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
-        self._go_to(0)
+        self._check_settings()
+        self.last_epoch = Whole(-1)("last_epoch", last_epoch)
+        before = settings_of(optimizer.param_groups)
+        try:
+            self._begin()
+        except BaseException:
+            put_back(optimizer.param_groups, before)
+            raise
+        optimizer._construction.note(before, optimizer.param_groups)
 
-    def rate(self, base: float, step: int) -> float:
-        """The rate of a group that began with rate `base`, after `step` steps."""
-        raise TypeError(f"{type(self).__name__} does not define rate(base, step)")
+    def _begin(self) -> None:
+        """Find the base rates and take the first step."""
+        if self.last_epoch == -1:
+            self._prepare_groups()
+        for i, group in enumerate(self.optimizer.param_groups):
+            if self.last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(f"parameter group {i} has no initial_lr, which last_epoch={self.last_epoch} needs: load the state of the optimizer first")
+        self.base_lrs = [float(group["initial_lr"]) for group in self.optimizer.param_groups]
+        self._initial_step()
 
-    def step(self) -> None:
-        """Go on to the next rate."""
-        self._go_to(self.last_epoch + 1)
+    def _check_settings(self) -> None:
+        """Check what the constructor was given, and keep it as plain data."""
+        groups = len(self.optimizer.param_groups)
+        checked = {name: check(name, getattr(self, name), groups) for name, check in self._settings.items()}
+        self._check_together({**vars(self), **checked})
+        self._check_with_optimizer(checked)
+        vars(self).update(checked)
 
-    def _go_to(self, step: int) -> None:
-        self.last_epoch = step
-        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.rate(base, step)
+    def _prepare_groups(self) -> None:
+        """Change groups before the first step, where a scheduler has rates of its own."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """What later steps go on from: numbers, and lists of them. `Trainer.save_checkpoint` keeps it for the schedulers that `fit` steps."""
-        return {name: getattr(self, name) for name in self._remembered}
+    def get_lr(self) -> list[float]:
+        """The rate of each group at step `last_epoch`, computed from the current rates or the base rates. `step` calls it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define get_lr(), which returns the rate of each parameter group")
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where `state_dict` was called, in a scheduler that was constructed alike, and set the rates there.
+    def get_last_lr(self) -> list[float]:
+        """The rate of each group that the last step set."""
+        return list(self._last_lr)
 
-        Parameters
-        ----------
-        state : dict
+    def step(self, epoch: None = None) -> None:
+        """Set the rates of the next step. Call it after the optimizer's step, once an epoch or once a batch.
 
         Raises
         ------
+        TypeError
+            If a number of an epoch is given.
         ValueError
-            If it is no state of such a scheduler; then nothing is changed.
+            If there are no rates of the next step, or the current ones are out of bounds; then nothing is changed.
         """
-        if not _alike(state, own := self.state_dict()):
-            raise ValueError(f"{state!r} is no state of such a {type(self).__name__}, expected one like {own!r}")
-        self._restore(state)
-        self._go_to(self.last_epoch)
+        self._refuse_epoch(epoch)
+        self._step_count += 1
+        try:
+            self._update_lr()
+        except BaseException:
+            self._step_count -= 1
+            raise
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        for name in self._remembered:
-            setattr(self, name, state[name])
+    def _refuse_epoch(self, epoch: Any) -> None:
+        if epoch is not None:
+            raise TypeError(f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it goes on by one step; call it once for each")
 
-    def get_last_lr(self) -> list[float]:
-        """The rate of each group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
+    def _initial_step(self) -> None:
+        """Take step 0 from the current rates."""
+        self._step_count = 0
+        self._is_initial = True
+        try:
+            self.step()
+        finally:
+            del self._is_initial
 
-    def on_train_begin(self, steps: int | None) -> None:
-        """Before a training of so many batches that steps it; None if that is not known."""
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """Set the rates of a step, by default the next one."""
+        groups = self.optimizer.param_groups
+        for group in groups:
+            check_numbers(group, "lr")
+        self._take_added_groups()
+        before, self.last_epoch = self.last_epoch, self.last_epoch + 1 if epoch is None else epoch
+        try:
+            closed_form = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
+            rates = self._checked_rates(self.get_lr() if closed_form is None else closed_form())
+        except BaseException:
+            self.last_epoch = before
+            raise
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        self._last_lr = rates
+        self._move_momentum()
 
-    def on_epoch_end(self, logs: dict[str, float]) -> None:
-        """After an epoch of a training that steps it per epoch."""
+    def _take_added_groups(self) -> None:
+        """Have base rates for groups that the optimizer got since the last step."""
+        added = self.optimizer.param_groups[len(self.base_lrs) :]
+        if added and self._for_each_group:
+            raise ValueError(
+                f"the optimizer has {len(self.base_lrs) + len(added)} parameter groups now, but {self._for_each_group} of this {type(self).__name__} is for "
+                f"{len(self.base_lrs)}: construct it after add_param_group"
+            )
+        for group in added:
+            self.base_lrs.append(float(group.setdefault("initial_lr", group["lr"])))
+
+    def _checked_rates(self, rates: Any) -> list[float]:
+        name, groups = f"{type(self).__name__}.get_lr()", len(self.optimizer.param_groups)
+        if not isinstance(rates, Iterable):
+            raise TypeError(f"{name} gave {rates!r}, expected a list with the rate of each parameter group")
+        rates = list(rates)
+        if len(rates) != groups:
+            raise ValueError(f"{name} gave {len(rates)} rates, expected one for each of {groups} parameter groups")
+        return [_RATE(f"rate {i} of {name}", rate) for i, rate in enumerate(rates)]
+
+    def _move_momentum(self) -> None:
+        """Set the momentum of a step, where a scheduler does so."""
+
+    def _start(self) -> None:
+        """Take step 0 anew, from the current rates."""
+        self.last_epoch = -1
+        self._initial_step()
+
+    def _restart(self) -> None:
+        """Take step 0 where a `SequentialLR` comes to this scheduler."""
+        if not self._begins_at_base:
+            self._update_lr(0)
+            return
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=False):
+            group["lr"] = base
+        self._start()
+
+    def _restore_rates(self) -> None:
+        construction, moves_momentum = self.optimizer._construction, False
+        for i, (group, rate) in enumerate(zip(self.optimizer.param_groups, self._last_lr, strict=False)):
+            if construction.left(i, group, "lr"):
+                group["lr"] = rate
+                moves_momentum = True
+        if moves_momentum:
+            self._move_momentum()
+            construction.after = settings_of(self.optimizer.param_groups)
+
+    def _length(self) -> float:
+        """The number of the last step that there is."""
+        return math.inf
+
+    def _steps_left(self) -> float:
+        return self._length() - self.last_epoch
+
+    def _begin_fit(self, modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+        """Before a `fit` that steps it: epochs, and the batches of an epoch, or None if that is not known."""
+        count = epochs if not self.per_batch else None if steps is None else epochs * steps
+        self._take_length(count)
+        if count is not None and count > (left := self._steps_left()):
+            raise ValueError(
+                f"{type(self).__name__} has {left:g} steps left, but this fit takes {count} ({'one a batch' if self.per_batch else 'one an epoch'}): "
+                "construct a new scheduler, or one with more steps"
+            )
+
+    def _take_length(self, count: int | None) -> None:
+        """Take the number of steps of a `fit`, where a scheduler needs to know it."""
+
+    def _end_epoch(self, logs: Mapping[str, float]) -> None:
+        """After an epoch of a `fit` that steps it per epoch."""
         self.step()
 
 
-def _alike(value: Any, own: Any) -> bool:
-    """Whether a value may take the place of another: numbers or nothing, and dictionaries and lists of them."""
-    if isinstance(own, dict):
-        return isinstance(value, dict) and value.keys() == own.keys() and all(_alike(value[name], own[name]) for name in own)
-    if isinstance(own, list):
-        return isinstance(value, list) and len(value) == len(own) and all(map(_alike, value, own))
-    if isinstance(own, int):  # a number of steps
-        return type(value) is int and value >= 0
-    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
+def check_optimizer(optimizer: Any) -> None:
+    """Raise unless this is an optimizer whose rate a scheduler can change."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), lr=0.1)")
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise ValueError(f"{type(optimizer).__name__} has no setting lr that could follow a schedule")
+    optimizer.check_groups()
 
 
-def cosine(start: float, end: float, share: float) -> float:
-    """The value after a share of the way from `start` to `end`, along half a cosine."""
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) -> None:
+    """Raise ValueError unless a `fit` can step these schedulers, whose optimizer this is."""
+    seen: set[int] = set()
+    for part in (part for scheduler in schedulers for part in scheduler._parts()):
+        name = type(part).__name__
+        if part.optimizer is not optimizer:
+            raise ValueError(f"{name} belongs to another optimizer than this trainer's: construct it with trainer.optimizer")
+        if id(part) in seen:
+            raise ValueError(f"{name} appears twice among the schedulers: it would take two steps at once")
+        seen.add(id(part))
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
-    """A setting that is a number of steps, or an error."""
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-    return value
+def begin_fit(schedulers: Sequence[LRScheduler], modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+    """Tell schedulers of a `fit` that will step them. Raises before any work what would be wrong later; then nothing is changed."""
+    before = [(part, {**vars(part)}) for scheduler in schedulers for part in scheduler._parts()]
+    try:
+        for scheduler in schedulers:
+            scheduler._begin_fit(modes, epochs, steps)
+    except BaseException:
+        for part, values in before:
+            part.__dict__.update(values)
+        raise

@@ -1,0 +1,63 @@
+"""What schedules of cycles have in common: momentum that moves the other way round."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from cnet.optim._optimizer import Optimizer
+from cnet.optim.lr_scheduler._scheduler import LRScheduler
+from cnet.optim.lr_scheduler._settings import Checks, Number, PerGroup, flag
+from cnet.optim.lr_scheduler._state import State
+
+
+class Cycle(LRScheduler):
+    """Base of these schedules: sets ``momentum``, or the first of ``betas``, of each group at each step."""
+
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "cycle_momentum": flag,
+        "base_momentums": PerGroup(Number(), "base_momentum"),
+        "max_momentums": PerGroup(Number(), "max_momentum"),
+        "max_lrs": PerGroup(Number(), "max_lr"),
+    }
+
+    _for_each_group = "max_lr"
+
+    cycle_momentum: bool
+    base_momentums: list[float]
+    max_momentums: list[float]
+    max_lrs: list[float]
+
+    def _momenta(self) -> list[float]:
+        """The momentum of each group at step `last_epoch`."""
+        raise NotImplementedError
+
+    def _check_with_optimizer(self, values: State) -> None:
+        if not values["cycle_momentum"]:
+            return
+        optimizer = self.optimizer
+        if not {"momentum", "betas"} & optimizer.defaults.keys():
+            raise ValueError(f"{type(optimizer).__name__} has no momentum that could follow a cycle: construct {type(self).__name__} with cycle_momentum=False")
+        for momenta in (values["base_momentums"], values["max_momentums"]):
+            for i, (group, momentum) in enumerate(zip(optimizer.param_groups, momenta, strict=True)):
+                optimizer.check_group(i, {**group, **_moved(optimizer, group, momentum)})
+
+    @classmethod
+    def _check_together(cls, values: State) -> None:
+        check_order("base_momentum", values["base_momentums"], "max_momentum", values["max_momentums"])
+
+    def _move_momentum(self) -> None:
+        if self.cycle_momentum:
+            for group, momentum in zip(self.optimizer.param_groups, self._momenta(), strict=True):
+                group.update(_moved(self.optimizer, group, momentum))
+
+
+def _moved(optimizer: Optimizer, group: dict[str, Any], momentum: float) -> dict[str, Any]:
+    return {"betas": (momentum, *group["betas"][1:])} if "betas" in optimizer.defaults else {"momentum": momentum}
+
+
+def check_order(lower: str, lows: list[float], upper: str, highs: list[float]) -> None:
+    """Raise ValueError for a lower bound above its upper bound."""
+    for low, high in zip(lows, highs, strict=True):
+        if low > high:
+            raise ValueError(f"{lower} is {low!r}, which is above {upper}, {high!r}")

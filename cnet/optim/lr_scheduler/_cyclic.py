@@ -1,0 +1,142 @@
+"""A rate that goes up and down again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from cnet.optim._optimizer import Optimizer
+from cnet.optim.lr_scheduler._cycle import Cycle, check_order
+from cnet.optim.lr_scheduler._scheduler import check_optimizer
+from cnet.optim.lr_scheduler._settings import Checks, Choice, Number, Optional, PerGroup
+from cnet.optim.lr_scheduler._state import State
+
+_MODES = ("triangular", "triangular2", "exp_range")
+
+
+class CyclicLR(Cycle):
+    """Up from `base_lr` to `max_lr` and down again, in straight lines, with momentum the other way round.
+
+    In cycle `n`, from 1, the rate is ``base_lr + (max_lr - base_lr) * x * scale``, where `x` goes from 0 to 1 in `step_size_up` steps and back in
+    `step_size_down`. The scale is 1 for "triangular", ``2 ** (1 - n)`` for "triangular2", and ``gamma ** t`` at step `t` for "exp_range".
+    Momentum is ``max_momentum - (max_momentum - base_momentum) * x * scale``. Rates do not depend on the current ones.
+
+    As a callback it is stepped after each batch.
+
+    Parameters
+    ----------
+    optimizer : optim.Optimizer
+    base_lr, max_lr : float, or list of float
+        At least 0, for each group, or for all; `base_lr` is not above `max_lr`.
+    step_size_up : float
+        Steps up, above 0.
+    step_size_down : float or None
+        Steps down, at least 0; None: as many as up.
+    mode : {"triangular", "triangular2", "exp_range"}
+    gamma : float
+        For "exp_range", at least 0.
+    scale_fn : function or None
+        Takes the place of `mode`: the scale, from the number of the cycle or of the step. A state does not hold it.
+    scale_mode : {"cycle", "iterations"}
+        What `scale_fn` takes.
+    cycle_momentum : bool
+        Also move ``momentum``, or the first of ``betas``.
+    base_momentum, max_momentum : float, or list of float
+        For each group, or for all.
+    last_epoch, per_batch : object
+        As for `LRScheduler`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or out of bounds, or the optimizer has no momentum to cycle.
+
+    References
+    ----------
+    Smith, Cyclical learning rates for training neural networks, WACV 2017.
+
+    Examples
+    --------
+    >>> from cnet import nn, optim
+    >>> optimizer = optim.SGD(nn.Linear(2, 1, seed=0).parameters(), momentum=0.9)
+    >>> scheduler = optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.25, max_lr=0.5, step_size_up=2)
+    >>> rates = scheduler.get_last_lr()
+    >>> for _ in range(4):
+    ...     scheduler.step()
+    ...     rates += scheduler.get_last_lr()
+    >>> rates
+    [0.25, 0.375, 0.5, 0.375, 0.25]
+    """
+
+    _settings: ClassVar[Checks] = {
+        **Cycle._settings,
+        "step_size_up": Number(above=True),
+        "step_size_down": Number(),
+        "gamma": Number(),
+        "scale_mode": Choice(("cycle", "iterations")),
+        "mode": Optional(Choice(_MODES)),
+    }
+    _other = ("_scale_fn_custom",)
+    _also_compared = ("base_lrs",)
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | Sequence[float],
+        max_lr: float | Sequence[float],
+        step_size_up: float = 2000,
+        step_size_down: float | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.8,
+        max_momentum: float | Sequence[float] = 0.9,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = True,
+    ) -> None:
+        check_optimizer(optimizer)
+        if scale_fn is not None and not callable(scale_fn):
+            raise TypeError(f"scale_fn is {scale_fn!r}, expected a function or None")
+        if scale_fn is None:
+            scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.max_lrs, self.base_momentums, self.max_momentums = max_lr, base_momentum, max_momentum  # type: ignore[assignment] # lists once checked
+        self.step_size_up, self.step_size_down = step_size_up, step_size_up if step_size_down is None else step_size_down
+        self.mode, self.gamma, self.scale_mode, self.cycle_momentum = mode if scale_fn is None else None, gamma, scale_mode, cycle_momentum
+        self._scale_fn_custom = scale_fn
+        self.base_lrs = base = PerGroup(Number(), "base_lr")("base_lrs", base_lr, len(optimizer.param_groups))
+        super().__init__(optimizer, last_epoch, per_batch=per_batch)
+        self.base_lrs = base  # the base class has those of the optimizer
+
+    @classmethod
+    def _check_together(cls, values: State) -> None:
+        super()._check_together(values)
+        check_order("base_lr", values["base_lrs"], "max_lr", values["max_lrs"])
+
+    def _prepare_groups(self) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = rate
+
+    def scale_fn(self, x: float) -> float:
+        """The scale of a cycle, or at a step, whichever `scale_mode` says."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        return 1.0 if self.mode == "triangular" else 2.0 ** (1 - x) if self.mode == "triangular2" else self.gamma**x
+
+    def _height(self) -> float:
+        """How far up the rates are at this step: 0 to 1, times the scale."""
+        total = self.step_size_up + self.step_size_down
+        cycle = math.floor(1 + self.last_epoch / total)
+        x, top = 1 + self.last_epoch / total - cycle, self.step_size_up / total
+        return (x / top if x <= top else (x - 1) / (top - 1)) * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+
+    def get_lr(self) -> list[float]:
+        height = self._height()
+        return [base + (top - base) * height for base, top in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def _momenta(self) -> list[float]:
+        height = self._height()
+        return [top - (top - base) * height for base, top in zip(self.base_momentums, self.max_momentums, strict=True)]

@@ -1,0 +1,130 @@
+"""The values that settings of schedulers may have, checked when a scheduler is constructed and when a state is loaded.
+
+A check takes the name of a setting, its value, and the number of parameter groups. It returns the value as plain Python data, or
+raises TypeError for a value of the wrong type and ValueError for one that is out of bounds.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+Check = Callable[[str, Any, int], Any]
+Checks = Mapping[str, Check]
+
+MOST = 2**53
+"""Counts are below this, so that they are exact as floating-point numbers."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite real number."""
+
+    low: float = 0.0
+    high: float = math.inf
+    above: bool = False
+    """Whether `low` itself is out of bounds."""
+    below: bool = False
+    """Whether `high` itself is out of bounds."""
+    wrong_type: type[Exception] = TypeError
+    """Raised for what is no number."""
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> float:
+        if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+            raise self.wrong_type(f"{name} is {value!r}, expected {self}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        low = number > self.low if self.above else number >= self.low
+        high = number < self.high if self.below or self.high == math.inf else number <= self.high
+        if not (low and high):
+            raise ValueError(f"{name} is {value!r}, expected {self}")
+        return number
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.above else f"of at least {self.low:g}"
+        if self.high == math.inf:
+            return f"a finite number {low}"
+        return f"a number {low} and {'below' if self.below else 'at most'} {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An integer."""
+
+    low: int = 1
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> int:
+        if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+            raise TypeError(f"{name} is {value!r}, expected an integer of at least {self.low}")
+        if not isinstance(value, Integral) or (number := int(value)) < self.low:
+            raise ValueError(f"{name} is {value!r}, expected an integer of at least {self.low}")
+        if number >= MOST:
+            raise ValueError(f"{name} is {value!r}, expected an integer below 2**53")
+        return number
+
+
+def flag(name: str, value: Any, groups: int = 1) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}, expected True or False")
+    return bool(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, self.words[:-1]))} or {self.words[-1]!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class Optional:
+    """None, or what another check takes."""
+
+    check: Check
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> Any:
+        return None if value is None else self.check(name, value, groups)
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of any length."""
+
+    check: Check
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> list[Any]:
+        if isinstance(value, str | bytes | dict):
+            raise TypeError(f"{name} is {value!r}, expected a list")
+        try:
+            items = list(value)
+        except TypeError:
+            raise TypeError(f"{name} is {value!r}, expected a list") from None
+        return [self.check(f"{name}[{i}]", item, groups) for i, item in enumerate(items)]
+
+
+@dataclass(frozen=True)
+class PerGroup:
+    """A value for each parameter group: a list, or one value for all."""
+
+    check: Check
+    argument: str | None = None
+    """Name of the argument, where it is not that of the attribute."""
+
+    def __call__(self, name: str, value: Any, groups: int = 1) -> list[Any]:
+        name = self.argument or name
+        if not isinstance(value, list | tuple):
+            return [self.check(name, value, groups)] * groups
+        if len(value) != groups:
+            raise ValueError(f"{name} has {len(value)} values, but the optimizer has {groups} parameter group{'' if groups == 1 else 's'}")
+        return [self.check(f"{name}[{i}]", item, groups) for i, item in enumerate(value)]
