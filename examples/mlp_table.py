@@ -25,7 +25,8 @@ def train(hidden: int, *, activation: nn.Module, batch_size: int = 32, schedule:
     model = nn.Sequential(nn.Linear(784, hidden), activation, nn.Linear(hidden, 10), seed=0)
     optimizer = optim.SGD(model.parameters(), **{"lr": 0.1, **settings})
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optimizer)
-    callbacks = [optim.lr_scheduler.OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]["lr"])] if schedule else []
+    max_lr, momentum = optimizer.param_groups[0]["lr"], "momentum" in settings
+    callbacks = [optim.lr_scheduler.OneCycleLR(optimizer, max_lr, cycle_momentum=momentum)] if schedule else []
     start = time.perf_counter()
     trainer.fit(*data.train, epochs=epochs, batch_size=batch_size, seed=0, callbacks=callbacks, verbose=False)
     seconds = time.perf_counter() - start

@@ -34,6 +34,25 @@ def rates(optimizer, schedulers, steps):
     return seen
 
 
+ALL = {
+    "StepLR": lambda o, **k: L.StepLR(o, 2, 0.5, **k),
+    "MultiStepLR": lambda o, **k: L.MultiStepLR(o, [1, 3], 0.5, **k),
+    "ExponentialLR": lambda o, **k: L.ExponentialLR(o, 0.5, **k),
+    "ConstantLR": lambda o, **k: L.ConstantLR(o, 0.5, 3, **k),
+    "LinearLR": lambda o, **k: L.LinearLR(o, 0.5, total_iters=3, **k),
+    "PolynomialLR": lambda o, **k: L.PolynomialLR(o, 30, **k),
+    "CosineAnnealingLR": lambda o, **k: L.CosineAnnealingLR(o, 20, **k),
+    "MultiplicativeLR": lambda o, **k: L.MultiplicativeLR(o, lambda step: 0.5, **k),
+    "LambdaLR": lambda o, **k: L.LambdaLR(o, lambda step: 0.5**step, **k),
+    "CosineAnnealingWarmRestarts": lambda o, **k: L.CosineAnnealingWarmRestarts(o, 3, 2, **k),
+    "CyclicLR": lambda o, **k: L.CyclicLR(o, 0.1, 0.5, 3, mode="triangular2", **k),
+    "OneCycleLR": lambda o, **k: L.OneCycleLR(o, 0.5, 40, **k),
+    "SequentialLR": lambda o, **k: L.SequentialLR(o, [L.LinearLR(o), L.OneCycleLR(o, 0.2, 40)], [4], **{"per_batch": False, **k}),
+    "ChainedScheduler": lambda o, **k: L.ChainedScheduler([L.LinearLR(o), L.SequentialLR(o, [L.StepLR(o, 2), L.ExponentialLR(o, 0.9)], [3])], **k),
+}
+FROM_CURRENT = ["StepLR", "MultiStepLR", "ExponentialLR", "ConstantLR", "LinearLR", "PolynomialLR", "CosineAnnealingLR", "MultiplicativeLR"]
+
+
 # Rates, written down (PyTorch's; tests/test_torch_schedules.py compares many more)
 
 
@@ -95,6 +114,14 @@ def test_momentum_goes_the_other_way_round(construct, expected, optimizer, momen
     np.testing.assert_allclose(seen, expected or [0.9 if momentum is None else momentum] * 6, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", [*FROM_CURRENT, "LambdaLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"])
+def test_the_next_rate_is_not_taken_for_the_last_one(name):
+    scheduler = ALL[name](sgd())
+    with pytest.warns(UserWarning, match=r"for the rates that the last step set, call get_last_lr\(\)"):
+        scheduler.get_lr()
+    scheduler.step()
+
+
 def test_a_line_stays_at_its_end():
     optimizer = sgd()
     scheduler = L.OneCycleLR(optimizer, 1.0, 4, anneal_strategy="linear")
@@ -137,25 +164,6 @@ def test_a_plateau_after_a_warm_up_keeps_its_reductions():
     assert seen == pytest.approx([0.01, 0.1, 0.05, 0.025, 0.0125, 0.00625])
 
 
-ALL = {
-    "StepLR": lambda o, **k: L.StepLR(o, 2, 0.5, **k),
-    "MultiStepLR": lambda o, **k: L.MultiStepLR(o, [1, 3], 0.5, **k),
-    "ExponentialLR": lambda o, **k: L.ExponentialLR(o, 0.5, **k),
-    "ConstantLR": lambda o, **k: L.ConstantLR(o, 0.5, 3, **k),
-    "LinearLR": lambda o, **k: L.LinearLR(o, 0.5, total_iters=3, **k),
-    "PolynomialLR": lambda o, **k: L.PolynomialLR(o, 30, **k),
-    "CosineAnnealingLR": lambda o, **k: L.CosineAnnealingLR(o, 20, **k),
-    "MultiplicativeLR": lambda o, **k: L.MultiplicativeLR(o, lambda step: 0.5, **k),
-    "LambdaLR": lambda o, **k: L.LambdaLR(o, lambda step: 0.5**step, **k),
-    "CosineAnnealingWarmRestarts": lambda o, **k: L.CosineAnnealingWarmRestarts(o, 3, 2, **k),
-    "CyclicLR": lambda o, **k: L.CyclicLR(o, 0.1, 0.5, 3, mode="triangular2", **k),
-    "OneCycleLR": lambda o, **k: L.OneCycleLR(o, 0.5, 40, **k),
-    "SequentialLR": lambda o, **k: L.SequentialLR(o, [L.LinearLR(o), L.OneCycleLR(o, 0.2, 40)], [4], **{"per_batch": False, **k}),
-    "ChainedScheduler": lambda o, **k: L.ChainedScheduler([L.LinearLR(o), L.SequentialLR(o, [L.StepLR(o, 2), L.ExponentialLR(o, 0.9)], [3])], **k),
-}
-FROM_CURRENT = ["StepLR", "MultiStepLR", "ExponentialLR", "ConstantLR", "LinearLR", "PolynomialLR", "CosineAnnealingLR", "MultiplicativeLR"]
-
-
 @pytest.mark.parametrize("name", FROM_CURRENT)
 def test_a_new_schedule_begins_at_the_current_rate(name):
     optimizer, fresh = sgd(0.1), sgd(0.001)
@@ -189,7 +197,7 @@ def test_lists_are_for_groups():
     optimizer = sgd(groups=2)
     cycle = L.OneCycleLR(optimizer, [0.5, 0.25], 4, base_momentum=[0.8, 0.7])
     assert cycle.get_last_lr() == pytest.approx([0.02, 0.01])
-    assert L.CyclicLR(sgd(groups=2), [0.1, 0.2], [0.5, 0.6]).get_last_lr() == [0.1, 0.2]
+    assert L.CyclicLR(sgd(groups=2), np.array([0.1, 0.2]), (0.5, 0.6)).get_last_lr() == [0.1, 0.2]
     assert L.LambdaLR(sgd(groups=2), [lambda step: 0.5, lambda step: 0.25]).get_last_lr() == [0.5, 0.25]
 
 
@@ -329,6 +337,7 @@ def test_settings_that_cannot_be_are_refused_at_construction(setting, value):
         (lambda o: L.LambdaLR(o, lambda step: "1"), TypeError, "multiply"),
         (lambda o: L.CyclicLR(o, 0.5, 0.1), ValueError, r"base_lr is 0\.5, which is above max_lr, 0\.1"),
         (lambda o: L.CyclicLR(o, 0.1, 0.5, base_momentum=0.9, max_momentum=0.8), ValueError, "base_momentum is 0.9, which is above max_momentum"),
+        (lambda o: L.CyclicLR(o, 0.1, 0.5, mode=None), ValueError, "mode is None, expected one of triangular, triangular2, exp_range"),
         (lambda o: L.CyclicLR(o, 0.1, 0.5, mode="square"), ValueError, "mode is 'square', expected 'triangular', 'triangular2' or 'exp_range'"),
         (lambda o: L.CyclicLR(o, 0.1, 0.5, scale_fn=abs, scale_mode="epoch"), ValueError, "scale_mode is 'epoch', expected 'cycle' or 'iterations'"),
         (lambda o: L.CyclicLR(o, 0.1, 0.5, scale_fn=3), TypeError, "scale_fn is 3, expected a function"),

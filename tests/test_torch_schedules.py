@@ -174,15 +174,20 @@ def test_a_schedule_goes_on_from_a_step(name):
     run(ours, theirs, [(ALL[name](resumed(lr_scheduler), ours), ALL[name](resumed(torch.optim.lr_scheduler), theirs))], 9)
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
 @pytest.mark.parametrize("name", ALL)
-def test_states_of_optimizer_and_schedule_go_on_as_in_pytorch(name, optimizer):
+def test_states_of_optimizer_and_schedule_go_on_as_in_pytorch(name, optimizer, late):
+    """Also if the schedule is constructed after the state of the optimizer was loaded, where PyTorch's begins anew."""
     first, theirs = pair(optimizer)
     schedule, other = schedules(name, first, theirs)
     run(first, theirs, [(schedule, other)], 7)
     ours, _ = pair(optimizer)
+    if late:
+        ours.load_state_dict(first.state_dict())
     again = ALL[name](lr_scheduler, ours)
-    ours.load_state_dict(first.state_dict())
+    if not late:
+        ours.load_state_dict(first.state_dict())
     again.load_state_dict(schedule.state_dict())
     run(ours, theirs, [(again, other)], 9)
 

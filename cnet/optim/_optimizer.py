@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -118,12 +119,13 @@ class Optimizer:
 
     def check_group(self, index: int, settings: dict[str, Any]) -> None:
         """Raise ValueError for a group whose settings are out of bounds, unknown or missing."""
-        if unknown := settings.keys() - self.defaults.keys() - _ALSO_IN_GROUPS:
-            raise ValueError(f"parameter group {index} sets {', '.join(sorted(map(str, unknown)))}, which is not one of {', '.join(self.defaults)}")
-        if missing := self.defaults.keys() - settings.keys():
-            raise ValueError(f"parameter group {index} has no {', '.join(sorted(missing))}")
-        if not isinstance(settings.get("name", ""), str):
-            raise ValueError(f"parameter group {index} has the name {settings['name']!r}, expected a string")
+        if len(settings) != len(self.defaults) + 1 or "params" not in settings or not self.defaults.keys() <= settings.keys():
+            if unknown := settings.keys() - self.defaults.keys() - _ALSO_IN_GROUPS:
+                raise ValueError(f"parameter group {index} sets {', '.join(sorted(map(str, unknown)))}, which is not one of {', '.join(self.defaults)}")
+            if missing := self.defaults.keys() - settings.keys():
+                raise ValueError(f"parameter group {index} has no {', '.join(sorted(missing))}")
+            if not isinstance(settings.get("name", ""), str):
+                raise ValueError(f"parameter group {index} has the name {settings['name']!r}, expected a string")
         try:
             for name in ("lr", "initial_lr"):
                 if settings.get(name) is not None:
@@ -168,7 +170,7 @@ class Optimizer:
     def limits(self) -> tuple[float, float] | None:
         """The largest value and norm that gradients may have; None where neither is limited."""
         for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
-            if limit is not None and not (isinstance(limit, int | float | np.number) and 0 < limit < math.inf):
+            if limit is not None and not 0 < _real(limit) < math.inf:
                 raise ValueError(f"{name} is {limit!r}, expected a finite number above 0, or None")
         if self.clip_norm is None and self.clip_value is None:
             return None
@@ -322,6 +324,15 @@ def turned_back(values: Any, parameter: Parameter, name: str) -> Array:
 def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf) -> None:
     """Raise ValueError unless these settings are numbers of at least 0 and below a bound."""
     for name in names:
-        value = settings[name]
-        if not isinstance(value, int | float | np.number) or not 0 <= value < below:
+        if not 0 <= _real(value := settings[name]) < below:
             raise ValueError(f"{name} is {value!r}, expected {'a finite number of at least 0' if below == math.inf else f'a number from 0 to below {below:g}'}")
+
+
+def _real(value: Any) -> float:
+    """A real number as a float; NaN for anything else."""
+    if type(value) is float:
+        return value
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else math.nan
+    except OverflowError:
+        return math.inf

@@ -53,6 +53,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         groups = self.optimizer.param_groups
         if self._is_initial:
             return [group["lr"] for group in groups]
@@ -116,6 +117,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             raise ValueError(f"T_cur is {values['T_cur']!r}, expected a number below T_i, {values['T_i']!r}")
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
 

@@ -32,7 +32,7 @@ class Cycle(LRScheduler):
         """The momentum of each group at step `last_epoch`."""
         raise NotImplementedError
 
-    def _check_with_optimizer(self, values: State) -> None:
+    def _check_for_this(self, values: State) -> None:
         if not values["cycle_momentum"]:
             return
         optimizer = self.optimizer

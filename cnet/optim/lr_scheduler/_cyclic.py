@@ -116,6 +116,11 @@ class CyclicLR(Cycle):
         super()._check_together(values)
         check_order("base_lr", values["base_lrs"], "max_lr", values["max_lrs"])
 
+    def _check_for_this(self, values: State) -> None:
+        super()._check_for_this(values)
+        if (values["mode"] is None) != (self._scale_fn_custom is not None):
+            raise ValueError(f"mode is {values['mode']!r}, expected {'None with a scale_fn' if values['mode'] else 'one of ' + ', '.join(_MODES)}")
+
     def _prepare_groups(self) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = rate
@@ -134,6 +139,7 @@ class CyclicLR(Cycle):
         return (x / top if x <= top else (x - 1) / (top - 1)) * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         height = self._height()
         return [base + (top - base) * height for base, top in zip(self.base_lrs, self.max_lrs, strict=True)]
 

@@ -20,6 +20,7 @@ class _Factor(LRScheduler):
         raise NotImplementedError
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         factor = self._factor(self.last_epoch)
         return [group["lr"] * factor for group in self.optimizer.param_groups]
 

@@ -60,6 +60,7 @@ class LambdaLR(_Lambda):
     """
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         return [base * function(self.last_epoch) for function, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
 
 
@@ -92,6 +93,7 @@ class MultiplicativeLR(_Lambda):
     """
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         groups = self.optimizer.param_groups
         if self._is_initial:
             return [group["lr"] for group in groups]

@@ -140,6 +140,7 @@ class OneCycleLR(Cycle):
         return value + (next_value - value) * min(share, 1.0)  # a line would go on below zero after the last step
 
     def get_lr(self) -> list[float]:
+        self._expect_step()
         step, total = self.last_epoch, self.total_steps
         if total is None and step:
             raise RuntimeError("OneCycleLR does not know how many steps there will be: construct it with total_steps")

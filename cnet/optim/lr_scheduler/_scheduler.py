@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -69,6 +70,7 @@ class LRScheduler(Stateful):
     """An argument that has a value for each group."""
     _is_initial = False
     """Whether step 0 is being taken."""
+    _is_stepping = False
 
     per_batch: bool | None
     base_lrs: list[float]
@@ -105,7 +107,7 @@ class LRScheduler(Stateful):
         groups = len(self.optimizer.param_groups)
         checked = {name: check(name, getattr(self, name), groups) for name, check in self._settings.items()}
         self._check_together({**vars(self), **checked})
-        self._check_with_optimizer(checked)
+        self._check_for_this(checked)
         vars(self).update(checked)
 
     def _prepare_groups(self) -> None:
@@ -114,6 +116,11 @@ class LRScheduler(Stateful):
     def get_lr(self) -> list[float]:
         """The rate of each group at step `last_epoch`, computed from the current rates or the base rates. `step` calls it."""
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr(), which returns the rate of each parameter group")
+
+    def _expect_step(self) -> None:
+        """Warn where `get_lr` is called by hand."""
+        if not self._is_stepping:
+            warnings.warn("get_lr() computes the rates of a step that is being taken: for the rates that the last step set, call get_last_lr()", stacklevel=3)
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group that the last step set."""
@@ -157,12 +164,15 @@ class LRScheduler(Stateful):
             check_numbers(group, "lr")
         self._take_added_groups()
         before, self.last_epoch = self.last_epoch, self.last_epoch + 1 if epoch is None else epoch
+        self._is_stepping = True
         try:
             closed_form = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
             rates = self._checked_rates(self.get_lr() if closed_form is None else closed_form())
         except BaseException:
             self.last_epoch = before
             raise
+        finally:
+            del self._is_stepping
         for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = rates
@@ -180,7 +190,10 @@ class LRScheduler(Stateful):
             self.base_lrs.append(float(group.setdefault("initial_lr", group["lr"])))
 
     def _checked_rates(self, rates: Any) -> list[float]:
-        name, groups = f"{type(self).__name__}.get_lr()", len(self.optimizer.param_groups)
+        groups = len(self.optimizer.param_groups)
+        if type(rates) is list and len(rates) == groups and all(type(rate) is float and 0 <= rate < math.inf for rate in rates):
+            return rates  # in most steps
+        name = f"{type(self).__name__}.get_lr()"
         if not isinstance(rates, Iterable):
             raise TypeError(f"{name} gave {rates!r}, expected a list with the rate of each parameter group")
         rates = list(rates)

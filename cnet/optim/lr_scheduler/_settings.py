@@ -123,6 +123,8 @@ class PerGroup:
 
     def __call__(self, name: str, value: Any, groups: int = 1) -> list[Any]:
         name = self.argument or name
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         if not isinstance(value, list | tuple):
             return [self.check(name, value, groups)] * groups
         if len(value) != groups:

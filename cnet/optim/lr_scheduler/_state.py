@@ -94,8 +94,8 @@ class Stateful:
     def _check_together(cls, values: State) -> None:
         """Raise ValueError for settings that do not go together."""
 
-    def _check_with_optimizer(self, values: State) -> None:
-        """Raise ValueError for settings that do not go with the optimizer."""
+    def _check_for_this(self, values: State) -> None:
+        """Raise ValueError for settings that do not go with the optimizer, or with the functions, that this scheduler has."""
 
 
 def kind_of(scheduler: Stateful) -> str:
@@ -119,7 +119,7 @@ def changes(scheduler: Stateful, state: Any) -> list[Change]:
     checked = _checked(type(scheduler), state, len(scheduler.optimizer.param_groups))
     made: list[Change] = [(scheduler, name, value) for name, value in checked.items()]
     try:
-        scheduler._check_with_optimizer(checked)
+        scheduler._check_for_this(checked)
         for name in own.keys() - checked.keys():
             if own[name] is None and name in scheduler._other and state[name] is not None:
                 raise ValueError(f"{name} is {state[name]!r}, expected None")
