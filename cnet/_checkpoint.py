@@ -17,6 +17,8 @@ from cnet._serialize import in_order, opened, values_of
 from cnet._version import __version__
 from cnet.nn import Module, Parameter
 from cnet.optim._rule import State
+from cnet.optim.lr_scheduler._state import check as check_schedule
+from cnet.optim.lr_scheduler._state import kind_of, resume
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
@@ -60,19 +62,21 @@ def schedules(trainer: Trainer) -> list[list[Any]]:
     """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a checkpoint has for the next one."""
     if trainer._resumed_schedules is not None:
         return trainer._resumed_schedules
-    from cnet.optim.lr_scheduler._state import kind_of
-
     return [[kind_of(scheduler), scheduler.state_dict()] for scheduler in trainer._schedulers]
+
+
+def are_alike(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> bool:
+    """Whether schedulers are of the same kinds as those of a checkpoint."""
+    return [kind_of(scheduler) for scheduler in schedulers] == [kind for kind, _ in saved or ()]
 
 
 def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
     """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they are."""
-    from cnet.optim.lr_scheduler._state import kind_of, resume
-
-    given, kinds = [kind_of(scheduler) for scheduler in schedulers], [kind for kind, _ in saved or ()]
-    if given == kinds:
+    if are_alike(schedulers, saved):
         resume(schedulers, [state for _, state in saved or ()])
-    elif {*given} & {*kinds}:
+        return
+    given, kinds = [kind_of(scheduler) for scheduler in schedulers], [kind for kind, _ in saved or ()]
+    if {*given} & {*kinds}:
         raise ValueError(
             f"the checkpoint has the schedulers {', '.join(kinds)}, but fit got {', '.join(given)}: give the same ones in the same order to go on, "
             "or, to begin new schedules, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
@@ -132,8 +136,6 @@ def _check(state: Any, trainer: Trainer) -> None:
         raise ValueError("its history holds other things than numbers")
     if not isinstance(schedulers, list) or not all(isinstance(pair, list) and [type(part) for part in pair] == [str, dict] for pair in schedulers):
         raise ValueError("it has no list of schedulers")
-    from cnet.optim.lr_scheduler._state import check as check_schedule
-
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
         raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")

@@ -216,10 +216,10 @@ class Trainer:
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
         with _exclusive(self.model):
-            self.metric_modes = self._metric_modes(validation is not None)
             _checkpoint.go_on(schedulers, self._resumed_schedules)
-            begin_fit(schedulers, self.metric_modes, epochs, training.steps)
-            self._schedulers, self._resumed_schedules = schedulers, None
+            begin_fit(schedulers, epochs, training.steps)
+            self._schedulers = schedulers
+            self.metric_modes = self._metric_modes(validation is not None)
             return self._fit(training, epochs, validation, listeners)
 
     def _metric_modes(self, validates: bool) -> dict[str, str]:
@@ -235,6 +235,7 @@ class Trainer:
         try:
             for listener in listeners:
                 listener.on_train_begin(self, epochs, training.steps)
+            self._resumed_schedules = None
             for _ in range(epochs):
                 logs = self._train_epoch(training, listeners)
                 self.epoch += 1

@@ -56,6 +56,9 @@ class _SchedulePerEpoch(Callback):
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
 
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self.scheduler._watch(trainer.metric_modes)
+
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self.scheduler._end_epoch(logs)
 

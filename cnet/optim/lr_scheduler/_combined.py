@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from cnet.optim._construction import put_back, settings_of
@@ -50,12 +50,12 @@ class _Combined(LRScheduler):
         for group in self.optimizer.param_groups:
             group["lr"] = group.get("initial_lr", group["lr"])
 
-    def _begin_fit(self, modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+    def _begin_fit(self, epochs: int, steps: int | None) -> None:
         if self.per_batch is None:
             raise ValueError(
                 f"some schedulers of this {type(self).__name__} step per batch, and others per epoch: construct it with per_batch=True or per_batch=False"
             )
-        super()._begin_fit(modes, epochs, steps)
+        super()._begin_fit(epochs, steps)
 
 
 class SequentialLR(_Combined):

@@ -176,7 +176,7 @@ class ReduceLROnPlateau(LRScheduler):
         """The metric that is watched, of those that a `fit` has."""
         return self.monitor or ("val_loss" if "val_loss" in metrics else "loss")
 
-    def _begin_fit(self, modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+    def _watch(self, modes: Mapping[str, str]) -> None:
         self.mode = monitored_mode(self._name(modes), self.mode or "auto", modes)
 
     def _end_epoch(self, logs: Mapping[str, float]) -> None:

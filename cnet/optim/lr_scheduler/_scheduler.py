@@ -235,7 +235,7 @@ class LRScheduler(Stateful):
     def _steps_left(self) -> float:
         return self._length() - self.last_epoch
 
-    def _begin_fit(self, modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
+    def _begin_fit(self, epochs: int, steps: int | None) -> None:
         """Before a `fit` that steps it: epochs, and the batches of an epoch, or None if that is not known."""
         count = epochs if not self.per_batch else None if steps is None else epochs * steps
         self._take_length(count)
@@ -247,6 +247,9 @@ class LRScheduler(Stateful):
 
     def _take_length(self, count: int | None) -> None:
         """Take the number of steps of a `fit`, where a scheduler needs to know it."""
+
+    def _watch(self, modes: Mapping[str, str]) -> None:
+        """Find the metric that is watched among those of a `fit`, which have directions."""
 
     def _end_epoch(self, logs: Mapping[str, float]) -> None:
         """After an epoch of a `fit` that steps it per epoch."""
@@ -274,12 +277,12 @@ def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) ->
         seen.add(id(part))
 
 
-def begin_fit(schedulers: Sequence[LRScheduler], modes: Mapping[str, str], epochs: int, steps: int | None) -> None:
-    """Tell schedulers of a `fit` that will step them. Raises before any work what would be wrong later; then nothing is changed."""
+def begin_fit(schedulers: Sequence[LRScheduler], epochs: int, steps: int | None) -> None:
+    """Tell schedulers of a `fit` that will step them. Raises if one of them would end before; then nothing is changed."""
     before = [(part, {**vars(part)}) for scheduler in schedulers for part in scheduler._parts()]
     try:
         for scheduler in schedulers:
-            scheduler._begin_fit(modes, epochs, steps)
+            scheduler._begin_fit(epochs, steps)
     except BaseException:
         for part, values in before:
             part.__dict__.update(values)
