@@ -364,8 +364,9 @@ class Trainer:
         for array, values in weights.items():
             array.data = values
         self.optimizer.set_state(state)
-        rates = sorted({min(group["lr"] / 10, 0.1) for group in self.optimizer.param_groups if group.get("lr")})
-        hint = f"; a learning rate of {', '.join(f'{rate:g}' for rate in rates)} may help" if rates else ""
+        rates = sorted({group["lr"] for group in self.optimizer.param_groups if group.get("lr")})
+        below, such = (", ".join(f"{rate:g}" for rate in several) for several in (rates, [min(rate / 10, 0.1) for rate in rates]))
+        hint = f"; a learning rate below {below} may help, such as {such}" if rates else ""
         raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
 
     def _evaluate(self, data: Arrays | Batches) -> Logs:

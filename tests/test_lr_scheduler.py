@@ -355,7 +355,7 @@ def test_settings_that_cannot_be_are_refused_at_construction(setting, value):
         (lambda o: L.ReduceLROnPlateau(o, factor=1), ValueError, "factor is 1, expected a number of at least 0 and below 1"),
         (lambda o: L.ReduceLROnPlateau(o, min_lr=[0.1, 0.2]), ValueError, "min_lr has 2 values, but the optimizer has 1 parameter group"),
         (lambda o: L.ReduceLROnPlateau(o, monitor=3), TypeError, "monitor is 3, expected the name of a metric"),
-        (lambda o: L.ReduceLROnPlateau(o).step(), TypeError, "needs the metric"),
+        (lambda o: L.ReduceLROnPlateau(o).step(), TypeError, "needs the figure"),
         (lambda o: L.ReduceLROnPlateau(o).step("0.5"), TypeError, r"the metric is '0\.5', expected a number"),
         (lambda o: L.ReduceLROnPlateau(o).step({"loss": 1}), TypeError, "the metric is {'loss': 1}, expected a number"),
         (lambda o: L.SequentialLR(o, [L.StepLR(o, 1)], [3]), ValueError, "expected 0 increasing numbers"),
@@ -607,6 +607,17 @@ def test_rates_of_ones_own_are_checked(given, error, message):
         type("Bad", (L.LRScheduler,), {"get_lr": given})(optimizer)
     assert optimizer.param_groups[0]["lr"] == 1.0
     assert "initial_lr" not in optimizer.param_groups[0]
+
+
+def test_base_rates_are_no_part_of_what_a_step_keeps():
+    class Base(L.LRScheduler):
+        def get_lr(self):
+            return self.base_lrs
+
+    scheduler = Base(sgd())
+    assert scheduler._last_lr is not scheduler.base_lrs
+    scheduler.get_last_lr().append(1)
+    assert scheduler.get_last_lr() == [1.0]
 
 
 def test_what_a_state_cannot_hold_is_said():

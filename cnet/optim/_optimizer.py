@@ -266,8 +266,14 @@ class Optimizer:
                 memory[parameters[number]] = self._unpacked(parameters[number], packed)
             except ValueError as error:
                 raise ValueError(f"parameter {number} of the state: {error}") from None
-        self.set_settings(settings)
-        self.set_state(memory)
+        groups_before, memory_before = [{**group} for group in self.param_groups], self._state
+        try:
+            self.set_settings(settings)
+            self.set_state(memory)
+        except BaseException:  # Ctrl-C
+            self.set_settings(groups_before)
+            self.set_state(memory_before)
+            raise
 
     def set_settings(self, settings: Sequence[dict[str, Any]]) -> None:
         """Give each group other settings than it has, which have been checked."""

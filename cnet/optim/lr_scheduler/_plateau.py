@@ -188,7 +188,7 @@ class ReduceLROnPlateau(LRScheduler):
 
 def _number(metric: Any) -> float:
     if metric is None:
-        raise TypeError("step() needs the metric that is watched, such as step(val_loss)")
+        raise TypeError("step() needs the figure that is watched, such as step(val_loss)")
     try:
         return float("not a number" if isinstance(metric, str | bytes) else metric)
     except (TypeError, ValueError):

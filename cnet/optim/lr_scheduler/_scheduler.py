@@ -192,7 +192,7 @@ class LRScheduler(Stateful):
     def _checked_rates(self, rates: Any) -> list[float]:
         groups = len(self.optimizer.param_groups)
         if type(rates) is list and len(rates) == groups and all(type(rate) is float and 0 <= rate < math.inf for rate in rates):
-            return rates  # in most steps
+            return [*rates]  # in most steps
         name = f"{type(self).__name__}.get_lr()"
         if not isinstance(rates, Iterable):
             raise TypeError(f"{name} gave {rates!r}, expected a list with the rate of each parameter group")
@@ -241,7 +241,7 @@ class LRScheduler(Stateful):
         self._take_length(count)
         if count is not None and count > (left := self._steps_left()):
             raise ValueError(
-                f"{type(self).__name__} has {left:g} steps left, but this fit takes {count} ({'one a batch' if self.per_batch else 'one an epoch'}): "
+                f"{type(self).__name__} has {int(left)} steps left, but this fit takes {count} ({'one a batch' if self.per_batch else 'one an epoch'}): "
                 "construct a new scheduler, or one with more steps"
             )
 

@@ -105,9 +105,15 @@ def kind_of(scheduler: Stateful) -> str:
 
 
 def apply(made: Sequence[Change]) -> None:
-    """Make changes."""
-    for target, name, value in made:
-        target.__dict__[name] = value
+    """Make changes, all or none."""
+    before = [(target, {**vars(target)}) for target in {id(target): target for target, _, _ in made}.values()]
+    try:
+        for target, name, value in made:
+            target.__dict__[name] = value
+    except BaseException:  # Ctrl-C
+        for target, values in before:
+            target.__dict__.update(values)
+        raise
 
 
 def changes(scheduler: Stateful, state: Any) -> list[Change]:
