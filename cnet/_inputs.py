@@ -62,7 +62,8 @@ class Reader:
         """The same, with something done to rows."""
         return Reader(self._model, self._loss, self.prefix, change)
 
-    def __call__(self, x: Any, y: Any, sample_weight: Any = None) -> Examples:
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False) -> Examples:
+        """Check a data set, or a `part` of one, in which no row need have a weight above 0."""
         x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
         if not len(rows):
@@ -73,7 +74,7 @@ class Reader:
             raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
         if len(targets) != len(rows):
             raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
-        weights = None if sample_weight is None else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight")
+        weights = None if sample_weight is None else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight", part)
         check_finite(rows.x, x_name, dtype)
         return Examples(self._change(rows), targets, weights)
 
@@ -86,7 +87,7 @@ def _shape(y: Any) -> str:
         return ", ".join(str(np.shape(part)) for part in (y.values() if isinstance(y, dict) else y))
 
 
-def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str) -> Array:
+def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, part: bool) -> Array:
     weights = as_array(sample_weight, name)
     if weights.shape != (rows,):
         raise ValueError(f"{name} has shape {weights.shape}, expected ({rows},): a number for each row")
@@ -94,7 +95,7 @@ def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str) -> 
     if weights.min() < 0:
         raise ValueError(f"{name} holds {weights.min()}: weights must not be negative")
     weights = weights.astype(dtype)
-    if not weights.any():
+    if not part and not weights.any():
         raise ValueError(f"{name} is 0 for every row{f' in {dtype}' if np.any(sample_weight) else ''}: expected a positive weight for at least one")
     return weights
 
@@ -117,6 +118,7 @@ class Arrays:
             batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
         self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
         self._engine: Loop | Compiled | None = None
+        self.prefix = ""
         self.steps: int | None = -(-len(examples.rows) // batch_size)
         """Of an epoch."""
         self.seed = seed_sequence(seed).entropy
@@ -175,6 +177,7 @@ class Batches:
         self._batches, self._read, self._name, self._limit = batches, read, name, steps
         self._engine: Loop | Compiled | None = None
         self._kind = ""
+        self.prefix = read.prefix
         self.steps = steps or operator.length_hint(batches) or None
         """Of an epoch, as far as is known."""
 
@@ -198,7 +201,7 @@ class Batches:
             what = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is of type {type(batch).__name__}"
             raise TypeError(f"{name} {what}, expected (x, y) or (x, y, sample_weight)")
         try:
-            rows, targets, weights = self._read(*batch)
+            rows, targets, weights = self._read(*batch, part=True)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
         if weights is not None and self._engine is None:
@@ -247,7 +250,12 @@ def validation_of(data: Any, read: Reader, epochs: int) -> Arrays | Batches:
     """Validation data, for so many epochs: arrays, or batches."""
     of_batches = isinstance(data, list) and all(isinstance(batch, tuple) for batch in data)
     if isinstance(data, tuple | list) and len(data) in (2, 3) and not of_batches:
-        return Arrays(read(*data))
+        try:
+            return Arrays(read(*data))
+        except (TypeError, ValueError) as error:
+            if not isinstance(data, list) or not all(isinstance(part, list) for part in data):
+                raise
+            raise type(error)(f"{error}. validation_data is a list of {len(data)} lists, which is read as (x, y): batches in a list are tuples") from None
     if isinstance(data, tuple):
         raise _no_data("validation_data", data)
     return Batches(data, read, "validation_data", epochs)
@@ -282,14 +290,3 @@ def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) 
             f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws random numbers: leave it out, or use another optimiser"
         )
     return rows
-
-
-def count(name: str, value: Any, least: int) -> int:
-    """A setting that is a whole number, or an error."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}, expected an integer of at least {least}")
-    return number

@@ -2,9 +2,7 @@
 
 import math
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,10 +10,13 @@ from numpy.typing import ArrayLike
 
 from cnet import _checkpoint
 from cnet._arrays import Array
-from cnet._engine import Compiled, Loop, Slice, Team, engine
+from cnet._engine import Compiled, Loop, Team, engine
+from cnet._exclusive import exclusive
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
-from cnet._inputs import Arrays, Batches, Reader, augmented, count, is_batches, refuse_for_batches, validation_of, whole_batch
+from cnet._inputs import Arrays, Batches, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
+from cnet._mean import Mean
 from cnet._rows import Rows
+from cnet._settings import count, flag
 from cnet.augment import Augment
 from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
 from cnet.nn import Buffer, Loss, Module, Parameter
@@ -27,6 +28,7 @@ from cnet.optim.lr_scheduler._scheduler import begin_fit, check_schedulers
 History = dict[str, list[float]]
 
 _BATCH_SIZE = 32
+_Before = tuple[dict[Parameter | Buffer, Array], dict[Parameter, Any], list[tuple[Any, int]]]
 
 
 class Trainer:
@@ -146,7 +148,8 @@ class Trainer:
         sample_weight : array-like, shape (n,), or None
             What each row counts, at least 0: its loss is multiplied by this, and the sum over a batch divided by the sum of its weights
             (times the weights of classes, where the loss has them for labels). So a row of weight 2 is as two in a batch, and one of
-            weight 0 as none. In the history, losses are weighted, accuracies are not.
+            weight 0 as none; a batch in which all have 0 is a step with a gradient of 0. In the history, losses are weighted, accuracies
+            are not.
         steps_per_epoch : int or None
             With batches: how many make an epoch. A generator then goes on where the last epoch ended.
 
@@ -162,7 +165,7 @@ class Trainer:
         TypeError, ValueError
             If anything does not fit.
         RuntimeError
-            If the model is being trained already, by another thread.
+            If the model, or a layer of it, is being trained already, by another thread.
         FloatingPointError
             If training diverges: the loss or a weight is no longer finite. The weights, and what the optimiser remembers, are
             those from before the epoch.
@@ -185,6 +188,7 @@ class Trainer:
         True
         """
         epochs = count("epochs", epochs, 0)
+        shuffle = None if shuffle is None else flag("shuffle", shuffle)
         read = reading = Reader(self.model, self.loss)
         training: Arrays | Batches
         if is_batches(x, y):
@@ -215,7 +219,7 @@ class Trainer:
         self.optimizer.check_groups()
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
-        with _exclusive(self.model):
+        with exclusive(self.model):
             _checkpoint.go_on(schedulers, self._resumed_schedules)
             begin_fit(schedulers, epochs, training.steps)
             self._schedulers = schedulers
@@ -339,8 +343,9 @@ class Trainer:
     def _train_epoch(self, training: Arrays | Batches, listeners: list[Callback]) -> Logs:
         tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
         every_step = any(listener.every_batch for listener in tellers)
-        before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state()
-        mean, step = _Mean(), 0
+        random = [(layer, layer.step) for layer in _checkpoint.random_layers(self.model)]
+        before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state(), random
+        mean, step = Mean(), 0
         for part in training.visit(self._run, self.epoch, every_step):
             mean.add(part)
             step += len(part.losses)
@@ -352,28 +357,36 @@ class Trainer:
         for array in self._state():
             if not np.isfinite(array.data).all():
                 self._diverged(before, "a weight is no longer finite")
+        if not mean.weight:  # which is an error, known only now
+            self._go_back(before)
+        logs = mean.logs()
         self.step += step
-        return mean.logs()
+        return logs
 
     def _state(self) -> list[Parameter | Buffer]:
         """What training changes in the model."""
         return [*self.model.parameters(), *(buffer for _, buffer in self.model.named_buffers())]
 
-    def _diverged(self, before: tuple[dict[Parameter | Buffer, Array], dict[Parameter, Array]], what: str) -> None:
-        weights, state = before
-        for array, values in weights.items():
-            array.data = values
-        self.optimizer.set_state(state)
+    def _diverged(self, before: _Before, what: str) -> None:
+        self._go_back(before)
         rates = sorted({group["lr"] for group in self.optimizer.param_groups if group.get("lr")})
         below, such = (", ".join(f"{rate:g}" for rate in several) for several in (rates, [min(rate / 10, 0.1) for rate in rates]))
         hint = f"; a learning rate below {below} may help, such as {such}" if rates else ""
         raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
 
+    def _go_back(self, before: _Before) -> None:
+        weights, state, random = before
+        for array, values in weights.items():
+            array.data = values
+        self.optimizer.set_state(state)
+        for layer, step in random:
+            layer.step = step
+
     def _evaluate(self, data: Arrays | Batches) -> Logs:
-        mean = _Mean()
+        mean = Mean()
         for part in data.visit(self._run_evaluation):
             mean.add(part)
-        return mean.logs()
+        return mean.logs(data.prefix)
 
     def _run(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
         if self._mean_square is None:
@@ -387,44 +400,3 @@ class Trainer:
         if self._mean_square is not None:
             warn_if_unlike(mean_square(sample(rows)), self._mean_square)
         return engine(self.model, self.loss, None, rows, targets, self._evaluation_team, weights)
-
-
-class _Mean:
-    """Means over rows of what batches report."""
-
-    def __init__(self) -> None:
-        self.rows, self.weight, self.total = 0, 0.0, 0.0
-        self.correct: dict[str, int] = {}
-
-    def add(self, part: Slice) -> None:
-        """Take note of some batches."""
-        self.rows += part.rows
-        for loss, weight in zip(part.losses, part.weights, strict=True):
-            self.total += loss * weight
-            self.weight += weight
-        if part.correct is None:
-            return
-        counts = {f"accuracy_{name}": count for name, count in part.correct.items()} if isinstance(part.correct, dict) else {"accuracy": part.correct}
-        for name, correct in counts.items():
-            self.correct[name] = self.correct.get(name, 0) + correct
-
-    def logs(self) -> Logs:
-        """The means under the names that the history has."""
-        return {"loss": self.total / self.weight} | {name: count / self.rows for name, count in self.correct.items()}
-
-
-_training: set[int] = set()
-_training_lock = threading.Lock()
-
-
-@contextmanager
-def _exclusive(model: Module) -> Iterator[None]:
-    """Keep a second thread from training the same model, which would spoil both trainings silently."""
-    with _training_lock:
-        if id(model) in _training:
-            raise RuntimeError("this model is being trained already: another thread, or a callback, called fit on it")
-        _training.add(id(model))
-    try:
-        yield
-    finally:
-        _training.discard(id(model))

@@ -249,7 +249,9 @@ def test_a_generator_lasts_for_one_epoch():
 
 
 @pytest.mark.parametrize(
-    ("batches", "steps"), [(cut(8, X, Y), 7), (Loader(cut(8, X, Y)), None), (iter(cut(8, X, Y)), 7), ((b for b in cut(8, X, Y)), None)], ids=str
+    ("batches", "steps"),
+    [(cut(8, X, Y), 7), (Loader(cut(8, X, Y)), None), (iter(cut(8, X, Y)), 7), ((b for b in cut(8, X, Y)), None)],
+    ids=["list", "loader", "iterator", "generator"],
 )
 def test_callbacks_see_every_batch(batches, steps):
     events = []
@@ -353,7 +355,7 @@ def test_a_bad_batch_is_named_and_what_was_learned_is_kept(batch, error, message
         ({"x": [X, X, X, X]}, TypeError, r"batch 1 is of type ndarray, expected \(x, y\)"),
         ({"x": X, "y": Y, "steps_per_epoch": 3}, ValueError, "steps_per_epoch is for an iterable of batches"),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_settings_that_make_no_sense(settings, error, message):
     trainer = make()
@@ -362,6 +364,19 @@ def test_settings_that_make_no_sense(settings, error, message):
         trainer.fit(**{"x": cut(8, X, Y), "verbose": False, **settings})
     assert state(trainer) == before
     assert make().fit(cut(8, X, Y), shuffle=False, verbose=False)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_validation_batches_in_lists_are_told_what_to_be(count):
+    """`[[x, y], [x, y]]` is read as x and y."""
+    batches = [[x.tolist(), y.tolist()] for x, y in cut(20, X, Y)[:count]]
+    message = rf"validation_data is a list of {count} lists, which is read as \(x, y\): batches in a list are tuples"
+    trainer = make()
+    before = state(trainer)
+    with pytest.raises((TypeError, ValueError), match=message):
+        trainer.fit(X, Y, validation_data=batches, verbose=False)
+    assert state(trainer) == before
+    make().fit(X, Y, validation_data=[tuple(batch) for batch in batches], verbose=False)
 
 
 def test_an_error_of_the_iterable_passes():

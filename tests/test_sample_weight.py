@@ -224,6 +224,66 @@ def test_batches_with_weights():
         np.testing.assert_array_equal(weights(trainer), weights(whole))
 
 
+OPTIMIZERS = {
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "Adam": lambda p: optim.Adam(p, clip_norm=1.0),
+    "RMSprop": lambda p: optim.RMSprop(p, momentum=0.5),
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "loop"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("empty", [[0], [2], [4], [1, 2], [0, 1, 2, 3]])
+def test_a_batch_in_which_no_row_counts_is_a_batch_as_in_arrays(empty, optimizer, compiled, dtype, monkeypatch):
+    """In training and in validation; normalisation, dropout and the optimiser see it too."""
+    if not compiled:
+        monkeypatch.setattr(_engine, "lower", lambda *parts: None)
+    sample_weight = W + 1.0
+    for batch in empty:
+        sample_weight[8 * batch : 8 * batch + 8] = 0
+    batches = [(X[i : i + 8], LABELS[i : i + 8], sample_weight[i : i + 8]) for i in range(0, ROWS, 8)]
+    results = []
+    for arguments in ({"x": X, "y": LABELS, "sample_weight": sample_weight, "batch_size": 8, "shuffle": False}, {"x": batches}):
+        model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Tanh(), nn.Linear(8, CLASSES), seed=0, dtype=dtype)
+        trainer = Trainer(model, nn.CrossEntropyLoss(), OPTIMIZERS[optimizer](model.parameters()))
+        history = trainer.fit(**arguments, epochs=2, verbose=False)
+        figures = trainer.fit(**arguments, validation_data=batches, verbose=False)
+        expected = trainer.evaluate(X, LABELS, sample_weight=sample_weight)
+        assert figures["val_loss"] == [pytest.approx(expected["loss"], rel=1e-6)]
+        results.append((history, figures, {name: values.tobytes() for name, values in model.state_dict().items()}))
+    assert results[0] == results[1]
+
+
+def test_heads_and_losses_of_a_user_take_a_batch_in_which_no_row_counts():
+    for loss, y in (("heads", {"a": LABELS, "b": X[:, 0]}), ("cubes", SOFT)):
+        heads = nn.Heads(a=nn.Linear(5, CLASSES), b=nn.Linear(5, 1))
+        net, criterion = (heads, nn.HeadsLoss(heads, {"a": nn.CrossEntropyLoss(), "b": nn.MSELoss()})) if loss == "heads" else (nn.Linear(5, CLASSES), Cubes())
+        trainer = Trainer(nn.Sequential(net, seed=0), criterion, optim.SGD(net.parameters(), lr=0.01))
+        parts = [slice(0, 20), slice(20, 40)]
+        cut = [{name: column[part] for name, column in y.items()} if isinstance(y, dict) else y[part] for part in parts]
+        batches = [(X[part], target, np.full(20, weight)) for part, target, weight in zip(parts, cut, (0.0, 1.0), strict=True)]
+        history = trainer.fit(batches, epochs=2, validation_data=batches, verbose=False)
+        assert np.isfinite(list(history.values())).all()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_stream_in_which_no_row_counts_is_an_error_that_changes_nothing(optimizer):
+    trainer = make(nn.CrossEntropyLoss, optimizer=OPTIMIZERS[optimizer])
+    batches = [(X[i : i + 8], LABELS[i : i + 8], np.zeros(8)) for i in range(0, 16, 8)]
+    trainer.fit(X, LABELS, seed=0, verbose=False)
+    before, memory = weights(trainer), [state.arrays for state in trainer.optimizer.copy_state().values()]
+    with pytest.raises(ValueError, match=r"^sample_weight is 0 for every row: expected a positive weight for at least one"):
+        trainer.fit(iter(batches), verbose=False)
+    np.testing.assert_array_equal(weights(trainer), before)
+    for state, values in zip(trainer.optimizer.copy_state().values(), memory, strict=True):
+        np.testing.assert_array_equal(state.arrays, values)
+    assert (trainer.epoch, trainer.history) == (1, {})
+    with pytest.raises(ValueError, match=r"^sample_weight is 0 for every row"):
+        trainer.evaluate(batches)
+    with pytest.raises(ValueError, match=r"^validation sample_weight is 0 for every row"):
+        trainer.fit(X, LABELS, validation_data=batches, verbose=False)
+
+
 def test_weights_of_rows_that_are_converted():
     one, _ = fit(nn.CrossEntropyLoss, X.astype("f4"), LABELS, "float32", batch_size=7, epochs=2, sample_weight=W)
     other, _ = fit(nn.CrossEntropyLoss, X, LABELS, "float32", batch_size=7, epochs=2, sample_weight=W)

@@ -560,6 +560,42 @@ def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(dat
     assert digest(trainer) == digest(other)
 
 
+@pytest.mark.parametrize(
+    ("rates", "hint"),
+    [
+        ([1e30], "; a learning rate below 1e+30 may help, such as 0.1"),
+        ([1e6, 0.5], "; a learning rate below 0.5, 1e+06 may help, such as 0.05, 0.1"),
+        ([0.0], ""),
+    ],
+)
+def test_divergence_suggests_a_smaller_rate(rates, hint, data):
+    class Diverges(nn.MSELoss):
+        def forward_backward(self, output, target):
+            return np.inf, output
+
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1), seed=0)
+    groups = [{"params": layer.parameters(), "lr": rate} for layer, rate in zip(model, rates, strict=False)]
+    with pytest.raises(FloatingPointError, match=re.escape(f"The weights are those from before the epoch{hint}") + "$"):
+        Trainer(model, Diverges(), optim.SGD(groups)).fit(*data, verbose=False)
+
+
+@pytest.mark.parametrize(("rate", "shown"), [("1e-3", "'1e-3'"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf"), (None, "None")])
+@pytest.mark.parametrize("later", [False, True])
+def test_a_rate_that_was_set_wrong_is_named_before_the_next_step(later, rate, shown, data):
+    trainer = make()
+
+    def spoil(trainer, logs=None):
+        trainer.optimizer.param_groups[0]["lr"] = rate
+
+    if not later:
+        spoil(trainer)
+    before = digest(trainer)
+    after = []
+    with pytest.raises(ValueError, match=f"lr is {shown}, expected a finite number of at least 0"):
+        trainer.fit(*data, epochs=3, callbacks=[lambda trainer, logs: after.append(digest(trainer)), spoil], verbose=False)
+    assert [digest(trainer)] == (after if later else [before])
+
+
 def test_history_keeps_the_epochs_before_divergence(data):
     x, _ = data
 
@@ -746,6 +782,40 @@ def test_a_model_is_trained_by_one_call_at_a_time(data):
 
     trainer.fit(*data, epochs=1, callbacks=[again], verbose=False)
     trainer.fit(*data, epochs=1, verbose=False)
+
+
+@pytest.mark.parametrize("shared", ["layer", "net", "normalisation"])
+def test_nets_that_share_a_layer_are_trained_by_one_call_at_a_time(shared, data):
+    trunk = {"layer": nn.Linear(3, 3, seed=0), "net": nn.Sequential(nn.Linear(3, 3), seed=0), "normalisation": nn.BatchNorm1d(3, affine=False)}[shared]
+    one, other = (nn.Sequential(trunk, nn.Linear(3, CLASSES, seed=seed)) for seed in (1, 2))
+    trainers = [Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters())) for model in (one, other)]
+    alone = make()
+
+    def again(trainer, logs):
+        with pytest.raises(RuntimeError, match="this model shares a layer with one that is being trained already"):
+            trainers[1].fit(*data, verbose=False)
+        alone.fit(*data, verbose=False)
+
+    trainers[0].fit(*data, callbacks=[again], verbose=False)
+    trainers[1].fit(*data, verbose=False)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "steps_per_epoch"])
+@pytest.mark.parametrize("value", [True, np.True_, 2.0, np.float64(2), "2", [2], np.array([2])], ids=repr)
+def test_counts_are_whole_numbers(name, value, data):
+    """True is no number of epochs."""
+    trainer = make()
+    x, y = ([data], None) if name == "steps_per_epoch" else data
+    with pytest.raises(TypeError, match=rf"{name} is .*, expected an integer of at least"):
+        trainer.fit(x, y, verbose=False, **{name: value})
+    trainer.fit(x, y, verbose=False, **{name: np.int64(1)})
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", "batch", 0.0], ids=repr)
+def test_shuffle_is_true_or_false(value, data):
+    with pytest.raises(TypeError, match=rf"shuffle is {value!r}, expected True or False"):
+        make().fit(*data, shuffle=value, verbose=False)
+    assert flat(order_of(10, 1, shuffle=np.False_)) == list(range(10))
 
 
 def test_an_optimizer_of_another_model_is_refused(data):
