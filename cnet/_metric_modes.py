@@ -23,6 +23,11 @@ def mode_of(name: str) -> str | None:
     return {"loss": "min", "accuracy": "max"}.get(metric)
 
 
+def is_accuracy(name: str) -> bool:
+    """Whether a metric is a share of rows, which people read as a percentage."""
+    return mode_of(name) == "max"
+
+
 def monitored_mode(monitor: str, mode: str, modes: Mapping[str, str], argument: str = "monitor") -> str:
     """The direction of a metric that is monitored during training.
 

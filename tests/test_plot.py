@@ -64,6 +64,32 @@ def test_history_marks_the_best_validation_figure():
     assert "best: 85.00 %, epoch 2" in curves(accuracy)
 
 
+@pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("accuracy", "best: 85.00 %, epoch 2"),
+        ("accuracy_digit", "best: 85.00 %, epoch 2"),
+        ("accuracy_val_loss", "best: 85.00 %, epoch 2"),
+        ("loss", "best: 0.25, epoch 3"),
+        ("auc", None),
+        ("accuracies", None),
+        ("lossless", None),
+    ],
+)
+def test_the_best_figure_is_marked_where_the_name_tells_what_is_better(name, best):
+    (ax,) = plot.history({name: [0.5, 0.6, 0.7], f"val_{name}": [0.5, 0.85, 0.25]})
+    assert [label for label in curves(ax) if label.startswith("best")] == ([best] if best else [])
+    plt.gcf().canvas.draw()
+    assert any("%" in tick.get_text() for tick in ax.get_yticklabels()) == (best is not None and "%" in best)
+
+
+def test_figures_that_are_not_finite_are_never_the_best():
+    (ax,) = plot.history({"val_loss": [np.nan, -np.inf, 0.5, np.inf]})
+    assert "best: 0.5, epoch 3" in curves(ax)
+    (ax,) = plot.history({"loss": [0.5, 0.5], "val_loss": [np.nan, np.inf]})
+    assert not any(label.startswith("best") for label in curves(ax))
+
+
 @pytest.mark.parametrize("names", [["loss"], ["loss", "val_loss"], ["loss", "mean_error"], ["val_loss"]])
 def test_history_of_what_there_is(names):
     axes = plot.history({name: [0.5, 0.25] for name in names})

@@ -478,6 +478,18 @@ def test_a_line_for_each_epoch_where_there_is_no_terminal(data, capsys):
     assert captured.out == ""
 
 
+def test_titles_and_percentages_of_heads(data, capsys):
+    """Heads may have any names."""
+    heads = nn.Heads(interval_1=nn.Linear(3, CLASSES), size=nn.Linear(3, 1))
+    loss = nn.HeadsLoss(heads, {"interval_1": nn.CrossEntropyLoss(), "size": nn.MSELoss()})
+    trainer = Trainer(nn.Sequential(heads, seed=0), loss, optim.SGD(heads.parameters()))
+    y = {"interval_1": data[1], "size": data[0][:, 0]}
+    trainer.fit(data[0], y, validation_data=(data[0], y))
+    header, line = capsys.readouterr().err.splitlines()
+    assert re.split("  +", header.strip()) == ["epoch", "seconds", "loss", "accuracy interval 1", "val. loss", "val. accuracy interval 1"]
+    assert re.fullmatch(r" *1/1 +\d+\.\d +\d+\.\d{4} +\d+\.\d\d % +\d+\.\d{4} +\d+\.\d\d %", line)
+
+
 def test_silence(data, capsys):
     make().fit(*data, epochs=2, validation_data=data, verbose=False)
     assert capsys.readouterr() == ("", "")

@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from cnet._metric_modes import is_accuracy, mode_of
 from cnet.callbacks._callback import Callback, Logs
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ class ProgressBar(Callback):
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self._epoch += 1
         self._before += self._step
-        names = [name for name in logs if name.removeprefix("val_").startswith(("loss", "accuracy"))]
-        titles = [name.replace("val_", "val. ").replace("_", " ") for name in names]
+        names = [name for name in logs if name in trainer.metric_modes or mode_of(name)]
+        titles = [("val. " if name.startswith("val_") else "") + name.removeprefix("val_").replace("_", " ") for name in names]
         widths = [max(15, len(title) + 2) for title in titles]
         width = 2 * len(str(self._epochs)) + 1
         if self._epoch == 1:
             self._print(f"{'epoch':>{width + 2}} {'seconds':>9}" + "".join(f"{title:>{wide}}" for title, wide in zip(titles, widths, strict=True)))
-        cells = (f"{100 * logs[name]:.2f} %" if "accuracy" in name else f"{logs[name]:.4f}" for name in names)
+        cells = (f"{100 * logs[name]:.2f} %" if is_accuracy(name) else f"{logs[name]:.4f}" for name in names)
         label, now = f"{self._epoch}/{self._epochs}", time.monotonic()
         self._print(f"{label:>{width + 2}} {now - self._began:9.1f}" + "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True)))
         self._began = now

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._metric_modes import is_accuracy, mode_of
 from cnet.plot._axes import FIRST, SECOND, AxesArray, epochs_below, new_axes, one_axes, plain, pyplot, some_axes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesArray:
     """Training and validation loss and accuracy, epoch by epoch.
 
-    A dot marks the best validation figure.
+    A dot marks the best validation figure of losses and accuracies. Of other metrics, a history does not tell what is better.
 
     Parameters
     ----------
@@ -65,14 +66,15 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
 
 def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence[float]]) -> None:
     curves = {"training": history.get(figure), "validation": history.get(_VALIDATION + figure)}
-    share = figure.endswith("accuracy")
+    mode, share = mode_of(figure), is_accuracy(figure)
     (epochs,) = {len(values) for values in curves.values() if values is not None}
     for (label, values), colour in zip(curves.items(), (FIRST, SECOND), strict=True):
         if values is None:
             continue
         ax.plot(range(1, epochs + 1), values, color=colour, label=label, linewidth=2, marker="o" if epochs == 1 else "")
-        if label == "validation":
-            best = int(np.nanargmax(values) if share else np.nanargmin(values))
+        if label == "validation" and mode and np.isfinite(values).any():
+            finite = np.where(np.isfinite(values), values, np.nan)
+            best = int(np.nanargmax(finite) if mode == "max" else np.nanargmin(finite))
             text = f"{100 * values[best]:.2f} %" if share else f"{values[best]:.4g}"
             ax.plot(best + 1, values[best], "o", color=colour, label=f"best: {text}, epoch {best + 1}")
     plain(ax)
