@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._checkpoint_check import check_numbers, check_seed, check_tensors
 from cnet._files import check_target, write_atomically
 from cnet._serialize import in_order, opened, values_of
 from cnet._version import __version__
 from cnet.nn import Module, Parameter
-from cnet.optim._rule import State
-from cnet.optim.lr_scheduler._state import check as check_schedule
+from cnet.nn._undo import Undo
+from cnet.optim._rule import RuleOptimizer, State
 from cnet.optim.lr_scheduler._state import kind_of, resume
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
     from cnet.optim.lr_scheduler import LRScheduler
 
-_FORMAT = "1"
-_OF_SCHEDULES = {"initial_lr"}  # which may begin before or after a checkpoint is loaded
+_FORMAT = "2"
+_READ = ("1", "2")  # the first has no states of callbacks
 _MOST_ARRAYS = 8  # that an optimiser keeps for a parameter
+_TENSOR = "cnet tensor"
+"""Key of a dictionary that stands for a tensor in the JSON."""
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -43,15 +46,17 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             raise TypeError(f"{type(trainer.optimizer).__name__} keeps a {type(state).__name__} for {parameter!r}, which a checkpoint cannot hold")
         tensors[f"optimizer.{names[parameter]}"] = np.ascontiguousarray(arrays)
         steps[names[parameter]] = getattr(state, "steps", None)
+    check_seed(seed := json.loads(json.dumps(trainer.seed, default=_number)))
     numbers = {
         "epoch": trainer.epoch,
         "step": trainer.step,
-        "seed": trainer.seed,
+        "seed": seed,
         "history": {name: [float(value) for value in values] for name, values in trainer.history.items()},
         "optimizer": type(trainer.optimizer).__name__,
-        "groups": [_settings(group, names) for group in trainer.optimizer.param_groups],
+        "groups": [settings(group, names) for group in trainer.optimizer.param_groups],
         "steps": steps,
         "schedulers": schedules(trainer),
+        "callbacks": _without_arrays(callbacks(trainer), "callbacks", tensors),
         "random": [[layer.key, layer.step] for layer in random_layers(trainer.model)],
     }
     metadata = {"cnet_checkpoint": _FORMAT, "cnet_version": __version__, "state": json.dumps(numbers, default=_number)}
@@ -70,6 +75,11 @@ def are_alike(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> b
     return [kind_of(scheduler) for scheduler in schedulers] == [kind for kind, _ in saved or ()]
 
 
+def callbacks(trainer: Trainer) -> dict[str, Any]:
+    """What there is to remember of the callbacks of the last `fit`, or what a checkpoint has for the next one."""
+    return trainer._listeners.states() if trainer._resumed_callbacks is None else trainer._resumed_callbacks
+
+
 def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
     """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they are."""
     if are_alike(schedulers, saved):
@@ -83,7 +93,7 @@ def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
         )
 
 
-def _settings(group: dict[str, Any], names: dict[Parameter, str]) -> dict[str, Any]:
+def settings(group: dict[str, Any], names: dict[Parameter, str]) -> dict[str, Any]:
     """A group of parameters, by their names; those that are not the model's have none."""
     return {**group, "params": [names.get(parameter) for parameter in group["params"]]}
 
@@ -92,6 +102,36 @@ def _number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a checkpoint cannot hold {value!r}")
+
+
+def _without_arrays(value: Any, place: str, tensors: dict[str, Any]) -> Any:
+    """A value as JSON can hold it: arrays go to `tensors`, under the name of their place."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+        while place in tensors:
+            place += "'"
+        tensors[place] = value.astype(value.dtype.newbyteorder("="), order="C")
+        return {_TENSOR: place}
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value) and _TENSOR not in value:
+        return {name: _without_arrays(part, f"{place}.{name}", tensors) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_arrays(part, f"{place}.{i}", tensors) for i, part in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return _without_arrays(value.item(), place, tensors)
+    raise TypeError(f"a checkpoint cannot hold {value!r} ({place}): expected numbers, strings, None, arrays of numbers, or lists and dictionaries of them")
+
+
+def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
+    """The way back from `_without_arrays`; tensors are taken out of `slices`."""
+    if isinstance(value, dict) and _TENSOR in value:
+        name = value[_TENSOR]
+        if len(value) != 1 or not isinstance(name, str) or name not in slices:
+            raise ValueError(f"it has no tensor {name!r} of a callback")
+        return _values(slices.pop(name), name)
+    if isinstance(value, dict):
+        return {name: _with_arrays(part, slices) for name, part in value.items()}
+    return [_with_arrays(part, slices) for part in value] if isinstance(value, list) else value
 
 
 def random_layers(model: Module) -> list[Any]:
@@ -105,11 +145,33 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         metadata = file.metadata() or {}
         if "cnet_checkpoint" not in metadata:
             raise ValueError(f"it holds {'a model: read it with cnet.load' if 'cnet' in metadata else 'tensors, but no checkpoint of cnet'}")
-        if metadata["cnet_checkpoint"] != _FORMAT:
-            raise ValueError(f"it is in format {metadata['cnet_checkpoint']} of cnet {metadata.get('cnet_version', '?')}, this version reads format {_FORMAT}")
+        if metadata["cnet_checkpoint"] not in _READ:
+            raise ValueError(
+                f"it is in format {metadata['cnet_checkpoint']} of cnet {metadata.get('cnet_version', '?')}, this version reads formats {' and '.join(_READ)}"
+            )
         state = json.loads(metadata.get("state", "null"))
-        _check(state, trainer)
-        weights, memory = _tensors(file, state, trainer)
+        names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+        check_numbers(state, trainer, [settings(group, names) for group in trainer.optimizer.param_groups], len(random_layers(trainer.model)))
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        weights, memory = _tensors(slices, state, trainer)
+        state["callbacks"] = _with_arrays(state.get("callbacks", {"entries": [], "logs": {}}), slices)
+        if slices:
+            raise ValueError(f"nothing in this trainer takes its {', '.join(slices)}")
+        check_tensors(weights, state["callbacks"], trainer)
+    groups, layers = trainer.optimizer.param_groups, random_layers(trainer.model)
+    undo = Undo([*trainer._state(), *layers, trainer, trainer.optimizer, trainer.optimizer._construction])
+    settings_before = [dict(group) for group in groups]
+    try:
+        _take_up(trainer, state, weights, memory)
+    except BaseException:  # Ctrl-C too
+        undo()
+        for group, before in zip(groups, settings_before, strict=True):
+            group.clear()
+            group.update(before)
+        raise
+
+
+def _take_up(trainer: Trainer, state: dict[str, Any], weights: dict[str, Any], memory: dict[Parameter, Any]) -> None:
     trainer.model.load_state_dict(weights)
     trainer.optimizer.set_state(memory)
     trainer.optimizer.set_settings(
@@ -120,49 +182,11 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
     trainer.seed = trainer._resumed_seed = state["seed"]
     trainer._resumed_schedules = state.get("schedulers", [])
+    trainer._resumed_callbacks = state["callbacks"]
 
 
-def _check(state: Any, trainer: Trainer) -> None:
-    """Raise ValueError unless the numbers of a file are those of such a trainer."""
-    match state:
-        case {"epoch": int(epoch), "step": int(step), "seed": seed, "history": dict(history), "optimizer": str(kind), "groups": list(groups), "steps": dict()}:
-            random, schedulers = state.get("random"), state.get("schedulers", [])
-        case _:
-            raise ValueError("its numbers are incomplete")
-    seeds = seed if isinstance(seed, list) else [] if seed is None else [seed]
-    if min(epoch, step, 0) < 0 or not all(type(part) is int and part >= 0 for part in seeds):
-        raise ValueError("it counts below zero")
-    if not all(isinstance(values, list) and all(type(value) in (int, float) for value in values) for values in history.values()):
-        raise ValueError("its history holds other things than numbers")
-    if not isinstance(schedulers, list) or not all(isinstance(pair, list) and [type(part) for part in pair] == [str, dict] for pair in schedulers):
-        raise ValueError("it has no list of schedulers")
-    optimizer = trainer.optimizer
-    if kind != type(optimizer).__name__:
-        raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
-    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
-    own = [_settings(group, names) for group in optimizer.param_groups]
-    if [isinstance(group, dict) and (group.keys() - _OF_SCHEDULES, group.get("params")) for group in groups] != [
-        (group.keys() - _OF_SCHEDULES, group["params"]) for group in own
-    ]:
-        raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
-    for i, group in enumerate(groups):
-        optimizer.check_group(i, {name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
-    for scheduler, scheduler_state in schedulers:
-        check_schedule(scheduler, scheduler_state, len(groups))
-    count = len(random_layers(trainer.model))
-    if (
-        not isinstance(random, list)
-        or len(random) != count
-        or not all(isinstance(pair, list) and [type(part) for part in pair] == [int, int] for pair in random)
-    ):
-        raise ValueError(f"it does not fit the {count} layers of this model that draw random numbers")
-    if not all(0 <= key < 1 << 64 and 0 <= step < 1 << 63 for key, step in random):
-        raise ValueError("it holds random states that cannot be")
-
-
-def _tensors(file: Any, state: dict[str, Any], trainer: Trainer) -> tuple[dict[str, Any], dict[Parameter, Any]]:
+def _tensors(slices: dict[str, Any], state: dict[str, Any], trainer: Trainer) -> tuple[dict[str, Any], dict[Parameter, Any]]:
     """The weights, and what the optimiser remembers."""
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     weights = {}
     for name, values in trainer.model.state_dict().items():
         weights[name] = _read(slices, f"model.{name}", [values.shape], values.dtype)
@@ -170,10 +194,11 @@ def _tensors(file: Any, state: dict[str, Any], trainer: Trainer) -> tuple[dict[s
     for name, parameter in trainer.model.named_parameters():
         if name in state["steps"]:
             steps = state["steps"][name]
+            if (steps is None) == isinstance(trainer.optimizer, RuleOptimizer):
+                raise ValueError("it has an optimiser's state that this version of cnet does not know")
             shapes = [parameter.shape] if steps is None else [(count, *parameter.shape) for count in range(_MOST_ARRAYS + 1)]
-            memory[parameter] = _remembered(_read(slices, f"optimizer.{name}", shapes, parameter.dtype), steps)
-    if slices:
-        raise ValueError(f"nothing in this trainer takes its {', '.join(slices)}")
+            arrays = _read(slices, f"optimizer.{name}", shapes, parameter.dtype)
+            memory[parameter] = arrays if steps is None else State(arrays, steps)
     return weights, memory
 
 
@@ -183,15 +208,12 @@ def _read(slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtyp
     tensor = slices.pop(name)
     if (shape := tuple(tensor.get_shape())) not in shapes:
         raise ValueError(f"tensor {name} has shape {shape}, expected {shapes[0] if len(shapes) == 1 else ('any', *shapes[0][1:])}: it is of another model")
-    values = np.empty(shape, dtype) if 0 in shape else values_of(tensor, name)
+    values = _values(tensor, name, dtype)
     if values.dtype != dtype:
         raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {dtype}")
     return values
 
 
-def _remembered(arrays: Any, steps: Any) -> Any:
-    if steps is None:
-        return arrays
-    if type(steps) is not int or steps < 0:
-        raise ValueError("it has an optimiser's state that this version of cnet does not know")
-    return State(arrays, steps)
+def _values(tensor: Any, name: str, empty: Any = np.float64) -> Any:
+    shape = tuple(tensor.get_shape())
+    return np.empty(shape, empty) if 0 in shape else values_of(tensor, name)

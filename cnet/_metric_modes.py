@@ -55,6 +55,10 @@ def monitored_mode(monitor: str, mode: str, modes: Mapping[str, str], argument: 
         raise ValueError(f"mode is {mode!r}, expected 'auto', 'min' or 'max'")
     if monitor not in modes:
         has_validation = any(name.startswith("val_") for name in modes)
-        hint = "; pass validation_data to fit" if str(monitor).startswith("val_") and not has_validation else ""
+        hint = ""
+        if str(monitor).startswith("val_") and not has_validation and mode_of(monitor):
+            hint = "; pass validation_data to fit"
+        elif mode_of(str(monitor)) is None:
+            hint = f"; a callback that adds {monitor} to logs has to declare it, as in metrics = {{{monitor!r}: 'max'}}, and to come earlier in the list"
         raise ValueError(f"{argument} is {monitor!r}, but an epoch ends with {', '.join(modes)}{hint}")
     return modes[monitor] if mode == "auto" else mode

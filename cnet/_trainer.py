@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Team, engine
-from cnet._exclusive import exclusive
+from cnet._exclusive import exclusive, is_trained_now
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
 from cnet._inputs import Arrays, Batches, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._mean import Mean
 from cnet._rows import Rows
 from cnet._settings import count, flag
 from cnet.augment import Augment
-from cnet.callbacks import Callback, Logs, ProgressBar, as_callback
+from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.nn._functions import as_loss
 from cnet.optim import LBFGS, Optimizer
@@ -50,10 +51,11 @@ class Trainer:
     seed : int or None
         Of the order of rows in the last `fit`, which drew one if it was given none.
     history : dict of lists
-        What the last `fit` returned; while it runs, and after an interruption, the epochs done.
+        What the last `fit` returned; while its epochs run, and after an interruption, the epochs done.
     metric_modes : dict of str
-        Direction of each metric of the last `fit`, by its name in the history: "min" if less is better, "max" if more is. Set before
-        callbacks hear that training begins.
+        Direction of each metric of the last `fit`, by its name in the history: "min" if less is better, "max" if more is. When a
+        callback hears that training begins, it has the metrics that the callback's logs will have: those of callbacks later in the list
+        come after.
     stop : bool
         A callback sets it to end training after the current epoch.
 
@@ -87,6 +89,8 @@ class Trainer:
         self._resumed_seed: Any = None
         self._schedulers: list[LRScheduler] = []
         self._resumed_schedules: list[Any] | None = None
+        self._listeners = Listeners([])
+        self._resumed_callbacks: dict[str, Any] | None = None
         self.history: History = {}
         self.metric_modes: dict[str, str] = {}
         self.stop = False
@@ -142,7 +146,8 @@ class Trainer:
         augment : cnet.augment.Augment or None
             Varies the images of each batch, anew in each epoch. Validation data is not varied.
         callbacks : iterable
-            See `cnet.callbacks`.
+            See `cnet.callbacks`: objects of its classes, schedulers of learning rates, and functions ``f(trainer, logs)``. They are
+            called in this order.
         verbose : bool
             Show progress.
         sample_weight : array-like, shape (n,), or None
@@ -207,12 +212,10 @@ class Trainer:
                 examples, reading = augmented(augment, examples, read)
             training = Arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
         validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
-        if not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
-        callbacks = list(callbacks)
-        listeners = [as_callback(callback) for callback in callbacks]
-        if verbose and not any(isinstance(listener, ProgressBar) for listener in listeners):
-            listeners.append(ProgressBar())
+        callbacks = as_list(callbacks)
+        listening = [as_callback(callback) for callback in callbacks]
+        if verbose and not any(isinstance(callback, ProgressBar) for callback in listening):
+            listening.append(ProgressBar())
 
         if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
@@ -224,40 +227,54 @@ class Trainer:
             begin_fit(schedulers, epochs, training.steps)
             self._schedulers = schedulers
             self.metric_modes = self._metric_modes(validation is not None)
-            return self._fit(training, epochs, validation, listeners)
+            listeners, resumed = Listeners(listening), self._resumed_callbacks is not None
+            try:
+                self._begin(training, epochs, listeners)
+                self._train(training, epochs, validation, listeners)
+            except BaseException:
+                listeners.end(self)
+                if resumed and not any(self.history.values()):  # no epoch is done: the next `fit` goes on instead
+                    self._resumed_schedules, self._resumed_callbacks = _checkpoint.schedules(self), _checkpoint.callbacks(self)
+                raise
+            listeners.end(self)
+        return self.history
 
     def _metric_modes(self, validates: bool) -> dict[str, str]:
-        """Direction of each metric that an epoch ends with."""
+        """Direction of each metric that an epoch ends with, without those of callbacks."""
         modes = {"loss": "min"} | dict.fromkeys(self.loss.accuracy_names(), "max")
         return modes | {f"val_{name}": mode for name, mode in modes.items()} if validates else modes
 
-    def _fit(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: list[Callback]) -> History:
+    def _begin(self, training: Arrays | Batches, epochs: int, listeners: Listeners) -> None:
+        """Tell callbacks that training begins; after an error, a checkpoint and the next `fit` are as if there had been no call."""
+        before = self._listeners, self.seed
+        self._listeners, self.seed, self.stop = listeners, training.seed, False
+        try:
+            listeners.begin(self, epochs, training.steps)
+            if self._resumed_callbacks is not None:
+                schedules_go_on = _checkpoint.are_alike(self._schedulers, self._resumed_schedules)
+                listeners.resume(self, self._resumed_callbacks, schedules_go_on)
+        except BaseException:
+            self._listeners, self.seed = before
+            raise
+        self._resumed_schedules = self._resumed_callbacks = None
+
+    def _train(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: Listeners) -> None:
         self.history = {}
-        self.stop = False
-        self.seed = training.seed
+        added = dict.fromkeys(listeners.metrics(), math.nan)  # until callbacks have added them
         done = 0
         try:
-            for listener in listeners:
-                listener.on_train_begin(self, epochs, training.steps)
-            self._resumed_schedules = None
-            for _ in range(epochs):
+            while done < epochs and not self.stop:
                 logs = self._train_epoch(training, listeners)
                 self.epoch += 1
                 if validation is not None:
                     logs |= {f"val_{key}": value for key, value in self._evaluate(validation).items()}
-                for key, value in logs.items():
+                for key, value in chain(logs.items(), added.items()):
                     self.history.setdefault(key, []).append(value)
                 done += 1
-                for listener in listeners:
-                    listener.on_epoch_end(self, logs)
-                if self.stop:
-                    break
+                listeners.tell(self, logs)
         finally:
             for values in self.history.values():
                 del values[done:]  # an interrupt came between two numbers of an epoch
-            for listener in listeners:
-                listener.on_train_end(self)
-        return self.history
 
     def evaluate(self, x: Any, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Logs:
         """The mean loss and, where the loss classifies, the share of rows classified rightly.
@@ -289,8 +306,9 @@ class Trainer:
         """Write all that training goes on from to a safetensors file, as it is between two epochs.
 
         That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, where
-        layers that draw random numbers are, and how far the schedulers among the callbacks of `fit` are. The file is written
-        beside its final place and moved there when complete.
+        layers that draw random numbers are, and the states of schedulers and callbacks of `fit`. A callback may call it in
+        `on_epoch_end`, wherever it is in the list. In the middle of an epoch, or after Ctrl-C, the file has the weights of that moment, and
+        the epoch begins anew after loading. The file is written beside its final place and moved there when complete.
 
         Parameters
         ----------
@@ -300,7 +318,7 @@ class Trainer:
         Raises
         ------
         TypeError
-            If the optimiser remembers something else than arrays.
+            If the optimiser remembers something else than arrays, or the state of a callback cannot be kept in a file.
         """
         _checkpoint.save(self, path)
 
@@ -311,6 +329,7 @@ class Trainer:
         `history`. Change learning rates after loading. Schedulers that the next `fit` is given go on where those of the checkpoint
         were, if they are of the same kinds, whenever they were constructed; `fit` refuses other settings than the checkpoint has. To
         begin a new schedule, train with a new ``Trainer(trainer.model, trainer.loss, trainer.optimizer)``.
+        Callbacks of the same kind that watch the same metric go on too: a training that `EarlyStopping` had ended stays ended.
 
         Parameters
         ----------
@@ -321,7 +340,9 @@ class Trainer:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is damaged, or no checkpoint of such a model and optimiser; then nothing is changed.
+            If it is damaged, no checkpoint of such a model and optimiser, or holds numbers that cannot be; then nothing is changed.
+        RuntimeError
+            Within `fit`.
 
         Examples
         --------
@@ -338,10 +359,12 @@ class Trainer:
         >>> second.epoch
         5
         """
+        if is_trained_now(self.model):
+            raise RuntimeError("load_checkpoint was called while this model is being trained: call it when fit has returned")
         _checkpoint.load(self, path)
 
-    def _train_epoch(self, training: Arrays | Batches, listeners: list[Callback]) -> Logs:
-        tellers = [listener for listener in listeners if type(listener).on_batch_end is not Callback.on_batch_end]
+    def _train_epoch(self, training: Arrays | Batches, listeners: Listeners) -> Logs:
+        tellers = listeners.tellers()
         every_step = any(listener.every_batch for listener in tellers)
         random = [(layer, layer.step) for layer in _checkpoint.random_layers(self.model)]
         before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state(), random

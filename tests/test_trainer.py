@@ -812,6 +812,19 @@ def test_nets_that_share_a_layer_are_trained_by_one_call_at_a_time(shared, data)
     trainers[1].fit(*data, verbose=False)
 
 
+def test_a_checkpoint_is_not_loaded_into_a_training_that_runs(data, tmp_path):
+    trainer = make()
+    trainer.save_checkpoint(tmp_path / "c")
+
+    def load(trainer, logs):
+        with pytest.raises(RuntimeError, match="load_checkpoint was called while this model is being trained"):
+            trainer.load_checkpoint(tmp_path / "c")
+
+    trainer.fit(*data, callbacks=[load], verbose=False)
+    trainer.load_checkpoint(tmp_path / "c")
+    assert trainer.epoch == 0
+
+
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "steps_per_epoch"])
 @pytest.mark.parametrize("value", [True, np.True_, 2.0, np.float64(2), "2", [2], np.array([2])], ids=repr)
 def test_counts_are_whole_numbers(name, value, data):
@@ -828,6 +841,34 @@ def test_shuffle_is_true_or_false(value, data):
     with pytest.raises(TypeError, match=rf"shuffle is {value!r}, expected True or False"):
         make().fit(*data, shuffle=value, verbose=False)
     assert flat(order_of(10, 1, shuffle=np.False_)) == list(range(10))
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_only_those_that_heard_of_the_beginning_hear_of_the_end(error, data):
+    events = []
+
+    class Fails(Recorder):
+        def on_train_begin(self, trainer, epochs, steps):
+            raise error("no such thing")
+
+    trainer = make()
+    trainer.fit(*data, seed=1, verbose=False)
+    history = trainer.history
+    with pytest.raises(error, match="no such thing"):
+        trainer.fit(*data, seed=2, callbacks=[Recorder("a", events), Fails("b", events), Recorder("c", events)])
+    assert events == [("a", "begin", 1, 7), ("a", "end")]
+    assert (trainer.history, trainer.seed) == (history, 1)
+
+
+def test_a_callback_may_stop_training_before_it_begins(data):
+    class Stop(Callback):
+        def on_train_begin(self, trainer, epochs, steps):
+            trainer.stop = True
+
+    trainer = make()
+    before = digest(trainer)
+    assert trainer.fit(*data, epochs=3, callbacks=[Stop()], verbose=False) == {}
+    assert (digest(trainer), trainer.epoch) == (before, 0)
 
 
 def test_an_optimizer_of_another_model_is_refused(data):

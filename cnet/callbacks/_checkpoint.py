@@ -1,37 +1,61 @@
 """Files written while training."""
 
+import math
 import os
-from typing import TYPE_CHECKING
+import string
+import weakref
+from typing import TYPE_CHECKING, Any
 
-from cnet.callbacks._callback import Callback, Logs
-from cnet.callbacks._monitor import Monitor
+from cnet._files import check_target, full_path
+from cnet._settings import finite, flag, is_number
+from cnet.callbacks._callback import Logs
+from cnet.callbacks._monitor import MonitorCallback
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
+    from cnet.nn import Module
 
 
-class ModelCheckpoint(Callback):
-    """Writes a checkpoint after each epoch, or after each that is the best so far. Names are those of Keras.
+class ModelCheckpoint(MonitorCallback):
+    """Writes a checkpoint after each epoch, or after each that is the best so far. Arguments are those of Keras.
 
-    Give it last, so that what other callbacks change is in the file.
+    The best value holds for all calls of `Trainer.fit` of one trainer, and comes back with a checkpoint: a file of the best epoch is not
+    replaced by a worse one. With another trainer it starts afresh.
+
+    The file has what the callbacks before this one in the list have changed. Training that goes on from a checkpoint is the same wherever this
+    callback is in the list: `fit` first calls those that had not yet been told of the epoch.
 
     Parameters
     ----------
     filepath : path-like
-        May name the epoch and its numbers: ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``. A file that is there is replaced.
+        May name the epoch and its metrics: ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``. ``~`` is expanded. A file that is there
+        is replaced. Folders whose names have such fields are made; all others must be there.
     monitor : str
-        A name in the history; with `save_best_only`.
+        Name of a metric in the history, or of one that another callback adds; with `save_best_only`.
+    verbose : int
+        1: print what is saved.
     save_best_only : bool
         Only where `monitor` has improved.
     save_weights_only : bool
-        Write a model for `cnet.load`, and not a checkpoint for `Trainer.load_checkpoint`.
+        Write a model for `cnet.load` instead of a checkpoint for `Trainer.load_checkpoint`.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes more for accuracies, and less for all else.
+        Whether less or more is better; "auto" takes the metric's own direction: less for losses, more for accuracies.
+    save_freq : "epoch"
+        The only choice: training can go on only from the end of an epoch. For shorter epochs, `Trainer.fit` has ``steps_per_epoch``.
+    initial_value_threshold : float or None
+        With `save_best_only`: save nothing until the metric is better than this.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far, or `initial_value_threshold`.
 
     Raises
     ------
-    ValueError
-        If the mode is unknown; in `fit`, if an epoch has no number that `monitor` or `filepath` names.
+    TypeError, ValueError
+        If a setting is out of bounds; in `fit`, before the first step, if no metric is called as `monitor` or a field of `filepath` says.
+    OSError
+        In `fit`, before the first step, if the folder is not there or cannot be written to.
 
     Examples
     --------
@@ -50,21 +74,117 @@ class ModelCheckpoint(Callback):
         self,
         filepath: str | os.PathLike[str],
         monitor: str = "val_loss",
+        verbose: int = 0,
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: str = "auto",
+        save_freq: str = "epoch",
+        initial_value_threshold: float | None = None,
     ) -> None:
-        self.filepath, self.save_best_only, self.save_weights_only = os.fspath(filepath), save_best_only, save_weights_only
-        self._monitor = Monitor(monitor, mode)
+        super().__init__(monitor, mode, verbose)
+        self.filepath = os.fspath(filepath)
+        self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
+        self.initial_value_threshold = initial_value_threshold
+        self._check_settings()
+        self.best = initial_value_threshold
+        self._best_of: weakref.ref[Trainer] | None = None
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        if not isinstance(self.filepath, str):
+            raise TypeError(f"filepath is {self.filepath!r}, expected a string or a path")
+        flag("save_best_only", self.save_best_only)
+        flag("save_weights_only", self.save_weights_only)
+        if self.save_freq != "epoch":
+            raise ValueError(
+                f"save_freq is {self.save_freq!r}, expected 'epoch': training can go on only from the end of an epoch. "
+                "For shorter epochs, pass batches and steps_per_epoch to fit"
+            )
+        if self.initial_value_threshold is not None:
+            finite("initial_value_threshold", self.initial_value_threshold)
+            if not self.save_best_only:
+                raise ValueError("initial_value_threshold needs save_best_only=True: without it, every epoch is saved")
+
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self._check_settings()
+        if self.save_best_only:
+            self._find_direction(trainer)
+        self._check_path(trainer)
+        if self._best_of is None or self._best_of() is not trainer:
+            self.best, self._best_of = self.initial_value_threshold, weakref.ref(trainer)
+
+    def _check_path(self, trainer: "Trainer") -> None:
+        """Raise an error if a file could not be written, as far as can be told."""
+        path = self._path(trainer.epoch + 1, dict.fromkeys(trainer.metric_modes, 0.5))
+        if self._makes_folders():
+            path = os.path.join(os.path.dirname(full_path(_fixed_part(self.filepath))), ".cnet")
+        check_target(path)
+
+    def _makes_folders(self) -> bool:
+        return os.path.dirname(_fixed_part(self.filepath)) != os.path.dirname(self.filepath)
+
+    def _path(self, epoch: int, logs: Logs) -> str:
+        names = ", ".join(["epoch", *logs])
+        try:
+            return full_path(self.filepath.format(**{**logs, "epoch": epoch}))
+        except (KeyError, IndexError) as error:
+            raise ValueError(
+                f"filepath is {self.filepath!r}, but an epoch ends with {names}: there is no {error}. A metric that another callback adds "
+                "has to be declared in its `metrics`, and that callback has to come first"
+            ) from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"filepath is {self.filepath!r}, which cannot be formatted with {names}: {error}") from None
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
-        if self.save_best_only and not self._monitor.improved(logs):
-            return
-        try:
-            path = self.filepath.format(epoch=trainer.epoch, **logs)
-        except (KeyError, IndexError):
-            raise ValueError(f"filepath is {self.filepath!r}, but an epoch ends with {', '.join(['epoch', *logs])}") from None
-        if self.save_weights_only:
-            trainer.model.save(path)
+        path, best = self._path(trainer.epoch, logs), self.best
+        if self.save_best_only:
+            value = self._value(trainer, logs)
+            shown = f"{(math.inf if self.direction == 'min' else -math.inf) if best is None else best:.5f}"
+            if not self._better(value, best):
+                self._say(f"Epoch {trainer.epoch}: {self.monitor} did not improve from {shown}")
+                return
+            self.best = value  # before the file is written, which holds it
+            self._say(f"Epoch {trainer.epoch}: {self.monitor} improved from {shown} to {value:.5f}, saving model to {path}")
         else:
-            trainer.save_checkpoint(path)
+            self._say(f"Epoch {trainer.epoch}: saving model to {path}")
+        try:
+            if self._makes_folders():
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            if self.save_weights_only:
+                trainer.model.save(path)
+            else:
+                trainer.save_checkpoint(path)
+        except BaseException:
+            self.best = best
+            raise
+
+    def _identity(self) -> dict[str, Any]:
+        return {"file": os.path.basename(self.filepath), "monitor": self.monitor, "direction": self.direction} if self.save_best_only else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far; nothing without `save_best_only`."""
+        return {"best": self.best} if self.save_best_only else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called. `Trainer.fit` calls it after `on_train_begin`."""
+        self._check_state(state)
+        self.best = state["best"]
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
+        if state.keys() != {"best"} or not (state["best"] is None or is_number(state["best"])):
+            raise ValueError(f"the state of ModelCheckpoint does not fit: it is {state!r}, expected the best value")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy starts afresh: it will be of another trainer."""
+        return vars(self) | {"_best_of": None}
+
+
+def _fixed_part(template: str) -> str:
+    """The text before the first field of a format string."""
+    text = ""
+    for literal, field, _, _ in string.Formatter().parse(template):
+        text += literal
+        if field is not None:
+            break
+    return text

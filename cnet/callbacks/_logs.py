@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnet._files import check_target, full_path
 from cnet._metric_modes import mode_of
+from cnet._settings import flag, is_count
 from cnet.callbacks._callback import Callback, Logs
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
+    from cnet.nn import Module
 
 _numbers = itertools.count()
 """Of files for TensorBoard that this process has written."""
@@ -18,6 +20,9 @@ _numbers = itertools.count()
 
 class CSVLogger(Callback):
     """Writes a line for each epoch to a CSV file, at once. Names and meaning are those of Keras.
+
+    In the first `Trainer.fit` after `Trainer.load_checkpoint` it goes on in the file, after the epoch of the checkpoint: lines of later
+    epochs, which are trained again, are replaced.
 
     Parameters
     ----------
@@ -51,23 +56,36 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
-            raise ValueError(f"separator is {separator!r}, expected one character")
         self.filename, self.separator, self.append = filename, separator, append
+        self._check_settings()
         self._file: Any = None
 
+    def _check_settings(self) -> None:
+        if not isinstance(self.separator, str) or len(self.separator) != 1 or self.separator in '"\r\n':
+            raise ValueError(f"separator is {self.separator!r}, expected one character")
+        flag("append", self.append)
+
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self._check_settings()
+        self._path = check_target(self.filename)
+        self._metrics = list(trainer.metric_modes)
+        self._look(self.append)
+
+    def _look(self, keep: bool) -> None:
+        """See what there is in the file, if its content is to be kept."""
         import csv  # not at the top: few programs that import cnet write logs
 
-        self._path = check_target(self.filename)
+        self._keep = keep
         self._columns: list[str] = []
-        if self.append and os.path.isfile(self._path):
+        self._rows = self._last_epoch = 0  # rows in the file, and the epoch of the last one
+        if keep and os.path.isfile(self._path):
             with open(self._path, newline="", encoding="utf-8-sig") as file:
-                self._columns = next(csv.reader(file, delimiter=self.separator), [])
-        modes = trainer.metric_modes
+                rows = csv.reader(file, delimiter=self.separator)
+                self._columns = next(rows, [])
+                self._rows = sum(1 for _ in rows)
         # Of other columns nothing is known yet: a callback before this one may add them to the logs.
-        if self._columns and ["epoch", *modes] != [name for name in self._columns if name == "epoch" or name in modes or mode_of(name)]:
-            self._refuse_columns(modes)
+        if self._columns and ["epoch", *self._metrics] != [n for n in self._columns if n == "epoch" or n in self._metrics or mode_of(n)]:
+            self._refuse_columns(self._metrics)
 
     def _refuse_columns(self, names: Iterable[str]) -> NoReturn:
         raise ValueError(f"{self._path} has the columns {', '.join(self._columns)}, but an epoch ends with {', '.join(['epoch', *names])}: use a new file")
@@ -76,9 +94,9 @@ class CSVLogger(Callback):
         """Open the file. Only now, as a log of before is not to be lost where training fails before an epoch is done."""
         import csv
 
-        self._file = open(self._path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
+        self._file = open(self._path, "a" if self._keep else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
         self._writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
-        if self.append and os.path.isfile(self._path) and os.path.getsize(self._path):
+        if self._keep and os.path.isfile(self._path) and os.path.getsize(self._path):
             with open(self._path, "rb") as file:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # a line was not written to its end
@@ -94,11 +112,50 @@ class CSVLogger(Callback):
             self._writer.writerow(self._columns)
         self._writer.writerow([trainer.epoch, *logs.values()])
         self._file.flush()
+        self._rows, self._last_epoch = self._rows + 1, trainer.epoch
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _identity(self) -> dict[str, Any]:
+        return {"file": os.path.basename(full_path(self.filename))}
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much of the file there is."""
+        return {"columns": self._columns, "rows": self._rows, "epoch": self._last_epoch} if self._rows else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the rows that the file had, without those of epochs that are trained again. `Trainer.fit` calls it after `on_train_begin`."""
+        self._check_state(state)
+        if os.path.isfile(self._path):
+            self._drop_rows(**state)
+        self._look(keep=True)
+
+    def _drop_rows(self, columns: list[str], rows: int, epoch: int) -> None:
+        """Cut the file after so many rows, if those after them are of later epochs, and not of another training."""
+        import csv
+
+        with open(self._path, "r+", newline="", encoding="utf-8") as file:
+            kept = list(itertools.islice(file, 1 + rows))
+            later = [line for line in file if line.endswith("\n")]  # a last line may be cut off
+            if next(csv.reader(kept, delimiter=self.separator), []) == columns and all(self._epoch_of(line) > epoch for line in later):
+                file.truncate(len("".join(kept).encode()))
+
+    def _epoch_of(self, line: str) -> int:
+        cell = line.partition(self.separator)[0]
+        return int(cell) if cell.isdecimal() else 0
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
+        columns = state.get("columns")
+        if (
+            state.keys() != {"columns", "rows", "epoch"}
+            or not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns))
+            or not (is_count(state["rows"]) and is_count(state["epoch"]))
+        ):
+            raise ValueError("the state of CSVLogger does not fit: expected the columns, the number of rows and the last epoch")
 
 
 class TensorBoard(Callback):

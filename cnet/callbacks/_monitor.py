@@ -1,44 +1,74 @@
-"""The best value of one of the numbers that an epoch ends with."""
+"""One metric of those that an epoch ends with, and whether it has improved. Callbacks that watch a metric build on this."""
 
 import math
+import sys
+from typing import TYPE_CHECKING
 
-from cnet.callbacks._callback import Logs
+from cnet._metric_modes import monitored_mode
+from cnet._settings import count
+from cnet.callbacks._callback import Callback, Logs
+
+if TYPE_CHECKING:
+    from cnet._trainer import Trainer
 
 
-class Monitor:
-    """Follows one number of the logs.
+class MonitorCallback(Callback):
+    """Base of the callbacks that watch a metric.
 
     Parameters
     ----------
-    name : str
-        Its name in the logs.
+    monitor : str
+        Name of the metric.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes more for names that end in "accuracy".
-    min_delta : float
-        What an improvement must exceed.
-
-    Raises
-    ------
-    ValueError
-        If the mode is unknown, or `min_delta` negative.
+        Whether less or more is better; "auto" takes the metric's own direction.
+    verbose : int
+        Above 0: print what the callback does.
     """
 
-    def __init__(self, name: str, mode: str = "auto", min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode is {mode!r}, expected 'auto', 'min' or 'max'")
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta is {min_delta!r}, expected a finite number of at least 0")
-        self.name, self.min_delta = name, min_delta
-        self.sign = 1.0 if mode == "max" or (mode == "auto" and name.endswith("accuracy")) else -1.0
-        self.best: float | None = None
+    def __init__(self, monitor: str, mode: str, verbose: int) -> None:
+        self.monitor, self.mode, self.verbose = monitor, mode, verbose
+        self.direction = ""
+        """"min" or "max", once training has begun."""
 
-    def improved(self, logs: Logs) -> bool:
-        """Whether this epoch is the best so far; a number that is not finite never is."""
-        if self.name not in logs:
-            hint = "; pass validation_data to fit" if self.name.startswith("val_") and not any(name.startswith("val_") for name in logs) else ""
-            raise ValueError(f"monitor is {self.name!r}, but an epoch ends with {', '.join(logs)}{hint}")
-        value = logs[self.name]
-        better = math.isfinite(value) and (self.best is None or self.sign * (value - self.best) > self.min_delta)
-        if better:
-            self.best = value
-        return better
+    def _check_settings(self) -> None:
+        """Raise TypeError or ValueError for settings out of bounds: at construction, and whenever training begins."""
+        if not isinstance(self.monitor, str):
+            raise TypeError(f"monitor is {self.monitor!r}, expected the name of a metric, such as 'val_loss'")
+        if self.mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode is {self.mode!r}, expected 'auto', 'min' or 'max'")
+        count("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
+
+    def _find_direction(self, trainer: "Trainer") -> None:
+        """Raise ValueError if epochs of this training do not end with the metric."""
+        self.direction = monitored_mode(self.monitor, self.mode, trainer.metric_modes)
+
+    def _value(self, trainer: "Trainer", logs: Logs) -> float:
+        if not self.direction:  # a subclass has an on_train_begin of its own
+            self._find_direction(trainer)
+        if self.monitor not in logs:
+            raise ValueError(f"monitor is {self.monitor!r}, but this epoch ended with {', '.join(logs)}")
+        return logs[self.monitor]
+
+    def _better(self, value: float, reference: float | None, min_delta: float = 0.0) -> bool:
+        """Whether a value improves on another by more than `min_delta`. One that is not finite never does."""
+        if not math.isfinite(value):
+            return False
+        if reference is None:
+            return True
+        return value + min_delta < reference if self.direction == "min" else value - min_delta > reference
+
+    def _say(self, line: str) -> None:
+        if self.verbose:
+            say(line)
+
+
+def say(line: str) -> None:
+    """Print a line to standard output, above the bars of tqdm where there are some."""
+    if not hasattr(sys.stdout, "write"):  # as under pythonw
+        return
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stdout)
+    else:
+        print(line)

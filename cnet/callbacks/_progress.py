@@ -27,6 +27,7 @@ class ProgressBar(Callback):
     """
 
     every_batch = False
+    _catches_up = False
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         self._epoch, self._epochs, self._before, self._step = 0, epochs, 0, 0
@@ -65,6 +66,8 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        if trainer.stop and self._epochs and not self._epoch:
+            self._print(f"no epoch trained: a callback had ended this training after epoch {trainer.epoch}")
 
     def _print(self, line: str) -> None:
         file = sys.stdout if self._notebook else sys.stderr

@@ -1,19 +1,23 @@
 """How weights grow."""
 
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._settings import is_number
 from cnet.callbacks._callback import Callback, Logs
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
+    from cnet.nn import Module
 
 
 class WeightRecorder(Callback):
     """Records the largest absolute weight of each layer, before training and after each epoch.
 
-    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` goes on from there.
+    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` goes on from there; with another trainer it starts afresh. The
+    first one after `Trainer.load_checkpoint` goes on from the record in the checkpoint.
 
     Attributes
     ----------
@@ -34,13 +38,36 @@ class WeightRecorder(Callback):
 
     def __init__(self) -> None:
         self.max_abs: dict[str, list[float]] = {}
+        self._record_of: weakref.ref[Trainer] | None = None
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        if self._record_of is None or self._record_of() is not trainer:
+            self.max_abs, self._record_of = {}, weakref.ref(trainer)
         if not self.max_abs:
             self._record(trainer)
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         self._record(trainer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy starts afresh: it will be of another trainer."""
+        return vars(self) | {"_record_of": None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The record."""
+        return {"max_abs": {name: list(values) for name, values in self.max_abs.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a record. `Trainer.fit` calls it after `on_train_begin`."""
+        self._check_state(state)
+        self.max_abs = {name: list(values) for name, values in state["max_abs"].items()}
+
+    @classmethod
+    def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
+        match state:
+            case {"max_abs": dict(record)} if len(state) == 1 and all(isinstance(v, list) and all(map(is_number, v)) for v in record.values()):
+                return
+        raise ValueError("the state of WeightRecorder does not fit: expected lists of numbers by the names of weights")
 
     def _record(self, trainer: "Trainer") -> None:
         for name, parameter in trainer.model.named_parameters():

@@ -21,6 +21,7 @@ from cnet._stored import as_rows
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._state import matching_values
 from cnet.nn._summary import summary_html, summary_text
+from cnet.nn._undo import Undo
 from cnet.nn.init import Initializer
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Module:
         return {name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy() for name, state in self._named_state()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Self:
-        """Set all parameters and buffers; nothing is changed if anything does not fit.
+        """Set all parameters and buffers; nothing is changed if anything does not fit, or Ctrl-C comes in between.
 
         Parameters
         ----------
@@ -251,9 +252,14 @@ class Module:
         """
         own = dict(self._named_state())
         values = matching_values(own, state, strict)
-        for name, array in values.items():
-            own[name].data = array
-        return self
+        undo = Undo(own.values())
+        try:
+            for name, array in values.items():
+                own[name].data = array
+            return self
+        except BaseException:  # Ctrl-C too
+            undo()
+            raise
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the architecture and the weights to a safetensors file; `cnet.load` reads it.

@@ -55,6 +55,8 @@ class LivePlot(Callback):
     'loss'
     """
 
+    _catches_up = False
+
     def __init__(self, *, interval: float = 1.0, ax: Any = None) -> None:
         pyplot()
         wanted = f"interval is {interval!r}, expected a number of seconds, from 0"
@@ -69,15 +71,16 @@ class LivePlot(Callback):
 
     def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self.axes = None
-        self._drawn, self._next = 0, 0.0
+        self._heard, self._drawn, self._next = 0, 0, 0.0
         self._display: Any = None
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
+        self._heard += 1
         if time.monotonic() >= self._next:
             self._draw(trainer)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        if self._drawn < len(trainer.history.get("loss", ())):
+        if self._drawn < self._heard:
             self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:
@@ -96,7 +99,7 @@ class LivePlot(Callback):
             self._display.update(figure)
         figure.canvas.draw_idle()
         figure.canvas.flush_events()
-        self._drawn = len(trainer.history["loss"])
+        self._drawn = self._heard
         now = time.monotonic()
         self._next = now + max(self.interval, (now - began) / _SHARE_OF_TIME)
 
