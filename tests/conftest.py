@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +15,12 @@ os.environ["PYTHONSAFEPATH"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Plots are drawn without a screen.
 os.environ["MPLBACKEND"] = "Agg"
+
+
+def pytest_collection_finish(session):
+    """PyTorch, where a test file has imported it, takes one thread: several wait for each other, and add up in another order on other machines."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(params=_isa.available_isas())
