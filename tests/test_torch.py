@@ -99,6 +99,25 @@ def test_outputs_and_gradients(activation, isa, dtype, rng):
         assert relative(parameter.grad.T, theirs.grad.numpy()) <= tolerance
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_from_near_zero_to_the_ends_of_the_range(approximate, isa, dtype):
+    powers = 10.0 ** np.arange(*((-38, 39) if dtype == np.float32 else (-300, 301)))
+    x = np.concatenate([*(sign * values for sign in (-1, 1) for values in (powers, np.linspace(0, 12, 481))), [-np.inf, np.nan]]).astype(dtype)[:, None]
+    tensor = torch.from_numpy(x).requires_grad_()
+    output = torch.nn.GELU(approximate)(tensor)
+    output.sum().backward()
+    layer = nn.GELU(approximate)
+    ours, slopes = layer.forward(x, training=True), layer.backward(np.ones_like(x))
+    step = np.finfo(dtype).eps
+    expected = output.detach().numpy()
+    assert np.all(np.abs(ours - expected)[:-2] <= 4 * step * np.abs(x[:-2]))
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected))
+    expected = tensor.grad.numpy()
+    known = np.isfinite(expected)  # beyond the root of the largest number, PyTorch's own is NaN
+    np.testing.assert_allclose(slopes[known], expected[known], atol=64 * step, rtol=0)
+    assert np.all(np.isfinite(slopes[:-2]))
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_losses(soft, isa, dtype, rng):
     x = 5 * rng.standard_normal((9, 6)).astype(dtype)

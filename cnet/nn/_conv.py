@@ -11,7 +11,7 @@ from cnet._arrays import Array, as_array, real_dtype
 from cnet._core import loops
 from cnet._threads import get_num_threads
 from cnet.nn import init
-from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
+from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, check_padded, windows
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import Pair, one_or_pair, pair, positive
@@ -94,6 +94,7 @@ class Conv2d(Module):
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         check_images(self, input_shape, self.in_channels)
+        check_padded(self, input_shape, self.padding)
         return (self.out_channels, *windows(self, input_shape[1:], self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]
 
     def config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ which is how the kernels read them. Functions of each element keep the order of 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from cnet._core import loops
 if TYPE_CHECKING:
     from cnet.nn._module import Module
     from cnet.nn._sizes import Pair
+
+_MOST_ELEMENTS = 1 << 40
+"""Of an image with its padding."""
 
 
 def channels_last(x: Array) -> Array:
@@ -98,6 +102,14 @@ def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) ->
         hint = "; reshape x to images"
     wanted = "channels" if channels is None else channels
     raise ValueError(f"{layer!r} takes images of shape (n, {wanted}, height, width), got {shape_text(shape)}{hint}")
+
+
+def check_padded(layer: Module, shape: tuple[int, ...], padding: Pair) -> None:
+    """Raise ValueError if an image of `shape` is too large once it is padded: the kernels copy it, and count its elements in 64 bits."""
+    channels, *size = shape
+    padded = [length + 2 * pad for length, pad in zip(size, padding, strict=True)]
+    if channels * math.prod(padded) > _MOST_ELEMENTS:
+        raise ValueError(f"{layer!r} pads an image of {size[0]} x {size[1]} pixels to {padded[0]} x {padded[1]}, which no memory holds")
 
 
 def windows(layer: Module, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:

@@ -9,6 +9,8 @@ import numpy as np
 Pair = tuple[int, int]
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_LARGEST_SIZE = 1 << 48
+"""Of a window: larger ones would overflow in the sums of the kernels, and no memory holds such an image."""
 
 
 def positive(name: str, value: Any) -> int:
@@ -37,8 +39,9 @@ def pair(name: str, value: Any, least: int) -> Pair:
         y, x = map(operator.index, values)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}, or a pair of them (height, width)") from None
-    if min(y, x) < least:
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}, or a pair of them (height, width)")
+    if min(y, x) < least or max(y, x) > _LARGEST_SIZE:
+        limit = f" and at most {_LARGEST_SIZE}" if max(y, x) > _LARGEST_SIZE else ""
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}{limit}, or a pair of them (height, width)")
     return y, x
 
 

@@ -2,8 +2,9 @@
 
    erf(z) / z is an even function, here a Chebyshev series in t = 2 (z / ERF_END)^2 - 1, summed by Clenshaw's recurrence
    (A note on the summation of Chebyshev series, Mathematics of Computation 9, 1955); beyond ERF_END erf is 1 to the last
-   place. The coefficients were computed in 40 digits by the discrete cosine transform of 200 values, and are cut where they
-   are below a quarter of a unit. */
+   place. Rounding may take the sum past 1, where 1 - erf would have the wrong sign: so the result is clamped. The coefficients
+   were computed in 40 digits by the discrete cosine transform of 200 values, and are cut where they are below a quarter of a
+   unit. */
 
 #ifdef CNET_F64
 #define ERF_END 6
@@ -38,5 +39,6 @@ INLINE vec v_erf(vec x) {
         next = b;
         b = sum;
     }
-    return v_mul(z, v_fma(v_mul(t, v_set1((real)0.5)), b, v_sub(v_set1(erf_series[0]), next)));
+    const vec y = v_mul(z, v_fma(v_mul(t, v_set1((real)0.5)), b, v_sub(v_set1(erf_series[0]), next)));
+    return v_min(v_set1(1), v_max(v_set1(-1), y));
 }

@@ -15,6 +15,9 @@ INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     return w;
 }
 
+/* What one pixel counts in the mean. A window may reach so far beyond the image that the number of its pixels is no ptrdiff_t. */
+INLINE vec share_of_pixel(const cnet_window *g) { return v_set1(1 / ((real)g->kernel_height * (real)g->kernel_width)); }
+
 /* The larger one, or NaN where there is one: what is not less than infinity may be either. */
 INLINE vec larger(vec best, vec x) {
     return v_select_lt(x, v_set1((real)INFINITY), v_select_lt(best, x, x, best), v_add(x, v_max(v_set1(0), best)));
@@ -28,7 +31,7 @@ INLINE void pool_window(const int max, const int whole, const cnet_window *g, cu
             value = max ? larger(value, here) : v_add(value, here);
         }
     if (!max)
-        value = v_mul(value, v_set1(1 / (real)(g->kernel_height * g->kernel_width)));
+        value = v_mul(value, share_of_pixel(g));
     store_lanes(whole, out, value, mask);
 }
 
@@ -37,7 +40,7 @@ INLINE void unpool_window(
     const int max, const int whole, const cnet_window *g, cut_window w, vmask mask, const real *x, const real *out, const real *dout, real *dx, int add
 ) {
     const vec zero = v_set1(0), largest = max ? load_lanes(whole, out, mask) : zero;
-    vec left = load_lanes(whole, dout, mask), value = v_mul(left, v_set1(1 / (real)(g->kernel_height * g->kernel_width)));
+    vec left = load_lanes(whole, dout, mask), value = v_mul(left, share_of_pixel(g));
     for (ptrdiff_t y = w.top; y < w.bottom; y++)
         for (ptrdiff_t c = w.left; c < w.right; c++) {
             const ptrdiff_t at = (y * g->width + c) * g->channels;
