@@ -3,13 +3,19 @@
 `nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a `Trainer` joins them.
 """
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 from cnet import augment as augment
 from cnet import callbacks as callbacks
 from cnet import datasets as datasets
+from cnet import metrics as metrics
 from cnet import nn as nn
 from cnet import optim as optim
 from cnet import plot as plot
+from cnet._answers import TOP
 from cnet._config import show_config
+from cnet._hints import no_attribute
 from cnet._onnx import to_onnx
 from cnet._serialize import load
 from cnet._threads import get_num_threads, set_num_threads
@@ -26,6 +32,7 @@ __all__ = [
     "from_torch",
     "get_num_threads",
     "load",
+    "metrics",
     "nn",
     "optim",
     "plot",
@@ -34,3 +41,10 @@ __all__ = [
     "to_onnx",
     "to_torch",
 ]
+
+if not TYPE_CHECKING:  # to mypy, every name would be there
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(
+            sys.modules[__name__], name, TOP | {inner: f"it is {module}.{inner}" for module in ("nn", "optim") for inner in globals()[module].__all__}
+        )

@@ -34,7 +34,8 @@ _TEXT_ADVICE = ": numbers in text become numbers by {name}.astype(float), and la
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """The dtype of a net's arithmetic: float32 or float64, or an error."""
     try:
-        result = None if dtype is None else np.dtype(dtype)  # None is float64 to NumPy
+        name = str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype
+        result = None if dtype is None else np.dtype(name)  # None is float64 to NumPy
     except TypeError:
         result = None
     if result is None or result not in (FLOAT32, FLOAT64):

@@ -50,6 +50,8 @@ class Loop:
 
     def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        kind = type(loss)
+        self._knows_gradient = kind.forward_backward is Loss.forward_backward and kind.backward is not Loss.backward
 
     def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
         """What to visit from now on."""
@@ -66,7 +68,12 @@ class Loop:
 
     def _evaluate(self, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
         output = as_real(self.model.forward(x), self.rows.dtype, "output")
-        return self.loss.forward(output, target) if weights is None else self.loss.weighted(output, target, weights)[0], output
+        if weights is not None:
+            return self.loss.weighted(output, target, weights)[0], output
+        if self._knows_gradient:  # its shape tells of a loss that spreads targets (n,) over outputs (n, 1): once is enough
+            self._knows_gradient = False
+            return self.loss.forward_backward(output, target)[0], output
+        return self.loss.forward(output, target), output
 
     def _step(self, optimizer: Optimizer, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
         output = x
@@ -209,7 +216,8 @@ class Compiled:
             return None
         self.optimizer.check_groups()
         rules = [(parameter, self.optimizer._rule(group)) for group in self.optimizer.param_groups for parameter in group["params"]]
-        return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in rules if parameter in self.parameters]
+        trained = ((parameter, rule) for parameter, rule in rules if parameter.requires_grad and parameter in self.parameters)
+        return [(parameter, self.optimizer._state_of(parameter, rule), rule) for parameter, rule in trained]
 
     def _source(self, batch: int) -> _Source:
         if batch not in self._sources:

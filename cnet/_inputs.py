@@ -75,6 +75,8 @@ class Reader:
         if len(targets) != len(rows):
             raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
         weights = None if sample_weight is None else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight", part)
+        if not part:
+            self._loss._check_whole(targets, weights)
         check_finite(rows.x, x_name, dtype)
         return Examples(self._change(rows), targets, weights)
 

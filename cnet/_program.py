@@ -21,6 +21,7 @@ from cnet._core import loops
 from cnet._lowering import Lowered, Lowering
 from cnet._stages import NONE, Convolution, Dense, Rules, Stage, Target
 from cnet._threads import get_num_threads
+from cnet.nn._ends import gives_probabilities
 from cnet.nn._module import is_builtin
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 
@@ -41,6 +42,8 @@ def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, ro
     heads, losses = (loss.heads, [loss, *loss.losses.values()]) if isinstance(loss, nn.HeadsLoss) else (None, [loss])
     if not all(map(is_builtin, losses)) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
         return None
+    if not gives_probabilities(model, loss):
+        return None  # from Python, the loss looks at the outputs
     lowered = _lowered(model, row_shape)
     return lowered if lowered and lowered.heads is heads else None
 

@@ -16,6 +16,7 @@ from cnet import nn
 from cnet._files import check_target, full_path, write_atomically
 from cnet._foreign import kind_of
 from cnet._version import __version__
+from cnet.nn._neutral import NEUTRAL
 
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
@@ -50,6 +51,8 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
             return nn.Heads(**{str(key): _construct(head, tensors, f"{prefix}{key}.", dtype) for key, head in heads.items()})
         case {"type": str(name)} if name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE:
             arguments = {key: value for key, value in description.items() if key != "type"}
+            if foreign := arguments.keys() & NEUTRAL:
+                raise ValueError(f"{name} has an unexpected keyword argument {min(foreign)!r}")
             kind = getattr(nn, name)
             if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module:
                 module: nn.Module = kind(**arguments)

@@ -4,15 +4,17 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet import _checkpoint
+from cnet._answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Team, engine
 from cnet._exclusive import exclusive, is_trained_now
+from cnet._hints import answers_keywords, no_attribute
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
 from cnet._inputs import Arrays, Batches, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._mean import Mean
@@ -21,12 +23,21 @@ from cnet._settings import count, flag
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.nn import Buffer, Loss, Module, Parameter
+from cnet.nn._ends import check_end, warn_of_end
 from cnet.nn._functions import as_loss
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim.lr_scheduler import LRScheduler
 from cnet.optim.lr_scheduler._scheduler import begin_fit, check_schedulers
 
-History = dict[str, list[float]]
+
+class History(dict[str, list[float]]):
+    """What `Trainer.fit` returns: a number per epoch for each figure, by its name."""
+
+    @property
+    def history(self) -> "History":
+        """Itself, for code written for Keras."""
+        return self
+
 
 _BATCH_SIZE = 32
 _Before = tuple[dict[Parameter | Buffer, Array], dict[Parameter, Any], list[tuple[Any, int]]]
@@ -41,6 +52,16 @@ class Trainer:
     loss : nn.Loss or function
         A plain function of output and target returns the mean loss of a batch and its gradient with respect to the output.
     optimizer : optim.Optimizer
+
+    Raises
+    ------
+    TypeError
+        If one of them is something else.
+
+    Warns
+    -----
+    UserWarning
+        If the loss takes logits, and the net ends in `nn.Softmax` or `nn.Sigmoid`.
 
     Attributes
     ----------
@@ -73,15 +94,18 @@ class Trainer:
     ['accuracy', 'loss']
     """
 
+    @answers_keywords(TRAINER_ARGUMENTS)
     def __init__(self, model: Module, loss: Loss | Callable[[Array, Array], tuple[float, ArrayLike]], optimizer: Optimizer) -> None:
         self.loss: Loss = as_loss(loss)
-        for name, value, kind, example in (
-            ("model", model, Module, "nn.Sequential(...)"),
-            ("loss", self.loss, Loss, "nn.CrossEntropyLoss()"),
-            ("optimizer", optimizer, Optimizer, "optim.SGD(model.parameters(), lr=0.1)"),
+        for name, value, kind, example, by_name in (
+            ("model", model, Module, "nn.Sequential(...)", {}),
+            ("loss", self.loss, Loss, "nn.CrossEntropyLoss()", LOSSES),
+            ("optimizer", optimizer, Optimizer, "optim.SGD(model.parameters(), lr=0.1)", OPTIMIZERS),
         ):
             if not isinstance(value, kind):
-                raise TypeError(f"{name} is {value!r}, expected one such as {example}")
+                known = by_name.get(value.lower()) if isinstance(value, str) else None
+                raise TypeError(f"{name} is {value!r}, expected one such as {known or example}")
+        warn_of_end(model, self.loss)
         self.model = model
         self.optimizer = optimizer
         self.epoch = self.step = 0
@@ -91,12 +115,27 @@ class Trainer:
         self._resumed_schedules: list[Any] | None = None
         self._listeners = Listeners([])
         self._resumed_callbacks: dict[str, Any] | None = None
-        self.history: History = {}
+        self.history = {}
         self.metric_modes: dict[str, str] = {}
         self.stop = False
         self._mean_square: float | None = None
         self._team, self._evaluation_team = Team(), Team()
 
+    @property
+    def history(self) -> History:
+        """What the last `fit` returned; while it runs, and after an interruption, the epochs done."""
+        return self._history
+
+    @history.setter
+    def history(self, history: dict[str, list[float]]) -> None:
+        self._history = History(history)
+
+    if not TYPE_CHECKING:  # to mypy, every name would be there
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, TRAINER)
+
+    @answers_keywords(FIT)
     def fit(
         self,
         x: Any,
@@ -168,7 +207,7 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If anything does not fit.
+            If anything does not fit; so for a loss that takes probabilities, `nn.NLLLoss`, a net that does not end in `nn.Softmax` or `nn.Sigmoid`.
         RuntimeError
             If the model, or a layer of it, is being trained already, by another thread.
         FloatingPointError
@@ -194,6 +233,7 @@ class Trainer:
         """
         epochs = count("epochs", epochs, 0)
         shuffle = None if shuffle is None else flag("shuffle", shuffle)
+        check_end(self.model, self.loss)
         read = reading = Reader(self.model, self.loss)
         training: Arrays | Batches
         if is_batches(x, y):
@@ -217,8 +257,11 @@ class Trainer:
         if verbose and not any(isinstance(callback, ProgressBar) for callback in listening):
             listening.append(ProgressBar())
 
-        if not {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}:
+        held = {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}
+        if not held:
             raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
+        if not any(parameter.requires_grad for parameter in held):
+            raise ValueError("every parameter that the optimizer holds is frozen: requires_grad is False, so that nothing would be learned")
         self.optimizer.check_groups()
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
@@ -276,6 +319,7 @@ class Trainer:
             for values in self.history.values():
                 del values[done:]  # an interrupt came between two numbers of an epoch
 
+    @answers_keywords(EVALUATE)
     def evaluate(self, x: Any, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Logs:
         """The mean loss and, where the loss classifies, the share of rows classified rightly.
 
@@ -296,6 +340,7 @@ class Trainer:
         TypeError, ValueError
             If anything does not fit.
         """
+        check_end(self.model, self.loss)
         read = Reader(self.model, self.loss)
         if is_batches(x, y):
             refuse_for_batches(sample_weight=sample_weight)

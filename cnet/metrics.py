@@ -189,6 +189,8 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
 def _labels(y: ArrayLike, name: str) -> Array:
     """Class numbers as int64."""
     array = as_array(y, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
     if array.ndim != 1:
         hint = f"; for rows of outputs pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
         raise ValueError(f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}")

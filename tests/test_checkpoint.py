@@ -22,7 +22,9 @@ from cnet.optim import lr_scheduler
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model.parameters(), lr=0.1),
-    "momentum": lambda model: optim.SGD([{"params": model[0].parameters(), "lr": 0.05}, {"params": model[-1].parameters()}], 0.1, 0.9, True, 0.01),
+    "momentum": lambda model: optim.SGD(
+        [{"params": model[0].parameters(), "lr": 0.05}, {"params": model[-1].parameters()}], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01
+    ),
     **{name: lambda model, name=name: getattr(optim, name)(model.parameters(), lr=0.01) for name in ("Adam", "AdamW", "RMSprop") if hasattr(optim, name)},
 }
 

@@ -219,7 +219,7 @@ def test_backward_before_forward_is_an_error(make, x):
         (lambda: nn.Conv2d(1, 1, "3"), TypeError, "kernel_size is '3', expected"),
         (lambda: nn.Conv2d(1, 1, 3, stride=(1, 0)), ValueError, r"stride is \(1, 0\), expected"),
         (lambda: nn.Conv2d(1, 1, 3, padding=-1), ValueError, "padding is -1, expected an integer of at least 0"),
-        (lambda: nn.Conv2d(1, 1, 3, padding="same"), TypeError, "padding is 'same', expected"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="full"), TypeError, "padding is 'full', expected"),
         (lambda: nn.MaxPool2d(2.0), TypeError, r"kernel_size is 2\.0, expected"),
         (lambda: nn.AvgPool2d(3, padding=2), ValueError, "padding is 2, expected at most half of kernel_size, which is 3"),
         (lambda: nn.Conv2d(1, 1, 3, weight_init="best"), ValueError, "initializer is 'best'"),

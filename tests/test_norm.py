@@ -223,3 +223,16 @@ def test_backward_is_checked(layer, rng):
     with pytest.raises(ValueError, match=r"got a gradient of shape \(2, 6\), expected"):
         layer.backward(np.ones((2, 6)))
     assert layer.backward(x).shape == x.shape
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (0, 3)), (nn.BatchNorm2d, (0, 3, 4, 5)), (nn.LayerNorm, (0, 3))], ids=str)
+def test_a_training_batch_of_no_rows_changes_nothing(kind, shape, isa, dtype):
+    layer = kind(3, dtype=dtype)
+    before = layer.state_dict()
+    out = layer.forward(np.zeros(shape), training=True)
+    assert out.shape == shape
+    assert layer.backward(np.zeros(shape)).shape == shape
+    for parameter in layer.parameters():
+        np.testing.assert_array_equal(parameter.grad, 0)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])

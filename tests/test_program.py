@@ -12,6 +12,9 @@ from cnet import Trainer, _engine, _program, nn, optim
 from cnet._rows import Rows
 from cnet.callbacks import Callback
 
+# Bits are compared here, for any net with any loss.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
+
 ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.Softmax, nn.Identity, nn.Flatten]
 
 

@@ -6,6 +6,9 @@ import pytest
 from cnet import Trainer, _engine, nn, optim
 from cnet._rows import Rows
 
+# Bits are compared here, for any net with any loss.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
+
 NETS = {
     "cnn": ((1, 12, 12), [
         lambda: nn.Conv2d(1, 9, 3), nn.ReLU, lambda: nn.MaxPool2d(2), lambda: nn.Conv2d(9, 5, 2), nn.LeakyReLU, lambda: nn.MaxPool2d(2), nn.Flatten,

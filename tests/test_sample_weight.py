@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from cnet import Trainer, _engine, nn, optim
 
+# One net for all losses, also for those of logits.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in Softmax\(\), but")
+
 ROWS, CLASSES = 40, 3
 X = np.random.default_rng(0).standard_normal((ROWS, 5))
 LABELS = X[:, :CLASSES].argmax(axis=1)

@@ -1,12 +1,12 @@
 """The parser, and what turns the text of options into values: strictly, with errors that name the right ones."""
 
 import argparse
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from cnet._hints import did_you_mean
 from cnet.cli._console import one_line
 
 LARGEST_LAYER = 65536
@@ -31,12 +31,6 @@ class Parser(argparse.ArgumentParser):
         if first.startswith("-"):
             self.error(f"there is no option {first.partition('=')[0]}{did_you_mean(first, known)}")
         self.error(f"there is no use for the argument {first!r}")
-
-
-def did_you_mean(text: str, names: Iterable[str]) -> str:
-    """A hint to append to a message, if one of the names is near."""
-    near = difflib.get_close_matches(text, names, 1, cutoff=0.7)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

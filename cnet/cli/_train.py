@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         cnet.set_num_threads(args.threads)
     data = load_data(args.data, args.validation)
     model = build(args.hidden, args.activation, args.seed)
-    optimizer = optim.SGD(model.parameters(), args.lr, args.momentum, args.nesterov, args.weight_decay)
+    optimizer = optim.SGD(model.parameters(), lr=args.lr, momentum=args.momentum, nesterov=args.nesterov, weight_decay=args.weight_decay)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optimizer)
     if not args.quiet:
         print(_heading(args, data, model), flush=True)

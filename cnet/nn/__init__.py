@@ -1,13 +1,19 @@
 """Layers, nets, losses and initialisers."""
 
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cnet._answers import NN
+from cnet._hints import no_attribute
 from cnet.nn import init as init
 from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from cnet.nn._class_losses import CrossEntropyLoss, NLLLoss
 from cnet.nn._conv import Conv2d
 from cnet.nn._dropout import Dropout
 from cnet.nn._element_losses import BCEWithLogitsLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss, QuantileLoss
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
-from cnet.nn._losses import CrossEntropyLoss, Loss, NLLLoss
+from cnet.nn._losses import Loss
 from cnet.nn._module import Module
 from cnet.nn._norm import BatchNorm1d, BatchNorm2d, LayerNorm
 from cnet.nn._parameter import Buffer, Parameter
@@ -52,3 +58,8 @@ __all__ = [
     "Tanh",
     "init",
 ]
+
+if not TYPE_CHECKING:  # to mypy, every name would be there
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(sys.modules[__name__], name, NN)

@@ -15,6 +15,7 @@ from cnet._core import _float32, loops
 from cnet.nn import init
 from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class _Elementwise(Module):
 class ReLU(_Elementwise):
     """``max(x, 0)``; the derivative at 0 is taken as 0.
 
+    Parameters
+    ----------
+    inplace : bool
+        For code written for PyTorch: it changes no result.
+
     Examples
     --------
     >>> import numpy as np
@@ -65,6 +71,10 @@ class ReLU(_Elementwise):
     kind = _float32.RELU
     suggested_init = init.He()
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        neutral(inplace=inplace)
+
 
 class LeakyReLU(_Elementwise):
     """``x`` where positive, ``negative_slope * x`` elsewhere.
@@ -73,6 +83,8 @@ class LeakyReLU(_Elementwise):
     ----------
     negative_slope : float
         At least 0: with a negative one, the output would no longer tell the sign of the input.
+    inplace : bool
+        For code written for PyTorch: it changes no result.
 
     Raises
     ------
@@ -90,8 +102,9 @@ class LeakyReLU(_Elementwise):
     kind = _float32.LEAKY_RELU
     suggested_init = init.He()
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
+        neutral(inplace=inplace)
         self.slope = self.negative_slope = number("negative_slope", negative_slope, 0, LARGEST_FLOAT32)
 
     def config(self) -> dict[str, Any]:
@@ -135,6 +148,8 @@ class ELU(_Elementwise):
     ----------
     alpha : float
         At least 0: with a negative one, the output would no longer tell the sign of the input.
+    inplace : bool
+        For code written for PyTorch: it changes no result.
 
     Raises
     ------
@@ -156,8 +171,9 @@ class ELU(_Elementwise):
     kind = _float32.ELU
     suggested_init = init.He()
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        neutral(inplace=inplace)
         self.slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
 
     def config(self) -> dict[str, Any]:
@@ -209,6 +225,16 @@ class Softmax(Module):
     A net that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more exact, and has softmax
     built in.
 
+    Parameters
+    ----------
+    dim : int or None
+        The axis along which the sum is taken, for code written for PyTorch: -1, 1 or None, which are the one axis of a row.
+
+    Raises
+    ------
+    ValueError
+        If `dim` is another axis.
+
     Examples
     --------
     >>> import numpy as np
@@ -221,7 +247,8 @@ class Softmax(Module):
     suggested_init = init.Xavier()
     _kept = ("_out",)
 
-    def __init__(self) -> None:
+    def __init__(self, dim: int | None = -1) -> None:
+        neutral(dim=dim)
         self._out: Array | None = None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

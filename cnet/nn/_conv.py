@@ -13,11 +13,25 @@ from cnet._threads import get_num_threads
 from cnet.nn import init
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, check_padded, windows
 from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import Pair, one_or_pair, pair, positive
 
 if TYPE_CHECKING:
     from cnet._lowering import Lowering
+
+
+def _padding(padding: Any, kernel_size: Pair, stride: Pair) -> Pair:
+    """The zeros on each side of an image."""
+    if isinstance(padding, str) and padding == "valid":
+        return (0, 0)
+    if not (isinstance(padding, str) and padding == "same"):
+        return pair("padding", padding, 0)
+    if stride != (1, 1):
+        raise ValueError(f"padding is 'same' for a stride of {stride}, and an image keeps its size with a stride of 1 alone: give the padding in pixels")
+    if not all(size % 2 for size in kernel_size):
+        raise ValueError(f"padding is 'same' for a kernel_size of {kernel_size}, which needs more on one side, and cnet pads both alike")
+    return kernel_size[0] // 2, kernel_size[1] // 2
 
 
 class Conv2d(Module):
@@ -34,15 +48,22 @@ class Conv2d(Module):
         Height and width, at least 1.
     stride : int or pair of int
         Pixels from one position of the kernel to the next.
-    padding : int or pair of int
-        Rows and columns of zeros on each side of the image.
+    padding : int, pair of int, "valid" or "same"
+        Rows and columns of zeros on each side of the image. "valid" is 0. "same" is half a kernel, which leaves the size of the
+        image as it is: for odd kernels and a stride of 1.
+    dilation, groups : int
+        For code written for PyTorch: 1.
     bias : bool
         Whether there is a bias.
+    padding_mode : str
+        For code written for PyTorch: "zeros".
     weight_init, bias_init : Initializer, str or None
         See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and biases are zero.
     seed : int or None
         Fills the parameters now. None leaves that to the container, or to chance.
     dtype : {"float32", "float64"}
+    device : {None, "cpu"}
+        For code written for PyTorch.
 
     Attributes
     ----------
@@ -53,7 +74,7 @@ class Conv2d(Module):
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or an initialiser or dtype is unknown.
+        If a size is not an integer, or too small, or an initialiser or dtype is unknown; or a setting is PyTorch's alone.
 
     Examples
     --------
@@ -73,22 +94,27 @@ class Conv2d(Module):
         out_channels: int,
         kernel_size: int | Pair,
         stride: int | Pair = 1,
-        padding: int | Pair = 0,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         weight_init: init.Initializer | str | None = None,
         bias_init: init.Initializer | str | None = None,
         seed: int | None = None,
         dtype: DTypeLike = np.float32,
+        device: Any = None,
     ) -> None:
+        neutral(dilation=dilation, groups=groups, padding_mode=padding_mode, device=device)
         self.in_channels = positive("in_channels", in_channels)
         self.out_channels = positive("out_channels", out_channels)
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = pair("stride", stride, 1)
-        self.padding = pair("padding", padding, 0)
+        self.padding = _padding(padding, self.kernel_size, self.stride)
         dtype = real_dtype(dtype)
-        self.weight = Parameter((*self.kernel_size[::-1], self.in_channels, self.out_channels), dtype, init.get(weight_init))
-        self.bias = Parameter((self.out_channels,), dtype, init.get(bias_init)) if bias else None
+        self.weight = Parameter((*self.kernel_size[::-1], self.in_channels, self.out_channels), dtype=dtype, initializer=init.get(weight_init))
+        self.bias = Parameter((self.out_channels,), dtype=dtype, initializer=init.get(bias_init)) if bias else None
         self._x: Array | None = None
         self._fill(seed)
 
@@ -146,7 +172,9 @@ class Conv2d(Module):
 
     def _set_gradients(self, dout: Array) -> None:
         images = training_state(self, "_x")
-        self.weight.grad = np.empty(self.weight.shape, dout.dtype)
+        weight_grad = np.empty(self.weight.shape, dout.dtype)
+        bias_grad = np.empty(self.bias.shape, dout.dtype) if self.bias else None
+        loops(dout.dtype).conv_backward_params(weight_grad, bias_grad, images, dout, self.sizes, self._scratch(images))
+        self.weight.grad = weight_grad
         if self.bias:
-            self.bias.grad = np.empty(self.bias.shape, dout.dtype)
-        loops(dout.dtype).conv_backward_params(self.weight.grad, self.bias.grad if self.bias else None, images, dout, self.sizes, self._scratch(images))
+            self.bias.grad = bias_grad

@@ -11,6 +11,7 @@ from cnet._arrays import Array, as_array, seed_sequence
 from cnet._core import loops
 from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._sizes import number
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Dropout(Module):
     ----------
     p : float
         The probability of an element to be dropped, from 0 to 1.
+    inplace : bool
+        For code written for PyTorch: it changes no result.
     seed : int or None
         Of the random numbers. None leaves that to the container, or to chance.
 
@@ -60,7 +63,8 @@ class Dropout(Module):
 
     _kept = ("_out",)
 
-    def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
+        neutral(inplace=inplace)
         self.p = number("p", p, 0, 1)
         self.step = 0
         self._key: int | None = None

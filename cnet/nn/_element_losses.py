@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet._core import loops
 from cnet.nn._losses import KernelLoss
+from cnet.nn._neutral import neutral
 
 
 def _rows(output: Array) -> tuple[int, int]:
@@ -24,8 +25,11 @@ class _ElementLoss(KernelLoss):
         y = as_array(target, "y")
         if y.ndim == 1 and output_shape == (1,):
             y = y[:, None]
+        elif y.ndim == 2 and y.shape[1] == 1 and output_shape == ():
+            y = y[:, 0]
         if y.ndim == 0 or y.shape[1:] != output_shape:
-            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs")
+            hint = "; labels of classes are for nn.CrossEntropyLoss" if y.shape[1:] in ((), (1,)) and len(output_shape) == 1 else ""
+            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs{hint}")
         check_finite(y, "y", dtype)
         y = as_real(y, dtype, "y")
         low, high = self._bounds
@@ -42,6 +46,11 @@ class _ElementLoss(KernelLoss):
 class MSELoss(_ElementLoss):
     """Mean of the squared differences over all elements.
 
+    Parameters
+    ----------
+    reduction : str
+        For code written for PyTorch: "mean".
+
     Examples
     --------
     >>> from cnet import nn
@@ -56,6 +65,11 @@ class L1Loss(_ElementLoss):
     """Mean of the absolute differences over all elements: less moved by outliers than squares are.
 
     Where the difference is 0, so is the gradient.
+
+    Parameters
+    ----------
+    reduction : str
+        For code written for PyTorch: "mean".
 
     Examples
     --------
@@ -72,6 +86,8 @@ class HuberLoss(_ElementLoss):
 
     Parameters
     ----------
+    reduction : str or float
+        For code written for PyTorch, which has it first: "mean". A number in its place is `delta`.
     delta : float
         Above 0.
 
@@ -94,9 +110,13 @@ class HuberLoss(_ElementLoss):
     _kind = "HUBER"
     _shown = ("delta",)
 
-    def __init__(self, delta: float = 1.0) -> None:
-        super().__init__()
-        if not 0 < delta < math.inf:
+    def __init__(self, reduction: str | float = "mean", delta: float = 1.0) -> None:
+        if isinstance(reduction, str):
+            super().__init__(reduction=reduction)
+        else:
+            super().__init__()
+            delta = reduction
+        if not isinstance(delta, int | float | np.number) or not 0 < delta < math.inf:
             raise ValueError(f"delta is {delta!r}, expected a finite number above 0")
         self.delta = delta
 
@@ -111,6 +131,8 @@ class QuantileLoss(_ElementLoss):
     ----------
     quantile : float
         Above 0 and below 1; 0.5 gives half the absolute difference.
+    reduction : str
+        For code written for PyTorch: "mean".
 
     Raises
     ------
@@ -131,8 +153,8 @@ class QuantileLoss(_ElementLoss):
     _kind = "QUANTILE"
     _shown = ("quantile",)
 
-    def __init__(self, quantile: float = 0.5) -> None:
-        super().__init__()
+    def __init__(self, quantile: float = 0.5, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
         if not 0 < quantile < 1:
             raise ValueError(f"quantile is {quantile!r}, expected a number above 0 and below 1")
         self.quantile = quantile
@@ -150,6 +172,8 @@ class PoissonNLLLoss(_ElementLoss):
         Outputs are logarithms of means; else means.
     eps : float
         Above 0; keeps the logarithm of a mean of 0 finite.
+    full, reduction : object
+        For code written for PyTorch: False and "mean".
 
     Raises
     ------
@@ -166,11 +190,16 @@ class PoissonNLLLoss(_ElementLoss):
     _shown = ("log_input",)
     _bounds = (0.0, math.inf)
 
-    def __init__(self, log_input: bool = True, *, eps: float = 1e-8) -> None:
-        super().__init__()
+    def __init__(self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        neutral(full=full)
         if not 0 < eps < math.inf:
             raise ValueError(f"eps is {eps!r}, expected a finite number above 0")
         self.log_input, self.eps = log_input, eps
+
+    def _check_output(self, output: Array) -> None:
+        if not self.log_input and output.size and (low := output.min()) < 0:
+            raise ValueError(f"output holds {low}: with log_input=False outputs are means, at least 0")
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return loops(dtype).POISSON_LOG if self.log_input else loops(dtype).POISSON, self.eps, None
@@ -181,6 +210,11 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the accuracy, an output says true if it
     is above 0, and should if its target is above 0.5; a row is classified rightly if all its outputs are.
+
+    Parameters
+    ----------
+    reduction : str
+        For code written for PyTorch: "mean".
 
     Examples
     --------

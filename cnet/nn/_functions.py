@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._arrays import Array, as_array, as_input
-from cnet.nn._losses import Loss
+from cnet.nn._losses import Loss, check_loss_grad
 from cnet.nn._module import Module
 
 
@@ -89,8 +89,7 @@ class FunctionLoss(Loss):
             raise TypeError(f"{self!r} returned {type(result).__name__}, expected (loss, gradient with respect to the output)")
         loss, grad = result
         self._grad = np.asarray(grad, output.dtype)
-        if self._grad.shape != output.shape:
-            raise ValueError(f"{self!r} returned a gradient of shape {self._grad.shape}, expected that of the output, {output.shape}")
+        check_loss_grad(self, self._grad, output, target)
         return float(loss)
 
     def backward(self) -> Array:

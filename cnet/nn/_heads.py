@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,6 +139,15 @@ class Heads(Module):
         return "\n".join(["Heads(", *lines, ")"])
 
 
+@contextmanager
+def _of_head(name: str) -> Iterator[None]:
+    """Errors say which head they are of."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"head {name}: {error}") from None
+
+
 class HeadsLoss(Loss):
     """The sum of a loss for each head.
 
@@ -156,7 +166,7 @@ class HeadsLoss(Loss):
     Raises
     ------
     TypeError, ValueError
-        If there is not one loss for each head, or a weight is negative or of no head.
+        If there is not one loss for each head, or a weight is negative or of no head, or all are 0.
 
     Examples
     --------
@@ -187,6 +197,8 @@ class HeadsLoss(Loss):
         self.weights = dict.fromkeys(heads.heads, 1.0) if given is None else self._by_name(given, "weights")
         for name, weight in self.weights.items():
             self.weights[name] = number(f"the weight of head {name}", weight, 0)
+        if not any(self.weights.values()):
+            raise ValueError(f"weights is {weights!r}: 0 for every head, so that nothing would be learned")
         self._grad: Array | None = None
 
     def _by_name(self, values: Any, what: str) -> dict[str, Any]:
@@ -205,10 +217,8 @@ class HeadsLoss(Loss):
             raise ValueError(f"the model's outputs have shape {shape_text(output_shape)}, expected those of the heads: let the model end with them")
         columns = {}
         for (name, part), width in zip(self._parts(target).items(), widths, strict=True):
-            try:
+            with _of_head(name):
                 columns[name] = self.losses[name].prepare_target(part, (width,), dtype)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"head {name}: {error}") from None
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the heads have different numbers of targets: {lengths}")
@@ -223,6 +233,11 @@ class HeadsLoss(Loss):
         if isinstance(target, np.ndarray) and target.ndim == 2:
             target = list(target.T)
         return self._by_name(target, "y")
+
+    def _check_whole(self, target: Array, sample_weight: Array | None) -> None:
+        for name, loss in self.losses.items():
+            with _of_head(name):
+                loss._check_whole(target[name], sample_weight)
 
     def _each(self, output: Array, target: Array) -> Iterator[tuple[str, Array, Array]]:
         """Name, outputs and targets of each head."""
@@ -249,7 +264,8 @@ class HeadsLoss(Loss):
     def _sum(self, output: Array, target: Array, ask: Callable[[Loss, Array, Array], tuple[float, Array]]) -> tuple[float, Array]:
         total, grads = 0.0, []
         for name, part, wanted in self._each(output, target):
-            loss, grad = ask(self.losses[name], part, wanted)
+            with _of_head(name):
+                loss, grad = ask(self.losses[name], part, wanted)
             total += self.weights[name] * loss
             grads.append(np.multiply(grad, self.weights[name], dtype=output.dtype))
         return total, np.concatenate(grads, axis=1)

@@ -11,6 +11,7 @@ from cnet._arrays import Array, as_input, as_real, real_dtype
 from cnet._core import loops
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import positive
 
@@ -32,6 +33,8 @@ class Linear(Module):
     seed : int or None
         Fills the parameters now. None leaves that to the container, or to chance.
     dtype : {"float32", "float64"}
+    device : {None, "cpu"}
+        For code written for PyTorch.
 
     Attributes
     ----------
@@ -64,12 +67,14 @@ class Linear(Module):
         bias_init: init.Initializer | str | None = None,
         seed: int | None = None,
         dtype: DTypeLike = np.float32,
+        device: Any = None,
     ) -> None:
+        neutral(device=device)
         self.in_features = positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
         dtype = real_dtype(dtype)
-        self.weight = Parameter((self.in_features, self.out_features), dtype, init.get(weight_init))
-        self.bias = Parameter((self.out_features,), dtype, init.get(bias_init)) if bias else None
+        self.weight = Parameter((self.in_features, self.out_features), dtype=dtype, initializer=init.get(weight_init))
+        self.bias = Parameter((self.out_features,), dtype=dtype, initializer=init.get(bias_init)) if bias else None
         self._x: Array | None = None
         self._fill(seed)
 
@@ -108,7 +113,9 @@ class Linear(Module):
         grad = as_real(grad, self.weight.dtype, "grad")
         x = training_state(self, "_x")
         check_grad(self, grad.shape, (len(x), self.out_features))
-        self.weight.grad = np.empty(self.weight.shape, grad.dtype)
+        weight_grad = np.empty(self.weight.shape, grad.dtype)
+        bias_grad = np.empty(self.bias.shape, grad.dtype) if self.bias else None
+        loops(grad.dtype).linear_backward_params(weight_grad, bias_grad, x, grad)
+        self.weight.grad = weight_grad
         if self.bias:
-            self.bias.grad = np.empty(self.bias.shape, grad.dtype)
-        loops(grad.dtype).linear_backward_params(self.weight.grad, self.bias.grad if self.bias else None, x, grad)
+            self.bias.grad = bias_grad

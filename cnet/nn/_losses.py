@@ -1,22 +1,40 @@
 """Losses: the mean over a batch, and its gradient with respect to the net's output.
 
-`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at once, for less. Targets
-of the classifying losses are labels (n,) or one row of weights per example (n, classes): one-hot, or soft.
+`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at once, for less.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real, check_finite, float_dtype, shape_text
-from cnet._core import FLOAT64, loops
+from cnet._answers import LOSS_ARGUMENTS, LOSS_VALUE
+from cnet._arrays import Array, as_array, as_real, float_dtype
+from cnet._core import FLOAT32, FLOAT64, loops
+from cnet._hints import answers_keywords, no_attribute
+from cnet.nn._neutral import neutral
+
+
+class LossValue(float):
+    """What ``criterion(output, target)`` returns: a float, which says what to type where PyTorch's tensor would be used."""
+
+    __slots__ = ()
+
+    def item(self) -> float:
+        """The loss as a plain float."""
+        return float(self)
+
+    if not TYPE_CHECKING:  # to mypy, every name would be there
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, LOSS_VALUE)
 
 
 class Loss:
     """Base of the losses.
 
     To write one, override `forward` and `backward`; `forward` gets the output and the target of a batch, as arrays.
+    ``criterion(output, target)`` is short for ``criterion.forward(output, target)``.
 
     Examples
     --------
@@ -35,6 +53,15 @@ class Loss:
     array([[-0.5],
            [ 0.5]])
     """
+
+    def __call__(self, output: ArrayLike, target: ArrayLike) -> float:
+        """The mean loss of a batch, as `forward` returns it."""
+        return LossValue(_number(self, self.forward(output, target)))
+
+    def to(self, device: Any) -> Self:
+        """Return the loss, where `device` is the CPU; for code written for PyTorch."""
+        neutral(device=device)
+        return self
 
     def forward(self, output: ArrayLike, target: ArrayLike) -> float:
         """The mean loss of a batch.
@@ -58,7 +85,9 @@ class Loss:
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
         """The mean loss and its gradient."""
-        return self.forward(output, target), self.backward()
+        loss, grad = _number(self, self.forward(output, target)), np.asarray(self.backward())
+        check_loss_grad(self, grad, output, target)
+        return loss, grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
         """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimises where rows have weights.
@@ -106,6 +135,9 @@ class Loss:
         """
         return as_array(target, "y")
 
+    def _check_whole(self, target: Array, sample_weight: Array | None) -> None:
+        """Raise ValueError for targets of a whole data set, prepared, from which nothing can be learned; a batch of it may hold such."""
+
     def count_correct(self, output: Array, target: Array) -> int | None:
         """How many rows are classified rightly; None if this loss does not classify."""
         return None
@@ -118,14 +150,36 @@ class Loss:
         return f"{type(self).__name__}()"
 
 
+def _number(loss: Loss, value: Any) -> float:
+    """What `forward` of a loss returned, as a float."""
+    if isinstance(value, str | None) or np.ndim(value):
+        got = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
+        raise TypeError(f"{loss!r} returned {got}, expected the mean over the batch, a single number")
+    return float(value)
+
+
+def check_loss_grad(loss: Loss, grad: Array, output: Array, target: Any) -> None:
+    """Raise ValueError unless the gradient that a loss gave is of the shape of the output."""
+    if grad.shape == output.shape:
+        return
+    hint = ""
+    if output.shape[1:] == (1,) and np.shape(target) == output.shape[:1]:
+        hint = f": the target is of shape {np.shape(target)}, so output - target is a square; take target.reshape(output.shape)"
+    raise ValueError(f"{loss!r} returned a gradient of shape {grad.shape}, expected that of the output, {output.shape}{hint}")
+
+
 class KernelLoss(Loss):
     """Base of the losses that the compiled core knows."""
 
     _kind: str
     _shown: tuple[str, ...] = ()
     """Settings that `repr` shows."""
+    _takes_labels = False
+    """Whether targets may be labels, int64."""
 
-    def __init__(self) -> None:
+    @answers_keywords(LOSS_ARGUMENTS)
+    def __init__(self, *, reduction: str = "mean") -> None:
+        neutral(reduction=reduction)
         self._batch: tuple[Array, Array] | None = None
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
@@ -151,7 +205,20 @@ class KernelLoss(Loss):
         target = self.prepare_target(target, output.shape[1:], output.dtype)
         if len(target) != len(output):
             raise ValueError(f"target has {len(target)} rows, output {len(output)}")
+        self._check_output(output)
         return output, target
+
+    def _check_output(self, output: Array) -> None:
+        """Raise ValueError for outputs that the loss cannot be of."""
+
+    def _ready(self, output: Array, target: Array) -> tuple[Array, Array]:
+        """Outputs and targets as the kernels take them. What `prepare_target` gave passes as it is."""
+        if type(output) is type(target) is np.ndarray and output.dtype in (FLOAT32, FLOAT64) and output.flags.c_contiguous and target.flags.c_contiguous:
+            if target.shape == output.shape and target.dtype == output.dtype:
+                return output, target
+            if self._takes_labels and target.ndim == 1 and target.dtype == np.int64:
+                return output, target
+        return self._checked(output, target)
 
     def forward(self, output: ArrayLike, target: ArrayLike) -> float:
         self._batch = output, target = self._checked(output, target)
@@ -172,124 +239,13 @@ class KernelLoss(Loss):
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
         if self._overrides("forward", "backward"):
             return super().forward_backward(output, target)
+        output, target = self._ready(output, target)
         grad = np.empty_like(output)
         return self._run(output, target, grad, np.empty(len(output), output.dtype)), grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
         if self._overrides("forward", "backward", "forward_backward"):
             return super().weighted(output, target, sample_weight)
+        output, target = self._ready(output, target)
         grad = np.empty_like(output)
         return self._run(output, target, grad, np.empty(len(output), output.dtype), as_real(sample_weight, output.dtype, "sample_weight")), grad
-
-
-class _ClassificationLoss(KernelLoss):
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        if type(target) is np.ndarray and target.ndim == 1 and target.dtype == np.int64 and target.flags.c_contiguous:
-            y: Array = target
-        else:
-            y = as_array(target, "y")
-        if len(output_shape) != 1:
-            raise ValueError(f"{type(self).__name__} takes outputs of shape (n, classes), the model's are {shape_text(output_shape)}")
-        classes = output_shape[0]
-        if y.ndim == 2 and y.shape[1] == 1 != classes:
-            y = y[:, 0]
-        if y.ndim == 1:
-            return _as_labels(y, classes)
-        if y.shape[1:] != output_shape:
-            raise ValueError(f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): the model has {classes} outputs")
-        check_finite(y, "y", dtype)
-        y = as_real(y, dtype, "y")
-        if y.size and y.min() < 0:
-            raise ValueError(f"y holds {y.min()}: weights of classes must not be negative")
-        return y
-
-    def program_labels(self, target: Array) -> Array:
-        labels = target if target.ndim == 1 else target.argmax(axis=1)
-        return labels.astype(np.int64, copy=False)
-
-    def count_correct(self, output: Array, target: Array) -> int | None:
-        correct: int = loops(output.dtype).count_correct(output, self.program_labels(target))
-        return correct
-
-
-def _as_labels(y: Array, classes: int) -> Array:
-    check_finite(y, "y", FLOAT64)
-    if y.dtype.kind == "f" and not np.array_equal(np.floor(y), y):
-        raise ValueError("y holds fractions, expected labels: whole numbers from 0")
-    if y.size and not 0 <= (low := y.min()) <= (high := y.max()) < classes:
-        raise ValueError(f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so labels are 0 to {classes - 1}")
-    return np.require(y, np.int64, ("C", "A"))
-
-
-class CrossEntropyLoss(_ClassificationLoss):
-    """Softmax cross-entropy of logits, stable at any magnitude.
-
-    For a row of logits `x` and weights `t` (1 at the label, or soft):
-    ``sum_j t_j * (log(sum_k exp(x_k)) - x_j)``, with `t` smoothed and weighted first where that is asked for:
-    ``t_j = weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)``. The mean over labels is a weighted one,
-    in which a row counts as much as the weight of its label; the mean over rows of weights is a plain one.
-
-    Parameters
-    ----------
-    weight : array-like, shape (classes,), or None
-        How much each class counts, at least 0: more for rare ones.
-    label_smoothing : float
-        From 0 to 1: how much of the weight of a row is shared out among all classes.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of bounds.
-
-    References
-    ----------
-    Szegedy and others, Rethinking the Inception architecture for computer vision, CVPR 2016 (smoothing).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from cnet import nn
-    >>> round(nn.CrossEntropyLoss().forward(np.array([[0.0, 0.0]]), [1]), 4)
-    0.6931
-    """
-
-    _kind = "CROSS_ENTROPY"
-    _shown = ("weight", "label_smoothing")
-
-    def __init__(self, weight: ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__()
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing is {label_smoothing!r}, expected a number from 0 to 1")
-        self.weight = None if weight is None else as_array(weight, "weight").astype(np.float64)
-        if self.weight is not None and (self.weight.ndim != 1 or not np.isfinite(self.weight).all() or (self.weight < 0).any()):
-            raise ValueError(f"weight is {weight!r}, expected a finite number of at least 0 for each class")
-        self.label_smoothing = label_smoothing
-
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return loops(dtype).CROSS_ENTROPY, self.label_smoothing, None if self.weight is None else self.weight.astype(dtype)
-
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        y = super().prepare_target(target, output_shape, dtype)
-        if self.weight is not None and output_shape != self.weight.shape:
-            raise ValueError(f"weight has {len(self.weight)} numbers, but the model has {output_shape[0]} outputs: expected one for each class")
-        return y
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self.weight is not None or self.label_smoothing else "CrossEntropyLoss()"
-
-
-class NLLLoss(_ClassificationLoss):
-    """Negative log-likelihood of probabilities, such as `Softmax` gives: ``-sum_j t_j * log(p_j)``.
-
-    (PyTorch's loss of this name takes logarithms of probabilities.) Probabilities are taken as at least the smallest
-    normal number, so that no loss is infinite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from cnet import nn
-    >>> round(nn.NLLLoss().forward(np.array([[0.5, 0.5]]), [1]), 4)
-    0.6931
-    """
-
-    _kind = "NLL"

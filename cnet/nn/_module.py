@@ -6,6 +6,7 @@ A module maps a batch, one row per example, to another. Built-in modules, and mo
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike
 from cnet._arrays import Array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
 from cnet._stored import as_rows
+from cnet.nn._habits import Habits, taking_training
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._state import matching_values
 from cnet.nn._summary import summary_html, summary_text
@@ -31,11 +33,12 @@ _REALS = (FLOAT32, FLOAT64)
 _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
 
 
-class Module:
+class Module(Habits):
     """Base of layers and nets.
 
     To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows changes; keep in
     `forward` what `backward` needs when `training` is true. Attributes that are a `Parameter`, or a module, are found.
+    A ``forward(self, x)`` without `training` will do; then it is not told what the call is for.
 
     Examples
     --------
@@ -63,10 +66,22 @@ class Module:
     _predict: ClassVar[Callable[[Any, Array], Array | None]]
     """The outputs by a compiled program, if there is one: cnet/_program.py brings it, which this file cannot import."""
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        forward = vars(cls).get("forward")
+        if inspect.isfunction(forward) and len(inspect.signature(forward).parameters) > 1:
+            cls.forward = taking_training(forward)  # type: ignore[method-assign]
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+            return
+        if isinstance(vars(self).get(name), Parameter | Buffer) and not isinstance(value, Parameter | Buffer | None):
+            raise TypeError(f"{name} is a parameter or buffer, and was assigned a {type(value).__name__}: assign values to {name}.data")
+        if name == "requires_grad":
+            raise AttributeError("requires_grad belongs to parameters: requires_grad_(False) freezes all parameters of a module")
         object.__setattr__(self, name, value)
-        if not name.startswith("_"):
-            Module.changes += 1
+        Module.changes += 1
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -101,7 +116,10 @@ class Module:
         ndarray
             Gradient of the loss with respect to `x`; same shape as `x`.
         """
-        raise TypeError(f"{type(self).__name__} does not define backward(grad)")
+        raise TypeError(
+            f"{type(self).__name__} does not define backward(grad): there is no automatic differentiation, so it has to return the gradient "
+            "of the input, and to set the grad of the parameters, see docs/extending.md"
+        )
 
     def backward_params(self, grad: ArrayLike) -> None:
         """As `backward`, without the gradient of the input: the first layer of a net needs none."""

@@ -13,6 +13,7 @@ from cnet._core import loops
 from cnet.nn import init
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._sizes import number, positive
 
@@ -29,8 +30,8 @@ class _Norm(Module):
 
     def __init__(self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool, dtype: np.dtype[Any]) -> None:
         self.eps = number("eps", eps, 0)
-        self.weight = Parameter(shape[::-1], dtype, init.Ones()) if affine else None
-        self.bias = Parameter(shape[::-1], dtype, init.Zeros()) if affine and bias else None
+        self.weight = Parameter(shape[::-1], dtype=dtype, initializer=init.Ones()) if affine else None
+        self.bias = Parameter(shape[::-1], dtype=dtype, initializer=init.Zeros()) if affine and bias else None
         self._xhat: Array | None = None
         self._rstd: Array | None = None
         self._out_shape: tuple[int, ...] | None = None
@@ -53,14 +54,26 @@ class _Norm(Module):
 
 
 class _BatchNorm(_Norm):
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: DTypeLike = np.float32,
+        device: Any = None,
+    ) -> None:
+        neutral(track_running_stats=track_running_stats, bias=bias, device=device)
         self.num_features = positive("num_features", num_features)
         dtype = real_dtype(dtype)
         super().__init__((self.num_features,), eps, affine, affine, dtype)
         self.momentum = None if momentum is None else number("momentum", momentum, 0, 1)
-        self.running_mean = Buffer((self.num_features,), dtype)
-        self.running_var = Buffer((self.num_features,), dtype, 1)
-        self.num_batches_tracked = Buffer((), np.int64)
+        self.running_mean = Buffer((self.num_features,), dtype=dtype)
+        self.running_var = Buffer((self.num_features,), dtype=dtype, fill=1)
+        self.num_batches_tracked = Buffer((), dtype=np.int64)
 
     def config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"num_features": self.num_features}
@@ -91,6 +104,8 @@ class _BatchNorm(_Norm):
     def _track(self, rows: Array) -> tuple[Array, Array]:
         """Mean and variance of a training batch, which go into the running ones."""
         m, n = rows.shape
+        if not m:
+            return np.zeros(n, rows.dtype), np.ones(n, rows.dtype)  # of no samples, which change nothing
         self.check_batch(m)
         kernels = loops(rows.dtype)
         mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
@@ -138,7 +153,11 @@ class BatchNorm1d(_BatchNorm):
         The share of a new batch in the running mean and variance; None takes the mean over all batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
+    track_running_stats, bias : bool
+        For code written for PyTorch: True.
     dtype : {"float32", "float64"}
+    device : {None, "cpu"}
+        For code written for PyTorch.
 
     Attributes
     ----------
@@ -199,7 +218,11 @@ class BatchNorm2d(_BatchNorm):
         The share of a new batch in the running mean and variance; None takes the mean over all batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
+    track_running_stats, bias : bool
+        For code written for PyTorch: True.
     dtype : {"float32", "float64"}
+    device : {None, "cpu"}
+        For code written for PyTorch.
 
     Attributes
     ----------
@@ -254,6 +277,8 @@ class LayerNorm(_Norm):
     bias : bool
         Whether it is then shifted by a learned bias.
     dtype : {"float32", "float64"}
+    device : {None, "cpu"}
+        For code written for PyTorch.
 
     Attributes
     ----------
@@ -285,7 +310,9 @@ class LayerNorm(_Norm):
         bias: bool = True,
         *,
         dtype: DTypeLike = np.float32,
+        device: Any = None,
     ) -> None:
+        neutral(device=device)
         sizes = normalized_shape if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
         self.normalized_shape = tuple(positive("normalized_shape", size) for size in sizes)
         if not sizes:

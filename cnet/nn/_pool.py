@@ -11,6 +11,7 @@ from cnet._arrays import Array, as_array
 from cnet._core import loops
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
 from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._neutral import neutral
 from cnet.nn._sizes import Pair, one_or_pair, pair
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class _Pool(Module):
     """Whether a window becomes its largest value, and not the mean."""
     _kept = ("_x", "_out")
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair, **settings: Any) -> None:
+        neutral(**settings)
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)
         self.padding = pair("padding", padding, 0)
@@ -89,11 +91,13 @@ class MaxPool2d(_Pool):
         Pixels from one window to the next; None is the size of a window.
     padding : int or pair of int
         Rows and columns on each side that windows may reach into, and that hold no value; at most half a window.
+    dilation, return_indices, ceil_mode : object
+        For code written for PyTorch: 1, False and False.
 
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large.
+        If a size is not an integer, or too small, or the padding too large; or a setting is PyTorch's alone.
 
     Examples
     --------
@@ -105,6 +109,17 @@ class MaxPool2d(_Pool):
     """
 
     maximum = True
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation=dilation, return_indices=return_indices, ceil_mode=ceil_mode)
 
     def _pool(self, out: Array, images: Array) -> None:
         loops(out.dtype).max_pool_forward(out, images, self.sizes)
@@ -124,11 +139,13 @@ class AvgPool2d(_Pool):
         Pixels from one window to the next; None is the size of a window.
     padding : int or pair of int
         Rows and columns of zeros on each side, which count in the mean; at most half a window.
+    ceil_mode, count_include_pad, divisor_override : object
+        For code written for PyTorch: False, True and None.
 
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large.
+        If a size is not an integer, or too small, or the padding too large; or a setting is PyTorch's alone.
 
     Examples
     --------
@@ -140,6 +157,17 @@ class AvgPool2d(_Pool):
     """
 
     maximum = False
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override)
 
     def _pool(self, out: Array, images: Array) -> None:
         loops(out.dtype).avg_pool_forward(out, images, self.sizes)

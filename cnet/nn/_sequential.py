@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -58,6 +58,7 @@ class Sequential(Module):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Module):
                 hint = ": construct it" if isinstance(layer, type) else ""
+                hint = ": layers have no names here, so pass *layers.values()" if isinstance(layer, Mapping) else hint
                 raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
         every = [id(module) for layer in self.layers for module in layer.modules()]
         if len(set(every)) < len(every):

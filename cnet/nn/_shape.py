@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
 from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
+from cnet.nn._neutral import neutral
 
 if TYPE_CHECKING:
     from cnet._lowering import Lowering
@@ -23,6 +24,16 @@ def _grad(grad: ArrayLike) -> Array:
 class Flatten(Module):
     """Rows of any shape become rows of one axis.
 
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The axes that become one, for code written for PyTorch: 1 and -1, which are all axes of a row.
+
+    Raises
+    ------
+    ValueError
+        If they are other axes.
+
     Examples
     --------
     >>> import numpy as np
@@ -33,7 +44,8 @@ class Flatten(Module):
 
     _kept = ("_shape",)
 
-    def __init__(self) -> None:
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        neutral(start_dim=start_dim, end_dim=end_dim)
         self._shape: tuple[int, ...] | None = None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

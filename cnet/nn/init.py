@@ -10,11 +10,14 @@ of their input, `Xavier` elsewhere.
 from __future__ import annotations
 
 import math
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._answers import INIT
 from cnet._arrays import Array
+from cnet._hints import no_attribute
 
 __all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 
@@ -75,7 +78,9 @@ class Normal(Initializer):
 
     Parameters
     ----------
-    std, mean : float
+    std : float
+        Above 0.
+    mean : float
 
     Examples
     --------
@@ -85,9 +90,9 @@ class Normal(Initializer):
     np.float64(0.01)
     """
 
-    def __init__(self, std: float = 0.01, mean: float = 0.0) -> None:
-        if not std >= 0:
-            raise ValueError(f"std is {std!r}, expected a number of at least 0")
+    def __init__(self, std: float = 0.01, *, mean: float = 0.0) -> None:
+        if not std > 0:
+            raise ValueError(f"std is {std!r}, expected a number above 0; nn.init.Zeros() gives zeros")
         self.std = std
         self.mean = mean
 
@@ -203,3 +208,9 @@ def get(initializer: Any) -> Initializer | None:
     if isinstance(initializer, str) and initializer.lower() in _BY_NAME:
         return _BY_NAME[initializer.lower()]()
     raise ValueError(f"initializer is {initializer!r}, expected one of {', '.join(map(repr, _BY_NAME))} or an nn.init.Initializer")
+
+
+if not TYPE_CHECKING:  # to mypy, every name would be there
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(sys.modules[__name__], name, INIT)

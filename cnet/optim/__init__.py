@@ -1,5 +1,10 @@
 """Optimisers: how parameters follow their gradients."""
 
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cnet._answers import OPTIM
+from cnet._hints import no_attribute
 from cnet.optim import lr_scheduler as lr_scheduler
 from cnet.optim._adam import Adam, AdamW
 from cnet.optim._lbfgs import LBFGS
@@ -8,3 +13,8 @@ from cnet.optim._rmsprop import RMSprop
 from cnet.optim._sgd import SGD
 
 __all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+
+if not TYPE_CHECKING:  # to mypy, every name would be there
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(sys.modules[__name__], name, OPTIM)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._answers import OPTIMIZER_ARGUMENTS
+from cnet._hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.optim._optimizer import check_numbers
 from cnet.optim._rule import Rule, RuleOptimizer, kinds
@@ -61,6 +63,7 @@ class Adam(RuleOptimizer):
     _decoupled = False
     _names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
+    @answers_keywords(OPTIMIZER_ARGUMENTS)
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],
@@ -124,6 +127,7 @@ class AdamW(Adam):
 
     _decoupled = True
 
+    @answers_keywords(OPTIMIZER_ARGUMENTS)
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from cnet._answers import OPTIMIZER_ARGUMENTS
 from cnet._arrays import Array
+from cnet._hints import answers_keywords
 from cnet.nn import Parameter
+from cnet.nn._neutral import neutral
 from cnet.optim._optimizer import Optimizer, check_numbers
 
 
@@ -24,14 +27,16 @@ class LBFGS(Optimizer):
     ----------
     params : iterable of Parameter
         ``model.parameters()``; one group.
+    lr : float
+        For code written for PyTorch: 1. There is a line search.
     max_iter : int
         At least 1.
+    max_eval : int or None
+        The most evaluations of the loss, at least 1, but for those of the last iteration; None: as many as it takes.
     tol : float
         The largest element of the gradient at which it ends; at least 0. (It also ends where an iteration gains less than 2e-9 of the loss.)
     history_size : int
         How many pairs of steps and gradients stand for the curvature; at least 1.
-    max_eval : int or None
-        The most evaluations of the loss, at least 1, but for those of the last iteration; None: as many as it takes.
 
     Attributes
     ----------
@@ -77,7 +82,18 @@ class LBFGS(Optimizer):
     True
     """
 
-    def __init__(self, params: Iterable[Parameter], max_iter: int = 200, tol: float = 1e-5, history_size: int = 10, max_eval: int | None = None) -> None:
+    @answers_keywords(OPTIMIZER_ARGUMENTS)
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1,
+        max_iter: int = 200,
+        max_eval: int | None = None,
+        *,
+        tol: float = 1e-5,
+        history_size: int = 10,
+    ) -> None:
+        neutral(lr=lr)
         try:
             from scipy.optimize import minimize
         except ImportError:
@@ -116,14 +132,16 @@ class LBFGS(Optimizer):
 
         Raises
         ------
-        TypeError
-            If there is no closure.
+        TypeError, ValueError
+            If there is no closure, or every parameter is frozen.
         """
         if closure is None:
             raise TypeError("LBFGS evaluates the loss several times: call step(closure), where closure() sets the gradients and returns the loss")
         self.check_groups()
         settings = self.param_groups[0]
-        parameters: list[Parameter] = settings["params"]
+        parameters: list[Parameter] = [parameter for parameter in settings["params"] if parameter.requires_grad]
+        if not parameters:
+            raise ValueError("every parameter of the optimizer is frozen (requires_grad is False): there is nothing to minimize over")
         ends = np.cumsum([parameter.size for parameter in parameters])[:-1]
         self.losses, reached = [], _packed([parameter.data for parameter in parameters])
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._answers import OPTIMIZER_ARGUMENTS
+from cnet._hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.optim._optimizer import check_numbers
 from cnet.optim._rule import Rule, RuleOptimizer, kinds
@@ -58,6 +60,7 @@ class RMSprop(RuleOptimizer):
 
     _names = ("square_avg", "momentum_buffer", "grad_avg")
 
+    @answers_keywords(OPTIMIZER_ARGUMENTS)
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],

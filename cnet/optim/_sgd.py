@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._answers import OPTIMIZER_ARGUMENTS
+from cnet._hints import answers_keywords
 from cnet.nn import Parameter
+from cnet.nn._neutral import neutral
 from cnet.optim._optimizer import check_numbers
 from cnet.optim._rule import Rule, RuleOptimizer, kinds
 
@@ -25,10 +28,12 @@ class SGD(RuleOptimizer):
         Learning rate, at least 0.
     momentum : float
         At least 0 and below 1 for a process that converges.
-    nesterov : bool
-        Needs momentum.
+    dampening : float
+        For code written for PyTorch: 0.
     weight_decay : float
         L2 penalty, at least 0.
+    nesterov : bool
+        Needs momentum.
     clip_norm, clip_value : float or None
         Limits of gradients, as for `Optimizer`.
 
@@ -52,17 +57,20 @@ class SGD(RuleOptimizer):
 
     _names = ("momentum_buffer",)
 
+    @answers_keywords(OPTIMIZER_ARGUMENTS)
     def __init__(
         self,
         params: Iterable[Parameter] | Iterable[dict[str, Any]],
         lr: float = 0.1,
         momentum: float = 0.0,
-        nesterov: bool = False,
+        dampening: float = 0.0,
         weight_decay: float = 0.0,
+        nesterov: bool = False,
         *,
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
+        neutral(dampening=dampening)
         super().__init__(
             params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}, clip_norm=clip_norm, clip_value=clip_value
         )

@@ -83,7 +83,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if self.loss == "poisson":
             return PoissonLoss(), outputs, outputs
         if self.loss == "huber":
-            return nn.HuberLoss(float(self.delta)), outputs, 1.0
+            return nn.HuberLoss(delta=float(self.delta)), outputs, 1.0
         if self.loss == "quantile":
             return nn.QuantileLoss(float(self.quantile)), outputs, 1.0
         return nn.L1Loss(), outputs, 1.0

@@ -1,0 +1,71 @@
+"""Whether a loss suits the layer that a net ends in: probabilities are not logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cnet._input_scale import warn
+from cnet.nn._activations import ReLU, Sigmoid, Softmax
+from cnet.nn._class_losses import NOT_PROBABILITIES, CrossEntropyLoss, NLLLoss
+from cnet.nn._dropout import Dropout
+from cnet.nn._element_losses import BCEWithLogitsLoss, PoissonNLLLoss
+from cnet.nn._heads import Heads, HeadsLoss
+from cnet.nn._losses import Loss
+from cnet.nn._module import Module, is_builtin
+from cnet.nn._pool import AvgPool2d, MaxPool2d
+from cnet.nn._sequential import Sequential
+from cnet.nn._shape import Flatten, Identity
+
+_PASSING = (Identity, Flatten, Dropout, MaxPool2d, AvgPool2d)
+"""Layers whose outputs are in the range of their inputs."""
+_ABOVE_ZERO = (Softmax, Sigmoid, ReLU)
+
+
+def warn_of_end(model: Module, loss: Loss) -> None:
+    """Warn of a loss of logits behind probabilities, and of a loss of means behind what may be below 0."""
+    for place, last, part in _ends(model, loss):
+        end = f"{place} ends in {last!r}"
+        if isinstance(part, CrossEntropyLoss | BCEWithLogitsLoss) and isinstance(last, Softmax | Sigmoid):
+            name = type(part).__name__
+            has = "softmax" if isinstance(part, CrossEntropyLoss) else "the sigmoid"
+            instead = "" if isinstance(last, Sigmoid) else ", or train with nn.NLLLoss, which takes probabilities"
+            warn(f"{end}, but {name} takes logits, and has {has} built in, so that the net learns badly: leave that layer out{instead}")
+        if isinstance(part, PoissonNLLLoss) and not part.log_input and is_builtin(last) and not isinstance(last, _ABOVE_ZERO):
+            warn(
+                f"{end}, which may give numbers below 0, but PoissonNLLLoss(log_input=False) takes them for means, and would be NaN: "
+                "put nn.ReLU() at the end, or let the net give logarithms, with log_input=True",
+            )
+
+
+def check_end(model: Module, loss: Loss) -> None:
+    """Raise ValueError for a loss of probabilities behind a layer that gives none.
+
+    Of a layer that is not cnet's own it is not known what it gives: `NLLLoss` looks at its outputs.
+    """
+    for place, last, part in _ends(model, loss):
+        if isinstance(part, NLLLoss) and is_builtin(last) and not isinstance(last, Softmax | Sigmoid):
+            raise ValueError(f"{place} ends in {last!r}, but {NOT_PROBABILITIES}, or put nn.Softmax() at the end")
+
+
+def gives_probabilities(model: Module, loss: Loss) -> bool:
+    """Whether it is known that what a loss of probabilities is asked about are such, so that nobody needs to look at them."""
+    return all(isinstance(last, Softmax | Sigmoid) for _, last, part in _ends(model, loss) if isinstance(part, NLLLoss))
+
+
+def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]]:
+    """For each loss in `loss`: of what outputs it is, and which layer these come from."""
+    if isinstance(loss, HeadsLoss):
+        for name, part in loss.losses.items():
+            yield f"head {name}", _last(model, name), part
+    else:
+        yield "the net", _last(model, None), loss
+
+
+def _last(module: Module, head: str | None) -> Module | None:
+    """The layer that the outputs come from, or those of a head; None if nothing but passing layers is there."""
+    if isinstance(module, Sequential):
+        found = (last for layer in reversed(module.layers) if (last := _last(layer, head)) is not None)
+        return next(found, None)
+    if isinstance(module, Heads) and head in module.heads:
+        return _last(module.heads[head], head)
+    return None if isinstance(module, _PASSING) else module

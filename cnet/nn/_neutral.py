@@ -1,0 +1,67 @@
+"""Settings of PyTorch that cnet has in one way only.
+
+They may be given where they mean what cnet does in any case, so that code for PyTorch runs as it is. Any other value is an error
+that says what to do. `cnet.from_torch` goes by the same table.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class _Setting(NamedTuple):
+    values: tuple[Any, ...]
+    """Those that mean what cnet does."""
+    instead: str
+    """What to do where another value is wanted."""
+
+
+_EXTENDING = "a layer of your own can do it, see docs/extending.md"
+_SETTINGS = {
+    "inplace": _Setting((False, True), "whether memory is used again changes no result"),
+    # Convolution and pooling
+    "dilation": _Setting((1, (1, 1)), _EXTENDING),
+    "groups": _Setting((1,), _EXTENDING),
+    "padding_mode": _Setting(("zeros",), "pad the images with numpy.pad"),
+    "ceil_mode": _Setting((False,), "pad the images so that the last windows fit"),
+    "return_indices": _Setting((False,), _EXTENDING),
+    "count_include_pad": _Setting((True,), _EXTENDING),
+    "divisor_override": _Setting((None,), "scale the weights of the next layer"),
+    # Shapes
+    "start_dim": _Setting((1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"),
+    "end_dim": _Setting((-1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"),
+    "dim": _Setting((-1, 1, None), "rows have one axis, and softmax is taken along it"),
+    # Normalization
+    "track_running_stats": _Setting((True,), "inference goes by the running mean and variance"),
+    "bias": _Setting((True,), "affine=False leaves out weight and bias together"),
+    # Losses
+    "reduction": _Setting(("mean",), "a loss is the mean over the batch: multiply it by the number of samples for their sum"),
+    "ignore_index": _Setting((-100,), "give the samples to leave out a sample_weight of 0"),
+    "full": _Setting((False,), "the rest of the likelihood depends on the targets alone"),
+    # Optimizers
+    "dampening": _Setting((0,), "multiply lr by 1 - dampening, which has the same effect after the first step; nesterov is given by its name"),
+    "lr": _Setting((1,), "L-BFGS searches along its direction for the length of a step"),
+    # All
+    "device": _Setting(("cpu", None, "cpu:0"), "it computes on the CPU"),
+}
+NEUTRAL = frozenset(_SETTINGS) - {"bias"}
+"""Names of settings that no saved model holds."""
+
+
+def neutral(**settings: Any) -> None:
+    """Raise ValueError for a setting that does not mean what cnet does."""
+    for name, value in settings.items():
+        values, instead = _SETTINGS[name]
+        if _plain(value) not in values:
+            raise ValueError(f"{name} is {value!r}, and cnet has only {values[0]!r}: {instead}")
+
+
+def _plain(value: Any) -> Any:
+    """The value in a form that compares: a list as a tuple, a number of NumPy as Python's, a ``torch.device`` as its name."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, bool | int | float | str | tuple | None) else str(value)
