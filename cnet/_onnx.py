@@ -19,7 +19,8 @@ from cnet._version import __version__
 from cnet.nn._module import is_builtin
 from cnet.nn._sizes import positive
 
-_OPSET, _FILE_FORMAT = 20, 9  # the oldest that has GELU, and what came with it: no newer runtime than that is asked for
+_LEAST_OPSET = 13  # since then each operator below means what it means today
+_SINCE = {"LayerNormalization": 17, "Gelu": 20}  # opsets that first have an operator
 _INPUT = "input"
 
 
@@ -55,12 +56,21 @@ _OPERATORS: dict[str, _Operator | None] = {  # None: passes its input on
 }
 
 
-def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None) -> None:
+def to_onnx(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    opset: int | None = None,
+) -> None:
     """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install "cnet[onnx]"``.
 
     The net's input is called "input", and its output "output", or the outputs as the `nn.Heads` that it ends in; any number of
     rows goes in. Input is floating point, 8-bit images too, which `nn.Rescale` scales in the graph. The file is written beside its final
     place and moved there when complete.
+
+    Operators are called by the layer's name in `state_dict` and by what they are, such as "0.Gemm"; in `nn.Heads`, "1.digit.Gemm".
 
     Parameters
     ----------
@@ -72,13 +82,17 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
     dtype : {"float32", "float64"}, optional
         Of weights, input and output; by default the model's. ONNX Runtime has convolution, means of windows and some
         activations in float32 only.
+    opset : int, optional
+        Version of ONNX's operators, at least 13. By default the lowest that has all operators of the model, for runtimes of any age:
+        13, with `nn.LayerNorm` 17, and with `nn.GELU` 20. The version of the file's format is the lowest for that opset.
 
     Raises
     ------
     TypeError
         If the model has layers that are not cnet's own.
     ValueError
-        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any shape.
+        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any shape; or if a layer needs a newer
+        opset, or the installed onnx does not know it.
 
     Examples
     --------
@@ -94,7 +108,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
     True
     """
     try:
-        from onnx import helper, numpy_helper
+        from onnx import defs, helper, numpy_helper
     except ImportError:
         raise ImportError('ONNX files need onnx: pip install "cnet[onnx]"') from None
     if not isinstance(model, nn.Module):
@@ -111,16 +125,19 @@ def to_onnx(model: nn.Module, path: str | os.PathLike[str], *, input_shape: tupl
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
         raise ValueError(f"a head is called {_INPUT!r}, as the input of the net is in the file: give it another name")
+    version = graph.opset(opset, defs.onnx_opset_version())
+    graph.name_outputs(outputs)
     element = helper.np_dtype_to_tensor_dtype(arithmetic)
     content = helper.make_graph(
-        [*graph.nodes, *(helper.make_node("Identity", [value.name], [name], name) for name, value in outputs.items())],
+        graph.nodes,
         "cnet",
         [helper.make_tensor_value_info(_INPUT, element, ["n", *shape])],
         [helper.make_tensor_value_info(name, element, ["n", *value.shape]) for name, value in outputs.items()],
         [numpy_helper.from_array(array.astype(arithmetic), name) for name, array in graph.weights.items()],
     )
-    opset = helper.make_opsetid("", _OPSET)
-    file = helper.make_model(content, opset_imports=[opset], ir_version=_FILE_FORMAT, producer_name="cnet", producer_version=__version__)
+    imports = [helper.make_opsetid("", version)]
+    file_format = helper.find_min_ir_version_for(imports)
+    file = helper.make_model(content, opset_imports=imports, ir_version=file_format, producer_name="cnet", producer_version=__version__)
     write_atomically(path, file.SerializeToString())
 
 
@@ -139,6 +156,32 @@ class _Graph:
         self._make_node = make_node
         self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
+
+    def opset(self, wanted: Any, newest: int) -> int:
+        """The version of operators to write: that which is wanted, or the lowest that has them all."""
+        needed = {node.name: _SINCE.get(node.op_type, _LEAST_OPSET) for node in self.nodes}
+        least = max([_LEAST_OPSET, *needed.values()])
+        if wanted is None:
+            return least
+        version = positive("opset", wanted)
+        if version < least:
+            reason = next((f": {name} needs it" for name, since in needed.items() if since == least > _LEAST_OPSET), "")
+            raise ValueError(f"opset is {version}, expected at least {least}{reason}")
+        if version > newest:
+            raise ValueError(f"opset is {version}, but the installed version of onnx knows those up to {newest}")
+        return version
+
+    def name_outputs(self, outputs: dict[str, _Value]) -> None:
+        """Let operators give the outputs by their names. What is also the input, or another output, is passed on by an operator of its own."""
+        names: dict[str, str] = {}
+        for name, value in outputs.items():
+            if value.name == _INPUT or value.name in names:
+                self.nodes.append(self._make_node("Identity", [value.name], [name], f"{name}.Identity"))
+            else:
+                names[value.name] = name
+        for node in self.nodes:
+            for values in (node.input, node.output):
+                values[:] = [names.get(value, value) for value in values]
 
     def outputs(self, module: nn.Module, path: str, value: _Value) -> dict[str, _Value]:
         """What a module makes of a value: one output, or that of each head."""
@@ -180,7 +223,7 @@ class _Graph:
 
     def _add(self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> _Value:
         value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
-        self.nodes.append(self._make_node(operator, inputs, [value.name], path[:-1], **attributes))
+        self.nodes.append(self._make_node(operator, inputs, [value.name], f"{path}{operator}", **attributes))
         return value
 
 

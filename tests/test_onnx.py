@@ -107,15 +107,105 @@ def test_what_the_file_says(export):
     path = export(model, [1, 8, 8])
     file = onnx.load(path)
     assert (file.producer_name, file.producer_version) == ("cnet", cnet.__version__)
-    assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 20)]
+    assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 13)]
+    assert file.ir_version == 7
     assert [(value.name, sizes(value)) for value in [*file.graph.input, *file.graph.output]] == [("input", ["n", 1, 8, 8]), ("output", ["n", 3])]
-    assert [(node.name, node.op_type) for node in file.graph.node][:-1] == [("0", "Conv"), ("2", "Relu"), ("3", "Flatten"), ("4", "Gemm")]
+    assert [(node.name, node.op_type) for node in file.graph.node] == [("0.Conv", "Conv"), ("2.Relu", "Relu"), ("3.Flatten", "Flatten"), ("4.Gemm", "Gemm")]
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
     assert weights.keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(weights[name], value)
     before = path.read_bytes()
     assert export(model, (1, 8, 8)).read_bytes() == before
+
+
+LOWEST = {"LayerNorm": (17, 8), "GELU": (20, 9)}
+"""Opset, and version of the file's format; of the others 13 and 7."""
+
+
+@pytest.mark.parametrize(("kind", "settings", "shape"), LAYERS, ids=str)
+def test_the_lowest_opset_and_each_above_it(kind, settings, shape, export, rng):
+    model, x = layer(kind, settings, rng), rng.standard_normal((6, *shape)).astype(np.float32)
+    least, file_format = LOWEST.get(kind, (13, 7))
+    file = onnx.load(export(model, shape))
+    assert (file.opset_import[0].version, file.ir_version) == (least, file_format)
+    for opset in range(least, 23):
+        path = export(model, shape, opset=opset)
+        assert onnx.load(path).opset_import[0].version == opset
+        (output,) = run(path, x)
+        assert relative(output, model(x)) <= 1e-5, opset
+    if least > 13:
+        with pytest.raises(ValueError, match=rf"^opset is {least - 1}, expected at least {least}: (Gelu|LayerNormalization) needs it"):
+            export(model, shape, opset=least - 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nets_have_the_lowest_opset_and_names_for_all(seed, export):
+    rng = np.random.default_rng(seed)
+    model, shape = random_net(rng)
+    path = export(model, shape)
+    file, kinds_there = onnx.load(path), {type(module).__name__ for module in model.modules()}
+    assert file.opset_import[0].version == max(LOWEST.get(kind, (13, 7))[0] for kind in kinds_there)
+    names = [node.name for node in file.graph.node]
+    assert len(set(names)) == len(names)
+    assert all(node.name.endswith(f".{node.op_type}") for node in file.graph.node)
+    x = rng.standard_normal((3, *shape)).astype(np.float32)
+    for opset in (20, 21, 22):
+        assert relative(run(export(model, shape, opset=opset), x)[0], model(x)) <= 1e-5
+
+
+@pytest.mark.parametrize("opset", [13, 14, 15, 17, 21])
+def test_softmax_is_taken_along_a_row(opset, export, rng):
+    """Up to opset 12, its axis was another one by default."""
+    x = rng.standard_normal((4, 7)).astype(np.float32)
+    path = export(nn.Softmax(), (7,), opset=opset)
+    for reference in (False, True):
+        (output,) = run(path, x, reference)
+        np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-6)
+        assert relative(output, nn.Softmax()(x)) <= 1e-6
+
+
+def test_nothing_stands_behind_the_last_layer(export, rng):
+    """So that onnx's own converter, which knows no older Identity of these, takes the file to older opsets too."""
+    heads = nn.Heads(a=nn.Sequential(nn.Linear(4, 3), nn.Softmax()), b=nn.Linear(4, 2), c=nn.Identity(), d=nn.Dropout())
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), heads, seed=0)
+    file = onnx.load(export(model, opset=20))
+    named = [(node.name, *node.output) for node in file.graph.node]
+    assert named == [
+        ("0.Gemm", "0.value"),
+        ("1.Relu", "c"),  # which both of the heads without layers give
+        ("2.a.0.Gemm", "2.a.0.value"),
+        ("2.a.1.Softmax", "a"),
+        ("2.b.Gemm", "b"),
+        ("d.Identity", "d"),
+    ]
+    x = rng.standard_normal((7, 6)).astype(np.float32)
+    for got, expected in zip(run(export(model), x), heads.split(model(x)), strict=True):
+        assert relative(got, expected) <= 1e-5
+
+    plain = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3), nn.Softmax(), seed=0)
+    for opset in (20, 17):
+        path = export(plain, opset=opset)
+        for older in (15, 14, 13):
+            converted = onnx.version_converter.convert_version(onnx.load(path), older)
+            onnx.checker.check_model(converted, full_check=True)
+            onnx.save(converted, path.with_suffix(".older"))
+            assert relative(run(path.with_suffix(".older"), x)[0], plain(x)) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("opset", "error", "message"),
+    [
+        (12, ValueError, r"opset is 12, expected at least 13$"),
+        (0, ValueError, "opset is 0, expected an integer of at least 1"),
+        (13.0, TypeError, r"opset is 13\.0, expected an integer"),
+        (10_000, ValueError, "opset is 10000, but the installed version of onnx knows those up to"),
+    ],
+)
+def test_opsets_that_cannot_be_written(opset, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        cnet.to_onnx(nn.Linear(5, 2), tmp_path / "m.onnx", opset=opset)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_estimators_net(export):
