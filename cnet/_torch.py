@@ -1,50 +1,52 @@
 """Nets from PyTorch, and to it: a table of the layers that both have.
 
-Layers, their arguments and what is in `state_dict` have the same names in both. The table says what cannot be seen from
-cnet's side: where a layer of PyTorch keeps the arguments, and which of its other settings mean what cnet does.
+Layers, their arguments and what is in `state_dict` have the same names in both. What a module of PyTorch does beyond that, by
+hooks or a method of its own, is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnet import nn
 from cnet._arrays import real_dtype
 from cnet.nn._module import is_builtin
 
-
-class _Layer(NamedTuple):
-    arguments: tuple[str, ...] = ()
-    """Arguments that both have: attributes of PyTorch's layer."""
-    settings: dict[str, tuple[Any, ...]] = {}  # noqa: RUF012 - of a tuple, whose defaults nobody changes
-    """Arguments that only PyTorch has, and the values of them that mean what cnet does."""
-
-
-_ONE = (1, (1, 1))
 _POOL = ("kernel_size", "stride", "padding")
-_BATCH_NORM = _Layer(("num_features", "eps", "momentum", "affine"), {"track_running_stats": (True,)})
+_BATCH_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+# Arguments of the layers that both have, which are attributes of PyTorch's. cnet's constructors refuse what they cannot do.
 _LAYERS = {
-    "Linear": _Layer(("in_features", "out_features", "bias")),
-    "Conv2d": _Layer(
-        ("in_channels", "out_channels", "kernel_size", "stride", "padding", "bias"), {"dilation": _ONE, "groups": (1,), "padding_mode": ("zeros",)}
-    ),
-    "MaxPool2d": _Layer(_POOL, {"dilation": _ONE, "return_indices": (False,), "ceil_mode": (False,)}),
-    "AvgPool2d": _Layer(_POOL, {"ceil_mode": (False,), "count_include_pad": (True,), "divisor_override": (None,)}),
+    "Linear": ("in_features", "out_features", "bias"),
+    "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode"),
+    "MaxPool2d": (*_POOL, "dilation", "return_indices", "ceil_mode"),
+    "AvgPool2d": (*_POOL, "ceil_mode", "count_include_pad", "divisor_override"),
     "BatchNorm1d": _BATCH_NORM,
     "BatchNorm2d": _BATCH_NORM,
-    "LayerNorm": _Layer(("normalized_shape", "eps", "elementwise_affine", "bias")),
-    "Dropout": _Layer(("p",)),
-    "Flatten": _Layer((), {"start_dim": (1,), "end_dim": (-1,)}),
-    "Identity": _Layer(),
-    "Rescale": _Layer(("scale", "offset")),
-    "ReLU": _Layer(),
-    "LeakyReLU": _Layer(("negative_slope",)),
-    "ELU": _Layer(("alpha",)),
-    "GELU": _Layer(("approximate",)),
-    "Tanh": _Layer(),
-    "Sigmoid": _Layer(),
-    "Softmax": _Layer((), {"dim": (-1, 1, None)}),  # rows have one axis, and for these None is 1
+    "LayerNorm": ("normalized_shape", "eps", "elementwise_affine", "bias"),
+    "Dropout": ("p",),
+    "Flatten": ("start_dim", "end_dim"),
+    "Identity": (),
+    "Rescale": ("scale", "offset"),
+    "ReLU": (),
+    "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "GELU": ("approximate",),
+    "Tanh": (),
+    "Sigmoid": (),
+    "Softmax": ("dim",),
+}
+_FOR_PYTORCH = {"Softmax": {"dim": -1}}  # where PyTorch's default means something else
+_HOOKS = {
+    "_forward_pre_hooks": "forward hooks",
+    "_forward_hooks": "forward hooks",
+    "_backward_pre_hooks": "backward hooks",
+    "_backward_hooks": "backward hooks",
+}
+_INSTEAD = {
+    "OptimizedModule": "pass the module that was compiled, module._orig_mod",
+    "DataParallel": "pass the module in it, module.module",
+    "DistributedDataParallel": "pass the module in it, module.module",
 }
 
 
@@ -52,7 +54,7 @@ def from_torch(module: Any) -> nn.Module:
     """Make a net, or a layer, of one of PyTorch's.
 
     Outputs are those of the module in its ``eval()`` mode, up to rounding, and training goes on from its weights. Nothing is
-    shared: the weights are copied. A layer that stands in two places becomes two.
+    shared: the weights are copied. A layer that stands in two places becomes two. What is frozen there is frozen here.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def from_torch(module: Any) -> nn.Module:
     TypeError
         If `module` is no module of PyTorch, or has layers that cnet has not; the message names them all.
     ValueError
-        If a layer has a setting that cnet's has not, or parameters of another dtype.
+        If a layer has a setting that cnet's has not, parameters of another dtype or without values, hooks, or a method of its own.
 
     Examples
     --------
@@ -91,15 +93,16 @@ def from_torch(module: Any) -> nn.Module:
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module is {module!r}, expected a torch.nn.Module such as torch.nn.Sequential")
     kinds = {_theirs(name, torch): name for name in _LAYERS}
-    _refuse((place, _type_name(leaf, torch)) for place, leaf in _leaves(module, torch.nn.Sequential) if type(leaf) not in kinds)
+    unknown = ((place, leaf) for place, leaf in _leaves(module, torch.nn.Sequential) if type(leaf) not in kinds)
+    _refuse((place, f"{_type_name(leaf, torch)}{_instead(leaf)}") for place, leaf in unknown)
 
     def convert(part: Any, path: str) -> nn.Module:
-        if type(part) is torch.nn.Sequential:
-            return nn.Sequential(*(convert(child, f"{path}{name}.") for name, child in _children(part)))
         try:
-            return _layer(part, kinds[type(part)])
+            layer = None if type(part) is torch.nn.Sequential else _layer(part, kinds[type(part)])
+            _refuse_extras(part)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{_place(path)} is {_type_name(part, torch)}: {error}") from None
+        return layer or nn.Sequential(*(convert(child, f"{path}{name}.") for name, child in _children(part)))
 
     return convert(module, "")
 
@@ -107,7 +110,7 @@ def from_torch(module: Any) -> nn.Module:
 def to_torch(model: nn.Module) -> Any:
     """Make a PyTorch net, or layer, of one of cnet's.
 
-    Outputs are the same, up to rounding. Nothing is shared: the weights are copied.
+    Outputs are the same, up to rounding. Nothing is shared: the weights are copied. What is frozen here is frozen there.
 
     Parameters
     ----------
@@ -144,11 +147,13 @@ def to_torch(model: nn.Module) -> Any:
         if type(part) is nn.Sequential:
             return torch.nn.Sequential(*map(convert, part))
         name = type(part).__name__
-        return _theirs(name, torch)(**part.config(), **{setting: values[0] for setting, values in _LAYERS[name].settings.items()})
+        return _theirs(name, torch)(**part.config(), **_FOR_PYTORCH.get(name, {}))
 
     with torch.device("meta"):  # no weights are drawn, and PyTorch's random numbers stay where they are
         module = convert(model)
     module.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()}, assign=True)
+    for name, parameter in model.named_parameters():
+        module.get_parameter(name).requires_grad_(parameter.requires_grad)
     return module
 
 
@@ -191,40 +196,52 @@ def _type_name(module: Any, torch: Any) -> str:
     return f"torch.nn.{kind.__name__}" if getattr(torch.nn, kind.__name__, None) is kind else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _instead(module: Any) -> str:
+    """What to do with a module that wraps or changes one that cnet may have."""
+    name = type(module).__name__
+    if type(module).__module__ == "torch.nn.utils.parametrize":
+        return " (call torch.nn.utils.parametrize.remove_parametrizations first)"
+    return f" ({_INSTEAD[name]})" if name in _INSTEAD else ""
+
+
 def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
     """Raise TypeError if there are any."""
     if found := ", ".join(f"{place} is {kind}" for place, kind in unknown):
         raise TypeError(f"{found}: what cnet and PyTorch both have is Sequential, {', '.join(_LAYERS)}")
 
 
+def _refuse_extras(module: Any) -> None:
+    """Raise ValueError if a module does something beside what its class does."""
+    for attribute, what in _HOOKS.items():
+        if getattr(module, attribute, None):
+            raise ValueError(f"it has {what}, which cnet would leave out: remove them, or put a layer of your own there")
+    if "forward" in vars(module):
+        raise ValueError("its forward was replaced, which cnet would leave out: make a layer of your own of it")
+
+
 def _layer(theirs: Any, name: str) -> nn.Module:
     """cnet's layer of this name, for PyTorch's."""
-    arguments, settings = _LAYERS[name]
-    for setting, values in settings.items():
-        if getattr(theirs, setting) not in values:
-            raise ValueError(f"{setting} is {getattr(theirs, setting)!r}, and cnet has only {values[0]!r}")
     construct: Callable[..., nn.Module] = getattr(nn, name)
-    layer = construct(**{argument: _argument(theirs, argument) for argument in arguments})
+    layer = construct(**{argument: _argument(theirs, argument) for argument in _LAYERS[name]})
     own, state = dict(layer._named_state()), theirs.state_dict()
     if own.keys() != state.keys():
-        raise ValueError(f"it has {', '.join(state) or 'no parameters'}, expected {', '.join(own)}")
-    dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in state.values() if tensor.is_floating_point()]
+        raise ValueError(f"it has {', '.join(state) or 'no parameters'}, expected {', '.join(own) or 'none'}")
+    if any(tensor.is_meta for tensor in state.values()):
+        raise ValueError("its parameters are on the meta device, where they have no values: load them first")
+    dtypes = {str(tensor.dtype).removeprefix("torch."): name for name, tensor in state.items() if tensor.is_floating_point()}
+    if len(dtypes) > 1:
+        raise ValueError(f"its parameters are of several dtypes: {', '.join(dtypes)}")
     for array in own.values():
         try:
-            array.cast(real_dtype(dtypes[0]))
+            array.cast(real_dtype(next(iter(dtypes))))
         except ValueError as error:
             raise ValueError(f"{error}: convert the net with .float()") from None
-    return layer.load_state_dict({key: tensor.cpu().numpy() for key, tensor in state.items()})
+    layer.load_state_dict({key: tensor.cpu().numpy() for key, tensor in state.items()})
+    for key, parameter in theirs.named_parameters():
+        own[key].requires_grad = parameter.requires_grad  # type: ignore[union-attr]
+    return layer
 
 
 def _argument(theirs: Any, name: str) -> Any:
     value = getattr(theirs, name)
-    if name == "bias":
-        return value is not None
-    if name == "padding" and value == "valid":
-        return 0
-    if name == "padding" and value == "same":
-        if not all(size % 2 for size in theirs.kernel_size):
-            raise ValueError(f"padding is 'same' for a kernel_size of {theirs.kernel_size}, which needs more on one side, and cnet pads both alike")
-        return tuple(size // 2 for size in theirs.kernel_size)
-    return value
+    return value is not None if name == "bias" else value

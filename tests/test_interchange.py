@@ -177,6 +177,72 @@ def test_settings_that_cnet_has_not(make, message):
         cnet.from_torch(torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(make())))
 
 
+def hooked(module, register, *arguments):
+    getattr(module, register)(*arguments)
+    return module
+
+
+def with_forward(module):
+    module.forward = lambda x: 3 * x
+    return module
+
+
+def mixed(module):
+    module.bias = torch.nn.Parameter(module.bias.double())
+    return module
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: hooked(torch.nn.Linear(3, 4), "register_forward_hook", lambda module, x, y: 3 * y), "it has forward hooks, which cnet would leave out"),
+        (lambda: hooked(torch.nn.ReLU(), "register_forward_pre_hook", lambda module, x: (3 * x[0],)), "it has forward hooks"),
+        (lambda: hooked(torch.nn.Linear(3, 4), "register_full_backward_hook", lambda module, x, y: None), "it has backward hooks"),
+        (lambda: hooked(torch.nn.Sequential(torch.nn.Linear(3, 4)), "register_forward_hook", lambda module, x, y: 3 * y), "it has forward hooks"),
+        (lambda: with_forward(torch.nn.Linear(3, 4)), "its forward was replaced"),
+        (lambda: with_forward(torch.nn.Sequential(torch.nn.ReLU())), "its forward was replaced"),
+        (lambda: torch.nn.Linear(3, 4, device="meta"), "its parameters are on the meta device, where they have no values"),
+        (lambda: torch.nn.BatchNorm1d(3, device="meta"), "its parameters are on the meta device"),
+        (lambda: torch.nn.Linear(3, 4).half(), "dtype is 'float16', expected 'float32' or 'float64'"),
+        (lambda: mixed(torch.nn.Linear(3, 4)), "its parameters are of several dtypes: float32, float64"),
+        (lambda: torch.nn.BatchNorm1d(3, bias=False), "it has weight, running_mean, .*, expected weight, bias"),
+        (lambda: torch.nn.utils.spectral_norm(torch.nn.Linear(3, 4)), "it has bias, weight_orig, .*, expected weight, bias"),
+    ],
+)
+def test_what_a_module_does_beside_its_class_is_not_left_out(make, message, nested):
+    module = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(make())) if nested else make()
+    with pytest.raises(ValueError, match=rf"^{r'layer 1.0' if nested else 'the module'} is torch\.nn\.\w+: {message}"):
+        cnet.from_torch(module)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4)), r"ParametrizedLinear \(call .*remove_parametrizations first\)"),
+        (lambda: torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(3, 4, 3)), "remove_parametrizations first"),
+        (lambda: torch.nn.DataParallel(torch.nn.Linear(3, 4)), r"DataParallel \(pass the module in it, module\.module\)"),
+        (lambda: torch.compile(torch.nn.Linear(3, 4), backend="eager"), r"OptimizedModule \(pass the module that was compiled, module\._orig_mod\)"),
+    ],
+)
+def test_modules_that_wrap_others_say_what_to_pass(make, message):
+    with pytest.raises(TypeError, match=message):
+        cnet.from_torch(make())
+    with pytest.raises(TypeError, match=rf"^layer 0 is .*{message}"):
+        cnet.from_torch(torch.nn.Sequential(make()))
+
+
+def test_what_is_frozen_stays_frozen():
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    theirs[0].requires_grad_(False)
+    theirs[2].bias.requires_grad_(False)
+    frozen = ["0.weight", "0.bias", "2.bias"]
+    ours = cnet.from_torch(theirs)
+    back = cnet.to_torch(ours)
+    for net in (ours, back):
+        assert [name for name, parameter in net.named_parameters() if not parameter.requires_grad] == frozen
+
+
 def prune(module):
     import torch.nn.utils.prune
 
