@@ -160,6 +160,14 @@ def test_targets_of_another_shape_or_range(loss, outputs, y, message):
             ask(X, y)
 
 
+@pytest.mark.parametrize("y", [np.array(["no", "yes"])[LABELS], np.array(["no", "yes"], object)[LABELS], ["a"] * N, LABELS.astype(str)])
+def test_names_of_classes_are_told_how_to_be_numbered(y):
+    trainer = make(nn.CrossEntropyLoss, 2)
+    for ask in (lambda: trainer.fit(X, y, verbose=False), lambda: trainer.evaluate(X, y), lambda: trainer.loss(trainer.model(X), y)):
+        with pytest.raises(TypeError, match=r"np\.unique\(y, return_inverse=True\)"):
+            ask()
+
+
 def test_a_column_of_labels_is_read_by_metrics_too():
     predicted = np.roll(LABELS, 1)
     for column in (LABELS[:, None], LABELS[:, None].tolist()):
