@@ -135,7 +135,7 @@ TRAINER = {
 }
 
 TRAINER_ARGUMENTS = {
-    "metrics": "the accuracy is always there for losses that classify; a callback can compute others",
+    "metrics": "the accuracy is always there for losses that classify; a callback can declare others, see docs/training.md",
     "criterion": "it is called loss",
     "loss_fn": "it is called loss",
     **_each("epochs batch_size callbacks validation_data max_epochs", "pass it to fit"),
@@ -148,7 +148,7 @@ FIT = {
     "initial_epoch": "fit goes on after the epochs of earlier calls, and after those of a checkpoint: epochs counts new ones",
     **_each("validation_freq validation_steps validation_batch_size", "leave it out: all of validation_data is evaluated after each epoch"),
     **_each("workers use_multiprocessing max_queue_size", "leave it out, or pass an iterable that loads batches, such as PyTorch's DataLoader"),
-    "metrics": "the accuracy is always there for losses that classify; a callback can compute others",
+    "metrics": "the accuracy is always there for losses that classify; a callback can declare others, see docs/training.md",
     **_each("lr learning_rate", "it is the optimizer's: optim.SGD(model.parameters(), lr=0.1)"),
     "max_epochs": "it is called epochs",
     "n_epochs": "it is called epochs",
