@@ -8,12 +8,13 @@ takes as many steps in one call as fit into a few tens of milliseconds, so that 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
+from cnet._core import loops
 from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
 from cnet._rows import Rows
@@ -22,7 +23,7 @@ from cnet._stored import Stored
 from cnet._threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
-from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
+from cnet.optim._rule import Rule, RuleOptimizer, State, kinds, square_sum
 
 
 class Slice(NamedTuple):
@@ -30,11 +31,19 @@ class Slice(NamedTuple):
 
     losses: list[float]
     """The mean of each step."""
-    weights: list[float]
+    weights: Sequence[float]
     """What the rows of each step count together."""
-    rows: int
+    sizes: list[int]
+    """How many rows each step had."""
     correct: Any
     """How many rows were classified rightly, or how many by each head; None if the loss does not classify."""
+    squares: list[float] | None = None
+    """The sum of the squares of the weights that have a summed penalty, before each step; None without such a penalty."""
+
+    @property
+    def rows(self) -> int:
+        """How many there were in all."""
+        return sum(self.sizes)
 
 
 _SECONDS_PER_CALL = 0.02
@@ -59,12 +68,17 @@ class Loop:
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`."""
+        penalized = self.optimizer.penalized() if isinstance(self.optimizer, RuleOptimizer) else []
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
             weights = None if self.weights is None else self.weights[indices]
+            squares = [square_sum(penalized)] if penalized else None
+            if isinstance(self.optimizer, RuleOptimizer):
+                self.optimizer.batch_weight = len(indices) if weights is None else loops(weights.dtype).weight_sum(weights)
             loss, output = self._evaluate(x, target, weights) if self.optimizer is None else self._step(self.optimizer, x, target, weights)
-            yield Slice([loss], _sums(weights, len(indices), batch), len(indices), self.loss.count_correct(output, target))
+            sizes = [len(indices)]
+            yield Slice([loss], _sums(weights, sizes, batch), sizes, self.loss.count_correct(output, target), squares)
 
     def _evaluate(self, x: Array, target: Array, weights: Array | None) -> tuple[float, Array]:
         output = as_real(self.model.forward(x), self.rows.dtype, "output")
@@ -94,12 +108,17 @@ class Loop:
         return loss, output
 
 
-def _sums(weights: Array | None, rows: int, batch: int) -> list[float]:
+def _sizes(rows: int, batch: int) -> list[int]:
+    """How many rows each batch has."""
+    whole, rest = divmod(rows, batch)
+    return [batch] * whole + [rest] * (rest > 0)
+
+
+def _sums(weights: Array | None, sizes: list[int], batch: int) -> Sequence[float]:
     """What the rows of each batch count together."""
-    starts = range(0, rows, batch)
     if weights is None:
-        return [float(min(batch, rows - start)) for start in starts]
-    sums: list[float] = np.add.reduceat(weights, starts, dtype=np.float64).tolist()
+        return sizes
+    sums: list[float] = np.add.reduceat(weights, range(0, sum(sizes), batch), dtype=np.float64).tolist()
     return sums
 
 
@@ -235,7 +254,7 @@ class Compiled:
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
         limits = self.optimizer.limits if self.optimizer else None
-        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind)) for _, state, rule in updates or ()))
+        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind), rule.summed) for _, state, rule in updates or ()))
         if key not in self._programs:
             source = self._source(batch)
             self._programs[key] = build(self.net, source.questions, updates, source.x, batch, threads, self.dtype, limits is not None)
@@ -258,11 +277,12 @@ class Compiled:
             rows = source.bring(visited, self.rows, self.questions)
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
+            squares = np.empty(len(losses)) if any(rule.summed for _, _, rule in updates or ()) else None
             program, threads = self._program(size, updates), self._team.threads()
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
             called = time.perf_counter()
-            done, correct = program.run(rows, batch, losses, threads, _MOST_SECONDS)
+            done, correct = program.run(rows, batch, losses, threads, _MOST_SECONDS, squares)
             ended = time.perf_counter()
             taken = min(done * batch, len(rows))
             self._team.took(threads, ended - called, taken)
@@ -273,8 +293,9 @@ class Compiled:
             if not every_step:
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch)))
             start += taken
-            sums = _sums(None if self.weights is None else self.weights[visited[:taken]], taken, batch)
-            yield Slice(losses[:done].tolist(), sums, taken, self._correct(correct))
+            sizes = _sizes(taken, batch)
+            sums = _sums(None if self.weights is None else self.weights[visited[:taken]], sizes, batch)
+            yield Slice(losses[:done].tolist(), sums, sizes, self._correct(correct), None if squares is None else squares[:done].tolist())
 
 
 def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:

@@ -135,6 +135,8 @@ def build(
     for i, (parameter, state, rule) in enumerate(updates or ()):
         program.set_rule(i, state.steps, *rule)
         rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
+        if rule.summed:
+            program.penalize(rules[parameter][1])
     trunk, branches = _forward(to, net, x)
     grads = [to.buffer(values[-1].shape[1]) for values in branches]
     for i, ((loss, share, *answers), grad) in enumerate(zip(questions, grads, strict=True)):

@@ -470,11 +470,13 @@ def _truths(rng, shape):
     return rng.integers(0, 2, shape)
 
 
-def _update(name, optimizer, function, step=7, decoupled=None, **settings):
+def _update(name, optimizer, function, step=7, decoupled=None, flags=(), weight=5.0, **settings):
     """A step of an optimiser that has taken some before; means of squares are larger than the squares of means."""
     rule = optimizer([Parameter((1,))], **settings)
-    rule = rule._rule(rule.param_groups[0])
+    rule = rule._rule(rule.param_groups[0])._replace(**dict.fromkeys(flags, True))
     settings |= {} if decoupled is None else {"decoupled": decoupled}
+    settings |= {"weight_decay": settings["weight_decay"] / weight} if "summed" in flags else {}
+    settings |= {"eps": settings["eps"] / np.sqrt(1 - settings["betas"][1] ** step)} if "inner" in flags else {}
 
     def inputs(rng, shape, dtype):
         v = _normal(rng, (kinds.states(rule.kind), *shape), dtype) / 2
@@ -487,7 +489,7 @@ def _update(name, optimizer, function, step=7, decoupled=None, **settings):
     def run(loops, a, out):
         w, v = out(*a["w"].shape), out(*a["v"].shape)
         w[:], v[:] = a["w"], a["v"]
-        loops.update_step(w, a["g"], v, step - 1, *rule)
+        loops.update_step(w, a["g"], v, step - 1, *rule, weight)
         return {"w": w, "v": v}
 
     def expected(a):
@@ -509,6 +511,10 @@ def _clip(loops, a, out):
 def _clip_expected(a):
     g = a["g"].clip(-0.7, 0.7)
     return {"clipped": g, "scaled": 0.3 * g, "total": np.array([0.5 + (g**2).sum()])}
+
+
+def _square_sum(loops, a, out):
+    return {"total": np.array([loops.square_sum(a["w"], 0.5)])}
 
 
 def _gather_inputs(rng, shape, dtype):
@@ -692,13 +698,24 @@ CASES = [
     _update("sgd", optim.SGD, reference.sgd, lr=0.1),
     _update("sgd_momentum", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01),
     _update("sgd_nesterov", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+    _update("sgd_summed_penalty", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.5, flags=["summed"]),
     _update("adam", optim.Adam, reference.adam, **ADAM),
+    _update("adam_inner_eps", optim.Adam, reference.adam, **ADAM, flags=["inner"]),
+    _update("adam_amsgrad_inner_eps_summed_penalty", optim.Adam, reference.adam, **ADAM, amsgrad=True, flags=["inner", "summed"]),
+    _update("adamw_summed_penalty", optim.AdamW, reference.adam, **ADAM, decoupled=True, flags=["summed"]),
     _update("adam_amsgrad", optim.Adam, reference.adam, **ADAM, amsgrad=True),
     _update("adamw", optim.AdamW, reference.adam, **ADAM, decoupled=True),
     _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
     _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
     _update("rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True),
     Case("clip", [*FLAT, (9000,)], lambda rng, shape, dtype: {"g": _normal(rng, shape, dtype)}, _clip, _clip_expected, slack=3),
+    Case(
+        "square_sum",
+        [*FLAT, (9000,)],
+        lambda rng, shape, dtype: {"w": _normal(rng, shape, dtype)},
+        _square_sum,
+        lambda a: {"total": np.array([0.5 + (a["w"] ** 2).sum()])},
+    ),
     _augment("augment_nothing"),
     _augment("augment_affine", affine=AFFINE, slack=10),
     _augment("augment_elastic", elastic=True, slack=10),

@@ -81,7 +81,7 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
     product.gemm.block = cnet_block_length(block.batch)
     product.gemm.accumulate = block.start > 0
     if product.update.rule != NULL:
-        now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step)
+        now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step, block.weight)
         product.now = &now
     if of_data and block.lists != NULL:
         product.lists = block.lists
@@ -172,7 +172,7 @@ cdef void _run_bias(const void *arguments, const Block *block, int part, int par
     kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
     cdef cnet_update now
     if bias.update.rule != NULL:
-        now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step)
+        now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step, block.weight)
         _update_rows(kernels(), &bias.update, &now, 1, end - start, start, 0, bias.db + start, 0)
 
 

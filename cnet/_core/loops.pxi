@@ -29,7 +29,7 @@ cdef extern from "csrc/kernels.h":
     int cnet_states(int) noexcept nogil
 
     ctypedef struct cnet_rule:
-        int kind, decoupled
+        int kind, decoupled, summed, inner
         double lr, weight_decay, beta1, beta2, eps
         int64_t steps
 
@@ -37,7 +37,7 @@ cdef extern from "csrc/kernels.h":
         int kind
         real penalty, shrink
 
-    cnet_update cnet_update_at(const cnet_rule *, int64_t) noexcept nogil
+    cnet_update cnet_update_at(const cnet_rule *, int64_t, double) noexcept nogil
 
     ctypedef struct cnet_gemm:
         Py_ssize_t m, n, k
@@ -144,6 +144,7 @@ cdef extern from "csrc/kernels.h":
         void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
+        double (*square_sum)(Py_ssize_t, const real *) noexcept nogil
         int (*all_finite)(Py_ssize_t, const real *) noexcept nogil
         void (*rescale)(Py_ssize_t, const real *, real, real, real *) noexcept nogil
         void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
@@ -230,6 +231,7 @@ include "operation.pxi"
 include "sparse.pxi"
 include "data.pxi"
 include "answers.pxi"
+include "penalty.pxi"
 include "program.pxi"
 include "optim.pxi"
 include "clip.pxi"

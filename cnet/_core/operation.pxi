@@ -16,6 +16,7 @@ cdef struct Block:
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
     Py_ssize_t step       # of the call, from 1
     double factor         # of gradients, before an UPDATE
+    double weight         # of the batch's rows together, for penalties that are summed
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
     bint by_columns       # parts collect their columns of all rows, for phase COLUMNS
     const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart

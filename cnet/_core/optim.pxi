@@ -12,10 +12,11 @@ cdef struct Update:
     Py_ssize_t size
 
 
-cdef cnet_rule _rule(int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps) except *:
+cdef cnet_rule _rule(int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed,
+                     bint inner) except *:
     if not CNET_SGD <= kind <= CNET_RMSPROP_CENTERED:
         raise ValueError(f"update {kind} is outside {CNET_SGD}..{CNET_RMSPROP_CENTERED}")
-    return cnet_rule(kind, decoupled, lr, weight_decay, beta1, beta2, eps, steps)
+    return cnet_rule(kind, decoupled, summed, inner, lr, weight_decay, beta1, beta2, eps, steps)
 
 
 cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) except *:
@@ -34,8 +35,8 @@ cdef void _update_part(const Update *u, const cnet_update *now, int part, int pa
     _update_rows(kernels(), u, now, 1, _start(u.size, part + 1, parts) - start, start, 0, g + start, 0)
 
 
-cdef void _update_all(const Update *u, const real *g) noexcept nogil:
-    cdef cnet_update now = cnet_update_at(u.rule, u.rule.steps + 1)
+cdef void _update_all(const Update *u, const real *g, double weight) noexcept nogil:
+    cdef cnet_update now = cnet_update_at(u.rule, u.rule.steps + 1, weight)
     cdef int threads = threads_for(<double> u.size, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _update_part(u, &now, part, threads, g)
@@ -43,17 +44,20 @@ cdef void _update_all(const Update *u, const real *g) noexcept nogil:
 
 def states(int kind):
     """How many arrays an optimiser of this kind remembers."""
-    return cnet_states(_rule(0, kind, 0, 0, False, 0, 0, 0).kind)
+    return cnet_states(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
 
 
 def update_step(real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
-                double beta1, double beta2, double eps):
-    """The step after `steps` others on w, in place; state has a row for each array that the optimiser remembers."""
-    cdef cnet_rule rule = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps)
+                double beta1, double beta2, double eps, bint summed=False, bint inner=False, double weight=1):
+    """The step after `steps` others on w, in place; state has a row for each array that the optimiser remembers.
+
+    `weight` is that of the batch, for a penalty that is summed.
+    """
+    cdef cnet_rule rule = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner)
     cdef Update u = _update_of(&rule, w, state)
     _check1("grad", grad.shape[0], w.shape[0])
     with nogil:
-        _update_all(&u, _in1(grad))
+        _update_all(&u, _in1(grad), weight)
 
 
 cdef struct UpdateOp:
@@ -63,7 +67,7 @@ cdef struct UpdateOp:
 
 cdef void _run_update(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const UpdateOp *op = <const UpdateOp *> arguments
-    cdef cnet_update now = cnet_update_at(op.update.rule, op.update.rule.steps + block.step)
+    cdef cnet_update now = cnet_update_at(op.update.rule, op.update.rule.steps + block.step, block.weight)
     cdef Py_ssize_t start = _start(op.update.size, part, parts)
     if block.factor != 1:
         kernels().scale(_start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor)

@@ -34,6 +34,7 @@ cdef struct Call:
     const int64_t *order
     Py_ssize_t n, batch
     double *losses
+    double *squares      # of the weights in the penalty, before each step, or NULL
     Py_ssize_t steps
     double end           # the time after which no step is to begin
     Py_ssize_t last      # step: the first of the team sets it before all have met in that step
@@ -69,6 +70,8 @@ cdef class Program:
     cdef double *squares                # of gradients, by chunks
     cdef Py_ssize_t n_squares
     cdef double most_value, most_norm   # of gradients
+    cdef Penalty penalty
+    cdef bint summed                    # penalties of rules
     cdef list kept
     cdef Py_ssize_t room
     cdef double flops_per_row
@@ -100,6 +103,8 @@ cdef class Program:
         free(self.ops)
         free(self.rules)
         free(self.squares)
+        free(self.penalty.chunks)
+        free(self.penalty.sums)
         free(self.outputs)
         free(self.tallies)
         free(self.sums)
@@ -205,14 +210,21 @@ cdef class Program:
         self.kept.append(_set_answer(&self.outputs[output], self.data.n_rows, self.room, labels, targets, row_weights))
         return &self.outputs[output]
 
-    def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps):
+    def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps,
+                 bint summed=False, bint inner=False):
         """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
-        cdef cnet_rule new = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps)
+        cdef cnet_rule new = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner)
         if not 0 <= rule < self.n_rules:
             raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
         if self.rules[rule].kind != UNSET:
             _check1("the state", cnet_states(kind), cnet_states(self.rules[rule].kind))
         self.rules[rule] = new
+        self.summed |= summed
+
+    def penalize(self, const real[::1] w):
+        """Have the squares of w summed before each step."""
+        _penalize(&self.penalty, w)
+        self.kept.append(w)
 
     def make_clip(self, Py_ssize_t chunks):
         """Make room for the sums of squares of gradients that are to be limited."""
@@ -225,8 +237,9 @@ cdef class Program:
         """The limits of gradients, from now on."""
         self.most_value, self.most_norm = most_value, most_norm
 
-    def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads, double seconds):
-        """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss.
+    def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads, double seconds, double[::1] squares=None):
+        """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss, and to `squares` those of the
+        weights in the penalty before the step.
 
         The last batch may be smaller. Training stops after a step whose loss is not finite, before its update, and any
         call after the first step that begins so many seconds from now. Returns the number of steps taken, and of rows
@@ -237,12 +250,15 @@ cdef class Program:
         call.n = order.shape[0]
         call.batch = batch
         _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
+        if squares is not None:
+            _check1("squares", squares.shape[0], losses.shape[0])
         _check_rows(order, self.data.n_rows)
         memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
         if call.n == 0:
             return 0, [self._correct(output) for output in range(self.n_outputs)]
         call.order = &order[0]
         call.losses = &losses[0]
+        call.squares = &squares[0] if squares is not None else NULL
         call.end = cnet_seconds() + seconds
         call.last = call.n
         cdef int members = threads_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, min(threads, self.threads))
@@ -339,6 +355,7 @@ cdef class Program:
         block.x_batch = self.data.batch
         block.lists = NULL
         block.rows = call.order + step * call.batch
+        block.weight = _weight(&self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows) if self.summed else 0
         for k in range(self.n_outputs):
             tallies[k].loss = 0
         if part == 0 and call.last == call.n and cnet_seconds() > call.end:
@@ -358,11 +375,15 @@ cdef class Program:
                 cnet_barrier_wait(&call.barrier, parts)
             else:
                 _collect_rows(&self.data, &block, part, parts)
+            if block.start == 0:
+                _sum_squares(&self.penalty, part, parts)
             self._run(ROWS, call, &block, part, parts)
             _count_correct(self.outputs, self.n_outputs, tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             for k in range(self.n_outputs):
                 tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
+            if part == 0 and block.start == 0 and call.squares != NULL:
+                call.squares[step] = _total(self.penalty.n, self.penalty.sums)
             if self.n_rules and not isfinite(_mean_loss(self.outputs, self.n_outputs, tallies, &block)):
                 break
             self._run(WEIGHTS, call, &block, part, parts)

@@ -346,8 +346,11 @@ class Module(Habits):
 
 
 def is_builtin(thing: object) -> bool:
-    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do anything."""
-    return type(thing) in _own_types()
+    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do anything.
+
+    Own classes outside `nn` and `optim` say so by an attribute `_compiled`, which subclasses do not inherit.
+    """
+    return type(thing) in _own_types() or "_compiled" in vars(type(thing))
 
 
 @cache

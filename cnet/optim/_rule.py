@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ class Rule(NamedTuple):
     beta1: float = 0.0
     beta2: float = 0.0
     eps: float = 0.0
+    summed: bool = False
+    inner: bool = False
 
 
 class State:
@@ -45,6 +48,9 @@ class RuleOptimizer(Optimizer):
     _names: tuple[str, ...]
     """Of the arrays that are remembered of a parameter, as in PyTorch."""
 
+    batch_weight = 1.0
+    """Weight of the samples of the current mini-batch: the layer-by-layer loop sets it for penalties that are summed."""
+
     def _rule(self, settings: dict[str, Any]) -> Rule:
         raise NotImplementedError
 
@@ -58,12 +64,16 @@ class RuleOptimizer(Optimizer):
             state.arrays = arrays
         return state
 
+    def penalized(self) -> list[Parameter]:
+        """The parameters with a penalty that is summed: the training loop reports their squares."""
+        return [parameter for group in self.param_groups if self._rule(group).summed for parameter in group["params"]]
+
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
         rule = self._rule(settings)
         state = self._state_of(parameter, rule)
         assert parameter.grad is not None
         loops(parameter.dtype).update_step(
-            parameter.data.reshape(-1), parameter.grad.reshape(-1), flat(state.arrays[: kinds.states(rule.kind)]), state.steps, *rule
+            parameter.data.reshape(-1), parameter.grad.reshape(-1), flat(state.arrays[: kinds.states(rule.kind)]), state.steps, *rule, self.batch_weight
         )
         state.steps += 1
 
@@ -83,6 +93,14 @@ class RuleOptimizer(Optimizer):
             if name in packed:
                 array[...] = turned_back(packed[name], parameter, name)
         return State(arrays, steps)
+
+
+def square_sum(parameters: Iterable[Parameter]) -> float:
+    """The sum of the squares of all values."""
+    total = 0.0
+    for parameter in parameters:
+        total = loops(parameter.dtype).square_sum(parameter.data.reshape(-1), total)
+    return total
 
 
 def flat(arrays: Array) -> Array:

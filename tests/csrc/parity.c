@@ -214,7 +214,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     g.block = cnet_block_length(batch), g.accumulate = 1;
     memset(got, 0, (size_t)(inputs * outputs) * sizeof(real));
     const cnet_rule rule = {.kind = CNET_SGD, .lr = 0.1, .weight_decay = share};
-    const cnet_update u = cnet_update_at(&rule, 1);
+    const cnet_update u = cnet_update_at(&rule, 1, 0);
     K->update(1, inputs * outputs, expected, NULL, 0, inputs * outputs, dw, inputs * outputs, &u);
     /* Scratch has room for whole vectors. */
     real *memory = allocate(((size_t)(CNET_BLOCK * (outputs + K->panel)) + 64 / sizeof(real)) * sizeof(real)), *scratch = memory;
@@ -310,13 +310,14 @@ static void activation(int kind, ptrdiff_t n) {
 }
 
 /* One element of a parameter and of what is remembered of it, in double precision. */
-static double updated(const cnet_rule *r, double step, double w, double g, double *v) {
+static double updated(const cnet_rule *r, double step, double weight, double w, double g, double *v) {
     const double lr = r->lr, unbias1 = 1 - pow(r->beta1, step), unbias2 = 1 - pow(r->beta2, step);
+    const double decay = r->summed ? r->weight_decay / weight : r->weight_decay;
     double root;
     if (r->decoupled)
-        w -= lr * r->weight_decay * w;
+        w -= lr * decay * w;
     else
-        g += r->weight_decay * w;
+        g += decay * w;
     switch (r->kind) {
     case CNET_SGD: return w - lr * g;
     case CNET_MOMENTUM:
@@ -329,8 +330,9 @@ static double updated(const cnet_rule *r, double step, double w, double g, doubl
         v[1] = r->beta2 * v[1] + (1 - r->beta2) * g * g;
         if (r->kind == CNET_AMSGRAD)
             v[2] = fmax(v[2], v[1]);
-        root = sqrt((r->kind == CNET_AMSGRAD ? v[2] : v[1]) / unbias2);
-        return w - lr * v[0] / unbias1 / (root + r->eps);
+        root = sqrt(r->kind == CNET_AMSGRAD ? v[2] : v[1]);
+        root = r->inner ? (root + r->eps) / sqrt(unbias2) : root / sqrt(unbias2) + r->eps;
+        return w - lr * v[0] / unbias1 / root;
     default:
         v[0] = r->beta2 * v[0] + (1 - r->beta2) * g * g;
         root = v[0];
@@ -346,10 +348,12 @@ static double updated(const cnet_rule *r, double step, double w, double g, doubl
 }
 
 /* Rows of w and of its state with a gap between them, which stays as it is. */
-static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled) {
-    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d", kind, m, n, weight_decay, decoupled);
-    const cnet_rule rule = {.kind = kind, .decoupled = decoupled, .lr = 0.1, .weight_decay = weight_decay, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3};
-    const cnet_update numbers = cnet_update_at(&rule, 3);
+static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled, int of_sum) {
+    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d of a sum %d", kind, m, n, weight_decay, decoupled, of_sum);
+    const cnet_rule rule = {
+        .kind = kind, .decoupled = decoupled, .summed = of_sum, .inner = of_sum, .lr = 0.1, .weight_decay = weight_decay, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3
+    };
+    const cnet_update numbers = cnet_update_at(&rule, 3, 0.5);
     const int states = cnet_states(kind);
     const ptrdiff_t w_row = n + 1, size = m * w_row;
     /* States are the mean of squares, and means that are smaller than its root. */
@@ -362,7 +366,7 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
         double state[3] = {0};
         for (int k = 0; k < states; k++)
             state[k] = v0[k * size + i];
-        expected_w[i] = i % w_row == n ? (double)w0[i] : updated(&rule, 3, w0[i], g[i / w_row * n + i % w_row], state);
+        expected_w[i] = i % w_row == n ? (double)w0[i] : updated(&rule, 3, 0.5, w0[i], g[i / w_row * n + i % w_row], state);
         for (int k = 0; k < states; k++)
             expected_v[k * size + i] = state[k];
     }
@@ -388,6 +392,8 @@ static void clip(ptrdiff_t n) {
         *sum += (real)K->clip(n - i < 100 ? n - i : 100, g + i, most);
     compare("g", n, g, expected);
     compare("the sum of squares", 1, sum, &squares);
+    *sum = (real)K->square_sum(n, g);
+    compare("the sum of squares alone", 1, sum, &squares);
     for (ptrdiff_t i = 0; i < n; i++)
         expected[i] *= (double)SLOPE;
     K->scale(n, g, SLOPE);
@@ -585,10 +591,11 @@ int main(void) {
         for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
             activation(kind, lengths[i]);
         for (int kind = CNET_SGD; kind <= CNET_RMSPROP_CENTERED; kind++) {
-            update(kind, 1, lengths[i], 0, 0);
-            update(kind, 3, lengths[i], 0.01, 0);
+            update(kind, 1, lengths[i], 0, 0, 0);
+            update(kind, 3, lengths[i], 0.01, 0, 0);
+            update(kind, 3, lengths[i], 0.01, 0, 1);
         }
-        update(CNET_ADAM, 3, lengths[i], 0.01, 1);
+        update(CNET_ADAM, 3, lengths[i], 0.01, 1, 0);
         clip(lengths[i] % 200); /* sums of more are for callers to cut */
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);

@@ -80,6 +80,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .update = update,
     .clip = clip,
     .scale = scale,
+    .square_sum = square_sum,
     .all_finite = all_finite,
     .rescale = rescale,
     .gather = gather,

@@ -54,7 +54,8 @@ static inline ptrdiff_t cnet_record_room(ptrdiff_t n) {
 enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
 
 /* Losses. Those of each element alone begin with CNET_MSE; a setting is Huber's delta, the quantile, or what is added to means before
-   their logarithm is taken. */
+   their logarithm is taken. Of CNET_CROSS_ENTROPY it is how much labels are smoothed. Of this one and CNET_BCE, a setting below 0 bounds
+   the loss of each label, not its gradient: a probability counts as at least the machine epsilon, and at most 1 less that. */
 enum { CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE };
 
 /* How optimisers follow the gradient. They remember 0 to 3 arrays between steps: a kind that remembers more than another
@@ -67,9 +68,10 @@ static inline int cnet_states(int kind) {
 }
 
 /* An optimiser's settings; beta1 is of means of gradients (momentum), beta2 of means of their squares. Decay is decoupled
-   from the gradient (AdamW), or an L2 penalty. */
+   from the gradient (AdamW), or an L2 penalty; where it is `summed`, it belongs to the sum of the losses of a batch, and is divided
+   by the weight of its rows. Where eps is `inner`, Adam adds it to the root of the mean of squares before it corrects that. */
 typedef struct {
-    int kind, decoupled;
+    int kind, decoupled, summed, inner;
     double lr, weight_decay, beta1, beta2, eps;
     int64_t steps; /* taken so far */
 } cnet_rule;
@@ -80,22 +82,23 @@ typedef struct {
     real rate, penalty, shrink, beta1, gain1, beta2, gain2, unbias, eps;
 } cnet_update;
 
-/* Those of step `step`, from 1. Means that began at zero are too small by a factor that Adam corrects. */
-static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step) {
+/* Those of step `step`, from 1, on a batch whose rows weigh so much. Means that began at zero are too small by a factor that Adam corrects. */
+static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step, double weight) {
     const int adam = r->kind == CNET_ADAM || r->kind == CNET_AMSGRAD;
     const double lr = adam ? r->lr / (1 - pow(r->beta1, (double)step)) : r->lr;
     const double unbias = adam ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
+    const double decay = !r->summed ? r->weight_decay : weight > 0 ? r->weight_decay / weight : 0;
     const cnet_update u = {
         .kind = r->kind,
         .rate = (real)lr,
-        .penalty = (real)(r->decoupled ? 0 : r->weight_decay),
-        .shrink = (real)(r->decoupled ? 1 - r->lr * r->weight_decay : 1),
+        .penalty = (real)(r->decoupled ? 0 : decay),
+        .shrink = (real)(r->decoupled ? 1 - r->lr * decay : 1),
         .beta1 = (real)r->beta1,
         .gain1 = (real)(1 - r->beta1),
         .beta2 = (real)r->beta2,
         .gain2 = (real)(1 - r->beta2),
         .unbias = (real)unbias,
-        .eps = (real)r->eps,
+        .eps = (real)(r->inner ? r->eps * unbias : r->eps),
     };
     return u;
 }
@@ -257,6 +260,7 @@ typedef struct cnet_kernels {
     /* Limits n elements to [-bound, bound], and returns the sum of their squares */
     double (*clip)(ptrdiff_t n, real *g, real bound);
     void (*scale)(ptrdiff_t n, real *x, real factor);
+    double (*square_sum)(ptrdiff_t n, const real *x);
 
     int (*all_finite)(ptrdiff_t n, const real *x);
 

@@ -12,11 +12,13 @@
 #define LOG1P log1p
 #define EXP exp
 #define SMALLEST DBL_MIN
+#define EPSILON DBL_EPSILON
 #else
 #define LOG logf
 #define LOG1P log1pf
 #define EXP expf
 #define SMALLEST FLT_MIN
+#define EPSILON FLT_EPSILON
 #endif
 
 /* -inf in the lanes beyond a row's last vector, which add nothing to a sum of exponentials, and 0 in the others. */
@@ -103,8 +105,14 @@ static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_ro
     turn(VL, n, x, x_row, columns, VL);
 }
 
+/* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. A NaN stays one. */
+INLINE real bounded(real loss) { return loss > -LOG(EPSILON) ? -LOG(EPSILON) : loss < EPSILON ? EPSILON : loss; }
+
 /* The loss below of a row of which one class counts, and so much. */
-INLINE real label_loss(real mass, real sum, real max, real score) { return mass == 0 ? 0 : mass * (LOG(sum) + (max - score)); }
+INLINE real label_loss(real mass, real sum, real max, real score, int bound) {
+    const real loss = LOG(sum) + (max - score);
+    return mass == 0 ? 0 : mass * (bound ? bounded(loss) : loss);
+}
 
 /* How many rows have their first largest element at their label. */
 static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels) {
@@ -134,7 +142,7 @@ static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const in
 }
 
 /* The loss below for labels of few classes: VL rows at a time, each in a lane, so that no vector is half empty or has to be summed. */
-static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *weights, real *row_loss, real *dx, real scale) {
+static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *weights, int bound, real *row_loss, real *dx, real scale) {
     real scores[MOST_CLASSES * VL], sums[VL], tops[VL], factors[VL];
     for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
         const ptrdiff_t rows = at_most(m - i, VL);
@@ -154,7 +162,7 @@ static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const i
             const real mass = weights ? weights[label] : 1;
             factors[r] = mass / sums[r] * scale;
             if (row_loss)
-                row_loss[i + r] = label_loss(mass, sums[r], tops[r], x[r * n + label]);
+                row_loss[i + r] = label_loss(mass, sums[r], tops[r], x[r * n + label], bound);
         }
         if (!dx)
             continue;
@@ -171,9 +179,12 @@ static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const i
 /* loss = sum_j t_j * (log sum exp x - x_j); d loss / d x_j = softmax(x)_j * sum t - t_j. */
 static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
                                   real *dx, real scale) {
+    const int bound = smoothing < 0;
+    if (bound)
+        smoothing = 0;
     const int one = labels && smoothing == 0; /* class of a row that counts */
     if (one && n <= MOST_CLASSES) {
-        label_cross_entropy(m, n, x, labels, weights, row_loss, dx, scale);
+        label_cross_entropy(m, n, x, labels, weights, bound, row_loss, dx, scale);
         return;
     }
     const vec beyond = beyond_row(n);
@@ -192,7 +203,7 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
             }
         }
         if (row_loss)
-            row_loss[i] = one ? label_loss(mass, sum, max, dot) : mass * (LOG(sum) + max) - dot;
+            row_loss[i] = one ? label_loss(mass, sum, max, dot, bound) : mass * (LOG(sum) + max) - dot;
         if (dx) {
             scale_row(n, dx, mass / sum * scale);
             if (one)
@@ -258,7 +269,8 @@ INLINE real element_loss(const int kind, real x, real t, real setting, real *der
     case CNET_BCE: /* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), with an exponential that is at most 1 */
         e = EXP(x > 0 ? -x : x);
         *derivative = (x > 0 ? 1 : e) / (1 + e) - t;
-        return (x > 0 ? x : 0) - t * x + LOG1P(e);
+        e = (x > 0 ? x : 0) - t * x + LOG1P(e);
+        return setting < 0 ? bounded(e) : e;
     default:
         *derivative = 2 * difference;
         return difference * difference;

@@ -103,3 +103,19 @@ static double clip(ptrdiff_t n, real *g, real bound) {
 }
 
 static void scale(ptrdiff_t n, real *x, real factor) { scale_row(n, x, factor); }
+
+static double square_sum(ptrdiff_t n, const real *x) {
+    vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* an addition takes as long as four vectors need to arrive */
+    ptrdiff_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL) {
+        UNROLL for (int k = 0; k < 4; k++) {
+            const vec v = v_load(x + i + k * VL);
+            sums[k] = v_fma(v, v, sums[k]);
+        }
+    }
+    for (; i < n; i += VL) {
+        const vec v = i + VL <= n ? v_load(x + i) : v_load_m(x + i, v_mask(n - i));
+        sums[0] = v_fma(v, v, sums[0]);
+    }
+    return (double)v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3])));
+}

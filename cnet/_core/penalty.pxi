@@ -1,0 +1,55 @@
+# The squares of weights, summed before each step: what an L2 penalty adds to the loss of a batch.
+#
+# They are summed by chunks, whoever sums them, and the sums of the chunks are added in order.
+
+cdef enum:
+    PENALTY_CHUNK = 4096
+
+
+cdef struct WeightChunk:
+    const real *w
+    Py_ssize_t n
+
+
+cdef struct Penalty:
+    WeightChunk *chunks
+    double *sums
+    Py_ssize_t n  # chunks
+
+
+cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
+    """Add weights to those whose squares are summed. The caller keeps them alive."""
+    cdef Py_ssize_t size = w.shape[0], total = penalty.n + (size + PENALTY_CHUNK - 1) // PENALTY_CHUNK, start
+    cdef WeightChunk *chunks = <WeightChunk *> realloc(penalty.chunks, total * sizeof(WeightChunk))
+    if total and chunks == NULL:
+        raise MemoryError
+    penalty.chunks = chunks
+    cdef double *sums = <double *> realloc(penalty.sums, total * sizeof(double))
+    if total and sums == NULL:
+        raise MemoryError
+    penalty.sums = sums
+    for start in range(0, size, PENALTY_CHUNK):
+        chunks[penalty.n] = WeightChunk(&w[start], min(<Py_ssize_t> PENALTY_CHUNK, size - start))
+        penalty.n += 1
+    return 0
+
+
+cdef void _sum_squares(const Penalty *penalty, int part, int parts) noexcept nogil:
+    """A part's share of the chunks."""
+    cdef Py_ssize_t i
+    for i in range(_start(penalty.n, part, parts), _start(penalty.n, part + 1, parts)):
+        penalty.sums[i] = kernels().square_sum(penalty.chunks[i].n, penalty.chunks[i].w)
+
+
+def square_sum(const real[::1] w, double total):
+    """`total` plus the squares of w."""
+    cdef Py_ssize_t start
+    for start in range(0, w.shape[0], PENALTY_CHUNK):
+        total += kernels().square_sum(min(<Py_ssize_t> PENALTY_CHUNK, w.shape[0] - start), &w[start])
+    return total
+
+
+def weight_sum(const real[::1] weights):
+    """The sum of the weights of rows, with the bits that a program has for a batch of them."""
+    cdef Loss plain = _loss_of(CNET_MSE, 0, None, 1)
+    return _weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)
