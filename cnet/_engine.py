@@ -21,7 +21,7 @@ from cnet._rows import Rows
 from cnet._stages import Dropout
 from cnet._stored import Stored
 from cnet._threads import get_num_threads
-from cnet.nn import HeadsLoss, Loss, Module, Parameter
+from cnet.nn import BatchNorm1d, HeadsLoss, Loss, Module, Parameter
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds, square_sum
 
@@ -68,14 +68,19 @@ class Loop:
 
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`."""
-        penalized = self.optimizer.penalized() if isinstance(self.optimizer, RuleOptimizer) else []
+        if self.optimizer is not None:
+            for layer in self.model.modules():
+                if isinstance(layer, BatchNorm1d):
+                    layer.check_batch(len(order) % batch or batch)
+        rules = self.optimizer if isinstance(self.optimizer, RuleOptimizer) else None
+        penalized = rules.penalized() if rules else []
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
             weights = None if self.weights is None else self.weights[indices]
             squares = [square_sum(penalized)] if penalized else None
-            if isinstance(self.optimizer, RuleOptimizer):
-                self.optimizer.batch_weight = len(indices) if weights is None else loops(weights.dtype).weight_sum(weights)
+            if rules:
+                rules.batch_weight = len(indices) if weights is None else loops(weights.dtype).weight_sum(weights)
             loss, output = self._evaluate(x, target, weights) if self.optimizer is None else self._step(self.optimizer, x, target, weights)
             sizes = [len(indices)]
             yield Slice([loss], _sums(weights, sizes, batch), sizes, self.loss.count_correct(output, target), squares)

@@ -19,6 +19,7 @@ from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
 from cnet.augment import Augment
 from cnet.nn import Loss, Module
+from cnet.nn._norm import TooFewValues
 
 _EVALUATION_ROWS = 512
 _LEAST_NUMBERS = 8
@@ -130,7 +131,10 @@ class Arrays:
         if self._engine is None:
             self._engine = make(*self._examples)
         self._examples.rows.epoch = epoch
-        return self._engine.run(self._order(epoch), self._batch_size, every_step)
+        return self._run(self._engine, self._order(epoch), every_step)
+
+    def _run(self, engine: Loop | Compiled, order: Array, every_step: bool) -> Iterator[Slice]:
+        return engine.run(order, self._batch_size, every_step)
 
     def _order(self, epoch: int) -> Array:
         """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
@@ -193,7 +197,10 @@ class Batches:
             else:
                 self._engine.use(*examples)
             n = len(examples.rows)
-            yield from self._engine.run(np.arange(n), n, every_step=True)
+            try:
+                yield from self._engine.run(np.arange(n), n, every_step=True)
+            except TooFewValues as error:
+                raise ValueError(f"{self._read.prefix}batch {number}: {error}") from None
         if not number or number < (self._limit or 0):
             expected = f"steps_per_epoch={self._limit}" if self._limit else "at least one"
             raise ValueError(f"{self._name} ended after {number} batches, expected {expected}")

@@ -16,7 +16,7 @@ from cnet._engine import Compiled, Loop, Team, engine
 from cnet._exclusive import exclusive, is_trained_now
 from cnet._hints import answers_keywords, no_attribute
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
-from cnet._inputs import Arrays, Batches, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
+from cnet._inputs import Arrays, Batches, Examples, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
 from cnet._mean import Mean
 from cnet._rows import Rows
 from cnet._settings import count, flag
@@ -25,6 +25,7 @@ from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.nn import Buffer, Loss, Module, Parameter
 from cnet.nn._ends import check_end, warn_of_end
 from cnet.nn._functions import as_loss
+from cnet.nn._parameter import make_writable
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim.lr_scheduler import LRScheduler
 from cnet.optim.lr_scheduler._scheduler import begin_fit, check_schedulers
@@ -250,7 +251,7 @@ class Trainer:
                 size, shuffle = whole_batch(self.model, len(examples.rows), size, augment), bool(shuffle)
             if augment is not None:
                 examples, reading = augmented(augment, examples, read)
-            training = Arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
+            training = self._arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
         validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
         callbacks = as_list(callbacks)
         listening = [as_callback(callback) for callback in callbacks]
@@ -266,6 +267,8 @@ class Trainer:
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
         with exclusive(self.model):
+            for state in self._state():
+                make_writable(state)
             _checkpoint.go_on(schedulers, self._resumed_schedules)
             begin_fit(schedulers, epochs, training.steps)
             self._schedulers = schedulers
@@ -413,7 +416,7 @@ class Trainer:
         every_step = any(listener.every_batch for listener in tellers)
         random = [(layer, layer.step) for layer in _checkpoint.random_layers(self.model)]
         before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state(), random
-        mean, step = Mean(), 0
+        mean, step = self._mean(), 0
         for part in training.visit(self._run, self.epoch, every_step):
             mean.add(part)
             step += len(part.losses)
@@ -449,6 +452,14 @@ class Trainer:
         self.optimizer.set_state(state)
         for layer, step in random:
             layer.step = step
+
+    def _arrays(self, examples: Examples, batch_size: int, shuffle: bool, seed: Any) -> Arrays:
+        """Training data. An estimator visits it in an order of its own."""
+        return Arrays(examples, batch_size, shuffle, seed)
+
+    def _mean(self) -> Mean:
+        """What counts the figures of an epoch of training."""
+        return Mean()
 
     def _evaluate(self, data: Arrays | Batches) -> Logs:
         mean = Mean()

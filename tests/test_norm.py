@@ -205,7 +205,7 @@ def test_divergence_gives_the_statistics_back(rng):
         (
             lambda: nn.BatchNorm1d(2).forward(np.zeros((1, 2)), training=True),
             ValueError,
-            "got a training batch with 1 values of each feature, expected at least 2",
+            "got a mini-batch of 1 sample with 1 value of each feature, and needs at least 2",
         ),
     ],
 )
@@ -236,3 +236,62 @@ def test_a_training_batch_of_no_rows_changes_nothing(kind, shape, isa, dtype):
         np.testing.assert_array_equal(parameter.grad, 0)
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+class Same(nn.Module):
+    """A layer of one's own, with which a net is run layer by layer."""
+
+    def forward(self, x, training=False):
+        return x
+
+    def backward(self, grad):
+        return grad
+
+
+@pytest.mark.parametrize("layers", [[], [Same()]], ids=["compiled", "layer by layer"])
+def test_a_mini_batch_of_one_sample_is_refused_before_its_step(layers, rng):
+    x, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), *layers, nn.Linear(4, 1), seed=0, dtype="float64")
+    trainer = cnet.Trainer(model, nn.MSELoss(), cnet.optim.SGD(model.parameters(), lr=0.1))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"mini-batch of 1 sample .* choose a batch_size that leaves no single sample for the last mini-batch"):
+        trainer.fit(x, y, batch_size=4, verbose=False)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    states = []
+    for batches in ([(x[:4], y[:4]), (x[4:8], y[4:8]), (x[8:], y[8:])], [(x[:4], y[:4]), (x[4:8], y[4:8])]):
+        model.load_state_dict(before)
+        if len(batches) == 3:
+            with pytest.raises(ValueError, match="batch 3: BatchNorm1d"):
+                trainer.fit(batches, verbose=False)
+        else:
+            trainer.fit(batches, verbose=False)
+        states.append(model.state_dict())
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name])
+
+
+@pytest.mark.parametrize("layers", [[], [Same()]], ids=["compiled", "layer by layer"])
+@pytest.mark.parametrize("optimizer", [cnet.optim.SGD, cnet.optim.Adam])
+def test_a_model_in_read_only_arrays_predicts_and_trains_to_the_same_bits(layers, optimizer, rng, tmp_path):
+    """As joblib maps them into memory from a file. The file stays as it is."""
+    joblib = pytest.importorskip("joblib")
+    x, y = rng.standard_normal((8, 3)), rng.standard_normal(8)
+    model = nn.Sequential(nn.Linear(3, 40), nn.BatchNorm1d(40), *layers, nn.Linear(40, 1), seed=0, dtype="float64")
+    joblib.dump(model, tmp_path / "model")
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    assert not mapped[0].weight.data.flags.writeable
+    np.testing.assert_array_equal(mapped(x), model(x))
+    np.testing.assert_array_equal(mapped[:2].forward(x), model[:2].forward(x))
+    content = (tmp_path / "model").read_bytes()
+    for net in (model, mapped):
+        net.forward(x, training=True)  # by hand, then by a trainer
+        net.backward(np.ones((8, 1)))
+        trainer = cnet.Trainer(net, nn.MSELoss(), optimizer(net.parameters(), lr=0.1))
+        trainer.optimizer.step()
+        trainer.fit(x, y, epochs=2, seed=0, verbose=False)
+    np.testing.assert_array_equal(mapped(x), model(x))
+    again = joblib.load(tmp_path / "model", mmap_mode="r")
+    again.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(again(x), model(x))
+    assert (tmp_path / "model").read_bytes() == content

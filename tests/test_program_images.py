@@ -120,7 +120,7 @@ def test_a_batch_that_is_too_small_for_its_variance_is_refused_before_any_work(r
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), seed=0)
     before = model.state_dict()
     trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()))
-    with pytest.raises(ValueError, match="1 values of each feature, expected at least 2"):
+    with pytest.raises(ValueError, match="mini-batch of 1 sample with 1 value of each feature"):
         trainer.fit(x, y, batch_size=4, verbose=False)
     same(model.state_dict().values(), before.values())
 

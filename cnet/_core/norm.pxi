@@ -285,8 +285,8 @@ def program_norm_params(Program program, real[:, ::1] sums, const real[:, ::1] d
     program.append(ROWS, _run_column_sums, &a, sizeof(a), (), meets=True)
 
 
-def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, const real[::1] w,
-                       const real[::1] b, real eps, real[:, ::1] scratch):
+def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, const real[::1] running_mean, const real[::1] running_var,
+                       const real[::1] w, const real[::1] b, real eps, real[:, ::1] scratch):
     """Add: out = x, normalised by the running mean and variance of columns, times w plus b; scratch is (threads, n)."""
     cdef Norm a = _norm(program, x, None)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
@@ -295,7 +295,7 @@ def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, 
     _check2("scratch", scratch.shape[0], scratch.shape[1], program.threads, a.n)
     _check_params(w, b, a.n)
     a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
-    a.running_mean, a.running_var = _out1(running_mean), _out1(running_var)
+    a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)  # which are read
     program.append(ROWS, _run_batch_norm, &a, sizeof(a), (out, x, running_mean, running_var, w, b, scratch))
 
 

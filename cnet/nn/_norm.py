@@ -14,7 +14,7 @@ from cnet.nn import init
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
-from cnet.nn._parameter import Buffer, Parameter
+from cnet.nn._parameter import Buffer, Parameter, make_writable
 from cnet.nn._sizes import number, positive
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class _Norm(Module):
             if parameter is not None:
                 parameter.grad = np.ascontiguousarray(gradient.reshape(parameter.shape[::-1]).T)
         return sums
+
+
+class TooFewValues(ValueError):
+    """A training mini-batch has too few values of a feature to be normalized."""
 
 
 class _BatchNorm(_Norm):
@@ -97,9 +101,12 @@ class _BatchNorm(_Norm):
         raise NotImplementedError
 
     def check_batch(self, values: int) -> None:
-        """ValueError if a training batch has too few values of each feature."""
+        """TooFewValues if a training batch has too few values of each feature."""
         if values < 2:
-            raise ValueError(f"{self!r} got a training batch with {values} values of each feature, expected at least 2: their variance is needed")
+            raise TooFewValues(
+                f"{self!r} got a mini-batch of {'1 sample with 1 value of each feature' if values else '0 samples'}, and needs at least 2 values to compute "
+                "their variance: choose a batch_size that leaves no single sample for the last mini-batch of an epoch, leave that sample out, or use nn.LayerNorm"
+            )
 
     def _track(self, rows: Array) -> tuple[Array, Array]:
         """Mean and variance of a training batch, which go into the running ones."""
@@ -110,9 +117,10 @@ class _BatchNorm(_Norm):
         kernels = loops(rows.dtype)
         mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
         kernels.batch_norm_moments(mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype))
-        self.num_batches_tracked.data += 1
-        share = 1 / int(self.num_batches_tracked.data) if self.momentum is None else self.momentum
-        kernels.batch_norm_track(self.running_mean.data, self.running_var.data, mean, var, share, m)
+        running_mean, running_var, tracked = map(make_writable, (self.running_mean, self.running_var, self.num_batches_tracked))
+        tracked += 1
+        share = 1 / int(tracked) if self.momentum is None else self.momentum
+        kernels.batch_norm_track(running_mean, running_var, mean, var, share, m)
         return mean, var
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:

@@ -213,7 +213,7 @@ class Parameter(_State):
         if values.shape != self.shape:
             raise ValueError(f"the values have shape {values.shape}, the parameter {self.shape}")
         if "_data" in vars(self):
-            self._data[...] = values
+            make_writable(self)[...] = values
         else:
             self._data = self._copy(values)
         self._settled = True
@@ -273,4 +273,18 @@ class Buffer(_State):
             raise ValueError(f"the values have shape {values.shape}, the buffer {self.shape}")
         if self._data is None:
             self._data = np.empty(self.shape, self.dtype)
-        self._data[...] = values
+        make_writable(self)[...] = values
+
+
+def make_writable(state: Parameter | Buffer) -> Array:
+    """The values, after they have moved to an array of their own if the one that holds them is read-only.
+
+    So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers of ``joblib.Parallel`` map them.
+    """
+    data = state.data
+    if data.flags.writeable:
+        return data
+    state._data = own = empty(data.shape, data.dtype)
+    own[...] = data
+    Parameter.exchanges += 1
+    return own

@@ -10,6 +10,7 @@ import numpy as np
 from cnet._arrays import Array, as_real, empty
 from cnet._core import FLOAT32, loops
 from cnet.nn import Parameter
+from cnet.nn._parameter import make_writable
 from cnet.optim._construction import Construction
 
 _ALSO_IN_GROUPS = {"params", "initial_lr", "name"}
@@ -163,6 +164,7 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    make_writable(parameter)
                     self._update(parameter, group)
         return loss
 

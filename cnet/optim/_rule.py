@@ -55,10 +55,10 @@ class RuleOptimizer(Optimizer):
         raise NotImplementedError
 
     def _state_of(self, parameter: Parameter, rule: Rule) -> State:
-        """What there is to remember, with zeros for what the settings did not ask for until now."""
+        """What there is to remember, with zeros for what the settings did not ask for until now; never in a read-only array."""
         state: State = self._state.setdefault(parameter, State(np.empty((0, *parameter.shape), parameter.dtype)))
-        if len(state.arrays) < (needed := kinds.states(rule.kind)):
-            arrays = empty((needed, *parameter.shape), parameter.dtype)
+        if len(state.arrays) < (needed := kinds.states(rule.kind)) or not state.arrays.flags.writeable:
+            arrays = empty((max(needed, len(state.arrays)), *parameter.shape), parameter.dtype)
             arrays[...] = 0
             arrays[: len(state.arrays)] = state.arrays
             state.arrays = arrays
