@@ -259,7 +259,8 @@ class Compiled:
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
         limits = self.optimizer.limits if self.optimizer else None
-        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind), rule.summed) for _, state, rule in updates or ()))
+        arrays = (id(parameter.data) for parameter in self.parameters)  # which a callback may have exchanged
+        key = (batch, threads, limits is None, *((id(state.arrays), kinds.states(rule.kind), rule.summed) for _, state, rule in updates or ()), *arrays)
         if key not in self._programs:
             source = self._source(batch)
             self._programs[key] = build(self.net, source.questions, updates, source.x, batch, threads, self.dtype, limits is not None)

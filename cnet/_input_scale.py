@@ -7,14 +7,13 @@ loss of a guess. Inputs that are scaled unlike the training data give outputs th
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 
 from cnet._arrays import Array
 from cnet._rows import Rows
+from cnet._warnings import warn
 from cnet.nn import BatchNorm1d, BatchNorm2d, Heads, LayerNorm, Module, Sequential
 from cnet.nn._module import is_builtin
 
@@ -68,14 +67,6 @@ def warn_if_unlike(size: float, trained_on: float) -> None:
     """
     if min(size, trained_on) > 0 and max(size / trained_on, trained_on / size) > _UNLIKE:
         warn(f"the data to evaluate has a mean square of {size:.3g}, but the training data has {trained_on:.3g}: scale both alike")
-
-
-def warn(message: str) -> None:
-    """A UserWarning that points to the line outside this package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
 
 
 def _first_layers(module: Module, x: Array) -> Iterator[tuple[Module, Array]]:

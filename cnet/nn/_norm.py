@@ -104,8 +104,8 @@ class _BatchNorm(_Norm):
         """TooFewValues if a training batch has too few values of each feature."""
         if values < 2:
             raise TooFewValues(
-                f"{self!r} got a mini-batch of {'1 sample with 1 value of each feature' if values else '0 samples'}, and needs at least 2 values to compute "
-                "their variance: choose a batch_size that leaves no single sample for the last mini-batch of an epoch, leave that sample out, or use nn.LayerNorm"
+                f"{self!r} got a mini-batch of 1 sample with 1 value of each feature, and needs at least 2 values to compute a variance: choose a batch_size "
+                "that leaves no single sample for the last mini-batch of an epoch, leave that sample out, or use nn.LayerNorm"
             )
 
     def _track(self, rows: Array) -> tuple[Array, Array]:

@@ -281,10 +281,12 @@ def make_writable(state: Parameter | Buffer) -> Array:
 
     So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers of ``joblib.Parallel`` map them.
     """
-    data = state.data
-    if data.flags.writeable:
-        return data
-    state._data = own = empty(data.shape, data.dtype)
-    own[...] = data
+    return state.data if state.data.flags.writeable else exchange(state, state.data)
+
+
+def exchange(state: Parameter | Buffer, values: Array) -> Array:
+    """Put a copy of values in the place of the array that there is, which stays as it is for others who hold it."""
+    state._data = own = empty(state.shape, state.dtype)
+    own[...] = values
     Parameter.exchanges += 1
     return own

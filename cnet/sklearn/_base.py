@@ -1,29 +1,29 @@
-"""What the classifier and the regressor have in common: from parameters and data to a trained net."""
+"""Common part of the classifier and the regressor: from parameters and data to a trained net."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier, is_regressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from cnet import nn
 from cnet._arrays import Array
-from cnet._trainer import Trainer
-from cnet.sklearn import _lbfgs
-from cnet.sklearn._callbacks import CallbackSupportMixin, tasks, with_callbacks
-from cnet.sklearn._epochs import Epochs, start_record
-from cnet.sklearn._masked import check_sample_weight, validate_data
-from cnet.sklearn._network import build, dense, draw_seed, make_optimizer, set_decay
+from cnet.sklearn._callbacks import CallbackSupportMixin, with_callbacks
+from cnet.sklearn._checks import check_sample_weight, validate_data
+from cnet.sklearn._coefs import NetArrays
+from cnet.sklearn._lbfgs import fit_lbfgs
+from cnet.sklearn._network import build, dense, rebuild
 from cnet.sklearn._parameters import Parameters
+from cnet.sklearn._record import begin, packed, unpacked
+from cnet.sklearn._samples import Samples
+from cnet.sklearn._stochastic import NON_FINITE, fit_epochs
+from cnet.sklearn._trainer import EstimatorTrainer
+from cnet.sklearn._unchanged import unchanged_on_error
 
 _DTYPES = (np.float64, np.float32)
 
@@ -31,7 +31,7 @@ _DTYPES = (np.float64, np.float32)
 class BaseMLP(CallbackSupportMixin, Parameters):
     """Base of `MLPClassifier` and `MLPRegressor`."""
 
-    # What the subclasses add
+    # Defined by the subclasses
 
     hidden_layer_sizes: Any
     n_outputs_: int
@@ -42,21 +42,27 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         raise NotImplementedError
 
     def _class_weights(self, y: Array, weights: Array | None) -> Array | None:
-        """The weights of the rows, multiplied by those of their classes."""
+        """Weights of the samples, multiplied by those of their classes."""
         return weights
 
     def _loss(self) -> tuple[nn.Loss, float, float]:
-        """The loss; what its gradient is multiplied by to be scikit-learn's; and the same for its value."""
+        """The loss; the factor from its gradient to scikit-learn's; and the same for its value."""
         raise NotImplementedError
 
-    def _validation_score(self, x: Array, encoded: Array, weights: Array | None) -> float:
-        """The score of validation data."""
+    def _validation_score(self, samples: Samples) -> float:
+        """Score of the net for validation data."""
+        raise NotImplementedError
+
+    def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
+        """Row numbers to train on and to hold out."""
         raise NotImplementedError
 
     # Fitting
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Train a new net or, with ``warm_start=True``, go on with the one there is.
+
+        If it fails, or is interrupted before the first step, the estimator is as it was before.
 
         Parameters
         ----------
@@ -66,8 +72,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         sample_weight : array-like, shape (n_samples,), or None
             Negative weights are refused.
         X_val, y_val : array-like or None
-            Validation data of your own. `history_` then has its figures and, with ``early_stopping=True``, it decides, and no part of `X` is
-            held out.
+            Validation data of your own. `history_` then has its figures and, with ``early_stopping=True``, it decides when to stop, and no part of
+            `X` is held out. In a pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
 
         Returns
         -------
@@ -76,9 +82,11 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         Raises
         ------
         TypeError, ValueError
-            If a parameter is out of bounds, the data does not fit, or training diverges.
+            If a parameter is out of bounds, the data does not fit, training diverges without early stopping, or a net with other layers is asked to
+            go on.
         """
-        self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
+        with unchanged_on_error(self, goes_on=self.warm_start):
+            self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
         return self
 
     def _has_epochs(self) -> bool:
@@ -95,158 +103,115 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        fresh = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        goes_on = self.warm_start or incremental
+        fresh = not hasattr(self, "model_") or not goes_on
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=fresh)
         encoded, widths, self.out_activation_ = self._encode(y, incremental)
         weights = self._class_weights(y, None if sample_weight is None else check_sample_weight(sample_weight, X))
         if weights is not None and (weights.min() < 0 or not weights.sum() > 0):
             raise ValueError("sample_weight, by class_weight where there is one, must not be negative, and not all zero")
-        self.n_outputs_ = sum(widths)
         random_state = check_random_state(self.random_state)
         if fresh:
-            start_record(self)
-            self._trainer: Trainer | None = None
+            self._trainer: EstimatorTrainer | None = None
             self.model_ = build(self, [X.shape[1], *hidden], widths, random_state, X.dtype)
-            self.n_layers_ = len(hidden) + 2
-        X = X.astype(self.model_.dtype, copy=False)
-        held_out = self._validation(*validation)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(X, y, encoded, weights)
+            self.n_layers_, self.n_outputs_ = len(hidden) + 2, sum(widths)
+            given = self.__dict__.pop("_given", {})
+            for name, arrays in given.items() if goes_on else ():
+                self._assign(name, arrays)
         else:
-            if self.early_stopping and held_out is None:
-                train, test = self._split(encoded, random_state)
-                held_out = X[test], encoded[test], None if weights is None else weights[test]
-                X, y, encoded, weights = X[train], y[train], encoded[train], None if weights is None else weights[train]
-            self._fit_epochs(X, y, encoded, weights, held_out, random_state, incremental)
+            self.model_ = rebuild(self, hidden, widths, random_state)
+        if self.solver == "lbfgs" and self.model_.dtype != np.float64:  # as in scikit-learn: a line search needs the digits
+            self._trainer = None
+            for _, state in self.model_._named_state():
+                state.cast(np.dtype(np.float64))
+        samples = Samples(self._cast(X), y, encoded, weights)
+        held_out = self._validation(*validation)
+        begin(self, fresh)
+        if self.solver == "lbfgs":
+            fit_lbfgs(self, samples, held_out)
+        else:
+            fit_epochs(self, samples, held_out, random_state, fresh, incremental)
         if not all(np.isfinite(parameter.data).all() for parameter in self.model_.parameters()):
-            raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed.")
+            raise ValueError(f"{NON_FINITE}.")
 
-    def _validation(self, X: Any, y: Any) -> tuple[Array, Array, Array | None] | None:
+    def _validation(self, X: Any, y: Any) -> Samples | None:
         if X is None and y is None:
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val belong together, and one of them is missing")
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=False)
-        encoded, widths, _ = self._encode(y, incremental=True)
+        try:
+            X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=False)
+            encoded, widths, _ = self._encode(y, incremental=True)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation data X_val and y_val: {error}") from None
         if sum(widths) != self.n_outputs_:
             raise ValueError(f"y_val has {sum(widths)} columns, y {self.n_outputs_}")
-        return X.astype(self.model_.dtype, copy=False), encoded, self._class_weights(y, None)
+        return Samples(self._cast(X), y, encoded, self._class_weights(y, None))
 
-    def _fit_lbfgs(self, X: Array, y: Array, encoded: Array, weights: Array | None) -> None:
-        if self.dropout or self.batch_norm:
-            raise ValueError("solver='lbfgs' needs a net that gives the same result each time: use dropout=0 and batch_norm=False, or another solver")
-        loss, scale, report = self._loss()
-        decay = self.alpha / (len(X) if weights is None else weights.sum())
-        settings = {"max_eval": self.max_fun, "max_iter": self.max_iter, "tol": self.tol}
-        targets = loss.prepare_target(encoded, (self.n_outputs_,), X.dtype)
-        told = tasks(self, "lbfgs-iter", self.max_iter + 1, X, y, weights)
+    def _cast(self, X: Array) -> Array:
+        """Samples in the dtype of the net."""
+        with np.errstate(over="ignore"):
+            x: Array = np.require(X, self.model_.dtype, "C")
+        if x.dtype.itemsize < X.dtype.itemsize and not np.isfinite(x).all():
+            raise ValueError(f"X holds values beyond the range of {x.dtype}, in which this net computes as it was first fitted to {x.dtype}")
+        return x
 
-        def listen(iteration: int, reached: float) -> bool:
-            if self.verbose:
-                print(f"Iteration {iteration}, loss = {reached:.8f}")
-            return told is not None and told.next()
-
-        with told or nullcontext():
-            value, curve, problem = _lbfgs.train(self.model_, loss, (X, targets, weights), decay, scale, settings, listen)
-        self.loss_, self.n_iter_ = report / scale * value, len(curve)
-        self.history_.setdefault("loss", []).extend(report / scale * value for value in curve)
-        if problem:
-            warnings.warn(f"lbfgs stopped after {self.n_iter_} iterations: {problem}. Raise max_iter, or scale the data.", ConvergenceWarning, stacklevel=5)
-
-    def _fit_epochs(
-        self,
-        X: Array,
-        y: Array,
-        encoded: Array,
-        weights: Array | None,
-        held_out: tuple[Array, Array, Array | None] | None,
-        random_state: np.random.RandomState,
-        incremental: bool,
-    ) -> None:
-        auto = self.batch_size == "auto"
-        batch = min(200 if auto else int(self.batch_size), len(X))
-        if not auto and int(self.batch_size) > len(X):
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
-        mean_weight = 1.0 if weights is None else float(weights.mean())
-        loss, scale, report = self._loss()
-        trainer = self._trainer if incremental else None
-        if trainer is None:
-            self._trainer = trainer = Trainer(self.model_, loss, make_optimizer(self, self.model_, scale))
-        trainer.loss = loss
-        set_decay(trainer.optimizer, self.alpha, batch * mean_weight, scale)
-        score = (lambda: self._validation_score(*held_out)) if self.early_stopping and held_out else None
-        epochs = Epochs(self, report, scale if self.solver == "sgd" else 1.0, self.alpha / (batch * mean_weight), len(X), score)
-        count = 1 if incremental else self.max_iter
-        told = tasks(self, "epoch", count, X, y, weights)
-        self.n_iter_ = 0
-        try:
-            with told or nullcontext():
-                trainer.fit(
-                    X,
-                    encoded,
-                    sample_weight=weights,
-                    epochs=count,
-                    batch_size=batch,
-                    shuffle=self.shuffle,
-                    seed=draw_seed(random_state),
-                    validation_data=held_out,
-                    callbacks=[epochs, *self.callbacks, *([] if told is None else [told])],
-                    verbose=False,
-                )
-        except FloatingPointError as error:
-            raise ValueError(
-                f"Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed: {error}"
-            ) from error
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-        for name, values in trainer.history.items():
-            self.history_.setdefault(name, []).extend(values)
-        if epochs.best_weights is not None:
-            self.model_.load_state_dict(epochs.best_weights)
-        if self.n_iter_ == self.max_iter and not epochs.converged and not incremental:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-
-    def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
-        """Rows to train on, and rows to hold out."""
-        stratify = encoded if is_classifier(self) and self.n_outputs_ == 1 else None
-        train, test = train_test_split(np.arange(len(encoded)), random_state=random_state, test_size=self.validation_fraction, stratify=stratify)
-        if len(test) < 2:
-            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-        return train, test
-
-    # What was learned
+    # Results
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each dense layer, (inputs, outputs); not copies. They may be assigned."""
-        return [layer.weight.data for layer in self._dense("coefs_")]
+        """The weights of each dense layer, (inputs, outputs): the net's own arrays.
+
+        A layer's may be changed in place, or assigned, such as ``coefs_[0] = array``; so may all. Before the first fit, all of `coefs_` and
+        `intercepts_` may be assigned: `partial_fit` and, with ``warm_start=True``, `fit` then begin with them.
+        """
+        return self._arrays("coefs_")
 
     @coefs_.setter
     def coefs_(self, values: list[ArrayLike]) -> None:
-        for layer, value in zip(self._dense("coefs_"), values, strict=True):
-            layer.weight.data = value
+        self._assign("coefs_", values)
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each dense layer; not copies. They may be assigned."""
-        return [layer.bias.data for layer in self._dense("intercepts_") if layer.bias]
+        """The biases of each dense layer: the net's own arrays, which may be changed or assigned like `coefs_`."""
+        return self._arrays("intercepts_")
 
     @intercepts_.setter
     def intercepts_(self, values: list[ArrayLike]) -> None:
-        for layer, value in zip(self._dense("intercepts_"), values, strict=True):
-            if layer.bias:
-                layer.bias.data = value
+        self._assign("intercepts_", values)
 
-    def _dense(self, name: str) -> list[nn.Linear]:
+    def _arrays(self, name: str) -> list[Array]:
         if not hasattr(self, "model_"):
-            raise AttributeError(f"{type(self).__name__} has no {name} before fit")
-        return dense(self.model_)
+            given: dict[str, list[Array]] = self.__dict__.get("_given", {})
+            if name not in given:
+                raise AttributeError(f"{type(self).__name__} has no {name} before fit")
+            return given[name]
+        parameters = [layer.weight if name == "coefs_" else layer.bias for layer in dense(self.model_)]
+        lists: dict[str, NetArrays] = self.__dict__.setdefault("_lists", {})
+        if name not in lists or lists[name].parameters != parameters:
+            lists[name] = NetArrays(name, [parameter for parameter in parameters if parameter])
+        lists[name].refresh()
+        return lists[name]
+
+    def _assign(self, name: str, values: Any) -> None:
+        if hasattr(self, "model_"):
+            self._arrays(name)[:] = values
+        else:
+            self.__dict__.setdefault("_given", {})[name] = values
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
 
     def _outputs(self, X: Any) -> Array:
-        """What the net makes of rows: logits, values, or logarithms of expected counts; (n, n_outputs_)."""
+        """Outputs of the net: logits, values, or logarithms of expected counts; (n, n_outputs_), in scikit-learn's dtype."""
         check_is_fitted(self)
-        return self.model_(validate_data(self, X, dtype=_DTYPES, order="C", reset=False))
+        X = validate_data(self, X, order="C", reset=False)
+        dtype = np.float64 if X.dtype.itemsize > 8 else np.result_type(X.dtype, self.model_.dtype)
+        return self.model_(self._cast(X)).astype(dtype, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be made again."""
+        return packed({name: value for name, value in super().__getstate__().items() if name != "_lists"})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(unpacked(state))

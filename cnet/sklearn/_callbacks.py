@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from cnet._arrays import Array
-from cnet.callbacks import Callback, Logs
+from cnet.callbacks import Callback, Logs, as_callback, as_list
+from cnet.optim.lr_scheduler import LRScheduler
+from cnet.sklearn._samples import Samples
 
 if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
-__all__ = ["CallbackSupportMixin", "Tasks", "tasks", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "Tasks", "listeners_of", "tasks", "with_callbacks"]
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -37,13 +38,13 @@ class Tasks(Callback):
         Of a task.
     most : int
         As many tasks as there may be.
-    X, y, weights : ndarray, ndarray, ndarray or None
-        What is trained on, as scorers take it.
+    samples : Samples
     """
 
-    def __init__(self, estimator: Any, name: str, most: int, X: Array, y: Array, weights: Array | None) -> None:
+    def __init__(self, estimator: Any, name: str, most: int, samples: Samples) -> None:
         self._estimator, self._name, self._most = estimator, name, most
-        self._data = {"estimator": estimator, "X": X, "y": y, "metadata": None if weights is None else {"sample_weight": weights}}
+        metadata = None if samples.weights is None else {"sample_weight": samples.weights}
+        self._data = {"estimator": estimator, "X": samples.x, "y": samples.y, "metadata": metadata}
         self._root = estimator._init_callback_context(max_subtasks=most)
         self._task: Any = None
         self._done = 0
@@ -80,6 +81,27 @@ class Tasks(Callback):
             trainer.stop = True
 
 
-def tasks(estimator: Any, name: str, most: int, X: Array, y: Array, weights: Array | None) -> Tasks | None:
+def tasks(estimator: Any, name: str, most: int, samples: Samples) -> Tasks | None:
     """The tasks of a fit; None if no callback of scikit-learn's asks for them."""
-    return Tasks(estimator, name, most, X, y, weights) if getattr(estimator, "_skl_callbacks", None) else None
+    return Tasks(estimator, name, most, samples) if getattr(estimator, "_skl_callbacks", None) else None
+
+
+def listeners_of(estimator: Any) -> list[Any]:
+    """The callbacks of cnet's that an estimator has.
+
+    Raises
+    ------
+    TypeError
+        If something is no callback.
+    ValueError
+        If one is a scheduler, which would change the learning rate of another optimizer; or one is there twice.
+    """
+    listeners = as_list(() if estimator.callbacks is None else estimator.callbacks)
+    for listener in listeners:
+        if isinstance(listener, LRScheduler):
+            raise ValueError(
+                f"callbacks has a {type(listener).__name__}, which belongs to another optimizer: an estimator constructs its own. Use "
+                "learning_rate=f, a function from the number of an epoch to its learning rate"
+            )
+        as_callback(listener)
+    return listeners

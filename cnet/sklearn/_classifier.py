@@ -16,16 +16,18 @@ from sklearn.utils.validation import column_or_1d
 from cnet import nn
 from cnet._arrays import Array, refuse_masked
 from cnet.sklearn._base import BaseMLP
-from cnet.sklearn._labels import Columns, Labels, OneOfSeveral, labels_of, same_classes
+from cnet.sklearn._labels import Columns, Labels, OneOfSeveral, labels_of, same_labels
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
+from cnet.sklearn._samples import Samples, split
+from cnet.sklearn._unchanged import unchanged_on_error
 
 
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = f"""A classifier: scikit-learn's ``MLPClassifier`` on cnet's compiled loops.
 
-    Names and meanings of parameters and attributes are scikit-learn's. Sparse input is refused. float32 input is computed with in
-    float32, anything else in float64. With "sgd" and "adam" orders of rows differ from scikit-learn's, and so do results, a little.
+    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to rounding, for the same `random_state`. Sparse input
+    is refused. float32 input is computed with in float32, except by "lbfgs", and anything else in float64.
     Unlike scikit-learn's, it also learns several columns of classes at a time, each with a softmax of its own.
 
     Parameters
@@ -64,10 +66,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "_labels") or not (self.warm_start or incremental):
             self._labels = labels_of(y)
-        elif self.warm_start and not incremental and not same_classes(found := labels_of(y).classes, self._labels.classes):
+        elif self.warm_start and not incremental and not same_labels(found := labels_of(y), self._labels):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self._labels.classes}, `y` has {found}"
+                f"Previously got {self._labels.classes}, `y` has {found.classes}{'' if found.activation == self._labels.activation else ', of another kind'}"
             )
         elif len(unknown := self._labels.unknown(y)):
             raise ValueError(f"`y` has classes not in `self.classes_`: {unknown}. `self.classes_` has {self._labels.classes}.")
@@ -95,8 +97,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _loss(self) -> tuple[nn.Loss, float, float]:
         return self._labels.loss(self.model_), self._labels.scale, self._labels.scale
 
-    def _validation_score(self, x: Array, encoded: Array, weights: Array | None) -> float:
-        return float(np.average(self._labels.right(self.model_(x), encoded), weights=weights))
+    def _validation_score(self, samples: Samples) -> float:
+        return float(np.average(self._labels.right(self.model_(samples.x), samples.encoded), weights=samples.weights))
+
+    def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
+        two = self._labels.columns[0] if self._labels.widths == (1,) else None
+        strata = np.unique(encoded, axis=0, return_inverse=True)[1].reshape(-1)
+        return split(encoded, strata, self.validation_fraction, random_state, two)
 
     @available_if(lambda self: self._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -121,16 +128,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if isinstance(self.class_weight, str):
             raise ValueError("class_weight='balanced' needs to count all rows, and partial_fit sees some: give a dict of weights")
+        with unchanged_on_error(self, goes_on=True):
+            self._set_labels(y, classes)
+            self._fit(X, y, sample_weight, (None, None), incremental=True)
+        return self
+
+    def _set_labels(self, y: Any, classes: Any) -> None:
+        """Take note of the classes that `partial_fit` is told."""
         if isinstance(classes, list | tuple) and classes and np.ndim(classes[0]):
             labels: Labels = Columns([OneOfSeveral(np.unique(each)) for each in classes])
             if not hasattr(self, "_labels"):
                 self._labels = labels
-            elif not same_classes(labels.classes, self.classes_):
+            elif not same_labels(labels, self._labels):
                 raise ValueError(f"classes are {labels.classes}, and were {self.classes_} before")
         elif _check_partial_fit_first_call(self, classes):
             self._labels = labels_of(y if type_of_target(y).startswith("multilabel") else classes)
-        self._fit(X, y, sample_weight, (None, None), incremental=True)
-        return self
 
     def predict(self, X: Any) -> Array:
         """The class of each row.
@@ -162,7 +174,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithm of `predict_proba`, computed without it: it is finite where a probability is rounded to 0.
+        """The logarithm of `predict_proba`: -inf where a probability is 0.
 
         Parameters
         ----------
@@ -173,8 +185,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray, shape (n_samples, n_classes)
             Or a list of them, where `y` had several columns of classes.
         """
-        outputs = self._outputs(X)
-        return self._labels.log_probabilities(outputs)
+        probabilities = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return [np.log(each) for each in probabilities] if isinstance(probabilities, list) else np.log(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The part of the rows that are predicted rightly, in all columns where `y` has several.

@@ -1,4 +1,4 @@
-"""What scikit-learn does after each epoch: learning rates, and the decision to stop."""
+"""What follows each epoch, as in scikit-learn: the record, the learning rate, and the decision to stop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnet.callbacks import Callback, Logs
-from cnet.sklearn._network import square_sum
 
 if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+    from cnet.sklearn._trainer import EstimatorTrainer
 
 
 class Epochs(Callback):
@@ -20,93 +19,106 @@ class Epochs(Callback):
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-    report : float
-        What the trainer's loss is multiplied by.
-    rate : float
-        What scikit-learn's learning rate is multiplied by.
-    decay : float
-        Factor of half the sum of the squared weights, in the loss that is reported.
-    rows : int
-        Rows in an epoch.
+    samples : int
+        In an epoch.
     score : callable or None
         The score of validation data, where it decides.
+
+    Attributes
+    ----------
+    best_weights : dict or None
+        Those with the best score: at first, those that training began with.
+    stepped : bool
+        Whether a step has been taken.
+    converged : bool
+        Whether training was stopped.
     """
 
-    def __init__(self, estimator: Any, report: float, rate: float, decay: float, rows: int, score: Callable[[], float] | None) -> None:
-        self.estimator, self.report, self.rate, self.decay, self.rows, self.score = estimator, report, rate, decay, rows, score
-        self.learning_rate = 0.0
-        self.best_weights: dict[str, Any] | None = None
-        self.converged = False
+    every_batch = False
 
-    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
-        self.learning_rate = trainer.optimizer.param_groups[0]["lr"] / self.rate
+    def __init__(self, estimator: Any, samples: int, score: Callable[[], float] | None) -> None:
+        self.estimator, self.samples, self.score = estimator, samples, score
+        self.best_weights: dict[str, Any] | None = estimator.model_.state_dict() if score else None
+        self.stepped = self.converged = False
+
+    def on_train_begin(self, trainer: EstimatorTrainer, epochs: int, steps: int | None) -> None:  # type: ignore[override] # an estimator has no other
         self._follow_schedule(trainer)
 
-    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
+    def on_batch_end(self, trainer: Any, step: int, loss: float) -> None:
+        self.stepped = True
+
+    def on_epoch_end(self, trainer: EstimatorTrainer, logs: Logs) -> None:  # type: ignore[override]
+        self.record(trainer, trainer.objective)
+
+    def record(self, trainer: EstimatorTrainer, loss: float) -> None:
+        """What scikit-learn does after an epoch with this loss."""
         e = self.estimator
         e.n_iter_ += 1
-        e.t_ += self.rows
-        e.loss_ = self.report * logs["loss"] + 0.5 * self.decay * square_sum(e.model_)
+        e.t_ += self.samples
+        e.loss_ = np.float64(loss)
         e.loss_curve_.append(e.loss_)
         if e.verbose:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
-        improved = self._loss_improved() if self.score is None else self._score_improved(self.score())
-        e._no_improvement_count = 0 if improved else e._no_improvement_count + 1
+        stalls = self._loss_stalls() if self.score is None else self._score_stalls(self.score())
+        e._no_improvement_count = e._no_improvement_count + 1 if stalls else 0
         if e.solver == "sgd" and e.learning_rate == "invscaling":
-            self._set_rate(trainer, e.learning_rate_init / (e.t_ + 1) ** e.power_t)
+            trainer.set_rate(e.learning_rate_init / (e.t_ + 1) ** e.power_t)
         self._follow_schedule(trainer)
         if e._no_improvement_count > e.n_iter_no_change:
             self._stalled(trainer)
 
-    def _follow_schedule(self, trainer: Trainer) -> None:
+    def diverged(self, trainer: EstimatorTrainer, epochs: int) -> None:
+        """Record the epochs that are left as scikit-learn does, which goes on with a net that holds NaN. It never is the best one."""
+        assert self.score is not None
+        best, self.best_weights = self.best_weights, None
+        best_score = self.estimator.best_validation_score_
+        for parameter in self.estimator.model_.parameters():
+            parameter.data = np.full(parameter.shape, np.nan)
+        score = self.score()
+        self.score = lambda: score
+        while self.estimator.n_iter_ < epochs and not self.converged:
+            self.record(trainer, np.nan)
+        self.best_weights, self.estimator.best_validation_score_ = best, best_score
+
+    def _follow_schedule(self, trainer: EstimatorTrainer) -> None:
         """Where `learning_rate` is a function, ask it for the rate of the next epoch."""
         schedule, epoch = self.estimator.learning_rate, len(self.estimator.loss_curve_)
         if callable(schedule):
             rate = float(schedule(epoch))
             if not 0 < rate < np.inf:
                 raise ValueError(f"learning_rate({epoch}) returned {rate}, expected a number above 0")
-            self._set_rate(trainer, rate)
+            trainer.set_rate(rate)
 
-    def _loss_improved(self) -> bool:
+    # NaN never stalls: comparisons are scikit-learn's
+
+    def _loss_stalls(self) -> bool:
         e = self.estimator
-        improved = bool(e.loss_ <= e.best_loss_ - e.tol)
-        e.best_loss_ = min(e.best_loss_, e.loss_)
-        return improved
+        stalls = bool(e.loss_ > e.best_loss_ - e.tol)
+        if e.loss_ < e.best_loss_:
+            e.best_loss_ = e.loss_
+        return stalls
 
-    def _score_improved(self, score: float) -> bool:
+    def _score_stalls(self, score: float) -> bool:
         e = self.estimator
         e.validation_scores_.append(score)
         if e.verbose:
             print(f"Validation score: {score:.6f}")
-        improved = bool(score >= e.best_validation_score_ + e.tol)
+        stalls = bool(score < e.best_validation_score_ + e.tol)
         if score > e.best_validation_score_:
             e.best_validation_score_ = score
             self.best_weights = e.model_.state_dict()
-        return improved
+        return stalls
 
-    def _stalled(self, trainer: Trainer) -> None:
+    def _stalled(self, trainer: EstimatorTrainer) -> None:
         e = self.estimator
-        what = f"{'Training loss' if self.score is None else 'Validation score'} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} epochs."
-        if e.solver == "sgd" and e.learning_rate == "adaptive" and self.learning_rate > 1e-6:
-            self._set_rate(trainer, self.learning_rate / 5)
+        adapts = e.solver == "sgd" and e.learning_rate == "adaptive"
+        if adapts and trainer.learning_rate > 1e-6:
+            trainer.set_rate(trainer.learning_rate / 5)
             e._no_improvement_count = 0
-            then = f"Setting learning rate to {self.learning_rate:f}"
+            then = f"Setting learning rate to {trainer.learning_rate:f}"
         else:
             self.converged = trainer.stop = True
-            then = "Stopping."
+            then = "Learning rate too small. Stopping." if adapts else "Stopping."
         if e.verbose:
-            print(f"{what} {then}")
-
-    def _set_rate(self, trainer: Trainer, learning_rate: float) -> None:
-        self.learning_rate = learning_rate
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = self.rate * learning_rate
-
-
-def start_record(estimator: Any) -> None:
-    """Forget what earlier fits left."""
-    estimator.n_iter_ = estimator.t_ = estimator._no_improvement_count = 0
-    estimator.history_, estimator.loss_curve_ = {}, []
-    stopping = estimator.early_stopping
-    estimator.best_loss_ = None if stopping else np.inf
-    estimator.validation_scores_, estimator.best_validation_score_ = ([], -np.inf) if stopping else (None, None)
+            what = "Training loss" if self.score is None else "Validation score"
+            print(f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs. {then}")

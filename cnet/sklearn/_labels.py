@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from cnet import nn
 from cnet._arrays import Array
+from cnet.sklearn._losses import BinaryLogLoss, LogLoss
 
 
 class Labels(ABC):
@@ -53,10 +53,6 @@ class Labels(ABC):
         """Of each class."""
 
     @abstractmethod
-    def log_probabilities(self, outputs: Array) -> Any:
-        """Their logarithms, finite where the probabilities are 0."""
-
-    @abstractmethod
     def decode(self, outputs: Array) -> Array:
         """The classes that the net decided for."""
 
@@ -74,19 +70,18 @@ class OneOfSeveral(Labels):
         self.classes, self.widths = classes, (len(classes),)
 
     def unknown(self, y: Array) -> Any:
+        if y.ndim != 1:
+            raise ValueError(f"y has shape {y.shape}, expected (n_samples,), as before")
         return np.setdiff1d(y, self.classes)
 
     def encode(self, y: Array) -> Array:
         return np.searchsorted(self.classes, y)
 
     def loss(self, model: nn.Sequential) -> nn.Loss:
-        return nn.CrossEntropyLoss()
+        return LogLoss()
 
     def probabilities(self, outputs: Array) -> Any:
         return nn.Softmax()(outputs)
-
-    def log_probabilities(self, outputs: Array) -> Any:
-        return log_softmax(outputs, axis=1)
 
     def decode(self, outputs: Array) -> Array:
         decided: Array = self.classes[outputs.argmax(axis=1)]
@@ -121,14 +116,11 @@ class YesOrNo(Labels):
         return encoded
 
     def loss(self, model: nn.Sequential) -> nn.Loss:
-        return nn.BCEWithLogitsLoss()
+        return BinaryLogLoss()
 
     def probabilities(self, outputs: Array) -> Any:
         probabilities = nn.Sigmoid()(outputs)
         return probabilities if self._is_table else np.hstack([1 - probabilities, probabilities])
-
-    def log_probabilities(self, outputs: Array) -> Any:
-        return log_expit(outputs if self._is_table else np.hstack([-outputs, outputs]))
 
     def decode(self, outputs: Array) -> Array:
         decided: Array = self._binarizer.inverse_transform(outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0)
@@ -164,16 +156,13 @@ class Columns(Labels):
     def loss(self, model: nn.Sequential) -> nn.Loss:
         heads = model[-1]
         assert isinstance(heads, nn.Heads)
-        return nn.HeadsLoss(heads, nn.CrossEntropyLoss())
+        return nn.HeadsLoss(heads, LogLoss())
 
     def _each(self, outputs: Array) -> list[tuple[OneOfSeveral, Array]]:
         return list(zip(self._heads, np.split(outputs, np.cumsum(self.widths)[:-1], axis=1), strict=True))
 
     def probabilities(self, outputs: Array) -> Any:
         return [head.probabilities(part) for head, part in self._each(outputs)]
-
-    def log_probabilities(self, outputs: Array) -> Any:
-        return [head.log_probabilities(part) for head, part in self._each(outputs)]
 
     def decode(self, outputs: Array) -> Array:
         return np.stack([head.decode(part) for head, part in self._each(outputs)], axis=1)
@@ -191,8 +180,6 @@ def labels_of(y: Any) -> Labels:
     return OneOfSeveral(binarizer.classes_) if binarizer.y_type_ == "multiclass" else YesOrNo(binarizer)
 
 
-def same_classes(a: Any, b: Any) -> bool:
-    """Whether two `classes_` are the same, for one column or several."""
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-    return not isinstance(a, list) and not isinstance(b, list) and np.array_equal(a, b)
+def same_labels(a: Labels, b: Labels) -> bool:
+    """Whether two are of the same kind and have the same classes."""
+    return type(a) is type(b) and a.widths == b.widths and all(np.array_equal(x, y) for x, y in zip(a.columns, b.columns, strict=True))

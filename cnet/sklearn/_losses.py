@@ -1,4 +1,4 @@
-"""What scikit-learn asks of losses beyond those of `cnet.nn`: for counts the whole deviance."""
+"""scikit-learn's losses, where they are others than those of `cnet.nn`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from numpy.typing import ArrayLike
 
 from cnet import nn
 from cnet._arrays import Array
+
+_BOUNDED = -1.0  # a setting of the compiled losses
+
+
+class LogLoss(nn.CrossEntropyLoss):
+    """Cross-entropy, in which a probability counts as at least the machine epsilon and at most 1 less that; gradients are not bounded."""
+
+    _compiled = True
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        kind, _, weights = super().program_loss(dtype)
+        return kind, _BOUNDED, weights
+
+
+class BinaryLogLoss(nn.BCEWithLogitsLoss):
+    """The same for a sigmoid of each output."""
+
+    _compiled = True
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        kind, _, weights = super().program_loss(dtype)
+        return kind, _BOUNDED, weights
 
 
 class PoissonLoss(nn.Loss):
@@ -21,7 +43,7 @@ class PoissonLoss(nn.Loss):
         return self.weighted(output, target, np.ones(len(output), output.dtype))
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        shares = (sample_weight / (output.shape[1] * sample_weight.sum()))[:, None]
+        shares = (sample_weight / (output.shape[1] * (sample_weight.sum() or 1)))[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # the trainer sees what comes of it
             expected = np.exp(output)
             loss = target * (np.log(np.where(target > 0, target, 1)) - output) - target + expected

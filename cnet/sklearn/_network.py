@@ -1,4 +1,4 @@
-"""An estimator's parameters, turned into a net and an optimiser."""
+"""An estimator's parameters, turned into a net."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet import nn, optim
+from cnet import nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -30,9 +30,43 @@ def build(estimator: Any, sizes: list[int], widths: Sequence[int], random_state:
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         layers.append(_dense(estimator.activation, fan_in, fan_out, random_state, dtype))
-        layers += _after(fan_out, estimator, random_state)
+        layers += [nn.BatchNorm1d(fan_out)] if estimator.batch_norm else []
+        layers += _after(estimator, random_state)
     heads = [_dense(estimator.activation, sizes[-1], width, random_state, dtype) for width in widths]
     return nn.Sequential(*layers, heads[0] if len(heads) == 1 else nn.Heads(*heads), dtype=dtype)
+
+
+def rebuild(estimator: Any, hidden: list[int], widths: Sequence[int], random_state: np.random.RandomState) -> nn.Sequential:
+    """The estimator's net, with the activation and the dropout that its parameters have now: the same object if they have not changed.
+
+    Raises
+    ------
+    ValueError
+        If they ask for other layers than there are.
+    """
+    model: nn.Sequential = estimator.model_
+    layers = dense(model)
+    heads = len(model[-1].heads) if isinstance(model[-1], nn.Heads) else 1
+    norms = [layer for layer in model if isinstance(layer, nn.BatchNorm1d)]
+    sizes = [layer.out_features for layer in layers]
+    _check_same("hidden_layer_sizes", sizes[:-heads], hidden)
+    _check_same("batch_norm", bool(norms), bool(estimator.batch_norm and hidden))
+    _check_same("the number of outputs for y", sizes[-heads:], list(widths))
+    activations = {type(layer) for layer in model if type(layer) in ACTIVATIONS.values()}
+    rates = {layer.p for layer in model if isinstance(layer, nn.Dropout)}
+    if not hidden or (activations == {ACTIVATIONS[estimator.activation]} and rates == ({float(estimator.dropout)} if estimator.dropout else set())):
+        return model
+    parts: list[nn.Module] = []
+    for i, layer in enumerate(layers[:-heads]):
+        parts += [layer, *norms[i : i + 1], *_after(estimator, random_state)]
+    return nn.Sequential(*parts, model[-1])
+
+
+def _check_same(name: str, was: Any, now: Any) -> None:
+    if was != now:
+        raise ValueError(
+            f"{name} is {now}, but training goes on with a net for which it is {was}: construct a new estimator, or use fit with warm_start=False to begin anew"
+        )
 
 
 def _dense(activation: str, fan_in: int, fan_out: int, random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Linear:
@@ -43,9 +77,8 @@ def _dense(activation: str, fan_in: int, fan_out: int, random_state: np.random.R
     return layer
 
 
-def _after(size: int, estimator: Any, random_state: np.random.RandomState) -> list[nn.Module]:
-    layers: list[nn.Module] = [nn.BatchNorm1d(size)] if estimator.batch_norm else []
-    layers.append(ACTIVATIONS[estimator.activation]())
+def _after(estimator: Any, random_state: np.random.RandomState) -> list[nn.Module]:
+    layers: list[nn.Module] = [ACTIVATIONS[estimator.activation]()]
     if estimator.dropout:
         layers.append(nn.Dropout(estimator.dropout, seed=draw_seed(random_state)))
     return layers
@@ -60,24 +93,3 @@ def dense(model: nn.Sequential) -> list[nn.Linear]:
     """The dense layers of a net, those of its heads last."""
     layers = itertools.chain.from_iterable(layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model)
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-
-def square_sum(model: nn.Sequential) -> float:
-    """The sum of the squares of the weights: what `alpha` keeps small. Biases are left out."""
-    return float(sum(np.vdot(layer.weight.data, layer.weight.data) for layer in dense(model)))
-
-
-def make_optimizer(estimator: Any, model: nn.Sequential, scale: float) -> optim.Optimizer:
-    """The optimiser for a loss whose gradient is `scale` times smaller than scikit-learn's; `set_decay` completes it."""
-    weights = [layer.weight for layer in dense(model)]
-    groups = [{"params": weights}, {"params": [parameter for parameter in model.parameters() if parameter not in weights]}]
-    if estimator.solver == "sgd":
-        momentum = float(estimator.momentum)
-        return optim.SGD(groups, lr=scale * estimator.learning_rate_init, momentum=momentum, nesterov=bool(estimator.nesterovs_momentum and momentum))
-    betas = (float(estimator.beta_1), float(estimator.beta_2))
-    return optim.Adam(groups, lr=float(estimator.learning_rate_init), betas=betas, eps=estimator.epsilon / scale, weight_decay=0.0)
-
-
-def set_decay(optimizer: optim.Optimizer, alpha: float, rows: float, scale: float) -> None:
-    """Let the weights decay as scikit-learn's `alpha` has it: divided by the rows (or their weights) of a batch."""
-    optimizer.param_groups[0]["weight_decay"] = alpha / rows / scale

@@ -15,17 +15,20 @@ from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
 from cnet._arrays import Array, refuse_masked
+from cnet._warnings import warn
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._losses import PoissonLoss
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
+from cnet.sklearn._samples import Samples, split
+from cnet.sklearn._unchanged import unchanged_on_error
 
 
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = f"""A regressor: scikit-learn's ``MLPRegressor`` on cnet's compiled loops.
 
-    Names and meanings of parameters and attributes are scikit-learn's. Sparse input is refused. float32 input is computed with in
-    float32, anything else in float64. With "sgd" and "adam" orders of rows differ from scikit-learn's, and so do results, a little.
+    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to rounding, for the same `random_state`. Sparse input
+    is refused. float32 input is computed with in float32, except by "lbfgs", and anything else in float64.
 
     Parameters
     ----------
@@ -69,10 +72,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and y.size and y.min() < 0:
-            raise ValueError("loss='poisson' takes counts: y must not be negative")
+            warn("loss='poisson' is for counts, and y holds negative values: their expected counts are brought towards 0")
         encoded: Array = y.reshape(len(y), -1)
-        if incremental and hasattr(self, "model_") and encoded.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {encoded.shape[1]} columns, the net {self.n_outputs_} outputs")
         return encoded, (encoded.shape[1],), "exp" if self.loss == "poisson" else "identity"
 
     def _loss(self) -> tuple[nn.Loss, float, float]:
@@ -88,9 +89,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return nn.QuantileLoss(float(self.quantile)), outputs, 1.0
         return nn.L1Loss(), outputs, 1.0
 
-    def _validation_score(self, x: Array, encoded: Array, weights: Array | None) -> float:
-        predicted = self._values(self.model_(x))
-        return float(r2_score(encoded, predicted, sample_weight=weights)) if np.isfinite(predicted).all() else np.nan
+    def _validation_score(self, samples: Samples) -> float:
+        predicted = self._values(self.model_(samples.x))
+        return float(r2_score(samples.encoded, predicted, sample_weight=samples.weights)) if np.isfinite(predicted).all() else np.nan
+
+    def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
+        return split(encoded, None, self.validation_fraction, random_state, None)
 
     @available_if(lambda self: self._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -111,7 +115,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         TypeError, ValueError
             As for `fit`; or if early stopping is asked for.
         """
-        self._fit(X, y, sample_weight, (None, None), incremental=True)
+        with unchanged_on_error(self, goes_on=True):
+            self._fit(X, y, sample_weight, (None, None), incremental=True)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -105,8 +105,8 @@ static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_ro
     turn(VL, n, x, x_row, columns, VL);
 }
 
-/* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. A NaN stays one. */
-INLINE real bounded(real loss) { return loss > -LOG(EPSILON) ? -LOG(EPSILON) : loss < EPSILON ? EPSILON : loss; }
+/* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. One that is not finite stays so, and tells that training diverges. */
+INLINE real bounded(real loss) { return loss > -LOG(EPSILON) && loss < (real)INFINITY ? -LOG(EPSILON) : loss < EPSILON ? EPSILON : loss; }
 
 /* The loss below of a row of which one class counts, and so much. */
 INLINE real label_loss(real mass, real sum, real max, real score, int bound) {
@@ -239,6 +239,14 @@ static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, 
     }
 }
 
+/* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), bounded. As p is rounded before it is taken from 1, far from 0 this has the values
+   that scikit-learn's has, not those of the formula. It is NaN where x is not finite. */
+INLINE real bounded_bce(real x, real t) {
+    real p = 1 / (1 + EXP(-x));
+    p = p < EPSILON ? EPSILON : p > 1 - EPSILON ? 1 - EPSILON : p;
+    return x * 0 - t * LOG(p) - (1 - t) * LOG(1 - p);
+}
+
 /* The loss of an element, and its derivative by x. */
 INLINE real element_loss(const int kind, real x, real t, real setting, real *derivative) {
     const real difference = x - t, sign = (real)(difference > 0) - (real)(difference < 0);
@@ -269,8 +277,7 @@ INLINE real element_loss(const int kind, real x, real t, real setting, real *der
     case CNET_BCE: /* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), with an exponential that is at most 1 */
         e = EXP(x > 0 ? -x : x);
         *derivative = (x > 0 ? 1 : e) / (1 + e) - t;
-        e = (x > 0 ? x : 0) - t * x + LOG1P(e);
-        return setting < 0 ? bounded(e) : e;
+        return setting < 0 ? bounded_bce(x, t) : (x > 0 ? x : 0) - t * x + LOG1P(e);
     default:
         *derivative = 2 * difference;
         return difference * difference;

@@ -1,0 +1,27 @@
+"""scikit-learn's checks of data, after checks of what scikit-learn takes and cnet does not, or takes for something else."""
+
+from typing import Any
+
+from scipy.sparse import issparse
+from sklearn.utils import validation
+
+from cnet._arrays import Array, refuse_masked
+
+
+def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:
+    """As scikit-learn's function of this name. Masked values, whose mask it drops, and sparse data are refused."""
+    refuse_masked(X, "X")
+    refuse_masked(y, "y")
+    if issparse(X):
+        raise TypeError(
+            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to convert it to a dense numpy array or, where a transformer "
+            "returns it, OneHotEncoder(sparse_output=False) or ColumnTransformer(..., sparse_threshold=0)"
+        )
+    return validation.validate_data(estimator, X, y, **settings)
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> Array:
+    """As scikit-learn's function of nearly this name. Masked values are refused."""
+    refuse_masked(sample_weight, "sample_weight")
+    weights: Array = validation._check_sample_weight(sample_weight, X)
+    return weights

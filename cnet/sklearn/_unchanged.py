@@ -1,0 +1,85 @@
+"""A fit that fails leaves the estimator as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cnet._arrays import Array
+from cnet._checkpoint import random_layers
+from cnet.nn import Parameter
+
+_fitting: set[int] = set()
+_fitting_lock = threading.Lock()
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
+    """Give an estimator its attributes back if an error, or Ctrl-C, passes through. Only one fit at a time is let in.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    goes_on : bool
+        Whether the net that there is will be trained on. Otherwise it, and all that belongs to it, is replaced, and not changed.
+
+    Raises
+    ------
+    RuntimeError
+        If the estimator is being fitted already.
+    """
+    with _fitting_lock:
+        if id(estimator) in _fitting:
+            raise RuntimeError("this estimator is being fitted already: another thread, or a callback, called fit or partial_fit. Fit a clone instead")
+        _fitting.add(id(estimator))
+    try:
+        before = _Before(estimator)
+        if goes_on and hasattr(estimator, "model_"):
+            before.keep_training(estimator)
+        try:
+            yield
+        except BaseException:
+            before.restore()
+            raise
+    finally:
+        _fitting.discard(id(estimator))
+
+
+class _Before:
+    """What an estimator was before a fit."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._mappings: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._arrays: list[tuple[Array, Array]] = []
+        self._lists: list[tuple[list[Any], int]] = []
+        self._keep(vars(estimator))
+
+    def _keep(self, *mappings: Any) -> None:
+        self._mappings += [(mapping, dict(mapping)) for mapping in mappings]
+
+    def keep_training(self, estimator: Any) -> None:
+        """Also what training on changes in place: the net, the trainer with its optimizer, and the record."""
+        states = [state for _, state in estimator.model_._named_state()]
+        self._keep(*map(vars, states), *map(vars, random_layers(estimator.model_)), estimator.history_)
+        self._arrays += [(state.data, state.data.copy()) for state in states]
+        for values in (*vars(estimator).values(), *estimator.history_.values()):
+            if isinstance(values, list):
+                self._lists.append((values, len(values)))
+        if (trainer := estimator._trainer) is not None:
+            optimizer = trainer.optimizer
+            self._keep(vars(trainer), vars(optimizer), *optimizer.param_groups, optimizer._state, *map(vars, optimizer._state.values()))
+            self._arrays += [(state.arrays, state.arrays.copy()) for state in optimizer._state.values()]
+
+    def restore(self) -> None:
+        """Go back to it."""
+        for mapping, before in self._mappings:
+            mapping.clear()
+            mapping.update(before)
+        for array, values in self._arrays:
+            if array.flags.writeable:  # a read-only one is as it was
+                array[...] = values
+        for figures, length in self._lists:
+            del figures[length:]
+        Parameter.exchanges += 1
