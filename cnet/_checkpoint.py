@@ -136,7 +136,12 @@ def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
 
 def random_layers(model: Module) -> list[Any]:
     """Layers that draw random numbers, such as dropout: a key and a step tell which ones are next."""
-    return [module for module in model.modules() if hasattr(module, "key") and hasattr(module, "step")]
+    return [module for module in model.modules() if _has(module, "key") and _has(module, "step")]
+
+
+def _has(module: Module, name: str) -> bool:
+    """As `hasattr`, without the hint that a module makes for a name that it does not have: training asks once an epoch."""
+    return name in vars(module) or hasattr(type(module), name)
 
 
 def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
