@@ -135,3 +135,17 @@ def test_a_warning_that_is_an_error_comes_before_the_first_step(rng):
         one.fit(*images(rng), verbose=False)
     assert one.step == 0
     np.testing.assert_array_equal(one.model[0].weight.data, before["0.weight"].T)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_estimators_warn_too(solver, rng):
+    from cnet.sklearn import MLPClassifier
+
+    one = MLPClassifier(4, solver=solver, learning_rate_init=1e-9, max_iter=2, tol=1e9, warm_start=True)
+    with pytest.warns(UserWarning, match=LARGE):
+        one.fit(*images(rng))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one.fit(*images(rng))
+    assert not [warning for warning in caught if str(warning.message).startswith(LARGE)]

@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from cnet import nn
 from cnet._arrays import Array
+from cnet._input_scale import sample, warn_if_large
+from cnet._rows import Rows
 from cnet.sklearn._callbacks import CallbackSupportMixin, with_callbacks
 from cnet.sklearn._checks import check_sample_weight, validate_data
 from cnet.sklearn._coefs import NetArrays
@@ -128,6 +130,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         held_out = self._validation(*validation)
         begin(self, fresh)
         if self.solver == "lbfgs":
+            if fresh:
+                warn_if_large(self.model_, sample(Rows(samples.x, samples.x.dtype)))
             fit_lbfgs(self, samples, held_out)
         else:
             fit_epochs(self, samples, held_out, random_state, fresh, incremental)
