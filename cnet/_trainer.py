@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ class Trainer:
         seed: int | None = None,
         validation_data: Any = None,
         augment: Augment | None = None,
-        callbacks: Iterable[Any] = (),
+        callbacks: Any = (),
         verbose: bool = True,
         sample_weight: ArrayLike | None = None,
         steps_per_epoch: int | None = None,
@@ -185,7 +185,7 @@ class Trainer:
             Evaluated after each epoch. Batches in a list are tuples, or two or three of them are taken for arrays.
         augment : cnet.augment.Augment or None
             Varies the images of each batch, anew in each epoch. Validation data is not varied.
-        callbacks : iterable
+        callbacks : callback, iterable of callbacks, or None
             See `cnet.callbacks`: objects of its classes, schedulers of learning rates, and functions ``f(trainer, logs)``. They are
             called in this order.
         verbose : bool

@@ -165,7 +165,7 @@ FAILURES = {
     "lbfgs stops early": ({"solver": "lbfgs", "early_stopping": True}, {"X_val": X, "y_val": Y}, ValueError, "X_val and y_val cannot stop"),
     "divergence": ({"solver": "sgd", "learning_rate_init": 1e200, "activation": "identity"}, {}, ValueError, "Solver produced non-finite"),
     "callback": ({"callbacks": [fails]}, {}, Boom, None),
-    "no callback": ({"callbacks": 3}, {}, TypeError, "callbacks is 3, expected a list"),
+    "no callback": ({"callbacks": 3}, {}, TypeError, "callbacks is 3, expected a callback or a list"),
     "schedule": ({"learning_rate": lambda epoch: 0.1 if epoch < 3 else -1}, {}, ValueError, r"learning_rate\(\d+\) returned -1"),
     "batch norm": ({"batch_norm": True, "batch_size": 1}, {}, ValueError, "batch_norm=True needs at least 2 samples in a mini-batch, and batch_size is 1"),
     "sizes": ({"hidden_layer_sizes": (3, 0)}, {}, ValueError, "hidden_layer_sizes must be > 0"),

@@ -134,9 +134,13 @@ def as_callback(callback: Any) -> Callback:
 
 
 def as_list(callbacks: Any) -> list[Any]:
-    """The callbacks that `fit` is given."""
+    """The callbacks that `fit` is given: several, one, or None."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Callback | LRScheduler) or callable(callbacks):
+        return [callbacks]
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks is {callbacks!r}, expected a list such as [callback]")
+        raise TypeError(f"callbacks is {callbacks!r}, expected a callback or a list such as [callback]")
     several = list(callbacks)
     for i, callback in enumerate(several):
         if isinstance(callback, Callback) and any(callback is other for other in several[:i]):

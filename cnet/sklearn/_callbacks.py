@@ -96,7 +96,7 @@ def listeners_of(estimator: Any) -> list[Any]:
     ValueError
         If one is a scheduler, which would change the learning rate of another optimizer; or one is there twice.
     """
-    listeners = as_list(() if estimator.callbacks is None else estimator.callbacks)
+    listeners = as_list(estimator.callbacks)
     for listener in listeners:
         if isinstance(listener, LRScheduler):
             raise ValueError(

@@ -117,7 +117,7 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
         Not in scikit-learn: the probability of a hidden value to be dropped while training.
     batch_norm : bool
         Not in scikit-learn: normalize over the mini-batch before each activation. It needs mini-batches of at least 2 samples.
-    callbacks : iterable or None
+    callbacks : callback, iterable of callbacks, or None
         Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the callbacks themselves, so that they show what they saw.
         Those of cnet start anew in each `fit` that does; `clone` copies them."""
 
