@@ -7,23 +7,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ._images import SIDE, Arrays, check_count, check_labels, from_bytes
+from ._images import SIDE, Arrays, check_count, check_labels, from_bytes, to_images, to_labels
 from ._reader import DataFileError, open_reader
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _UNSIGNED_BYTE = 0x08
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    """The usual names of a file in `NAMES`, the first of which is taken."""
+    dotted = name.replace("-idx", ".idx")
+    return name, f"{name}.gz", dotted, f"{dotted}.gz"
+
+
 def find_idx(folder: Path) -> dict[str, Path]:
     """Which of the four files `folder` holds, in any of their usual spellings, by their names in `NAMES`."""
     found = {}
     for name in NAMES:
-        dotted = name.replace("-idx", ".idx")
-        for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
+        for candidate in _spellings(name):
             if (folder / candidate).is_file():
                 found[name] = folder / candidate
                 break
     return found
+
+
+def missing_idx(folder: Path) -> str:
+    """What is missing of a set that is there in part, and which files may be the missing ones under other names; "" if nothing is there."""
+    found = find_idx(folder)
+    missing = [name for name in NAMES if name not in found]
+    if not found or not missing:
+        return ""
+    problem = f"missing of the four IDX files: {', '.join(missing)}"
+    # As browsers and unfinished downloads name files: "train-images-idx3-ubyte (1).gz", "train-images-idx3-ubyte.gz.part".
+    taken = {path.name for path in found.values()}
+    entries = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and entry.name not in taken)
+    similar = [entry for entry in entries if any(entry.startswith((name, name.replace("-idx", ".idx"))) for name in missing)]
+    return f"{problem}; rename {', '.join(similar)} if it is complete" if similar else problem
 
 
 def load_idx(files: dict[str, Path]) -> Arrays:
@@ -43,12 +62,24 @@ def load_idx(files: dict[str, Path]) -> Arrays:
     DataFileError
         If a file is not what it should be, or if images and labels do not match.
     """
-    parts = []
-    for images_name, labels_name in (NAMES[:2], NAMES[2:]):
-        images, labels = read_idx(files[images_name], (SIDE, SIDE)), read_idx(files[labels_name], ())
-        check_labels(images, labels, str(files[images_name]), str(files[labels_name]))
-        parts += [images, labels]
-    return Arrays(*parts)
+    train_images, train_labels, test_images, test_labels = (_read_chosen(files[name], () if "labels" in name else (SIDE, SIDE)) for name in NAMES)
+    paths = [str(files[name]) for name in NAMES]
+    check_labels(train_images, train_labels, paths[0], paths[1])
+    check_labels(test_images, test_labels, paths[2], paths[3])
+    train_images, test_images = to_images([train_images, test_images], [paths[0], paths[2]])
+    return Arrays(train_images, to_labels(train_labels, paths[1]), test_images, to_labels(test_labels, paths[3]))
+
+
+def _read_chosen(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read a file; an error also names the same file in another spelling, if there is one, which was not read."""
+    try:
+        return read_idx(path, item_shape)
+    except DataFileError as error:
+        (name,) = (name for name in NAMES if path.name in _spellings(name))
+        others = [other for other in _spellings(name) if other != path.name and path.with_name(other).is_file()]
+        if not others:
+            raise
+        raise DataFileError(str(error), f"remove this file to have {', '.join(others)} read, which lies beside it") from error
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -87,7 +118,8 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         if magic != expected:
             raise DataFileError(
                 reader.name,
-                f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} (IDX, unsigned bytes, dimensions: {ndim})",
+                f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} (IDX, unsigned bytes, dimensions: {ndim})"
+                + (f"; it looks like {reader.kind}" if reader.kind else ""),
             )
         sizes = np.frombuffer(reader.exactly(4 * ndim, "the dimensions"), ">u4").tolist()
         if tuple(sizes[1:]) != item_shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ SIDE = 28
 PIXELS = SIDE * SIDE
 MAX_IMAGES = 10_000_000
 _ROWS_PER_BLOCK = 4096
+_LEAST_WHITE = 128
+_SHAPES: tuple[tuple[int, ...], ...] = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
 
 
 class Arrays(NamedTuple):
@@ -36,19 +38,22 @@ def check_count(count: int, name: str) -> None:
 def check_images_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None:
     """Refuse an array of images by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
-    if tuple(shape[1:]) not in {(SIDE, SIDE), (PIXELS,)}:
-        raise DataFileError(name, f"images of shape {tuple(shape)}, expected (n, {SIDE}, {SIDE}) or (n, {PIXELS})")
-    if dtype != np.uint8 and not (dtype.kind == "f" and dtype.itemsize in (4, 8)):
-        raise DataFileError(name, f"images of dtype {dtype}, expected uint8, float32 or float64")
+    if tuple(shape[1:]) not in _SHAPES:
+        hint = ": these look like labels" if len(shape) == 1 else ""
+        raise DataFileError(name, f"images of shape {tuple(shape)}, expected (n, {SIDE}, {SIDE}) or (n, {PIXELS}){hint}")
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise DataFileError(name, f"images of dtype {dtype}, expected uint8, float32 or float64, or another type of plain numbers")
 
 
 def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None:
     """Refuse an array of labels by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
-    if len(shape) != 1:
-        raise DataFileError(name, f"labels of shape {tuple(shape)}, expected (n,)")
-    if dtype.kind not in "iu":
-        raise DataFileError(name, f"labels of dtype {dtype}, expected an integer type")
+    if len(shape) != 1 and tuple(shape[1:]) != (1,):
+        hints = {(CLASSES,): ": one-hot rows become labels by y.argmax(axis=1)"} | dict.fromkeys(_SHAPES, ": these look like images")
+        hint = hints.get(tuple(shape[1:]), "")
+        raise DataFileError(name, f"labels of shape {tuple(shape)}, expected (n,){hint}")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise DataFileError(name, f"labels of dtype {dtype}, expected an integer type: y.astype(int) makes them such")
 
 
 def from_bytes(data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str) -> NDArray[Any]:
@@ -64,23 +69,40 @@ def check_labels(images: NDArray[Any], labels: NDArray[Any], images_name: str, l
     if len(images) != len(labels):
         problem = f"{len(labels)} labels, expected one for each of the {len(images)} images in {images_name}"
         raise DataFileError(labels_name, problem)
-    wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
-    if wrong.size:
-        index = wrong[0]
-        problem = f"label number {index}, counted from 0, is {labels[index]}, expected 0 to {CLASSES - 1}"
+    wrong = ~((labels >= 0) & (labels < CLASSES))
+    if labels.dtype.kind == "f":
+        wrong |= labels != np.floor(labels)
+    if wrong.any():
+        index = int(wrong.argmax())
+        problem = f"label number {index}, counted from 0, is {labels.flat[index]}, expected 0 to {CLASSES - 1}"
+        if not (labels != np.floor(labels)).any():
+            problem += f"; they run from {labels.min()} to {labels.max()}, but only sets of {CLASSES} classes are read, not EMNIST's letters"
         raise DataFileError(labels_name, problem)
 
 
-def to_images(arrays: Sequence[NDArray[Any]], name: str) -> list[NDArray[Any]]:
+def to_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels that passed `check_labels`, as integers of shape (n,); they are refused if they are all alike.
+
+    A net that learns them is right all the time, whatever it sees. A single image has no choice.
+    """
+    labels = labels.reshape(-1)
+    if len(labels) > 1 and (labels == labels[0]).all():
+        problem = f"every label is {labels[0]:g}: these are probably not the labels; expected two or more different digits"
+        raise DataFileError(name, problem)
+    return labels.astype(np.uint8) if labels.dtype.kind == "f" else labels
+
+
+def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
     """Give stored images one form: uint8 pixels wherever that loses nothing.
 
     Parameters
     ----------
     arrays : sequence of ndarray
-        Shape (n, 28, 28) or (n, 784); uint8, or floating point in [0, 1], which is pixels divided by 256 in the
-        well-known pickle and by 255 in most other files.
-    name : str
-        What errors call the file.
+        784 pixels for each image. They are pixels from 0 to 255, whole numbers of any dtype, or fractions from 0 to 1,
+        which are pixels divided by 256 in the well-known pickle and by 255 in most other files. Images that hold 0 and 1
+        alone, whatever their dtype, are black and white.
+    names : sequence of str
+        What errors call each of the arrays.
 
     Returns
     -------
@@ -91,11 +113,15 @@ def to_images(arrays: Sequence[NDArray[Any]], name: str) -> list[NDArray[Any]]:
     Raises
     ------
     DataFileError
-        If a floating-point value is outside [0, 1] or not a number.
+        If pixels are neither, or if some arrays of whole numbers reach 255 and others only 1.
     """
-    for array in arrays:
-        if array.dtype != np.uint8 and not (array.min() >= 0 and array.max() <= 1):
-            raise DataFileError(name, f"pixels from {array.min()} to {array.max()}, expected 0 to 1 for floating point")
+    arrays = [_to_levels(array, name) for array, name in zip(arrays, names, strict=True)]
+    largest = [int(array.max()) if array.dtype == np.uint8 else 0 for array in arrays]
+    if 1 in largest:
+        if max(largest) > 1:
+            problem = f"pixels from 0 to 1, but from 0 to {max(largest)} in the other images: expected one scale for all"
+            raise DataFileError(names[largest.index(1)], problem)
+        arrays = [array * np.uint8(255) if array.dtype == np.uint8 else array for array in arrays]
     for scale in (256, 255):
         pixels = [array if array.dtype == np.uint8 else _times(array, scale) for array in arrays]
         exact = [array for array in pixels if array is not None]
@@ -106,13 +132,32 @@ def to_images(arrays: Sequence[NDArray[Any]], name: str) -> list[NDArray[Any]]:
     return [np.ascontiguousarray(array.reshape(-1, SIDE, SIDE)) for array in exact]
 
 
+def _to_levels(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Images as uint8, or as fractions from 0 to 1 in the floating-point type that they have."""
+    if array.dtype in (np.uint8, np.bool_):
+        return array.astype(np.uint8, copy=False)
+    low, high = array.min(), array.max()
+    fractions = array.dtype.kind == "f"
+    if low >= 0 and high <= 1:
+        return array if fractions else array.astype(np.uint8)
+    # Whole numbers up to 255 are pixels. If they end far below, as at 16, their scale is not known.
+    if low >= 0 and _LEAST_WHITE <= high <= 255 and not (fractions and any((block != np.floor(block)).any() for block in _blocks(array))):
+        return array.astype(np.uint8)
+    problem = f"pixels from {low} to {high}, expected 0 to 1 for floating point, or whole numbers from 0 to 255"
+    raise DataFileError(name, problem)
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Parts of an array, to spare memory."""
+    return (array[start : start + _ROWS_PER_BLOCK] for start in range(0, len(array), _ROWS_PER_BLOCK))
+
+
 def _times(array: NDArray[Any], scale: int) -> NDArray[np.uint8] | None:
-    """The pixels that were divided by `scale`, or None if there are none; block by block, to spare memory."""
+    """The pixels that were divided by `scale`, or None if there are none."""
     pixels = np.empty(array.shape, np.uint8)
-    for start in range(0, len(array), _ROWS_PER_BLOCK):
-        block = array[start : start + _ROWS_PER_BLOCK]
+    for block, out in zip(_blocks(array), _blocks(pixels), strict=True):
         rounded = np.rint(block * block.dtype.type(scale))
         if rounded.max() > 255 or not np.array_equal(rounded / block.dtype.type(scale), block):
             return None
-        pixels[start : start + _ROWS_PER_BLOCK] = rounded
+        out[...] = rounded
     return pixels

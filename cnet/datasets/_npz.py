@@ -13,8 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ._images import Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images
+from ._images import Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images, to_labels
 from ._reader import DataFileError, Reader, expanded_limit, require_regular
+from ._signature import START, kind_of
 
 _MEMBERS = ("x_train", "y_train", "x_test", "y_test")
 # The other methods decompress a block at a time, of whatever size it turns out to be.
@@ -46,14 +47,17 @@ def load_npz(path: Path) -> Arrays:
             archive = zipfile.ZipFile(file)
         except Exception as error:
             # Offsets and sizes that lie can raise almost anything.
-            raise DataFileError(name, f"is not a readable npz (zip) file: {error}") from error
+            file.seek(0)
+            kind = kind_of(file.read(START))
+            hint = f"; it looks like {kind}" if kind else ""
+            raise DataFileError(name, f"is not a readable npz (zip) file: {error}{hint}") from error
         x_train, y_train, x_test, y_test = (
             _read_member(archive, member, path, check_images_header if member[0] == "x" else check_labels_header) for member in _MEMBERS
         )
     check_labels(x_train, y_train, f"{name}[x_train]", f"{name}[y_train]")
     check_labels(x_test, y_test, f"{name}[x_test]", f"{name}[y_test]")
-    train, test = to_images([x_train, x_test], name)
-    return Arrays(train, y_train, test, y_test)
+    train, test = to_images([x_train, x_test], [f"{name}[x_train]", f"{name}[x_test]"])
+    return Arrays(train, to_labels(y_train, f"{name}[y_train]"), test, to_labels(y_test, f"{name}[y_test]"))
 
 
 def _read_member(

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ._images import MAX_IMAGES, Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images
+from ._images import MAX_IMAGES, Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images, to_labels
 from ._reader import DataFileError, Reader, open_reader
 
 _MAX_BYTES = 256 << 20
@@ -26,10 +26,18 @@ _MAX_DIMENSIONS = 3
 _PUSH_ARGUMENT = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG1"),
     *("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 _PUSH_VALUE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_EXPECTED = "expected a tuple of two or three (x, y) tuples of arrays: training, perhaps validation, and test"
+_AGAIN = "save it again by pickle.dump(content, file, protocol=5)"
+_REFUSED = {
+    **dict.fromkeys(("EMPTY_DICT", "DICT"), f"so it holds a dict, {_EXPECTED}"),
+    **dict.fromkeys(("EMPTY_LIST", "LIST"), f"so it holds a list, {_EXPECTED}"),
+    **dict.fromkeys(("STRING", "UNICODE"), f"so it is a pickle of protocol 0, which is text: {_AGAIN}"),
+    **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), f"so its arrays lie outside of it, in buffers: {_AGAIN}"),
+}
 
 
 class _Name(Enum):
@@ -39,6 +47,7 @@ class _Name(Enum):
     NDARRAY = auto()
     DTYPE = auto()
     ENCODE = auto()
+    FROM_BUFFER = auto()
 
 
 _NAMES = {
@@ -47,6 +56,9 @@ _NAMES = {
     "numpy ndarray": _Name.NDARRAY,
     "numpy dtype": _Name.DTYPE,
     "_codecs encode": _Name.ENCODE,
+    # Protocol 5, of NumPy 1 and 2.
+    "numpy.core.numeric _frombuffer": _Name.FROM_BUFFER,
+    "numpy._core.numeric _frombuffer": _Name.FROM_BUFFER,
 }
 
 
@@ -70,6 +82,8 @@ def load_pickle(path: Path) -> Arrays:
     """
     with open_reader(path) as reader:
         name = reader.name
+        if reader.kind is not None:
+            raise DataFileError(name, f"is not a pickle of MNIST's arrays: it looks like {reader.kind}")
         content = _interpret(reader)
         reader.end()
     parts = _pairs(content, name)
@@ -77,8 +91,8 @@ def load_pickle(path: Path) -> Arrays:
         check_images_header(images.shape, images.dtype, name)
         check_labels_header(labels.shape, labels.dtype, name)
         check_labels(images, labels, name, name)
-    x = to_images([images for images, _ in parts], name)
-    y = [labels for _, labels in parts]
+    x = to_images([images for images, _ in parts], [name] * len(parts))
+    y = [to_labels(labels, name) for _, labels in parts]
     return Arrays(np.concatenate(x[:-1]), np.concatenate(y[:-1]), x[-1], y[-1])
 
 
@@ -87,7 +101,7 @@ class _Dtype:
 
     def __init__(self, arguments: object) -> None:
         match arguments:
-            case (str(code), _, _) if code in {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"}:
+            case (str(code), _, _) if code in {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}:
                 self.dtype = np.dtype(code)
             case _:
                 raise ValueError("expected a dtype of plain integers or floating-point numbers")
@@ -103,21 +117,23 @@ class _Dtype:
 class _Array:
     """Stands for ``numpy.ndarray`` while the file builds it."""
 
-    def __init__(self, arguments: object) -> None:
-        match arguments:
-            case (_Name.NDARRAY, (0,), _):
-                self.array: NDArray[Any] | None = None
-            case _:
-                raise ValueError("expected an empty ndarray to fill")
+    def __init__(self, machine: _Machine) -> None:
+        self.array: NDArray[Any] | None = None
+        self._machine = machine
 
-    def build(self, state: object, machine: _Machine) -> None:
+    def build(self, state: object) -> None:
         match state:
             case (1, tuple(shape), _Dtype(dtype=dtype), bool(fortran), str() | bytes() | bytearray() as data):
-                if len(shape) > _MAX_DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape):
-                    raise ValueError(f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}")
-                self.array = from_bytes(machine.to_bytes(data), dtype, shape, fortran, machine.name)
+                self.fill(data, dtype, shape, fortran)
             case _:
                 raise ValueError("expected an array's version, shape, dtype, order and bytes")
+
+    def fill(self, data: str | bytes | bytearray, dtype: np.dtype[Any], shape: tuple[Any, ...], fortran: bool) -> NDArray[Any]:
+        """Take these bytes as the array's."""
+        if len(shape) > _MAX_DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape):
+            raise ValueError(f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}")
+        self.array = from_bytes(self._machine.to_bytes(data), dtype, shape, fortran, self._machine.name)
+        return self.array
 
 
 class _Stream:
@@ -213,12 +229,11 @@ class _Machine:
                 self._build(built, state)
                 push(built)
             case _:
-                raise ValueError(f"it uses the operation {operation}, which such a file does not need")
+                reason = _REFUSED.get(operation, "which such a file does not need")
+                raise ValueError(f"it uses the operation {operation}, {reason}")
 
     def _build(self, built: object, state: object) -> None:
-        if isinstance(built, _Array):
-            built.build(state, self)
-        elif isinstance(built, _Dtype):
+        if isinstance(built, _Array | _Dtype):
             built.build(state)
         else:
             raise ValueError(f"it sets the state of a {type(built).__name__}")
@@ -226,8 +241,23 @@ class _Machine:
     def _call(self, called: object, arguments: object) -> object:
         """What a call in the file amounts to here."""
         match called, arguments:
+            case _Name.RECONSTRUCT, (_Name.NDARRAY, (0,), _):
+                return _Array(self)
             case _Name.RECONSTRUCT, _:
-                return _Array(arguments)
+                raise ValueError("expected an empty ndarray to fill")
+            case _Name.FROM_BUFFER, (bytes() | bytearray() as data, _Dtype(dtype=dtype), tuple(shape), "C" | "F" as order):
+                array = _Array(self)
+                array.fill(data, dtype, shape, fortran=order == "F")
+                return array
+            case _Name.FROM_BUFFER, (bytes() | bytearray() as data, _Dtype(dtype=dtype), tuple(shape), "K", tuple(axes)):
+                array = _Array(self)
+                filled = array.fill(data, dtype, shape, fortran=False)
+                if not all(isinstance(axis, int) for axis in axes) or sorted(axes) != list(range(filled.ndim)):
+                    raise ValueError("expected an order of an array's axes")
+                array.array = filled.transpose(axes)
+                return array
+            case _Name.FROM_BUFFER, _:
+                raise ValueError("expected an array's bytes, dtype, shape and order")
             case _Name.DTYPE, _:
                 return _Dtype(arguments)
             case _Name.ENCODE, (str(text), "latin1"):

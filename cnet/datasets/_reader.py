@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from ._signature import START, kind_of
+
 _CHUNK = 1 << 20
 _LONGEST_PROBLEM = 500
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -50,6 +52,11 @@ class Reader:
         What error messages call the file.
     limit : int
         The most bytes that the whole stream may deliver.
+
+    Attributes
+    ----------
+    kind : str or None
+        Which other kind of file this seems to be, by its first bytes.
     """
 
     def __init__(self, stream: SupportsRead, name: str, limit: int) -> None:
@@ -57,13 +64,19 @@ class Reader:
         self._stream = stream
         self._limit = limit
         self._count = 0
+        self._ahead = self._read(START)  # these bytes are still to be delivered
+        self.kind = kind_of(self._ahead)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise DataFileError(self.name, f"the compressed data are damaged: {error}") from error
 
     def some(self, size: int) -> bytes:
         """Read up to `size` bytes; fewer only at the end of the file."""
-        try:
-            data = self._stream.read(size)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-            raise DataFileError(self.name, f"the compressed data are damaged: {error}") from error
+        ahead, self._ahead = self._ahead[:size], self._ahead[size:]
+        data = ahead + self._read(size - len(ahead)) if ahead else self._read(size)
         self._count += len(data)
         if self._count > self._limit:
             raise DataFileError(self.name, f"expands to more than {self._limit} bytes, too much for a file of its size")

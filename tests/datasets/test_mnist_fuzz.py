@@ -1,6 +1,7 @@
 """Files damaged at random load to sound arrays or raise a ValueError that names them, and do nothing else."""
 
 import gzip
+import pickle
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnet import datasets
 
-NAMES = ("mnist.npz", "stored/mnist.npz", "mnist.pkl", "mnist.pkl.gz", "train.csv", "images", "images.gz", "labels")
+NAMES = ("mnist.npz", "stored/mnist.npz", "mnist.pkl", "mnist.pkl.gz", "protocol5/mnist.pkl", "train.csv", "plain/train.csv", "images", "images.gz", "labels")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,9 @@ def original(files, tmp_path_factory):
         "stored/mnist.npz": files.npz(folder / "b.npz", arrays, compressed=False).read_bytes(),
         "mnist.pkl": pickled,
         "mnist.pkl.gz": gzip.compress(pickled),
+        "protocol5/mnist.pkl": pickle.dumps(tuple(files.pickle_parts(arrays)), 5),
         "train.csv": files.csv_bytes(arrays.train_images, arrays.train_labels, header=True),
+        "plain/train.csv": files.csv_bytes(arrays.train_images, arrays.train_labels),
         "images": images,
         "images.gz": gzip.compress(images),
         "labels": labels,

@@ -39,9 +39,47 @@ def test_another_magic_number(magic, refused):
     assert f"starts with the bytes {magic.hex(' ')}, expected 00 00 08 03" in message
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<!DOCTYPE html>\n<html>", "an HTML page: the download failed, fetch the file again"),
+        (b"\xef\xbb\xbf\n <HTML lang='en'>", "an HTML page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "an XML file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer, which stands for the file"),
+        (b"PK\x03\x04" + bytes(30), "a zip archive: unpack it and pass the file in it"),
+        (gzip.compress(gzip.compress(b"twice")), "gzip data: unpack it with gunzip"),
+        (b"BZh91AY", "compressed with bzip2: unpack it"),
+        (bytes(257) + b"ustar" + bytes(250), "a tar archive: unpack it"),
+    ],
+)
+def test_another_kind_of_file(content, kind, refused):
+    assert f"; it looks like {kind}" in refused(IMAGES, content)
+    assert f"; it looks like {kind}" in refused(LABELS, gzip.compress(content), ".gz")
+
+
 def test_labels_in_place_of_images(files, few, refused):
     message = refused(LABELS, files.idx_bytes(few.train_images))
-    assert "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1)" in message
+    assert "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1); it looks like an IDX file of images" in message
+    assert "it looks like an IDX file of labels" in refused(IMAGES, files.idx_bytes(few.train_labels))
+
+
+@pytest.mark.parametrize("broken", [b"", b"<html>", bytes(100)])
+def test_a_broken_file_that_hides_a_good_one(broken, files, few, refused, tmp_path):
+    files.idx(tmp_path / "mnist", few, ".gz")
+    message = refused(IMAGES, broken)
+    assert "remove this file to have train-images-idx3-ubyte.gz read, which lies beside it" in message
+
+
+def test_labels_of_another_set(files, few, refused):
+    message = refused(LABELS, files.idx_bytes(few.test_labels))
+    assert "2 labels, expected one for each of the 6 images in" in message
+
+
+def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
+    arrays = few._replace(train_images=few.train_images // 128, test_images=few.test_images // 128)
+    data = datasets.mnist(files.idx(tmp_path, arrays), validation=0, normalize=False)
+    np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784) * 255)
+    np.testing.assert_array_equal(data.test.x, arrays.test_images.reshape(-1, 784) * 255)
 
 
 @pytest.mark.parametrize("sizes", [(6, 28, 27), (6, 0, 0), (6, 32, 32), (6, 65536, 65536), (6, 784, 1)])
@@ -98,4 +136,4 @@ def test_as_many_labels_as_images(count, files, few, refused):
 
 def test_labels_are_digits(files, refused):
     message = refused(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
-    assert "label number 3, counted from 0, is 10, expected 0 to 9" in message
+    assert "label number 3, counted from 0, is 10, expected 0 to 9; they run from 0 to 255, but only sets of 10 classes are read" in message

@@ -59,6 +59,10 @@ BYTE = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR"
 FLOAT = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR"
 
 
+BUFFER = b"cnumpy._core.numeric\n_frombuffer\n"
+WORD = b"C\x04" + bytes(4)
+
+
 def text(data):
     return b"U" + bytes([len(data)]) + data
 
@@ -137,6 +141,22 @@ def text(data):
         (b"cnumpy\nnd\\u\n", "holds a name with a backslash"),
         (b"\xff", "is not a pickle of MNIST's arrays: at position"),
         (b"", "should hold two or three (x, y) tuples"),
+        (b"(dp0\n", "uses the operation DICT, so it holds a dict, expected a tuple of two or three (x, y) tuples"),
+        (b"]q\x00", "uses the operation EMPTY_LIST, so it holds a list, expected a tuple"),
+        (b"S'text'\n", "uses the operation STRING, so it is a pickle of protocol 0, which is text: save it again by pickle.dump"),
+        (b"Vtext\n", "uses the operation UNICODE, so it is a pickle of protocol 0"),
+        (b"\x97", "uses the operation NEXT_BUFFER, so its arrays lie outside of it, in buffers: save it again"),
+        (BUFFER + b"(U\x04\x00\x00\x00\x00" + FLOAT + b"(K\x01K\x01tU\x01CtR", "expected an array's bytes, dtype, shape and order"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01AtR", "expected an array's bytes, dtype, shape and order"),
+        (BUFFER + b"(" + WORD + b"N(K\x01K\x01tU\x01CtR", "expected an array's bytes, dtype, shape and order"),
+        (BUFFER + b"(" + WORD + FLOAT + b"K\x01U\x01CtR", "expected an array's bytes, dtype, shape and order"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x02tU\x01CtR", "takes 8 bytes, got 4"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(J\xff\xff\xff\xffK\x01tU\x01CtR", "expected a shape"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(J\xff\xff\xff\x7fK\x00tU\x01CtR", "expected a shape"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00K\x00ttR", "expected an order of an array's axes"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(NNttR", "expected an order of an array's axes"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00ttR", "expected an order of an array's axes"),
+        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01CtR(NNtb", "expected an array's version, shape"),
     ],
 )
 def test_what_no_such_file_needs(body, expected, refused):
@@ -184,11 +204,13 @@ def test_one_string_used_again_and_again(use, refused, monkeypatch):
     ("x", "y", "expected"),
     [
         (np.zeros((3, 783), np.float32), np.zeros(3, int), "images of shape (3, 783), expected"),
-        (np.zeros((3, 784), np.int16), np.zeros(3, int), "images of dtype int16, expected"),
+        (np.full((3, 784), 7, np.int16), np.zeros(3, int), "pixels from 7 to 7, expected"),
         (np.full((3, 784), 2, np.float32), np.zeros(3, int), "pixels from 2.0 to 2.0, expected 0 to 1"),
         (np.full((3, 784), np.inf, np.float32), np.zeros(3, int), "pixels from inf to inf, expected 0 to 1"),
         (np.zeros((3, 784), np.float32), np.zeros((3, 10), int), "labels of shape (3, 10), expected (n,)"),
-        (np.zeros((3, 784), np.float32), np.zeros(3, np.float32), "labels of dtype float32, expected"),
+        (np.zeros((3, 784), np.float32), np.array([0, 0.5, 1]), "label number 1, counted from 0, is 0.5"),
+        (np.zeros((3, 784), np.float32), np.full(3, 4), "every label is 4: these are probably not the labels"),
+        (np.arange(3), np.zeros((3, 784), np.float32), "images of shape (3,), expected (n, 28, 28) or (n, 784): these look like labels"),
         (np.zeros((3, 784), np.float32), np.zeros(4, int), "4 labels, expected one for each of the 3 images"),
         (np.zeros((3, 784), np.float32), np.array([1, 11, 0]), "label number 1, counted from 0, is 11"),
         (np.zeros((0, 784), np.float32), np.zeros(0, int), "holds 0 images or labels"),
