@@ -9,19 +9,24 @@ from pathlib import Path
 from ._csv import load_csv
 from ._dataset import Dataset, build
 from ._download import data_folder, download
-from ._idx import NAMES, find_idx, load_idx
+from ._idx import NAMES, find_idx, load_idx, missing_idx
 from ._images import Arrays
 from ._npz import load_npz
 from ._pickle import load_pickle
-from ._reader import DataFileError
+from ._reader import DataFileError, require_regular
+from ._signature import START, kind_of
 
 _LOADERS: dict[str, Callable[[Path], Arrays]] = {
     ".npz": load_npz,
     ".pkl": load_pickle,
     ".pkl.gz": load_pickle,
     ".csv": load_csv,
+    ".csv.gz": load_csv,
 }
-_USUAL_NAMES = ("mnist.npz", "mnist.pkl.gz", "mnist.pkl", "mnist_train.csv", "train.csv")
+_TABLES = ("mnist_train.csv", "train.csv", "fashion-mnist_train.csv")
+_USUAL_NAMES = ("mnist.npz", "mnist.pkl.gz", "mnist.pkl", *_TABLES, *(f"{name}.gz" for name in _TABLES))
+# Where torchvision puts the files, below the folder that it is given.
+_BELOW = ("MNIST/raw", "raw")
 _EXPECTED = f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), or mnist.npz, mnist.pkl.gz, mnist_train.csv or train.csv"
 _LISTED = 10
 
@@ -48,8 +53,12 @@ def mnist(
         - the four IDX files (``train-images-idx3-ubyte`` and so on, gzip-compressed or not);
         - ``mnist.npz``, as Keras has it;
         - ``mnist.pkl.gz``, the Python 2 pickle of 50,000, 10,000 and 10,000 images, whose first two parts are joined;
-        - ``mnist_train.csv`` or ``train.csv``: a label and 784 pixels a line, with or without a line of names. The
-          test set is read from the same name with "test" for "train", if there is such a file and it has labels.
+        - ``mnist_train.csv``, ``train.csv`` or ``fashion-mnist_train.csv``, gzip-compressed or not: a label and 784 pixels
+          a line. A line of names above may put the label in any column, named ``label``, ``class``, ``target``, ``y`` or
+          ``digit``; without names it is in the first or the last one, and the file is refused if it is not certain which.
+          The test set is read from the same name with "test" for "train", if there is such a file and it has labels.
+
+        The files may also lie in ``MNIST/raw`` or ``raw`` below the folder, where torchvision puts them.
 
         By default the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder; the IDX files are
         downloaded to it if it holds none of these (that needs ``pip install "cnet[download]"``).
@@ -83,7 +92,8 @@ def mnist(
     TypeError
         If `validation` is not a number.
     ValueError
-        If a file is not what it should be, or if `validation` is negative or leaves no training image.
+        If a file is not what it should be, if all labels of a set are alike, or if `validation` is negative or leaves no
+        training image.
 
     Examples
     --------
@@ -124,13 +134,17 @@ def _load(path: Path) -> Arrays:
     if path.is_dir():
         arrays = _load_folder(path)
         if arrays is None:
-            raise FileNotFoundError(f"{path}: found {_listing(path)}; {_EXPECTED}")
+            raise FileNotFoundError(f"{path}: found {_listing(path)}; {_hints(path)}{_EXPECTED}")
         return arrays
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder; {_EXPECTED}")
     loader = _loader(path)
     if loader is None:
-        raise DataFileError(str(path), f"is a file of another kind; pass a folder, or a file: {_EXPECTED}")
+        require_regular(path)
+        with open(path, "rb") as file:
+            kind = kind_of(file.read(START))
+        looks = f" (it looks like {kind})" if kind else ""
+        raise DataFileError(str(path), f"is a file of another kind{looks}; pass a folder, or a file: {_EXPECTED}")
     return loader(path)
 
 
@@ -143,7 +157,26 @@ def _load_folder(folder: Path) -> Arrays | None:
         loader = _loader(folder / name)
         if loader is not None and (folder / name).is_file():
             return loader(folder / name)
+    for below in _BELOW:
+        files = find_idx(folder / below)
+        if len(files) == len(NAMES):
+            return load_idx(files)
     return None
+
+
+def _hints(folder: Path) -> str:
+    """What may be wrong with a folder that holds no complete set, ended by a semicolon."""
+    hints = [missing] if (missing := missing_idx(folder)) else []
+    names = sorted(entry.name for entry in folder.iterdir())
+    if any(name.lower().startswith("emnist") for name in names):
+        hints.append("EMNIST is not read: its images are transposed, and most of its sets have other classes")
+    archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))]
+    if archives:
+        hints.append(f"unpack {', '.join(archives[:_LISTED])}")
+    complete = [below for name in names for below in (name, f"{name}/raw") if len(find_idx(folder / below)) == len(NAMES)]
+    if complete:
+        hints.append(f"there are four IDX files in {', '.join(complete[:_LISTED])}: pass that folder")
+    return "".join(f"{hint}; " for hint in hints)
 
 
 def _loader(path: Path) -> Callable[[Path], Arrays] | None:

@@ -1,5 +1,7 @@
 """CSV files: the notations that are read, and what is said of the cells that cannot be."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,10 +38,60 @@ def test_lines_end_in_any_way(header, newline, end, start, holds, files, few):
     holds(start + content.rstrip() + end)
 
 
-@pytest.mark.parametrize("written", ["{}.0", " {}", "{} ", "0{}", "{:.18e}", "+{}"])
-def test_numbers_in_other_notations(written, holds, few):
+@pytest.mark.parametrize("written", ["{}.0", " {}", "{} ", "0{}", "{:.18e}", "+{}", '"{}"', ' "{}" '])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " ", ", "])
+@pytest.mark.parametrize("header", [False, True])
+def test_numbers_in_other_notations_and_between_other_separators(written, separator, header, holds, few):
     table = np.c_[few.train_labels, few.train_images.reshape(-1, 784)].tolist()
-    holds("\n".join(",".join(written.format(cell) for cell in row) for row in table).encode())
+    lines = [["label", *(f"pixel {index}" if separator != " " else f"pixel{index}" for index in range(784))]] if header else []
+    lines += [[written.format(cell) for cell in row] for row in table]
+    holds("\n".join(map(separator.join, lines)).encode())
+
+
+def test_lines_that_end_in_carriage_returns_alone(files, holds, few):
+    content = files.csv_bytes(few.train_images, few.train_labels, True, "\r")
+    holds(content)
+    holds(content.rstrip())
+
+
+def test_more_than_one_block_of_lines_that_end_in_carriage_returns(files, tmp_path):
+    arrays = files.arrays(700, 1)
+    data = load(tmp_path / "digits.csv", files.csv_bytes(arrays.train_images, arrays.train_labels, False, "\r"))
+    np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784))
+
+
+def test_whole_lines_in_quotes(files, holds, few):
+    lines = files.csv_bytes(few.train_images, few.train_labels, True).splitlines()
+    holds(b"\n".join(b'"' + line + b'"' for line in lines))
+
+
+@pytest.mark.parametrize("written", ["{!r}", "{:.8f}"])
+def test_fractions_are_pixels_divided_by_255(written, few, tmp_path):
+    table = np.c_[few.train_labels, few.train_images.reshape(-1, 784) / 255].tolist()
+    rows = [[f"{label:g}", *(written.format(pixel) for pixel in pixels)] for label, *pixels in table]
+    path = tmp_path / "digits.csv"
+    path.write_text("\n".join(map(",".join, rows)))
+    data = datasets.mnist(path, validation=0, normalize=True)
+    np.testing.assert_allclose(data.train.x, few.train_images.reshape(-1, 784) / 255, atol=1e-7)
+    np.testing.assert_array_equal(data.train.y, few.train_labels)
+    if written == "{!r}":  # nothing was lost
+        np.testing.assert_array_equal(load(path, path.read_bytes()).train.x, few.train_images.reshape(-1, 784))
+
+
+def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
+    data = load(tmp_path / "digits.csv", files.csv_bytes(few.train_images // 128, few.train_labels, True))
+    np.testing.assert_array_equal(data.train.x, few.train_images.reshape(-1, 784) // 128 * 255)
+
+
+@pytest.mark.parametrize("largest", [2, 255])
+def test_fractions_among_larger_numbers(largest, refused):
+    content = (
+        f"label,{','.join(f'p{index}' for index in range(784))}\n"
+        + ",".join(["5", str(largest), *["0"] * 783])
+        + "\n"
+        + ",".join(["4", "0", "0.5", *["0"] * 782])
+    )
+    assert "line 3, column 3 is '0.5', expected a whole number from 0 to 255" in refused("train.csv", content.encode())
 
 
 def test_what_savetxt_writes(holds, few, tmp_path):
@@ -78,11 +130,23 @@ def test_a_wrong_cell_far_down_is_named(files, refused):
     assert "line 2346, column 2 is 'x" in refused("train.csv", b"".join(lines))
 
 
-@pytest.mark.parametrize("label", ["10", "255", "-1", "4.5", "five"])
-def test_labels_are_digits(label, refused):
-    content = ",".join(["5"] * 785) + "\n" + ",".join([label] + ["0"] * 784)
+@pytest.mark.parametrize("header", ["", ",".join(["label", *map(str, range(784))]) + "\n"])
+@pytest.mark.parametrize("label", ["10", "255", "-1", "4.5", "0.5", "five", "", "?"])
+def test_labels_are_digits(label, header, refused):
+    content = header + ",".join(["5"] * 785) + "\n" + ",".join([label] + ["0"] * 784)
     message = refused("train.csv", content.encode())
-    assert f"line 2, column 1 is {label!r}, expected a whole number from 0 to 9" in message
+    assert f"line {2 + bool(header)}, column 1 is {label!r}, expected a whole number from 0 to 9" in message
+
+
+@pytest.mark.parametrize("cell", ["", "?", "x", "NA", "-"])
+@pytest.mark.parametrize("column", [0, 1, 784])
+def test_a_wrong_cell_makes_no_line_of_names_of_the_first_line(cell, column, files, few, refused):
+    lines = files.csv_bytes(few.train_images, few.train_labels).decode().splitlines()
+    cells = lines[0].split(",")
+    cells[column] = cell
+    message = refused("train.csv", "\n".join([",".join(cells), *lines[1:]]).encode())
+    assert f"line 1, column {column + 1} is {cell!r}, expected a whole number" in message
+    assert "line 1, column 1 is '?'" in refused("train.csv", "\n".join([",".join(["?"] * 785), *lines]).encode())
 
 
 @pytest.mark.parametrize("cells", [1, 2, 784, 786, 1570])
@@ -125,6 +189,17 @@ def test_an_endless_line(refused):
 def test_other_text(refused):
     for content in (b"\0" * 5000, "5,5".encode("utf-16"), b"PK\x03\x04" + bytes(range(256)), b"<html>\n</html>"):
         assert "expected" in refused("train.csv", content)
+    for content, kind in (
+        ("5,5".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
+        (b"\xfe\xff\x00l", "UTF-16 text"),
+        (b"PK\x03\x04" + bytes(50), "a zip archive: unpack it"),
+        (b"  <!DOCTYPE html>", "an HTML page: the download failed, fetch the file again"),
+        (b'{"error": 404}', "a JSON file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    ):
+        assert kind in refused("train.csv", content)
+        assert kind in refused("train.csv.gz", gzip.compress(content))
+    assert "zero bytes" in refused("train.csv", "5,5".encode("utf-16-le"))
 
 
 def test_the_test_file_lies_beside(files, few, tmp_path):
@@ -135,6 +210,9 @@ def test_the_test_file_lies_beside(files, few, tmp_path):
         path.with_name("mnist_test.csv").rename(path.with_name(test))
         data = datasets.mnist(path.with_name(train), validation=0, normalize=False)
         np.testing.assert_array_equal(data.test.y, few.test_labels)
+        path.with_name(test).rename(path.with_name(f"{test}.gz"))
+        np.testing.assert_array_equal(datasets.mnist(path.with_name(train), validation=0).test.y, few.test_labels)
+        path.with_name(f"{test}.gz").rename(path.with_name(test))
         path.with_name(train).rename(path.with_name("mnist_train.csv"))
         path.with_name(test).rename(path.with_name("mnist_test.csv"))
 
