@@ -16,7 +16,6 @@ import pytest
 import cnet
 from cnet import nn
 from cnet.cli import main
-from cnet.cli._image import like_mnist
 from cnet.cli._picture import Style, draw
 
 Image = pytest.importorskip("PIL.Image")
@@ -398,99 +397,6 @@ def test_a_missing_pillow_says_what_to_install(capsys, monkeypatch, trained, sev
 
 def test_nothing_is_printed_before_all_files_are_read(capsys, trained, seven):
     assert "there is no such file" in fails(capsys, "predict", trained, seven, "nosuch.png")
-
-
-# Images made like MNIST's
-
-
-def like(image, tmp_path, mode=None):
-    """The 28x28 image that a picture becomes, through a file."""
-    from cnet.cli._image import read_images
-
-    path = tmp_path / "image.png"
-    (image.convert(mode) if mode else image).save(path)
-    images = read_images(str(path))
-    assert images.shape == (1, 28, 28)
-    return images[0]
-
-
-def ink_box(image):
-    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
-    return rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-
-
-def drawn(background, ink, mode="L", size=(160, 120)):
-    image = Image.new(mode, size, background)
-    ImageDraw.Draw(image).rectangle([20, 30, 49, 89], fill=ink)
-    return image
-
-
-def test_an_image_like_mnist_stays_as_it_is(tmp_path):
-    original = make_images([3], np.random.default_rng(0))[0]
-    np.testing.assert_array_equal(like(Image.fromarray(original), tmp_path), original)
-
-
-@pytest.mark.parametrize(("background", "ink"), [(255, 0), (0, 255), (200, 60), (40, 120)])
-def test_light_on_dark_in_a_box_of_20_and_centred(tmp_path, background, ink):
-    image = like(drawn(background, ink), tmp_path)
-    assert image.dtype == np.uint8
-    assert ink_box(image) == (20, 10)
-    np.testing.assert_array_equal(image[4:24, 10:20], 255)
-    assert image.sum() == 255 * 200
-
-
-def test_transparency_is_paper(tmp_path):
-    image = like(drawn((0, 0, 0, 0), (0, 0, 0, 255), "RGBA"), tmp_path)
-    np.testing.assert_array_equal(image, like(drawn(255, 0), tmp_path))
-
-
-@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGB", "RGBA"])
-def test_modes(tmp_path, mode):
-    np.testing.assert_array_equal(like(drawn(255, 0), tmp_path, mode), like(drawn(255, 0), tmp_path))
-
-
-def test_16_bits(tmp_path):
-    levels = np.asarray(drawn(10, 200)).astype(np.uint16) * 257
-    np.testing.assert_array_equal(like(Image.fromarray(levels), tmp_path), like(drawn(10, 200), tmp_path))
-
-
-def test_a_small_dark_on_light_image_is_inverted(tmp_path):
-    original = make_images([3], np.random.default_rng(0))[0] // 128 * 255
-    image = like(Image.fromarray(255 - original), tmp_path)
-    assert ink_box(image) == (20, 2)
-
-
-def test_faint_shadows_are_no_ink(tmp_path):
-    image = drawn(250, 20)
-    ImageDraw.Draw(image).rectangle([120, 5, 150, 20], fill=225)
-    assert ink_box(like(image, tmp_path)) == (20, 10)
-
-
-def test_mass_in_the_middle_unless_there_is_no_room():
-    lopsided = np.zeros((40, 40), np.float32)
-    lopsided[:, :8] = 1
-    lopsided[0] = 1
-    image = like_mnist(np.pad(lopsided, 3), "lopsided")
-    rows, columns = np.nonzero(image)
-    weights = image[rows, columns].astype(float)
-    assert ink_box(image) == (20, 20)
-    assert np.average(rows, weights=weights) < 14
-    assert columns.min() == 8  # as far as it goes
-    assert abs(np.average(rows, weights=weights) - 14) <= 2
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (28, 28), (300, 300)])
-def test_blank_images(capsys, tmp_path, trained, shape):
-    path = tmp_path / "blank.png"
-    Image.fromarray(np.full(shape, 200, np.uint8)).save(path)
-    assert f"{path} is blank" in fails(capsys, "predict", trained, str(path))
-
-
-@pytest.mark.parametrize("size", [(1, 60), (60, 1), (2, 2), (3, 500)])
-def test_odd_sizes(tmp_path, size):
-    levels = np.zeros(size[::-1], np.uint8)
-    levels.flat[levels.size // 2 :] = 255
-    assert like(Image.fromarray(levels), tmp_path).max() == 255
 
 
 # Pictures in a terminal

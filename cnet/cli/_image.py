@@ -3,29 +3,64 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cnet._arrays import Array
 from cnet.cli._console import CommandError
+from cnet.cli._layout import SIDE, like_mnist
+from cnet.datasets._signature import START, kind_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SIDE = 28
-_BOX = 20
-_FAINT = 0.2  # darker than this share of the strongest ink is paper: shadows, and what JPEG adds
-_LEAST_CONTRAST = 0.1
 _SHAPES = {(SIDE, SIDE), (SIDE * SIDE,)}
+_ENOUGH = 2000  # pixels along the longer side; larger images are reduced by a whole number as long as they stay larger
+_PLAIN = 0.3  # range of the gray levels of ink that has one color
+_SOLID = 0.6  # share of its box that a picture fills, and writing does not
 
 
-def read_images(name: str) -> Array:
-    """The images in a file: uint8, or float32 from 0 to 1, shape (n, 28, 28)."""
+class Images(NamedTuple):
+    """Images of a file as a net takes them.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (n, 28, 28)
+        uint8, or float32 from 0 to 1.
+    remarks : tuple of str
+        What makes it doubtful that they show a digit each.
+    """
+
+    pixels: Array
+    remarks: tuple[str, ...] = ()
+
+
+def read_images(name: str) -> Images:
+    """The images in a file."""
     path = Path(os.path.expanduser(name))
     if not path.is_file():
-        raise CommandError(f"{name}: {'is a folder, expected an image or a .npy file' if path.is_dir() else 'there is no such file'}")
-    return _read_array(path) if path.suffix.lower() == ".npy" else like_mnist(_read_grey(path), name)[None]
+        raise CommandError(f"{name}: {_no_file(name, path)}")
+    if path.suffix.lower() == ".npy":
+        return Images(_read_array(path))
+    gray, frames = _read_gray(path)
+    try:
+        ink = like_mnist(gray)
+    except ImportError as error:
+        raise CommandError(f'{path}: reading images needs {error.name}: pip install "cnet[image]"') from None
+    if ink is None:
+        which = f"in the first of its {frames} pictures, " if frames > 1 else ""
+        raise CommandError(f"{name} is blank: {which}no ink stands out from the paper")
+    return Images((ink.strength * 255).round().astype(np.uint8)[None], ink.remarks)
+
+
+def _no_file(name: str, path: Path) -> str:
+    """Why there is nothing to read."""
+    if path.is_dir():
+        return "is a folder, expected an image or a .npy file"
+    if name == "-" or path.exists():
+        return "is no regular file; standard input and pipes are not read: save the image to a file"
+    return "there is no such file"
 
 
 def _read_array(path: Path) -> Array:
@@ -45,92 +80,75 @@ def _read_array(path: Path) -> Array:
         if array.dtype.kind != "f":
             raise CommandError(f"{path} has dtype {array.dtype}, expected uint8 (0 to 255) or floats (0 to 1)")
         if not ((array >= 0) & (array <= 1)).all():
-            raise CommandError(f"{path} has floats outside 0 to 1: expected grey levels divided by 255")
+            raise CommandError(f"{path} has floats outside 0 to 1: expected gray levels divided by 255")
         array = array.astype(np.float32)
+    elif array.max() == 1:
+        array = array * np.uint8(255)  # black and white: the largest of 256 levels is not 1
     images: Array = array.reshape(-1, SIDE, SIDE)
     return images
 
 
-def _read_grey(path: Path) -> Array:
-    """An image file as grey levels, float32 from 0 to 1."""
+def _read_gray(path: Path) -> tuple[Array, int]:
+    """An image file as gray levels, float32 from 0 to 1, and how many pictures the file holds."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise CommandError(f'{path}: reading images needs Pillow: pip install "cnet[image]"') from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata that do not matter here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of metadata that do not matter here, and of sizes, which are checked below
             with Image.open(path) as image:
-                return _grey(ImageOps.exif_transpose(image))
+                image.draft(image.mode, (_ENOUGH, _ENOUGH))
+                if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+                    raise Image.DecompressionBombError
+                return _gray(ImageOps.exif_transpose(image)), getattr(image, "n_frames", 1)
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            kind = kind_of(file.read(START))
+        problem = f"it looks like {kind}" if kind else "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)"
+    except Image.DecompressionBombError:
+        problem = f"it has more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels: make it smaller, {_ENOUGH} pixels a side are enough"
     except Exception as error:  # Pillow's decoders raise almost anything at a damaged file
-        raise CommandError(f"{path} cannot be read as an image: {error}") from error
+        problem = str(error)
+    raise CommandError(f"{path} cannot be read as an image: {problem}")
 
 
-def _grey(image: "Image") -> Array:
+def _gray(image: "Image") -> Array:
     if image.mode == "F" or image.mode.startswith("I"):
-        # Pillow's own conversion cuts 16-bit levels off at 255.
-        levels = np.asarray(image, np.float32)
-        return levels / max(float(levels.max()), 1 if image.mode == "F" else 65535)
-    if image.has_transparency_data:
-        from PIL import Image
-
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("L"), np.float32) / np.float32(255)
-
-
-def like_mnist(grey: Array, name: str) -> Array:
-    """An image made like MNIST's, uint8 (28, 28); one that is like them already stays as it is.
-
-    Parameters
-    ----------
-    grey : ndarray of float32, shape (height, width)
-        From 0 to 1.
-    name : str
-        Of the file, for errors.
-    """
-    low, high = float(grey.min()), float(grey.max())
-    if not high - low >= _LEAST_CONTRAST:
-        raise CommandError(f"{name} is blank: its pixels are all alike, or nearly so")
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = float(np.median(border))
-    light_paper = paper - low > high - paper
-    if grey.shape == (SIDE, SIDE) and not light_paper:
-        return (grey * 255).round().astype(np.uint8)
-    ink = (paper - grey) / (paper - low) if light_paper else (grey - paper) / (high - paper)
-    return _centred(_fitted(_cropped(ink)))
+        # Such pixels have no largest value: 12 bits in 16 are usual. Pillow's own conversion cuts them off at 255.
+        levels: Array = np.asarray(image, np.float32)
+        if not np.isfinite(levels).all():
+            raise ValueError("it has pixels that are not finite numbers")
+        levels = levels - min(0, levels.min())
+        levels /= max(levels.max(), np.finfo(np.float32).tiny)
+        return levels
+    transparent = image.has_transparency_data
+    image = image.convert("RGBA" if transparent else "L")
+    image = image.reduce(max(1, max(image.size) // _ENOUGH))
+    if not transparent:
+        return _levels(image)
+    return _on_paper(_levels(image.convert("RGB").convert("L")), _levels(image.getchannel("A")))
 
 
-def _cropped(ink: Array) -> Array:
-    """The smallest part of the image that holds all of its ink; shadows beside the ink are taken away."""
-    ink = np.where(ink > _FAINT, ink, 0)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+def _levels(image: "Image") -> Array:
+    return np.asarray(image, np.float32) / np.float32(255)
 
 
-def _fitted(ink: Array) -> Array:
-    """Scaled to fit 20x20 pixels, its proportions kept, its strongest ink 1."""
-    from PIL import Image
-
-    height, width = ink.shape
-    scale = _BOX / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small: Array = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)).clip(0)
-    small /= small.max()
-    return small
-
-
-def _centred(ink: Array) -> Array:
-    """Placed in 28x28 pixels so that its centre of mass lies in the middle, as far as there is room."""
-    image = np.zeros((SIDE, SIDE), np.uint8)
-    corner = []
-    for axis in (0, 1):
-        mass = ink.sum(axis=1 - axis)
-        centre = float(mass @ np.arange(len(mass)) / mass.sum())
-        corner.append(min(max(round(SIDE / 2 - centre), 0), SIDE - len(mass)))
-    top, left = corner
-    image[top : top + ink.shape[0], left : left + ink.shape[1]] = (ink * 255).round().astype(np.uint8)
-    return image
+def _on_paper(gray: Array, alpha: Array) -> Array:
+    """A transparent picture on paper: as the ink of one color, which may be white, or on a background that suits it."""
+    opaque = alpha > alpha.max() / 2
+    visible = gray[opaque]
+    if not visible.size:
+        return np.ones_like(gray)
+    rows, columns = np.flatnonzero(opaque.any(axis=1)), np.flatnonzero(opaque.any(axis=0))
+    solid = opaque[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > _SOLID
+    # The ink on a card may be very little of it.
+    low, high = np.percentile(visible, [0, 100] if solid else [5, 95])
+    if high - low < _PLAIN and not opaque.all():
+        return 1 - alpha
+    # A card has its own paper; writing in several colors needs one that differs from all of them.
+    paper = np.float32(np.median(visible) if solid else 1 - high >= low)
+    mixed: Array = gray * alpha + paper * (1 - alpha)
+    return mixed

@@ -5,7 +5,7 @@ import enum
 import numpy as np
 
 from cnet._arrays import Array
-from cnet.cli._image import SIDE
+from cnet.cli._layout import SIDE
 
 _RAMP = " .:-=+*#%@"
 _EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cnet._arrays import Array
 from cnet.cli._arguments import Commands
 from cnet.cli._classifier import read_classifier
-from cnet.cli._console import one_line, shows_greys, writes_unicode
+from cnet.cli._console import complain, one_line, shows_greys, writes_unicode
 from cnet.cli._image import read_images
 from cnet.cli._picture import Style, draw
 
@@ -20,9 +20,11 @@ NumPy array (.npy) of one image or many: 28x28 or 784 numbers each, uint8 from
 0 to 255 or floats from 0 to 1, light digits on dark as in MNIST.
 
 A net only knows images like those it was trained on. Therefore an image file
-of another size than 28x28, or with a dark digit on light, is made like MNIST's:
-it becomes grey; a light background is inverted; it is cropped to its ink,
-fitted to 20x20 pixels, and its centre of mass is put in the middle of 28x28.
+is made like MNIST's, unless it is already: the ink is told from the paper, dark
+on light or light on dark, whatever the light that falls on it; specks, ruled
+lines and what lies around the paper are left out; the digit is fitted to 20x20
+pixels, and its center of mass is put in the middle of 28x28. An array is used
+as it is. Where an answer may be wrong, a line on standard error says why.
 """
 
 _EPILOG = """\
@@ -31,6 +33,9 @@ examples:
   cnet predict model.safetensors scans/*.png
   cnet predict model.safetensors images.npy --json
 """
+
+_SURE = 0.6  # probability below which an answer is doubtful
+_MOST_REMARKS = 20  # lines
 
 
 def add_parser(commands: Commands) -> None:
@@ -47,7 +52,7 @@ def add_parser(commands: Commands) -> None:
         default=None,
         help="show each image as the net sees it, beside its probabilities, or print one line each (default: show a single image in a terminal)",
     )
-    form.add_argument("--json", action="store_true", help="print a JSON array, for each image: file, index in the file, prediction, probabilities")
+    form.add_argument("--json", action="store_true", help="print a JSON array, for each image: file, index in the file, prediction, probabilities, remarks")
 
 
 class _Prediction(NamedTuple):
@@ -56,6 +61,7 @@ class _Prediction(NamedTuple):
     name: str
     image: Array
     probabilities: Array
+    remarks: list[str]
 
     @property
     def digit(self) -> int:
@@ -66,7 +72,7 @@ class _Prediction(NamedTuple):
 
     def json(self) -> str:
         probabilities = [round(float(p), 6) for p in self.probabilities]
-        return json.dumps({"file": self.file, "index": self.position, "prediction": self.digit, "probabilities": probabilities})
+        return json.dumps({"file": self.file, "index": self.position, "prediction": self.digit, "probabilities": probabilities, "remarks": self.remarks})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,10 +80,11 @@ def run(args: argparse.Namespace) -> int:
     classifier = read_classifier(args.model)
     predictions = []
     for file in args.files:
-        images = read_images(file)
+        images, remarks = read_images(file)
         for position, (image, probabilities) in enumerate(zip(images, classifier.probabilities(images), strict=True)):
             name = file if len(images) == 1 else f"{file}[{position}]"
-            predictions.append(_Prediction(file, position, name, image, probabilities))
+            unsure = ["the net is not sure"] if probabilities.max() < _SURE else []
+            predictions.append(_Prediction(file, position, name, image, probabilities, [*remarks, *unsure]))
 
     if args.json:
         print("[\n" + ",\n".join(prediction.json() for prediction in predictions) + "\n]")
@@ -86,4 +93,17 @@ def run(args: argparse.Namespace) -> int:
         print("\n\n".join(f"{draw(p.image, p.probabilities, style)}\n{p.line()}" for p in predictions))
     else:
         print("\n".join(prediction.line() for prediction in predictions))
+    if not args.json:
+        _print_remarks(predictions)
     return 0
+
+
+def _print_remarks(predictions: list[_Prediction]) -> None:
+    """Say of which answers one should not be sure, on standard error: the answers themselves may be read by a program."""
+    doubtful = [prediction for prediction in predictions if prediction.remarks]
+    if doubtful:
+        sys.stdout.flush()
+    for prediction in doubtful[:_MOST_REMARKS]:
+        complain(f"{prediction.name}: {'; '.join(prediction.remarks)}")
+    if len(doubtful) > _MOST_REMARKS:
+        complain(f"{len(doubtful) - _MOST_REMARKS} more answers are doubtful: --json lists all remarks")

@@ -1,0 +1,51 @@
+"""A sheet of paper that is photographed with what it lies on."""
+
+import numpy as np
+
+from cnet._arrays import Array
+
+_LEAST_AREA = 0.1  # of the sheet, as a share of the image
+_LEAST_PAPER = 0.6  # share of the sheet that is paper and no ink
+_LEAST_FILL = 0.9  # share of the smallest rectangle around it that a sheet fills
+_RIM = 0.03  # of the sheet, which is left out: shadows and edges, as a share of its shorter side
+
+
+def sheet_alone(gray: Array) -> Array | None:
+    """The part of an image that shows a sheet of paper, turned or not, with nothing but paper around it.
+
+    None if there is no rectangle in the image that is lighter or darker than the image's sides and touches none of them.
+    """
+    from scipy import ndimage
+
+    around = np.median(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]))
+    off = abs(gray - around)
+    labels, count = ndimage.label(off > np.percentile(off, 99) / 2)
+    if not count:
+        return None
+    largest = 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    box = ndimage.find_objects(labels)[largest - 1]
+    if any(part.start == 0 or part.stop == side for part, side in zip(box, gray.shape, strict=True)):
+        return None
+    paper = labels[box] == largest
+    sheet = ndimage.binary_fill_holes(paper)
+    if paper.size < _LEAST_AREA * gray.size or paper.sum() < _LEAST_PAPER * sheet.sum() or not is_rectangle(sheet):
+        return None
+    rim = 1 + round(_RIM * min(sheet.shape))
+    inner = ndimage.minimum_filter(sheet.view(np.uint8), 2 * rim + 1, mode="constant").view(bool)
+    if not inner.any():
+        return None
+    # Each pixel outside becomes what its nearest one inside is.
+    rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    alone: Array = gray[box][rows, columns]
+    return alone
+
+
+def is_rectangle(mask: Array) -> bool:
+    """Whether the pixels of a mask fill a rectangle, turned by any angle."""
+    from scipy import ndimage
+
+    y, x = np.nonzero(mask & ~ndimage.binary_erosion(mask))
+    angles = np.radians(np.arange(0, 90, 3))[:, None]
+    length = 1 + np.ptp(np.cos(angles) * x + np.sin(angles) * y, axis=1)
+    width = 1 + np.ptp(np.cos(angles) * y - np.sin(angles) * x, axis=1)
+    return bool(mask.sum() >= _LEAST_FILL * (length * width).min())
