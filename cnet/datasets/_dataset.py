@@ -14,6 +14,7 @@ from cnet._standardize import feature_statistics, inverse
 from ._holdout import Rows, count_of, last_rows
 
 CLASSES = 10
+_NOT_BY_CHANCE = 20
 
 
 class Split(NamedTuple):
@@ -138,13 +139,15 @@ def build(
     TypeError
         If `validation` is not a number.
     ValueError
-        If `validation` is negative or leaves no training image, if `stratify` finds no two images of one class, or if uint8 is
-        asked for and images are not whole pixels.
+        If `validation` is negative or leaves no training image, if the images are sorted by label and `stratify` is False, if
+        `stratify` finds no two images of one class, or if uint8 is asked for and images are not whole pixels.
     """
     if not normalize and train_images.dtype != np.uint8:
         raise ValueError(f"normalize=False gives uint8 images, but these are {train_images.dtype}, and not whole pixels divided by 255: leave normalize=True")
     count = len(train_images)
     held_out = count_of("validation", validation, count, "training images", count - 1)
+    if held_out and not stratify and _is_sorted(train_labels):
+        raise ValueError(f"the training images are sorted by label, so that the last {held_out} are not of all classes: pass stratify=True, or validation=0")
     kept, held = last_rows(train_labels, held_out, stratify)
 
     def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
@@ -169,6 +172,14 @@ def build(
         return None if part is None else Split(raw.standardize(part.x), part.y)
 
     return Dataset(Split(raw.standardize(train.x), train.y), standardized(rest), standardized(test), mean, std)
+
+
+def _is_sorted(labels: NDArray[Any]) -> bool:
+    """Whether labels ascend or descend, and are too many to do so by chance."""
+    if labels.ndim > 1 or len(labels) < _NOT_BY_CHANCE or labels[0] == labels[-1]:
+        return False
+    before, after = labels[:-1], labels[1:]
+    return bool((before <= after).all() or (before >= after).all())
 
 
 def _part(split: Split, rows: Rows) -> Split:

@@ -92,8 +92,8 @@ def mnist(
     TypeError
         If `validation` is not a number.
     ValueError
-        If a file is not what it should be, if all labels of a set are alike, or if `validation` is negative or leaves no
-        training image.
+        If a file is not what it should be, if all labels of a set are alike, if `validation` is negative or leaves no
+        training image, or if the images are sorted by label and `stratify` is False.
 
     Examples
     --------

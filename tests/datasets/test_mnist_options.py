@@ -23,6 +23,16 @@ def test_validation_is_the_end_of_the_training_set(validation, folder, arrays):
     np.testing.assert_array_equal(np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784))
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_images_that_are_sorted_by_label_are_held_out_from_each_class_or_not_at_all(descending, files, arrays, tmp_path):
+    order = np.argsort(arrays.train_labels, kind="stable")[:: -1 if descending else 1]
+    folder = files.idx(tmp_path, arrays._replace(train_images=arrays.train_images[order], train_labels=arrays.train_labels[order]))
+    with pytest.raises(ValueError, match="the training images are sorted by label, so that the last 10 are not of all classes: pass stratify=True"):
+        datasets.mnist(folder, validation=10)
+    assert datasets.mnist(folder, validation=0).validation is None
+    assert len(np.unique(datasets.mnist(folder, validation=10, stratify=True).validation.y)) > 5
+
+
 def test_no_validation_is_none(folder):
     data = datasets.mnist(folder, validation=0, normalize=False)
     assert data.validation is None
