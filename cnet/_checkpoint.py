@@ -164,7 +164,7 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             raise ValueError(f"nothing in this trainer takes its {', '.join(slices)}")
         check_tensors(weights, state["callbacks"], trainer)
     groups, layers = trainer.optimizer.param_groups, random_layers(trainer.model)
-    undo = Undo([*trainer._state(), *layers, trainer, trainer.optimizer, trainer.optimizer._construction])
+    undo = Undo([*trainer.model._states(), *layers, trainer, trainer.optimizer, trainer.optimizer._construction])
     settings_before = [dict(group) for group in groups]
     try:
         _take_up(trainer, state, weights, memory)

@@ -19,7 +19,7 @@ def is_trained_now(model: Module) -> bool:
 @contextmanager
 def exclusive(model: Module) -> Iterator[None]:
     """Refuse a second training of a model, or of one that shares a layer with it: both would be spoiled silently."""
-    held = {id(model), *map(id, model.parameters()), *(id(buffer) for _, buffer in model.named_buffers())}
+    held = {id(model), *map(id, model._states())}
     with _training_lock:
         if id(model) in _training:
             raise RuntimeError("this model is being trained already: another thread, or a callback, called fit on it")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet import _checkpoint
 from cnet._answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._arrays import Array
 from cnet._engine import Compiled, Loop, Team, engine
+from cnet._epoch import Epoch
 from cnet._exclusive import exclusive, is_trained_now
 from cnet._hints import answers_keywords, no_attribute
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
@@ -22,7 +22,7 @@ from cnet._rows import Rows
 from cnet._settings import count, flag
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
-from cnet.nn import Buffer, Loss, Module, Parameter
+from cnet.nn import Loss, Module
 from cnet.nn._ends import check_end, warn_of_end
 from cnet.nn._functions import as_loss
 from cnet.nn._parameter import make_writable
@@ -41,7 +41,6 @@ class History(dict[str, list[float]]):
 
 
 _BATCH_SIZE = 32
-_Before = tuple[dict[Parameter | Buffer, Array], dict[Parameter, Any], list[tuple[Any, int]]]
 
 
 class Trainer:
@@ -258,16 +257,11 @@ class Trainer:
         if verbose and not any(isinstance(callback, ProgressBar) for callback in listening):
             listening.append(ProgressBar())
 
-        held = {*self.model.parameters()} & {parameter for group in self.optimizer.param_groups for parameter in group["params"]}
-        if not held:
-            raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
-        if not any(parameter.requires_grad for parameter in held):
-            raise ValueError("every parameter that the optimizer holds is frozen: requires_grad is False, so that nothing would be learned")
-        self.optimizer.check_groups()
+        self.optimizer.check_model(self.model)
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
         with exclusive(self.model):
-            for state in self._state():
+            for state in self.model._states():
                 make_writable(state)
             _checkpoint.go_on(schedulers, self._resumed_schedules)
             begin_fit(schedulers, epochs, training.steps)
@@ -414,44 +408,20 @@ class Trainer:
     def _train_epoch(self, training: Arrays | Batches, listeners: Listeners) -> Logs:
         tellers = listeners.tellers()
         every_step = any(listener.every_batch for listener in tellers)
-        random = [(layer, layer.step) for layer in _checkpoint.random_layers(self.model)]
-        before = {state: state.data.copy() for state in self._state()}, self.optimizer.copy_state(), random
-        mean, step = self._mean(), 0
+        epoch, mean, step = Epoch(self), self._mean(), 0
         for part in training.visit(self._run, self.epoch, every_step):
             mean.add(part)
             step += len(part.losses)
             loss = part.losses[-1]
-            if not math.isfinite(loss):
-                self._diverged(before, f"the loss of step {step} is {loss}")
+            epoch.check_loss(loss, step)
             for listener in tellers:
                 listener.on_batch_end(self, step, loss)
-        for array in self._state():
-            if not np.isfinite(array.data).all():
-                self._diverged(before, "a weight is no longer finite")
+        epoch.check_weights()
         if not mean.weight:  # which is an error, known only now
-            self._go_back(before)
+            epoch.undo()
         logs = mean.logs()
         self.step += step
         return logs
-
-    def _state(self) -> list[Parameter | Buffer]:
-        """What training changes in the model."""
-        return [*self.model.parameters(), *(buffer for _, buffer in self.model.named_buffers())]
-
-    def _diverged(self, before: _Before, what: str) -> None:
-        self._go_back(before)
-        rates = sorted({group["lr"] for group in self.optimizer.param_groups if group.get("lr")})
-        below, such = (", ".join(f"{rate:g}" for rate in several) for several in (rates, [min(rate / 10, 0.1) for rate in rates]))
-        hint = f"; a learning rate below {below} may help, such as {such}" if rates else ""
-        raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}: {what}. The weights are those from before the epoch{hint}")
-
-    def _go_back(self, before: _Before) -> None:
-        weights, state, random = before
-        for array, values in weights.items():
-            array.data = values
-        self.optimizer.set_state(state)
-        for layer, step in random:
-            layer.step = step
 
     def _arrays(self, examples: Examples, batch_size: int, shuffle: bool, seed: Any) -> Arrays:
         """Training data. An estimator visits it in an order of its own."""

@@ -163,6 +163,13 @@ class Module(Habits):
             for inner, state in child._named_state():
                 yield f"{name}.{inner}", state
 
+    def _states(self) -> list[Parameter | Buffer]:
+        """The same without names, in the same order. Training asks many times."""
+        states = [value for value in vars(self).values() if isinstance(value, Parameter | Buffer)]
+        for _, child in self.named_children():
+            states += child._states()
+        return states
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters with the names that `state_dict` gives them."""
         return ((name, state) for name, state in self._named_state() if isinstance(state, Parameter))
@@ -173,7 +180,7 @@ class Module(Habits):
 
     def parameters(self) -> list[Parameter]:
         """The parameters, in the order of the layers: what an optimiser takes."""
-        return [parameter for _, parameter in self.named_parameters()]
+        return [state for state in self._states() if isinstance(state, Parameter)]
 
     def _take_seed(self, sequence: np.random.SeedSequence, settled: bool) -> None:
         """Where the random numbers of training come from, for those who draw some; until settled, another may yet be given."""

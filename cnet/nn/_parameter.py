@@ -281,7 +281,8 @@ def make_writable(state: Parameter | Buffer) -> Array:
 
     So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers of ``joblib.Parallel`` map them.
     """
-    return state.data if state.data.flags.writeable else exchange(state, state.data)
+    values = state.data
+    return values if values.flags.writeable else exchange(state, values)
 
 
 def exchange(state: Parameter | Buffer, values: Array) -> Array:

@@ -68,7 +68,7 @@ class Sequential(Module):
         self._initialize(seed)
 
     def _set_dtype(self, dtype: np.dtype[Any] | None) -> None:
-        state = [state for _, state in self._named_state()]
+        state = self._states()
         if dtype is not None:
             for array in state:
                 array.cast(dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnet._arrays import Array, as_real, empty
 from cnet._core import FLOAT32, loops
-from cnet.nn import Parameter
+from cnet.nn import Module, Parameter
 from cnet.nn._parameter import make_writable
 from cnet.optim._construction import Construction
 
@@ -134,6 +134,15 @@ class Optimizer:
             self._check(settings)
         except ValueError as error:
             raise ValueError(f"parameter group {index}: {error}" if index else str(error)) from None
+
+    def check_model(self, model: Module) -> None:
+        """Raise ValueError if training the model with this optimizer would change nothing, or if a setting is out of bounds."""
+        held = {*model.parameters()} & {parameter for group in self.param_groups for parameter in group["params"]}
+        if not held:
+            raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
+        if not any(parameter.requires_grad for parameter in held):
+            raise ValueError("every parameter that the optimizer holds is frozen: requires_grad is False, so that nothing would be learned")
+        self.check_groups()
 
     def check_groups(self) -> None:
         """Raise ValueError for settings out of bounds: groups may be changed at any time."""

@@ -56,7 +56,9 @@ class RuleOptimizer(Optimizer):
 
     def _state_of(self, parameter: Parameter, rule: Rule) -> State:
         """What there is to remember, with zeros for what the settings did not ask for until now; never in a read-only array."""
-        state: State = self._state.setdefault(parameter, State(np.empty((0, *parameter.shape), parameter.dtype)))
+        state: State | None = self._state.get(parameter)
+        if state is None:
+            state = self._state[parameter] = State(np.empty((0, *parameter.shape), parameter.dtype))
         if len(state.arrays) < (needed := kinds.states(rule.kind)) or not state.arrays.flags.writeable:
             arrays = empty((max(needed, len(state.arrays)), *parameter.shape), parameter.dtype)
             arrays[...] = 0

@@ -124,7 +124,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             self.model_ = rebuild(self, hidden, widths, random_state)
         if self.solver == "lbfgs" and self.model_.dtype != np.float64:  # as in scikit-learn: a line search needs the digits
             self._trainer = None
-            for _, state in self.model_._named_state():
+            for state in self.model_._states():
                 state.cast(np.dtype(np.float64))
         samples = Samples(self._cast(X), y, encoded, weights)
         held_out = self._validation(*validation)

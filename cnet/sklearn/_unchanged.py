@@ -61,7 +61,7 @@ class _Before:
 
     def keep_training(self, estimator: Any) -> None:
         """Also what training on changes in place: the net, the trainer with its optimizer, and the record."""
-        states = [state for _, state in estimator.model_._named_state()]
+        states = estimator.model_._states()
         self._keep(*map(vars, states), *map(vars, random_layers(estimator.model_)), estimator.history_)
         self._arrays += [(state.data, state.data.copy()) for state in states]
         for values in (*vars(estimator).values(), *estimator.history_.values()):
