@@ -38,7 +38,7 @@ def test_a_source_folder_says_that_it_is_not_installed(tmp_path):
     sources = Path(cnet.__file__).parent
     shutil.copytree(sources, tmp_path / "cnet", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
-    result = subprocess.run([sys.executable, "-c", "import cnet"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-c", "import cnet"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert "ImportError: cnet's compiled core is missing: this is a source folder, not an installed package." in result.stderr
 
 
@@ -53,4 +53,4 @@ def test_show_config_reports_the_build(capsys):
 def test_an_import_leaves_the_gil_off():
     """A single extension module without the declaration would turn it on again for the whole process."""
     code = "import cnet, sys; sys.exit(sys._is_gil_enabled())"
-    subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], check=True)
+    subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], timeout=120, check=True)

@@ -129,7 +129,7 @@ for schedule in SCHEDULES:
     trainer.save_checkpoint({str(tmp_path)!r} + "/" + schedule)
 """
     whole = {schedule: scheduled(schedule, "Adam", 7, seed=2, save=f"{tmp_path}/{schedule}{{epoch}}") for schedule in SCHEDULES}
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], timeout=120, check=True)
     for schedule, trainer in whole.items():
         second = make("Adam")
         second.load_checkpoint(tmp_path / schedule)
@@ -244,7 +244,7 @@ fit(trainer, 5, 3 if sys.argv[1] == "begin" else None)
 trainer.save_checkpoint({str(path)!r})
 """
     for part in ("begin", "go on"):
-        subprocess.run([sys.executable, "-c", code, part], check=True)
+        subprocess.run([sys.executable, "-c", code, part], timeout=120, check=True)
     whole, second = make(), make()
     fit(whole, 5, 3)
     slow_down(whole)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -604,10 +605,21 @@ def test_ascii_terminal(tmp_path, trained, seven):
     assert result.stdout.isascii()
 
 
+@contextlib.contextmanager
+def ended_in_time(process):
+    """Reading from a process comes to an end, even if it hangs."""
+    timer = threading.Timer(60, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_sigint_while_training(data, out):
     command = [sys.executable, "-m", "cnet", "train", "--data", data, "--epochs", "1000000", "--out", out]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process, ended_in_time(process):
         while b"2/1000000" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
@@ -646,7 +658,7 @@ def test_in_a_terminal(data, trained, seven, out):
     def terminal_output(*argv):
         primary, secondary = pty.openpty()
         settings = environment(TERM="xterm-256color", PYTHONIOENCODING="utf-8", NO_COLOR="")
-        with subprocess.Popen([sys.executable, "-m", "cnet", *argv], stdout=secondary, stderr=secondary, env=settings) as process:
+        with subprocess.Popen([sys.executable, "-m", "cnet", *argv], stdout=secondary, stderr=secondary, env=settings) as process, ended_in_time(process):
             os.close(secondary)
             output = b""
             with contextlib.suppress(OSError):  # the end of a pseudo-terminal

@@ -493,7 +493,7 @@ def test_bad_intervals(interval, error):
 
 def test_cnet_does_not_import_matplotlib():
     code = "import sys, cnet; cnet.plot.history; cnet.plot.LivePlot; print('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize(
