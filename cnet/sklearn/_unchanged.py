@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cnet._arrays import Array
 from cnet._checkpoint import random_layers
+from cnet._exclusive import claimed
 from cnet.nn import Parameter
-
-_fitting: set[int] = set()
-_fitting_lock = threading.Lock()
 
 
 @contextmanager
@@ -30,11 +27,8 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
     RuntimeError
         If the estimator is being fitted already.
     """
-    with _fitting_lock:
-        if id(estimator) in _fitting:
-            raise RuntimeError("this estimator is being fitted already: another thread, or a callback, called fit or partial_fit. Fit a clone instead")
-        _fitting.add(id(estimator))
-    try:
+    taken = "this estimator is being fitted already: another thread, or a callback, called fit or partial_fit. Fit a clone instead"
+    with claimed(([id(estimator)], taken)):
         before = _Before(estimator)
         if goes_on and hasattr(estimator, "model_"):
             before.keep_training(estimator)
@@ -43,8 +37,6 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
         except BaseException:
             before.restore()
             raise
-    finally:
-        _fitting.discard(id(estimator))
 
 
 class _Before:
