@@ -7,13 +7,13 @@ takes as many steps in one call as fit into a few tens of milliseconds, so that 
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnet._arrays import Array, as_real, empty, rows_at_a_time
+from cnet._autotune import autotuner
 from cnet._core import loops
 from cnet._lowering import Lowered
 from cnet._program import Question, build, first_dense, lower
@@ -47,11 +47,9 @@ class Slice(NamedTuple):
 
 
 _SECONDS_PER_CALL = 0.02
-_MOST_SECONDS = 0.1  # where a call turns out to take longer, as threads have to wait for each other
+_MOST_SECONDS = 0.03  # where steps turn out to be slower than expected
+_TRIAL_SECONDS = 0.005  # of a call to see how long steps take on another number of threads
 _ROWS_MADE = 512  # at a time, of data that is augmented or converted: to be used while it is in the cache
-_CALLS_BEFORE_TRIAL = 4
-_CALLS_BETWEEN_TRIALS = 64
-_CALLS_REMEMBERED = 3
 
 
 class Loop:
@@ -127,44 +125,6 @@ def _sums(weights: Array | None, sizes: list[int], batch: int) -> Sequence[float
     return sums
 
 
-class Team:
-    """Chooses between all threads and one, by what each was seen to take.
-
-    Threads that wait for each other are slow where other programs use the processors too, and a step may be too small
-    to share. Results do not depend on the number of threads, so that it may change at any time: after a few calls, and
-    now and then, the number that is not in use is tried. All are tried again soon after one has turned out to be better: what keeps
-    processors busy may be short.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[int, deque[float]] = {}
-        """Of a row, by the number of threads, in the last calls."""
-        self.best = 0
-        self.calls = 0
-        """Since the last trial."""
-        self.wait = 0
-        """Calls until the next."""
-
-    def threads(self) -> int:
-        """The number of threads for the next call."""
-        allowed = get_num_threads()
-        if allowed == 1:
-            return 1
-        one, all_ = (min(self.seconds.get(threads, ()), default=None) for threads in (1, allowed))
-        best = 1 if one is not None and all_ is not None and one < all_ else allowed
-        if best != self.best:
-            self.best, self.calls, self.wait = best, 0, _CALLS_BEFORE_TRIAL
-        self.calls += 1
-        if self.calls < self.wait:
-            return best
-        self.calls, self.wait = 0, min(2 * self.wait, _CALLS_BETWEEN_TRIALS) if best == 1 else _CALLS_BETWEEN_TRIALS
-        return 1 + allowed - best
-
-    def took(self, threads: int, seconds: float, rows: int) -> None:
-        """A call took so long. What else the machine does only adds to it: of a few calls, the least says most."""
-        self.seconds.setdefault(threads, deque(maxlen=_CALLS_REMEMBERED)).append(seconds / rows)
-
-
 class _Source:
     """What a program reads: the data set where it lies, or room for some of its rows, if they are made when they are needed."""
 
@@ -204,7 +164,7 @@ def _question(loss: Any, share: float, target: Array, weights: Array | None) -> 
 class Compiled:
     """As a compiled program."""
 
-    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None, team: Team) -> None:
+    def __init__(self, net: Lowered, model: Module, loss: Loss, optimizer: RuleOptimizer | None) -> None:
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.parameters = {*model.parameters()}
         self.stages = net.stages() if optimizer else []
@@ -215,7 +175,7 @@ class Compiled:
         self._sources: dict[int, _Source] = {}  # by batch size
         self._steps: dict[int, int] = {}  # of a batch size, in a call
         self._largest = 0  # batch of rows that are made
-        self._team = team
+        self._kind = ("fit", "fit, step by step") if optimizer else ("evaluate", "evaluate, step by step")
 
     def use(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
         """What to visit from now on. Programs that have been built stay if rows are made, and so do not lie where programs read them."""
@@ -270,6 +230,13 @@ class Compiled:
             self._programs[key].set_rule(i, state.steps, *rule)
         return self._programs[key]
 
+    def _count(self, done: int, losses: Array, updates: list[tuple[Parameter, State, Rule]] | None) -> None:
+        """So many steps were taken. The last one changed no weights if its loss is not finite."""
+        for _, state, _ in updates or ():
+            state.steps += done - (done > 0 and not np.isfinite(losses[done - 1]))
+        for dropout in self.dropouts:
+            dropout.layer.step += done
+
     def run(self, order: Array, batch: int, every_step: bool) -> Iterator[Slice]:
         """Visit rows in `order`, in batches of `batch`; with `every_step`, a step in each slice."""
         steps, start = 1 if every_step else self._steps.get(batch, 1), 0
@@ -284,19 +251,24 @@ class Compiled:
             losses = np.empty(-(-len(rows) // batch))
             updates = self._updates()
             squares = np.empty(len(losses)) if any(rule.summed for _, _, rule in updates or ()) else None
-            program, threads = self._program(size, updates), self._team.threads()
+            program = self._program(size, updates)
+            choice = autotuner.choose(self._kind[every_step], program.flops_per_row * min(batch, len(order)))
             for dropout in self.dropouts:
                 dropout.step[0] = dropout.layer.step
             called = time.perf_counter()
-            done, correct = program.run(rows, batch, losses, threads, _MOST_SECONDS, squares)
+            program.done = 0
+            try:
+                correct = program.run(rows, batch, losses, choice.threads, _TRIAL_SECONDS if choice.trial else _MOST_SECONDS, squares)
+            finally:  # an interrupt ends the call here: whatever counts steps is to agree with the weights then, too
+                done = program.done
+                self._count(done, losses, updates)
+            if not done:
+                continue  # the step was given up because of an interrupt, and whoever handles it lets training go on
             ended = time.perf_counter()
             taken = min(done * batch, len(rows))
-            self._team.took(threads, ended - called, taken)
-            for _, state, _ in updates or ():
-                state.steps += done - (not np.isfinite(losses[done - 1]))
-            for dropout in self.dropouts:
-                dropout.layer.step += done
-            if not every_step:
+            if not program.given_up:
+                autotuner.record(choice, ended - called, taken / batch)
+            if not (every_step or choice.trial or program.given_up):
                 steps = self._steps[batch] = max(1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch)))
             start += taken
             sizes = _sizes(taken, batch)
@@ -304,9 +276,9 @@ class Compiled:
             yield Slice(losses[:done].tolist(), sums, sizes, self._correct(correct), None if squares is None else squares[:done].tolist())
 
 
-def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, team: Team, weights: Array | None = None) -> Loop | Compiled:
-    """The faster way that these can be run; `team` remembers from one call to the next how many threads are best."""
+def engine(model: Module, loss: Loss, optimizer: Optimizer | None, rows: Rows, targets: Array, weights: Array | None = None) -> Loop | Compiled:
+    """The faster way that these can be run."""
     net = lower(model, loss, optimizer, rows.row_shape)
-    runs = Loop(model, loss, optimizer) if net is None else Compiled(net, model, loss, optimizer, team)  # type: ignore[arg-type] # lower has seen to it
+    runs = Loop(model, loss, optimizer) if net is None else Compiled(net, model, loss, optimizer)  # type: ignore[arg-type] # lower has seen to it
     runs.use(rows, targets, weights)
     return runs

@@ -8,7 +8,8 @@ written in Python) has no program, and is run layer by layer.
 from __future__ import annotations
 
 import math
-import threading
+import os
+import time
 import weakref
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 
 from cnet import nn, optim
 from cnet._arrays import empty
+from cnet._autotune import autotuner
 from cnet._core import loops
 from cnet._lowering import Lowered, Lowering
 from cnet._stages import NONE, Convolution, Dense, Rules, Stage, Target
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 1024
 """Larger batches are walked in blocks of at most so many rows."""
+_LEAST_TUNED = 1e6
+"""Operations of a prediction that is worth choosing the number of threads for."""
+_MOST_PREDICTED = 2e9
+"""Operations of a call that predicts, about: some tens of milliseconds, after which Python looks for signals."""
+_LEAST_PREDICTED = 128
+"""Rows of such a call, at least: with fewer, a wide net would copy its weights too often."""
 
 
 def _lowered(model: nn.Module, row_shape: tuple[int, ...]) -> Lowered | None:
@@ -152,9 +160,10 @@ def build(
             kernels.program_sum(program, first, grad)
         back.along(net.trunk, trunk, first, whole=False)
 
+    at_once = batch <= room and not clips and not program.defers(batch)
     complete: dict[nn.Parameter, Array] = {}  # before the first update
     for stage, dout, value in back.gradients:
-        complete |= stage.gradients(to, dout, value, rules, at_once=batch <= room and not clips)
+        complete |= stage.gradients(to, dout, value, rules, at_once)
     if clips:
         starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
         program.make_clip(starts[-1])
@@ -185,13 +194,28 @@ class _Predictor:
         self.width = math.prod(self.row_shape)
         outputs = model.output_shape(self.row_shape)
         net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(outputs) == 1 else None
-        self.program = None
+        self.program: Any = None
         if net is not None:
             (self.outputs,) = outputs
             kernels, threads = loops(x.dtype), get_num_threads()
             self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
             _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}), net, empty((0, self.width), x.dtype))
-        self.lock = threading.Lock()
+            self.flops = self.program.flops_per_row
+            self.few = _LEAST_TUNED / max(self.flops, 1)
+
+    def predict(self, x: Array, out: Array) -> bool:
+        """Write the outputs for any number of rows (n, width) to out; False if another thread uses the program."""
+        rows = max(_LEAST_PREDICTED, int(_MOST_PREDICTED / max(self.flops, 1)))
+        for start in range(0, len(x), rows):
+            piece = x[start : start + rows]
+            flops = self.flops * len(piece)
+            rounded = 2.0 ** math.ceil(math.log2(flops))
+            choice = autotuner.choose("predict", rounded)
+            began = time.perf_counter()
+            if not self.program.predict(piece, out[start : start + rows], choice.threads):
+                return False
+            autotuner.record(choice, time.perf_counter() - began, flops / rounded)
+        return True
 
 
 _predictors: dict[int, _Predictor] = {}
@@ -215,14 +239,14 @@ def predict(model: nn.Module, x: Array) -> Array | None:
         if not is_builtin(model):
             return None
         kept = _predictors[id(model)] = _Predictor(model, x)
-    if kept.program is None or not kept.lock.acquire(blocking=False):
+    if kept.program is None:
         return None
-    try:
-        out = np.empty((len(x), kept.outputs), kept.dtype)
-        kept.program.predict(x if x.ndim == 2 else x.reshape(len(x), kept.width), out)
-        return out
-    finally:
-        kept.lock.release()
+    n = len(x)
+    out = np.empty((n, kept.outputs), kept.dtype)
+    predicts = kept.program.predict if n < kept.few else kept.predict
+    return out if predicts(x if x.ndim == 2 else x.reshape(n, kept.width), out) else None
 
 
 nn.Module._predict = predict
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_predictors.clear)  # another thread may have been using one

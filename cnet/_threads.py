@@ -8,8 +8,9 @@ where its work would not repay them.
 import math
 import operator
 import os
+import threading
 
-from cnet._core import _threads
+from cnet._core import _threads, inherited_openmp
 
 _CGROUP = "/sys/fs/cgroup"
 
@@ -46,8 +47,8 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return the largest number of threads that a computation may use.
 
-    It is 1 in a build without OpenMP, and in a process forked from one that had started threads: the OpenMP runtime
-    does not survive a fork. Start worker processes with the ``spawn`` or ``forkserver`` method to have threads there.
+    It is 1 in a build without OpenMP, and in a process forked from one in which cnet had used threads. Start worker
+    processes with the ``spawn`` or ``forkserver`` method to have threads there.
 
     Examples
     --------
@@ -99,5 +100,5 @@ def _default() -> int:
 
 
 set_num_threads(_default())
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.after_fork_in_child)
+if inherited_openmp:
+    _threads.imported_after_fork(threading.current_thread() is threading.main_thread())

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._arrays import Array
-from cnet._engine import Compiled, Loop, Team, engine
+from cnet._engine import Compiled, Loop, engine
 from cnet._epoch import Epoch
 from cnet._exclusive import exclusive, is_trained_now
 from cnet._hints import answers_keywords, no_attribute
@@ -119,7 +119,6 @@ class Trainer:
         self.metric_modes: dict[str, str] = {}
         self.stop = False
         self._mean_square: float | None = None
-        self._team, self._evaluation_team = Team(), Team()
 
     @property
     def history(self) -> History:
@@ -129,6 +128,10 @@ class Trainer:
     @history.setter
     def history(self, history: dict[str, list[float]]) -> None:
         self._history = History(history)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which may be made while another thread calls `fit`: a dictionary must not grow while it is copied."""
+        return {**self.__dict__, "_history": History(self._history.copy())}
 
     if not TYPE_CHECKING:  # to mypy, every name would be there
 
@@ -159,8 +162,8 @@ class Trainer:
         and memory is needed for one at a time. The order of batches, and how they are varied, is the iterable's own affair, which no
         seed or checkpoint knows of.
 
-        A ``KeyboardInterrupt`` passes through between two kernels, and an error of the iterable between two batches: the model
-        keeps what it has learned, and `history` the epochs done.
+        A ``KeyboardInterrupt`` passes through between two steps, or ends one that takes long before it changes anything; an error of
+        the iterable passes through between two batches. The model keeps what it has learned, and `history` the epochs done.
 
         Parameters
         ----------
@@ -443,9 +446,9 @@ class Trainer:
             if not self.step:
                 warn_if_large(self.model, some)
             self._mean_square = mean_square(some)
-        return engine(self.model, self.loss, self.optimizer, rows, targets, self._team, weights)
+        return engine(self.model, self.loss, self.optimizer, rows, targets, weights)
 
     def _run_evaluation(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
         if self._mean_square is not None:
             warn_if_unlike(mean_square(sample(rows)), self._mean_square)
-        return engine(self.model, self.loss, None, rows, targets, self._evaluation_team, weights)
+        return engine(self.model, self.loss, None, rows, targets, weights)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from interpreter import WORK
 
 from cnet._core import _isa, _threads
 
@@ -49,3 +50,22 @@ def threads():
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """What the code that tests run in new interpreters defines, in this one."""
+    namespace = {}
+    exec(WORK, namespace)
+    return namespace
+
+
+@pytest.fixture(scope="session")
+def alone(shared):
+    """What each seed comes to on one thread of one process."""
+    before = _threads.allowed()
+    _threads.allow(1)
+    try:
+        return {seed: shared["work"](seed) for seed in range(8)}
+    finally:
+        _threads.allow(before)

@@ -72,7 +72,7 @@ def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa, monkeypa
     assert loader.began == 3
     assert state(one) == state(other)
     assert (other.epoch, other.step) == (one.epoch, one.step)
-    assert type(_engine.engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y, _engine.Team())) is (_engine.Compiled if compiled else _engine.Loop)
+    assert type(_engine.engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (_engine.Compiled if compiled else _engine.Loop)
 
 
 LOSSES = {

@@ -1,236 +1,21 @@
-"""cnet and the process it runs in: threads, forks, interrupts, the environment, other libraries."""
+"""cnet and the process it runs in: threads, the environment, other libraries. Interrupts and forks have files of their own."""
 
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+from interpreter import TIMEOUT, WORK, python
 
 import cnet
 from cnet import _threads, nn
 from cnet._core import _isa
 from cnet._core import _threads as core_threads
 
-TIMEOUT = 120  # of what takes a second: a hang is what it is to find
-
-# A net and data for which two threads are used, in this process and in those that tests start.
-WORK = """
-import hashlib, os, sys
-import numpy as np
-import cnet
-from cnet import nn, optim
-
-rng = np.random.default_rng(0)
-X, Y = rng.standard_normal((512, 200)).astype(np.float32), rng.integers(0, 5, 512)
-
-def trainer(seed=0):
-    model = nn.Sequential(nn.Linear(200, 128), nn.Tanh(), nn.Linear(128, 5), seed=seed)
-    return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
-
-def work(seed=0, x=X):
-    t = trainer(seed)
-    t.fit(x, Y, epochs=2, batch_size=256, seed=seed, verbose=False)
-    return hashlib.sha256(b"".join(p.data.tobytes() for p in t.model.parameters()) + t.model(x).tobytes()).hexdigest()
-"""
-
-posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 openmp = pytest.mark.skipif(not core_threads.openmp(), reason="a serial build has no threads")
-
-
-def python(*code, check=True, **environment):
-    """Run pieces of code in a new interpreter, with changes to the environment (None removes a variable)."""
-    env = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
-    for name, value in environment.items():
-        if value is None:
-            env.pop(name, None)
-    result = subprocess.run([sys.executable, "-W", "error", "-c", "".join(code)], env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert not check or result.returncode == 0, result.stderr
-    return result
-
-
-@pytest.fixture(scope="module")
-def shared():
-    namespace = {}
-    exec(WORK, namespace)
-    return namespace
-
-
-@pytest.fixture(scope="module")
-def alone(shared):
-    """What each seed comes to on one thread of one process."""
-    before = cnet.get_num_threads()
-    cnet.set_num_threads(1)
-    try:
-        return {seed: shared["work"](seed) for seed in range(8)}
-    finally:
-        cnet.set_num_threads(before)
-
-
-# Interrupts
-
-
-INTERRUPTS = """
-import random, signal, threading, time
-
-random.seed(1)
-t = trainer()
-latencies = []
-for i in range(15):
-    sent = []
-    def interrupt():
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-    epoch = t.epoch
-    cnet.set_num_threads(i % 2 + 1)
-    t.history = {}  # an interrupt may come before fit has begun
-    timer = threading.Timer(random.random() * 0.05, interrupt)
-    try:
-        timer.start()
-        t.fit(X, Y, epochs=10**9, batch_size=random.choice([8, 64, 512]), validation_data=(X, Y) if i % 2 else None, verbose=False)
-        sys.exit("not interrupted")
-    except KeyboardInterrupt:
-        latencies.append(time.monotonic() - sent[0])
-    timer.join()
-    assert all(np.isfinite(p.data).all() for p in t.model.parameters())
-    lengths = {len(values) for values in t.history.values()}
-    assert len(lengths) <= 1, t.history
-    assert t.epoch - epoch - max(lengths, default=0) in (0, 1)  # one more if validation was interrupted
-    assert np.isfinite(t.model(X)).all()
-    t.evaluate(X, Y)
-    epoch = t.epoch
-    assert len(t.fit(X, Y, epochs=1, verbose=False)["loss"]) == 1
-    assert t.epoch == epoch + 1
-print(len(latencies), max(latencies))
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals are sent with kill")
-def test_interrupts_pass_and_leave_a_model_that_works():
-    count, latency = python(WORK, INTERRUPTS).stdout.split()
-    assert int(count) == 15
-    assert float(latency) < 30
-
-
-def test_an_interrupt_is_not_taken_in_another_thread(shared, alone):
-    """Training off the main thread is left alone by signals, which Python gives to the main thread."""
-    result = []
-    thread = threading.Thread(target=lambda: result.append(shared["work"](0)))
-    thread.start()
-    thread.join(TIMEOUT)
-    assert result == [alone[0]]
-
-
-# Forks
-
-
-FORK = """
-import multiprocessing
-
-def child(queue, seed):
-    queue.put((cnet.get_num_threads(), work(seed)))
-
-def in_children(n=3):
-    context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    children = [context.Process(target=child, args=(queue, seed)) for seed in range(n)]
-    for process in children:
-        process.start()
-    results = [queue.get() for _ in children]
-    for process in children:
-        process.join(60)
-        assert process.exitcode == 0
-    return results
-
-def threads_of_this_process():
-    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 2
-
-cnet.set_num_threads(2)
-"""
-
-# Python 3.12 warns of any fork while there are threads, which is what is tried here.
-WARNINGS = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
-
-
-@posix
-@openmp
-def test_a_child_forked_after_threads_were_used_works_on_one(alone):
-    code = """
-first = work(0)
-assert threads_of_this_process() > 1
-results = in_children()
-assert {n for n, _ in results} == {1}
-cnet.set_num_threads(2)
-assert cnet.get_num_threads() == 2
-assert work(0) == first
-print(*sorted(digest for _, digest in results))
-"""
-    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(3))
-
-
-@posix
-@openmp
-def test_a_child_forked_before_threads_were_used_may_use_them(alone):
-    code = """
-def child(queue, seed):
-    queue.put((cnet.get_num_threads(), work(seed), threads_of_this_process()))
-
-results = in_children(2)
-assert {n for n, _, _ in results} == {2}
-assert all(used > 1 for _, _, used in results)
-print(*sorted(digest for _, digest, _ in results))
-"""
-    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(2))
-
-
-@posix
-@openmp
-def test_children_of_children_and_settings_in_children():
-    code = """
-work(0)
-pid = os.fork()
-if not pid:
-    cnet.set_num_threads(2)
-    grandchild = os.fork()
-    if not grandchild:
-        assert cnet.get_num_threads() == 1
-        work(0)
-        os._exit(7)
-    status = os.waitpid(grandchild, 0)[1]
-    os._exit(8 if os.waitstatus_to_exitcode(status) == 7 and cnet.get_num_threads() == 1 else 9)
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 8
-"""
-    python(WARNINGS, WORK, FORK, code)
-
-
-@posix
-@openmp
-def test_forks_while_another_thread_trains():
-    code = """
-import threading
-stop = threading.Event()
-def train():
-    while not stop.is_set():
-        work(0)
-thread = threading.Thread(target=train)
-thread.start()
-try:
-    for _ in range(8):
-        pid = os.fork()
-        if not pid:
-            t = trainer()
-            t.fit(X, Y, verbose=False)
-            os._exit(5)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
-finally:
-    stop.set()
-    thread.join()
-"""
-    python(WARNINGS, WORK, FORK, code)
-
 
 # Python threads
 
@@ -255,7 +40,7 @@ def in_threads(functions):
 def test_threads_that_train_nets_of_their_own_get_what_they_get_alone(shared, alone, n):
     """They share one input, too."""
     before = cnet.get_num_threads()
-    cnet.set_num_threads(n)
+    core_threads.allow(n, always=True)
     x = shared["X"].copy()
     x.flags.writeable = False
     try:
@@ -518,7 +303,7 @@ def test_other_libraries_before_and_after(name, first, alone):
     other = "import warnings; import numpy as np\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n" + "".join(
         f"    {line}\n" for line in OTHERS[name].splitlines()
     )
-    parts = [f"{WORK}\ncnet.set_num_threads(2)\n", other]
+    parts = [f"{WORK}\nfrom cnet._core import _threads\n_threads.allow(2, always=True)\n", other]
     after = """
 warnings.simplefilter("ignore")
 digests = set()

@@ -25,9 +25,7 @@ def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
-        kind = type(
-            _engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), trainer.loss.prepare_target(y, (3,), model.dtype), _engine.Team())
-        )
+        kind = type(_engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), trainer.loss.prepare_target(y, (3,), model.dtype)))
         assert kind is (_engine.Compiled if compiled else _engine.Loop)
         history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
     states = trainer.optimizer.copy_state()
@@ -358,26 +356,7 @@ def test_what_is_written_in_python_runs_layer_by_layer(rng):
     ]:
         model = nn.Sequential(nn.Linear(5, 8), layer(), nn.Linear(8, 3), seed=1)
         rows = Rows(x.astype("f4"), model.dtype)
-        assert type(_engine.engine(model, loss(), kind(model.parameters()), rows, y, _engine.Team())) is _engine.Loop
-
-
-def test_the_number_of_threads_follows_what_was_seen(monkeypatch):
-    monkeypatch.setattr(_engine, "get_num_threads", lambda: 4)
-    team = _engine.Team()
-
-    def choices(calls, seconds):
-        chosen = []
-        for _ in range(calls):
-            chosen.append(team.threads())
-            team.took(chosen[-1], seconds[chosen[-1]], 1)
-        return chosen
-
-    assert choices(8, {1: 4.0, 4: 1.0}) == [4, 4, 4, 1, 4, 4, 4, 4], "one trial of one thread"
-    busy = choices(200, {1: 4.0, 4: 50.0})
-    assert busy[-50:].count(1) >= 48, "one thread where others get in the way, and a trial now and then"
-    assert choices(2000, {1: 4.0, 4: 1.0})[-50:].count(4) >= 48, "and back"
-    assert choices(10, {1: 4.0, 4: 50.0})[-1] == 1
-    assert choices(10, {1: 4.0, 4: 1.0})[-1] == 4, "at once, after a short while"
+        assert type(_engine.engine(model, loss(), kind(model.parameters()), rows, y)) is _engine.Loop
 
 
 def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):

@@ -56,7 +56,7 @@ def train(net, dtype, x, y, compiled, batch=8, freeze=None, epochs=2, optimizer=
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
-        engine = _engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y, _engine.Team())
+        engine = _engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y)
         assert type(engine) is (_engine.Compiled if compiled else _engine.Loop)
         history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
     steps = [layer.step for layer in model.modules() if isinstance(layer, nn.Dropout)]

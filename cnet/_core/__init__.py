@@ -7,6 +7,26 @@ from types import ModuleType
 
 import numpy as np
 
+
+def _inherits_openmp() -> bool:
+    """Whether this process was forked by one that had loaded GNU's OpenMP runtime, and may have used its threads; on Linux.
+
+    Forks after this are noticed by csrc/fork.h.
+    """
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            flags = int(file.read().rpartition(b")")[2].split()[6])
+        forked = flags & 0x40  # PF_FORKNOEXEC
+        if not forked:
+            return False
+        with open("/proc/self/maps", "rb") as file:
+            return b"libgomp" in file.read()
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+inherited_openmp = _inherits_openmp()
+
 try:
     from cnet._core import _float32, _float64
 except ImportError as error:

@@ -27,6 +27,7 @@ cdef struct Output:
 cdef struct Tally:
     double loss          # the sum of a batch
     Py_ssize_t correct   # rows of a call
+    Py_ssize_t before    # the step
 
 
 cdef list _set_answer(Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, targets, row_weights):

@@ -4,18 +4,23 @@
 # Each needs scratch of its own; there are no more of them than there is scratch for.
 
 
-cdef void _conv_forward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x, const real *w, const real *b,
-                             char *scratch) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().conv_forward(g, _start(n, part + 1, parts) - start, x + start * _image(g), w, b, out + start * _out_image(g),
-                           scratch + part * kernels().conv_scratch(g))
+cdef enum:
+    IMAGES_AT_A_TIME = 128  # or a multiple: the largest power of 2 that CNET_BLOCK holds
 
 
-cdef void _conv_backward_input_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *w,
-                                    char *scratch) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().conv_backward_input(g, _start(n, part + 1, parts) - start, dout + start * _out_image(g), w, dx + start * _image(g),
-                                  scratch + part * kernels().conv_scratch(g))
+cdef inline double _conv_flops(const cnet_window *g) noexcept nogil:
+    """Of an image."""
+    return 2.0 * g.kernel_height * g.kernel_width * g.channels * _out_image(g)
+
+
+cdef void _conv_forward_images(const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int part, real *out, const real *x, const real *w, const real *b,
+                               char *scratch) noexcept nogil:
+    kernels().conv_forward(g, n, x + start * _image(g), w, b, out + start * _out_image(g), scratch + part * kernels().conv_scratch(g))
+
+
+cdef void _conv_backward_input_images(const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int part, real *dx, const real *dout, const real *w,
+                                      char *scratch) noexcept nogil:
+    kernels().conv_backward_input(g, n, dout + start * _out_image(g), w, dx + start * _image(g), scratch + part * kernels().conv_scratch(g))
 
 
 cdef void _conv_backward_params_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dw, real *db, const real *x, const real *dout,
@@ -33,8 +38,7 @@ cdef int _conv_threads(const cnet_window *g, Py_ssize_t n, char[::1] scratch) ex
     cdef Py_ssize_t room = scratch.shape[0] // kernels().conv_scratch(g)
     if room == 0:
         raise ValueError(f"scratch has {scratch.shape[0]} bytes, expected at least {kernels().conv_scratch(g)}")
-    cdef double flops = 2.0 * n * g.kernel_height * g.kernel_width * g.channels * _out_image(g)
-    return threads_for(flops, FLOPS_PER_THREAD, <int> min(room, <Py_ssize_t> ALL))
+    return threads_for(n * _conv_flops(g), FLOPS_PER_THREAD, <int> min(room, <Py_ssize_t> ALL))
 
 
 def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes):
@@ -46,23 +50,25 @@ def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tu
 def conv_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[::1] b, tuple sizes, char[::1] scratch):
     """Write the convolution of x with w, plus b, to out; b may be None."""
     cdef cnet_window g = _conv_window(x, w, out, sizes)
-    cdef Py_ssize_t n = x.shape[0]
+    cdef Py_ssize_t n = x.shape[0], start
     if b is not None:
         _check1("b", b.shape[0], g.filters)
     cdef int threads = _conv_threads(&g, n, scratch), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _conv_forward_part(&g, n, part, threads, _out4(out), _in4(x), _in4(w), _in1(b), &scratch[0])
+            start = _start(n, part, threads)
+            _conv_forward_images(&g, start, _start(n, part + 1, threads) - start, part, _out4(out), _in4(x), _in4(w), _in1(b), &scratch[0])
 
 
 def conv_backward_input(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] w, tuple sizes, char[::1] scratch):
     """Write the gradient of the input to dx."""
     cdef cnet_window g = _conv_window(dx, w, dout, sizes)
-    cdef Py_ssize_t n = dx.shape[0]
+    cdef Py_ssize_t n = dx.shape[0], start
     cdef int threads = _conv_threads(&g, n, scratch), part
     with nogil:
         for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _conv_backward_input_part(&g, n, part, threads, _out4(dx), _in4(dout), _in4(w), &scratch[0])
+            start = _start(n, part, threads)
+            _conv_backward_input_images(&g, start, _start(n, part + 1, threads) - start, part, _out4(dx), _in4(dout), _in4(w), &scratch[0])
 
 
 def conv_backward_params(real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x, const real[:, :, :, ::1] dout, tuple sizes, char[::1] scratch):
@@ -93,19 +99,38 @@ cdef struct Convolution:
 
 cdef void _run_conv(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    _conv_forward_part(&c.g, block.m, part, parts, c.out, _input(block, c.x), c.w, c.b, c.scratch)
+    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), images = _images_between_looks(c, block, end - start), n
+    while start < end and not _given_up(block, part):
+        n = min(images, end - start)
+        _conv_forward_images(&c.g, start, n, part, c.out, _input(block, c.x), c.w, c.b, c.scratch)
+        start += n
     if c.activation != NONE:
         _activate_part(block.m, _out_image(&c.g), part, parts, c.out, c.out, c.activation, c.slope)
 
 
 cdef void _run_conv_input(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    _conv_backward_input_part(&c.g, block.m, part, parts, c.out, c.dout, c.w, c.scratch)
+    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), images = _images_between_looks(c, block, end - start), n
+    while start < end and not _given_up(block, part):
+        n = min(images, end - start)
+        _conv_backward_input_images(&c.g, start, n, part, c.out, c.dout, c.w, c.scratch)
+        start += n
 
 
 cdef void _run_conv_params(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    _conv_backward_params_part(&c.g, block.m, part, parts, c.dw, c.db, _input(block, c.x), c.dout, block.start > 0, c.scratch)
+    cdef Py_ssize_t start = 0, images = _images_between_looks(c, block, block.m), n
+    cdef const real *x = _input(block, c.x)
+    while start < block.m and not _given_up(block, part):
+        n = min(images, block.m - start)
+        _conv_backward_params_part(&c.g, n, part, parts, c.dw, c.db, x + start * _image(&c.g), c.dout + start * _out_image(&c.g),
+                                   block.start + start > 0, c.scratch)
+        start += n
+
+
+cdef Py_ssize_t _images_between_looks(const Convolution *c, const Block *block, Py_ssize_t n) noexcept nogil:
+    """How many of n images to take at a time: all where no interrupt is looked for. Sums are over groups of up to IMAGES_AT_A_TIME."""
+    return n if block.watch == NULL else _between_looks(_conv_flops(&c.g), IMAGES_AT_A_TIME)
 
 
 cdef Convolution _convolution(Program program, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[:, :, :, ::1] out, tuple sizes,
@@ -119,7 +144,7 @@ cdef Convolution _convolution(Program program, const real[:, :, :, ::1] x, const
         raise ValueError(f"scratch has {scratch.shape[0]} bytes, expected {kernels().conv_scratch(&c.g)} for each of {program.threads} threads")
     c.scratch = &scratch[0]
     c.activation = NONE
-    program.flops_per_row += 2.0 * c.g.kernel_height * c.g.kernel_width * c.g.channels * _out_image(&c.g)
+    program.flops_per_row += _conv_flops(&c.g)
     return c
 
 

@@ -48,10 +48,11 @@ cdef inline double _cost(Cut cut, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes) 
 cdef double READING = 0.5
 
 cdef enum:
+    ROWS_AT_A_TIME = 128  # or a multiple: a product copies the other factor once for so many
     LEAST_LISTED = 32  # outputs of a layer for which rows to predict are made into lists of what is not 0
 
 
-cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part) noexcept nogil:
+cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, int part, const Block *block) noexcept nogil:
     """Columns are cut at whole vectors, so that only the last part has a narrow tile."""
     cdef Py_ssize_t m = whole.gemm.m, n = whole.gemm.n, vectors = (n + k.lanes - 1) // k.lanes
     if part < cut.rows * cut.cols:
@@ -63,11 +64,26 @@ cdef void _multiply_part(const cnet_kernels *k, const Product *whole, Cut cut, i
             min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes),
             min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes),
             part,
+            block,
         )
 
 
 cdef void _multiply_piece(const cnet_kernels *k, const Product *whole, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col, Py_ssize_t col_end,
-                          int part) noexcept nogil:
+                          int part, const Block *block) noexcept nogil:
+    """Some rows at a time, where an interrupt is looked for; block may be NULL."""
+    cdef Py_ssize_t end
+    if block == NULL or block.watch == NULL:
+        _multiply_rows(k, whole, row, row_end, col, col_end, part)
+        return
+    cdef Py_ssize_t rows = _between_looks(2.0 * (col_end - col) * whole.gemm.k, ROWS_AT_A_TIME)
+    while row < row_end and not _given_up(block, part):
+        end = min(row_end, row + rows)
+        _multiply_rows(k, whole, row, end, col, col_end, part)
+        row = end
+
+
+cdef void _multiply_rows(const cnet_kernels *k, const Product *whole, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col, Py_ssize_t col_end,
+                         int part) noexcept nogil:
     cdef cnet_gemm p = whole.gemm
     p.m = row_end - row
     p.n = col_end - col
@@ -108,7 +124,7 @@ cdef void _multiply(const Product *product) noexcept nogil:
     cdef int threads = threads_for(2.0 * product.gemm.m * product.gemm.n * product.gemm.k, FLOPS_PER_THREAD, ALL), part
     cdef Cut cut = _cut(product.gemm.m, product.gemm.n, k.lanes, threads)
     for part in prange(cut.rows * cut.cols, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _multiply_part(k, product, cut, part)
+        _multiply_part(k, product, cut, part, NULL)
 
 
 cdef inline Product _product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t a_row, Py_ssize_t a_col,
@@ -205,9 +221,9 @@ cdef void _run_rows(const void *arguments, const Block *block, int part, int par
     product.gemm.a = _input(block, product.gemm.a)
     product.gemm.m = block.m
     if block.by_rows:
-        _multiply_piece(k, &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), 0, product.gemm.n, part)
+        _multiply_piece(k, &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), 0, product.gemm.n, part, block)
     else:
-        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part, block)
 
 
 def program_linear(Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real slope):

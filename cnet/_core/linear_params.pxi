@@ -7,6 +7,7 @@ cdef enum:
     SCRATCH_COLS = 256
     MOST_PANEL = 64
     LINE = 16  # elements, at least a cache line
+    BLOCKS_AT_A_TIME = 5  # of a sum
     LEAST_SORTED = 48  # outputs of a layer for which lists by rows are made into lists by columns
 
 
@@ -88,10 +89,27 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
         _multiply_lists(k, &product, block, part, parts)
     elif of_data and block.by_columns:
         _restrict_to_columns(&product, block)
-        _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part)
+        _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part, block)
     else:
         product.gemm.a = _input(block, product.gemm.a)
-        _multiply_part(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part)
+        _multiply_blocks(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), block, part)
+
+
+cdef void _multiply_blocks(const cnet_kernels *k, const Product *whole, Cut cut, const Block *block, int part) noexcept nogil:
+    """Some blocks of the sum at a time, where an interrupt is looked for."""
+    cdef Product product
+    cdef Py_ssize_t rows = BLOCKS_AT_A_TIME * whole.gemm.block, start = 0
+    if block.watch == NULL:
+        _multiply_part(k, whole, cut, part, block)
+        return
+    product = whole[0]
+    while start < whole.gemm.k and not _given_up(block, part):
+        product.gemm.k = min(rows, whole.gemm.k - start)
+        _multiply_part(k, &product, cut, part, block)
+        start += product.gemm.k
+        product.gemm.a += product.gemm.k * product.gemm.a_col
+        product.gemm.b += product.gemm.k * product.gemm.b_row
+        product.gemm.accumulate = True
 
 
 cdef void _restrict_to_columns(Product *product, const Block *block) noexcept nogil:
@@ -130,6 +148,8 @@ cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const B
         columns.rows = <uint8_t *> (columns.values + CNET_BLOCK * CNET_BLOCK)
         columns.counts = columns.rows + CNET_BLOCK * CNET_BLOCK
     for b in range(first, end):
+        if _given_up(block, part):
+            return
         p.m = min(length, product.gemm.m - b * length)
         if sorted:
             k.list_columns(product.lists, b, p.k, p.m, &columns)
@@ -187,6 +207,7 @@ def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] s
         raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {expected} for each of {program.threads} threads")
     product.update = _update_of(program.rule(rule), w, state)
     program.flops_per_row += 2.0 * w.shape[0]
+    program.at_once = True
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
 
 
@@ -209,6 +230,7 @@ def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] sta
     if b is not None:
         _check1("b", b.shape[0], db.shape[0])
         bias.update = _update_of(program.rule(rule), b, state)
+        program.at_once = True
     program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
 
 

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from cnet._core._threads cimport threads_for
+from cnet._core._threads cimport begins_regions, members_for, run_region, threads_for
 
 
 cdef extern from "csrc/kernels.h":
@@ -228,10 +228,12 @@ cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected
 include "gather.pxi"
 include "augment.pxi"
 include "operation.pxi"
+include "interrupt.pxi"
 include "sparse.pxi"
 include "data.pxi"
 include "answers.pxi"
 include "penalty.pxi"
+include "call.pxi"
 include "program.pxi"
 include "optim.pxi"
 include "clip.pxi"

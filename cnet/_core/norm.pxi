@@ -219,9 +219,15 @@ cdef void _run_merge_moments(const void *arguments, const Block *block, int part
     cdef Py_ssize_t m = block.m * a.group
     if part == 0:
         kernels().merge_moments(m, a.n, a.scratch, a.mean, a.var)
-        a.tracked[0] += 1
-        kernels().track_moments(m, a.n, a.mean, a.var, <real> (a.momentum if a.momentum >= 0 else 1 / <double> a.tracked[0]), a.running_mean, a.running_var)
         kernels().inverse_deviation(a.n, a.var, a.eps, a.rstd)
+
+
+cdef void _run_track_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+    cdef const Norm *a = <const Norm *> arguments
+    if part == 0:
+        a.tracked[0] += 1
+        kernels().track_moments(block.m * a.group, a.n, a.mean, a.var, <real> (a.momentum if a.momentum >= 0 else 1 / <double> a.tracked[0]),
+                                a.running_mean, a.running_var)
 
 
 cdef void _run_batch_norm(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
@@ -321,6 +327,7 @@ def program_batch_norm_training(Program program, real[:, ::1] out, real[:, ::1] 
     program.append(ROWS, _run_column_moments, &a, sizeof(a), (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch), meets=True)
     program.append(ROWS, _run_merge_moments, &a, sizeof(a), (), meets=True)
     program.append(ROWS, _run_batch_norm, &a, sizeof(a), (), meets=True)
+    program.append(TRACK, _run_track_moments, &a, sizeof(a), ())
 
 
 def program_batch_norm_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] moments,

@@ -2,12 +2,34 @@
 # part of how many it is to do.
 
 
+cdef extern from "csrc/shared.h":
+    ctypedef struct cnet_shared:
+        pass
+    Py_ssize_t cnet_get(const cnet_shared *) noexcept nogil
+    void cnet_set(cnet_shared *, Py_ssize_t) noexcept nogil
+    ctypedef struct cnet_claim:
+        pass
+    bint cnet_take(cnet_claim *) noexcept nogil
+    void cnet_release(cnet_claim *) noexcept nogil
+
+
+cdef extern from "csrc/team.h":
+    double cnet_seconds() noexcept nogil
+
+
 cdef enum Phase:
     COLUMNS  # where the block is by columns: a part takes its columns of the data, of all rows
     ROWS     # a part takes its rows of the batch, and reads those rows alone
     WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
+    TRACK    # when nothing can stop the step any more, before weights change: the first part updates running statistics
     CLIP     # when all blocks are done: a part limits its share of some gradients
     UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
+
+
+# See interrupt.pxi.
+cdef struct Watch:
+    double look_at         # the time
+    cnet_shared given_up   # the moment, or 0
 
 
 cdef struct Block:
@@ -15,6 +37,8 @@ cdef struct Block:
     Py_ssize_t start      # the block's first row in the batch
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
     Py_ssize_t step       # of the call, from 1
+    Watch *watch          # NULL where nobody looks for an interrupt
+    Py_ssize_t moment     # see Watch
     double factor         # of gradients, before an UPDATE
     double weight         # of the batch's rows together, for penalties that are summed
     bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation

@@ -18,27 +18,7 @@
 # after any batch where gradients are to be limited first, for that needs all of them. Blocks are multiples of the blocks
 # in which a gradient is summed anyway, so the bits stay the same.
 
-from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
-
-
-cdef extern from "csrc/team.h":
-    ctypedef struct cnet_barrier:
-        pass
-    int cnet_team_size() noexcept nogil
-    void cnet_barrier_wait(cnet_barrier *, int) noexcept nogil
-    double cnet_seconds() noexcept nogil
-
-
-cdef struct Call:
-    const int64_t *order
-    Py_ssize_t n, batch
-    double *losses
-    double *squares      # of the weights in the penalty, before each step, or NULL
-    Py_ssize_t steps
-    double end           # the time after which no step is to begin
-    Py_ssize_t last      # step: the first of the team sets it before all have met in that step
-    cnet_barrier barrier
 
 
 # A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core gains nothing. To call
@@ -63,7 +43,7 @@ cdef class Program:
     """
 
     cdef Op *ops
-    cdef Py_ssize_t n_ops, n_updates
+    cdef Py_ssize_t n_ops, n_updates, n_tracked
     cdef cnet_rule *rules
     cdef Py_ssize_t n_rules
     cdef int threads
@@ -74,7 +54,12 @@ cdef class Program:
     cdef bint summed                    # penalties of rules
     cdef list kept
     cdef Py_ssize_t room
-    cdef double flops_per_row
+    cdef readonly double flops_per_row
+    cdef public Py_ssize_t done         # steps that the last call took
+    cdef readonly bint given_up         # whether an interrupt ended it in the middle of a step
+    cdef bint at_once                   # whether weights change in phase WEIGHTS
+    cdef bint meets                     # whether an operation does
+    cdef cnet_claim predicts
     cdef Data data
     cdef bint alone                     # only a dense layer reads the rows at hand
     cdef real *sums                     # of that layer, by blocks of columns
@@ -123,6 +108,8 @@ cdef class Program:
         ops[self.n_ops] = Op(phase, run, copy, meets)
         self.n_ops += 1
         self.n_updates += phase == UPDATE
+        self.n_tracked += phase == TRACK
+        self.meets |= meets
         self.kept.append(arrays)
         return 0
 
@@ -237,15 +224,23 @@ cdef class Program:
         """The limits of gradients, from now on."""
         self.most_value, self.most_norm = most_value, most_norm
 
+    def defers(self, Py_ssize_t batch):
+        """Whether steps on so many rows should make all gradients before they change any weight."""
+        return batch >= LEAST_DEFERRED_ROWS and self.flops_per_row * batch >= LEAST_DEFERRED
+
     def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads, double seconds, double[::1] squares=None):
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss, and to `squares` those of the
         weights in the penalty before the step.
 
         The last batch may be smaller. Training stops after a step whose loss is not finite, before its update, and any
-        call after the first step that begins so many seconds from now. Returns the number of steps taken, and of rows
-        classified rightly by each output, or None if it does not classify.
+        call after the first step that begins so many seconds from now. Returns the number of rows classified rightly by
+        each output, or None if it does not classify; the number of steps taken is `done`. In Python's main thread, an interrupt
+        ends a long step, before it has changed anything, and the call; then Python's handler of interrupts is called.
         """
         cdef Call call
+        cdef Watch watch
+        cdef int members
+        self.done, self.given_up = 0, False
         memset(&call, 0, sizeof(call))
         call.n = order.shape[0]
         call.batch = batch
@@ -254,21 +249,38 @@ cdef class Program:
             _check1("squares", squares.shape[0], losses.shape[0])
         _check_rows(order, self.data.n_rows)
         memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
-        if call.n == 0:
-            return 0, [self._correct(output) for output in range(self.n_outputs)]
-        call.order = &order[0]
-        call.losses = &losses[0]
-        call.squares = &squares[0] if squares is not None else NULL
-        call.end = cnet_seconds() + seconds
-        call.last = call.n
-        cdef int members = threads_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, min(threads, self.threads))
-        with nogil:
-            if members == 1:
-                self._take_part(&call, 0, 1)
-            else:
-                with parallel(num_threads=members):
-                    self._take_part(&call, threadid(), cnet_team_size())
-        return call.steps, [self._correct(output) for output in range(self.n_outputs)]
+        if call.n:
+            call.order = &order[0]
+            call.losses = &losses[0]
+            call.squares = &squares[0] if squares is not None else NULL
+            call.end = cnet_seconds() + seconds
+            cnet_set(&call.last, call.n)
+            members = min(threads, members_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, self.threads))
+            if self.flops_per_row * min(batch, call.n) >= LEAST_WATCHED and (members == 1 or begins_regions()) and _is_main_thread():
+                memset(&watch, 0, sizeof(watch))
+                watch.look_at = cnet_seconds() + SECONDS_BETWEEN_LOOKS
+                call.watch = &watch
+            with nogil:
+                self._run_team(&call, members)
+            self.done, self.given_up = call.steps, call.given_up
+            if call.given_up:
+                _answer_interrupt()
+        return [self._correct(output) for output in range(self.n_outputs)]
+
+    cdef void _run_team(self, Call *call, int members) noexcept nogil:
+        """Run or predict."""
+        cdef Region region
+        if members > 1:
+            region.program, region.call, region.members = <void *> self, call, members
+            if run_region(_run_members, &region):
+                return
+        self._run_member(call, 0, 1)
+
+    cdef void _run_member(self, Call *call, int part, int parts) noexcept nogil:
+        if call.order == NULL:
+            self._predict_part(call, part, parts)
+        else:
+            self._take_part(call, part, parts)
 
     cdef object _correct(self, Py_ssize_t output):
         cdef Py_ssize_t correct = 0
@@ -279,29 +291,28 @@ cdef class Program:
             correct += self.tallies[part * self.n_outputs + output].correct
         return correct
 
-    def predict(self, const real[:, ::1] x, real[:, ::1] out):
-        """out = the net's outputs for the rows of x. One caller at a time: buffers are shared."""
+    def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
+        """out = the net's outputs for the rows of x, on at most `threads` threads. False, and nothing done, while another thread predicts."""
         cdef Py_ssize_t n = x.shape[0]
+        cdef Call call
+        cdef int members
         _check2("x", n, x.shape[1], n, self.data.width)
         _check2("out", out.shape[0], out.shape[1], n, self.n_scores)
         if n == 0:
-            return
-        cdef Call call
+            return True
+        if not cnet_take(&self.predicts):
+            return False
         memset(&call, 0, sizeof(call))
-        call.n = n
-        cdef const real *source = _in2(x)
-        cdef real *target = _out2(out)
-        cdef int members = threads_for(self.flops_per_row * n, FLOPS_PER_THREAD, self.threads)
+        call.n, call.x, call.out = n, _in2(x), _out2(out)
+        members = min(threads, members_for(self.flops_per_row * n, FLOPS_PER_THREAD, self.threads))
         with nogil:
-            if members == 1:
-                self._predict_part(&call, source, target, 0, 1)
-            else:
-                with parallel(num_threads=members):
-                    self._predict_part(&call, source, target, threadid(), cnet_team_size())
+            self._run_team(&call, members)
+        cnet_release(&self.predicts)
+        return True
 
-    cdef void _predict_part(self, Call *call, const real *x, real *out, int part, int parts) noexcept nogil:
+    cdef void _predict_part(self, Call *call, int part, int parts) noexcept nogil:
         cdef Block block
-        cdef Py_ssize_t i, k
+        cdef Py_ssize_t i, k, next
         cdef const Output *output
         cdef real *row
         memset(&block, 0, sizeof(block))
@@ -309,7 +320,7 @@ cdef class Program:
         while block.start < call.n:
             block.m = block.batch = min(self.room, call.n - block.start)
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.x = x + block.start * self.data.width
+            block.x = call.x + block.start * self.data.width
             if self.data.rescales:
                 _rescale_part(block.m, self.data.width, part, parts, self.data.batch, block.x, self.data.scale, self.data.offset)
                 block.x = block.x_batch
@@ -319,47 +330,56 @@ cdef class Program:
             if not block.by_rows:
                 cnet_barrier_wait(&call.barrier, parts)
             for i in range(_start(block.m, part, parts), _start(block.m, part + 1, parts)):
-                row = out + (block.start + i) * self.n_scores
+                row = call.out + (block.start + i) * self.n_scores
                 for k in range(self.n_outputs):
                     output = &self.outputs[k]
                     memcpy(row, _input(&block, output.scores) + i * output.n, output.n * sizeof(real))
                     row += output.n
-            cnet_barrier_wait(&call.barrier, parts)
             block.start += block.m
+            next = min(self.room, call.n - block.start)
+            if next and not (block.by_rows and next == block.m and not self.meets):  # else a part writes where it alone has read
+                cnet_barrier_wait(&call.barrier, parts)
 
     cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
         """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""
         cdef Py_ssize_t start = 0, step = 0
         cdef double loss
-        cdef bint apart = False
+        cdef Member member = Member(part, parts, False, 1)
         while start < call.n:
-            loss = self._step(call, step, min(call.batch, call.n - start), &apart, part, parts)
+            if not self._step(call, step, min(call.batch, call.n - start), &member, &loss):
+                if part == 0:
+                    call.given_up = True
+                break
             if part == 0:
                 call.losses[step] = loss
             start += call.batch
             step += 1
-            if step > call.last or self.n_rules and not isfinite(loss):
+            if step > cnet_get(&call.last) or self.n_rules and not isfinite(loss):
                 break
         if part == 0:
             call.steps = step
 
-    cdef double _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, bint *apart, int part, int parts) noexcept nogil:
-        """`apart`: whether others may still be at their weights. A part that owns columns can go on to the next step's, which concern no other."""
+    cdef bint _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, Member *member, double *loss) noexcept nogil:
+        """False if it has been given up."""
         cdef Block block
+        cdef int part = member.part, parts = member.parts
         cdef Tally *tallies = self.tallies + part * self.n_outputs
         cdef bint follows
         cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length, k
         block.batch = batch
         block.start = 0
         block.step = step + 1
+        block.watch = call.watch
+        block.moment = member.moment
         block.x_batch = self.data.batch
         block.lists = NULL
         block.rows = call.order + step * call.batch
         block.weight = _weight(&self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows) if self.summed else 0
         for k in range(self.n_outputs):
             tallies[k].loss = 0
-        if part == 0 and call.last == call.n and cnet_seconds() > call.end:
-            call.last = step
+            tallies[k].before = tallies[k].correct
+        if part == 0 and cnet_get(&call.last) == call.n and cnet_seconds() > call.end:
+            cnet_set(&call.last, step)
         while block.start < batch:
             block.m = min(most, batch - block.start)
             follows = step * call.batch + block.start + 2 * block.m <= call.n
@@ -367,7 +387,7 @@ cdef class Program:
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
             if not block.by_columns:
-                self._join(call, apart, parts)
+                self._join(call, member)
             _collect_answers(self.outputs, self.n_outputs, block.rows + block.start, block.m, part, parts)
             if block.by_columns:
                 _collect_columns(&self.data, &block, part, parts)
@@ -380,35 +400,61 @@ cdef class Program:
             self._run(ROWS, call, &block, part, parts)
             _count_correct(self.outputs, self.n_outputs, tallies, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
+            if not self._goes_on(&block, member, tallies):
+                return False
             for k in range(self.n_outputs):
                 tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
             if part == 0 and block.start == 0 and call.squares != NULL:
                 call.squares[step] = _total(self.penalty.n, self.penalty.sums)
             if self.n_rules and not isfinite(_mean_loss(self.outputs, self.n_outputs, tallies, &block)):
                 break
+            if self.at_once:
+                self._track(call, &block, part, parts)
             self._run(WEIGHTS, call, &block, part, parts)
-            apart[0] = True
+            member.apart = True
             if not block.by_columns:
-                self._join(call, apart, parts)
+                self._join(call, member)
             block.start += block.m
-        if block.start < batch:
-            return _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+        loss[0] = _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+        if block.start < batch or self.n_updates == 0:
+            return True
+        self._join(call, member)
+        if not self.at_once:
+            if not self._goes_on(&block, member, tallies):
+                return False
+            self._track(call, &block, part, parts)
         block.factor = 1
         if self.n_squares:
-            self._join(call, apart, parts)
             self._run(CLIP, call, &block, part, parts)
             cnet_barrier_wait(&call.barrier, parts)
             block.factor = clip_factor(_total(self.n_squares, self.squares), self.most_norm)
-        if self.n_updates:
-            self._join(call, apart, parts)
-            self._run(UPDATE, call, &block, part, parts)
-            cnet_barrier_wait(&call.barrier, parts)
-        return _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+        self._run(UPDATE, call, &block, part, parts)
+        cnet_barrier_wait(&call.barrier, parts)
+        return True
 
-    cdef void _join(self, Call *call, bint *apart, int parts) noexcept nogil:
-        if apart[0]:
-            cnet_barrier_wait(&call.barrier, parts)
-        apart[0] = False
+    cdef bint _goes_on(self, Block *block, Member *member, Tally *tallies) noexcept nogil:
+        """Where all have met: whether the step has not been given up. All find the same, and a new moment begins."""
+        cdef Py_ssize_t k
+        if block.watch == NULL:
+            return True
+        if cnet_get(&block.watch.given_up) == member.moment:
+            for k in range(self.n_outputs):
+                tallies[k].correct = tallies[k].before
+            return False
+        member.moment += 1
+        block.moment = member.moment
+        return True
+
+    cdef void _track(self, Call *call, Block *block, int part, int parts) noexcept nogil:
+        """From here on the step changes what it began with, and is not given up."""
+        block.watch = NULL
+        if self.n_tracked:
+            self._run(TRACK, call, block, part, parts)
+
+    cdef void _join(self, Call *call, Member *member) noexcept nogil:
+        if member.apart:
+            cnet_barrier_wait(&call.barrier, member.parts)
+        member.apart = False
 
     cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
         cdef Py_ssize_t i
@@ -416,7 +462,14 @@ cdef class Program:
             if self.ops[i].phase == phase:
                 if phase == ROWS and (self.ops[i].meets or not block.by_rows):
                     cnet_barrier_wait(&call.barrier, parts)
-                self.ops[i].run(self.ops[i].arguments, block, part, parts)
+                if not _given_up(block, part):
+                    self.ops[i].run(self.ops[i].arguments, block, part, parts)
+
+
+cdef void _run_members(void *region) noexcept nogil:
+    cdef const Region *r = <const Region *> region
+    with parallel(num_threads=r.members):
+        (<Program> r.program)._run_member(r.call, threadid(), cnet_team_size())
 
 
 cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:

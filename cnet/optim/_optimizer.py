@@ -85,6 +85,10 @@ class Optimizer:
         for group in groups:
             Optimizer.add_param_group(self, group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which may be made while another thread takes the first step."""
+        return {**self.__dict__, "_state": self._state.copy()}
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, such as those of layers that are trained from now on.
 
