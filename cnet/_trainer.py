@@ -53,16 +53,6 @@ class Trainer:
         A plain function of output and target returns the mean loss of a batch and its gradient with respect to the output.
     optimizer : optim.Optimizer
 
-    Raises
-    ------
-    TypeError
-        If one of them is something else.
-
-    Warns
-    -----
-    UserWarning
-        If the loss takes logits, and the net ends in `nn.Softmax` or `nn.Sigmoid`.
-
     Attributes
     ----------
     epoch : int
@@ -79,6 +69,16 @@ class Trainer:
         come after.
     stop : bool
         A callback sets it to end training after the current epoch.
+
+    Raises
+    ------
+    TypeError
+        If one of them is something else.
+
+    Warns
+    -----
+    UserWarning
+        If the loss takes logits, and the net ends in `nn.Softmax` or `nn.Sigmoid`.
 
     Examples
     --------

@@ -163,8 +163,6 @@ def blocks(page):
 def test_examples_of_a_page_show_what_happens(page, as_it_was, mnist, monkeypatch):
     monkeypatch.setenv("CNET_DATA", str(mnist))
     namespace = {"__name__": page.stem}
-    if page.stem == "README":
-        namespace["x"], namespace["y"] = datasets.digits(train=32, test=0).train
     for code, expected in blocks(page):
         for word, module in WORDS.items():
             if word in code and importlib.util.find_spec(module) is None:
