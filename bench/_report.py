@@ -23,7 +23,7 @@ CNET_COLUMNS = (CNET, "cnet by hand")
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """What `publish` looks at."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
-    parser.add_argument("--markdown", action="store_true", help="print tables for a README")
+    parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
 
 
 def publish(results: dict[str, Any], report: str, options: argparse.Namespace) -> None:
