@@ -38,7 +38,7 @@ if importlib.util.find_spec("sklearn"):
     PUBLIC.append("cnet.sklearn")
 else:
     MODULES = [name for name in MODULES if not name.startswith(("cnet.sklearn", "cnet.optim._lbfgs"))]  # SciPy comes with scikit-learn
-NEEDED = {"cnet._torch": "torch", "cnet._onnx": "onnx"}
+NEEDED = {"cnet._torch": "torch", "cnet._torch_layers": "torch", "cnet._onnx": "onnx"}
 """What examples import that the test suite does not require."""
 
 

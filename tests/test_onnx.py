@@ -12,6 +12,7 @@ from cnet import nn
 onnx = pytest.importorskip("onnx", reason='not required by the test suite: pip install "cnet[onnx]"')
 onnxruntime = pytest.importorskip("onnxruntime", reason="not required by the test suite: pip install onnxruntime")
 
+NEWEST = min(onnx.defs.onnx_opset_version(), 22)
 ROUNDED = {"LeakyReLU", "ELU", "GELU", "BatchNorm1d", "BatchNorm2d", "LayerNorm"}  # attributes of ONNX are of float32
 NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU"}  # in ONNX Runtime
 
@@ -129,7 +130,7 @@ def test_the_lowest_opset_and_each_above_it(kind, settings, shape, export, rng):
     least, file_format = LOWEST.get(kind, (13, 7))
     file = onnx.load(export(model, shape))
     assert (file.opset_import[0].version, file.ir_version) == (least, file_format)
-    for opset in range(least, 23):
+    for opset in range(least, NEWEST + 1):
         path = export(model, shape, opset=opset)
         assert onnx.load(path).opset_import[0].version == opset
         (output,) = run(path, x)
@@ -150,11 +151,11 @@ def test_nets_have_the_lowest_opset_and_names_for_all(seed, export):
     assert len(set(names)) == len(names)
     assert all(node.name.endswith(f".{node.op_type}") for node in file.graph.node)
     x = rng.standard_normal((3, *shape)).astype(np.float32)
-    for opset in (20, 21, 22):
+    for opset in range(20, NEWEST + 1):
         assert relative(run(export(model, shape, opset=opset), x)[0], model(x)) <= 1e-5
 
 
-@pytest.mark.parametrize("opset", [13, 14, 15, 17, 21])
+@pytest.mark.parametrize("opset", [13, 14, 15, 17, 20])
 def test_softmax_is_taken_along_a_row(opset, export, rng):
     """Up to opset 12, its axis was another one by default."""
     x = rng.standard_normal((4, 7)).astype(np.float32)
