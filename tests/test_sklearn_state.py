@@ -278,6 +278,7 @@ def test_an_estimator_trains_in_a_worker_that_maps_its_arrays():
     expected = copy.deepcopy(model).fit(X, Y)
     for result in results:
         same_nets(result, expected)
+        np.testing.assert_array_equal(result.predict_proba(X), expected.predict_proba(X))
 
 
 def test_a_pickle_grows_by_8_bytes_for_each_figure():
