@@ -31,6 +31,8 @@ _WORK_PER_TRIAL = 64
 """Seconds of work between two trials, at least, for each second of a trial."""
 _LONG_STEP = 0.02
 """Seconds of a step for which a trial of one thread may be very expensive."""
+_LEAST_TIMED = 0.001
+"""Seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and say little about those that follow."""
 _FASTEST = 2e11
 """Operations a second, more than one thread computes."""
 _REMEMBERED = 3
@@ -71,9 +73,18 @@ class _Seen:
         self.best = 0
         """What was chosen last, or 0."""
         self._timings: dict[int, tuple[float, ...]] = {}
+        self._pending: dict[int, tuple[float, float]] = {}
+        """Seconds and amount of work of calls that were too short for a timing."""
 
-    def add(self, threads: int, seconds: float) -> None:
-        self._timings[threads] = (*self._timings.get(threads, ()), seconds)[-_REMEMBERED:]
+    def add(self, threads: int, seconds: float, amount: float) -> bool:
+        """So much work took so long; returns whether this completes a timing."""
+        pending = self._pending.get(threads, (0.0, 0.0))
+        seconds, amount = pending[0] + seconds, pending[1] + amount
+        complete = seconds >= _LEAST_TIMED
+        if complete:
+            self._timings[threads] = (*self._timings.get(threads, ()), seconds / amount)[-_REMEMBERED:]
+        self._pending[threads] = (0.0, 0.0) if complete else (seconds, amount)
+        return complete
 
     def usual(self, threads: int) -> float | None:
         """The median, as a single timing says little on a busy machine."""
@@ -130,7 +141,7 @@ class ThreadAutotuner:
         expensive = best == allowed and on_all is not None and on_all >= _LONG_STEP and flops > _FASTEST * on_all
         if size.worked < size.wait or size.steps < _FIRST_STEPS or expensive:
             return Choice(best, False, work)
-        size.worked = 0.0
+        size.worked = 0.0  # so that no other thread tries it, too
         return Choice(1 + allowed - best, True, work)
 
     def record(self, choice: Choice, seconds: float, steps: float) -> None:
@@ -138,13 +149,15 @@ class ThreadAutotuner:
         if (work := choice.work) is None:
             return
         size = self._size(work)
-        self._seen(work).add(choice.threads, seconds / steps)
-        size.add(choice.threads, seconds / steps / work.flops)
+        self._seen(work).add(choice.threads, seconds, steps)
+        complete = size.add(choice.threads, seconds, steps * work.flops)
         size.steps += steps
-        if choice.trial:
+        if not choice.trial:
+            size.worked += seconds
+        elif complete:
             size.worked, size.wait = 0.0, max(min(2 * size.wait, _LONG_WAIT), _WORK_PER_TRIAL * seconds)
         else:
-            size.worked += seconds
+            size.worked = size.wait  # the trial goes on
 
     def _size(self, work: Work) -> _Size:
         """What is known of all work that rounds to the same power of two."""

@@ -22,11 +22,11 @@ def machine(monkeypatch):
     monkeypatch.setattr(_threads, "busy", lambda: False)
 
     def run(tuner, flops, seconds, calls=1, steps=100, kind="fit"):
-        """The numbers of threads that calls of so many steps are made on. A trial is a step."""
+        """The numbers of threads that calls of so many steps are made on. A trial takes 5 ms, as a program's does, or a step."""
         chosen = []
         for _ in range(calls):
             choice = tuner.choose(kind, flops)
-            done = 1 if choice.trial else steps
+            done = max(1, min(steps, round(5e-3 / seconds[choice.threads]))) if choice.trial else steps
             tuner.record(choice, seconds[choice.threads] * done, done)
             chosen.append(choice.threads)
         return chosen
@@ -66,6 +66,22 @@ def test_a_single_lucky_call_does_not_count(machine):
     while machine(tuner, SMALL, lucky) != [4]:
         pass
     assert machine(tuner, SMALL, BUSY, 10)[-5:] == [1] * 5
+
+
+def test_the_first_steps_of_a_fit_do_not_count_alone(machine):
+    """They find nothing in the cache. As calls begin with a step and then take twice as many, there are some of them."""
+    tuner = ThreadAutotuner()
+    quiet, cold = {1: 2e-5, 4: 1e-5}, {1: 1e-4, 4: 5e-5}
+    machine(tuner, SMALL, quiet, 100, steps=1000)
+    for _ in range(20):
+        assert machine(tuner, SMALL, cold, 3, steps=1).count(4) >= 2
+        assert machine(tuner, SMALL, quiet, 10, steps=1000).count(4) >= 8
+
+
+def test_a_trial_of_short_calls_goes_on_until_it_tells(machine):
+    tuner = ThreadAutotuner()
+    chosen = machine(tuner, SMALL, {1: 2e-5, 4: 1e-5}, 10_000, steps=1)
+    assert chosen[-1000:].count(4) >= 900
 
 
 def test_what_was_learned_is_that_of_all_work_of_the_size(machine):
@@ -146,6 +162,7 @@ def test_a_new_trainer_goes_on_where_the_last_one_was(rng, monkeypatch):
     monkeypatch.setattr(cnet._engine, "autotuner", tuner)
     x, y = rng.standard_normal((64, 8)).astype("f4"), np.arange(64) % 3
     cnet.set_num_threads(before := max(2, cnet.get_num_threads()))
+    monkeypatch.setattr(_autotune, "_LEAST_TIMED", 0)
     for _ in range(3):
         trainer().fit(x, y, verbose=False, validation_data=(x, y))
     kinds = [work.kind for work in tuner._works]
