@@ -1,13 +1,21 @@
-"""What an import of the installed cnet costs and leaves alone: run with `python -I`, so that no source folder is in reach."""
+"""Check that an import of the installed cnet loads few modules and changes nothing.
+
+Run it with `python -I`, so that no source folder is in reach.
+"""
 
 import subprocess
 import sys
 
-# Beyond those that numpy imports, which the script that calls this one has anyhow. A number of modules, not a time, which other
-# jobs on the machine would change: bench/footprint.py measures that.
+# Beyond those that numpy imports. A number of modules, not a time, which other jobs on the machine
+# would change: bench/footprint.py measures that.
 MODULES_LIMIT = 150
 
-MODULES = "import sys, numpy; before = set(sys.modules); import cnet; print(len(set(sys.modules) - before))"
+MODULES = """
+import sys, numpy
+before = set(sys.modules)
+import cnet
+print(len(set(sys.modules) - before))
+"""
 
 STATE = """
 import os, pathlib, signal, sys
@@ -15,23 +23,27 @@ import numpy  # its OpenBLAS starts threads, and with them the C library takes a
 
 def state():
     status = pathlib.Path("/proc/self/status")
-    caught = [line for line in status.read_text().splitlines() if line.startswith("SigCgt")] if status.exists() else None
+    lines = status.read_text().splitlines() if status.exists() else []
+    handlers = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
     return {
         "environment": dict(os.environ),
-        "signal handlers": ([signal.getsignal(number) for number in sorted(signal.valid_signals())], caught),
-        # A library built with -ffast-math makes the processor flush denormal numbers to zero, for the whole process.
+        "signal handlers": (handlers, [line for line in lines if line.startswith("SigCgt")]),
+        # A library built with -ffast-math makes the processor flush denormal numbers to zero.
         "denormal numbers": sys.float_info.min / 2 != 0,
     }
 
 before = state()
 import cnet
 after = state()
-print(*(name for name in before if before[name] != after[name] or not after["denormal numbers"]), sep=", ")
+changed = [name for name in before if before[name] != after[name]]
+print(*changed, *["denormal numbers"] * (not after["denormal numbers"]), sep=", ")
 """
 
 
 def python(code):
-    return subprocess.run([sys.executable, "-I", "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
 
 
 changed = python(STATE)

@@ -1,4 +1,6 @@
-"""The rows of the table: nets and batch sizes that people train on a CPU; and a grid of them, from small to large; and how to train well."""
+"""The rows of the table: nets and batch sizes that people train on a CPU; and a grid of them, from
+small to large; and how to train well.
+"""
 
 from dataclasses import dataclass
 
@@ -33,12 +35,19 @@ class Case:
     @property
     def name(self) -> str:
         """What `--rows` calls it, such as 784-128-10@32."""
-        return f"{self.net or '-'.join(map(str, self.sizes))}@{(self.batch or 'all') if self.training else 'predict'}{'-adam' * self.adam}"
+        batch = (self.batch or "all") if self.training else "predict"
+        return f"{self.net or '-'.join(map(str, self.sizes))}@{batch}{'-adam' * self.adam}"
 
     @property
     def title(self) -> str:
-        activation = {"": "", "relu": " ReLU", "leaky_relu": " LeakyReLU", "tanh": " tanh"}[self.activation]
-        work = f"batch {self.batch or 'all'}{', Adam' * self.adam}" if self.training else "predict 1 row"
+        activation = {"": "", "relu": " ReLU", "leaky_relu": " LeakyReLU", "tanh": " tanh"}[
+            self.activation
+        ]
+        work = (
+            f"batch {self.batch or 'all'}{', Adam' * self.adam}"
+            if self.training
+            else "predict 1 row"
+        )
         return f"{self.net or '-'.join(map(str, self.sizes))}{activation}, {work}"
 
 
@@ -66,7 +75,10 @@ def grid_case(batch: int, width: int) -> Case:
     return Case((784, width, 10), "relu", batch)
 
 
-GRID = {case.name: case for case in (grid_case(batch, width) for batch in GRID_BATCHES for width in GRID_WIDTHS)}
+GRID = {
+    case.name: case
+    for case in (grid_case(batch, width) for batch in GRID_BATCHES for width in GRID_WIDTHS)
+}
 
 
 @dataclass(frozen=True)
@@ -89,11 +101,21 @@ class Recipe:
     decay: float = 1.0
 
 
-ACCURATE = Recipe(Case((784, 512, 128, 10), "relu", 64), learning_rate=0.1, momentum=0.9, weight_decay=1e-4, decay=0.85)
-"""Reaches 98.5 % of MNIST's test images in about ten epochs; smaller nets, and constant rates, often stay below."""
+ACCURATE = Recipe(
+    Case((784, 512, 128, 10), "relu", 64),
+    learning_rate=0.1,
+    momentum=0.9,
+    weight_decay=1e-4,
+    decay=0.85,
+)
+"""Reaches 98.5 % of MNIST's test images in about ten epochs; smaller nets, and constant rates,
+often stay below.
+"""
 USUAL = Recipe(TABLE["784-128-10@32"], learning_rate=0.1)
 
 CNN = Case((784, 10), batch=32, net="CNN")
 """The net of `cnn.py`: its peers know the layers."""
 
-CASES = TABLE | GRID | {CNN.name: CNN} | {recipe.case.name: recipe.case for recipe in (ACCURATE, USUAL)}
+CASES = (
+    TABLE | GRID | {CNN.name: CNN} | {recipe.case.name: recipe.case for recipe in (ACCURATE, USUAL)}
+)

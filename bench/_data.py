@@ -1,4 +1,5 @@
-"""Writes the data set where every library's process can load it: ``python _data.py FOLDER IMAGES LEAST``.
+"""Writes the data set where every library's process can load it: ``python _data.py FOLDER IMAGES
+LEAST``.
 
 A process of its own, because the one that runs the benchmark imports none of the libraries.
 """
@@ -13,7 +14,8 @@ from cnet import datasets
 
 
 def main() -> None:
-    """Save x.npy and x_test.npy, float32 from 0 to 1, x_uint8.npy, y.npy and y_test.npy; print what they are.
+    """Save x.npy and x_test.npy, float32 from 0 to 1, x_uint8.npy, y.npy and y_test.npy; print what
+    they are.
 
     No grey level is below LEAST: with 1, none is 0.
     """
@@ -21,7 +23,10 @@ def main() -> None:
     if "CNET_DATA" in os.environ and Path(os.environ["CNET_DATA"], "mnist").is_dir():
         name, data = "MNIST", datasets.mnist(validation=0, normalize=False)
     else:
-        name, data = "drawn digits (cnet.datasets.digits)", datasets.digits(train=images, seed=0, normalize=False)
+        name, data = (
+            "drawn digits (cnet.datasets.digits)",
+            datasets.digits(train=images, seed=0, normalize=False),
+        )
     x, y = np.maximum(data.train.x[:images], least), data.train.y[:images]
     np.save(folder / "x.npy", np.divide(x, 255, dtype=np.float32))
     np.save(folder / "x_uint8.npy", x)

@@ -1,7 +1,8 @@
 """Runs each library in a process of its own, one at a time, in interleaved rounds.
 
-A library's threads may go on spinning for a while after its work, waiting for more. In one process they would slow the
-library timed next; in processes that take turns, with a pause between, they have gone to sleep by then.
+A library's threads may go on spinning for a while after its work, waiting for more. In one process
+they would slow the library timed next; in processes that take turns, with a pause between, they
+have gone to sleep by then.
 """
 
 import json
@@ -25,7 +26,9 @@ SECONDS = 0.5
 QUICK = (IMAGES // 10, 3, 0.1)
 """Images, rounds and seconds, to try a benchmark out."""
 PAUSE = 0.1
-"""Seconds between timings: OpenBLAS's threads spin for about 0.03 s, GNU OpenMP's for a few milliseconds."""
+"""Seconds between timings: OpenBLAS's threads spin for about 0.03 s, GNU OpenMP's for a few
+milliseconds.
+"""
 
 
 class PeerError(Exception):
@@ -48,7 +51,12 @@ class PeerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -71,8 +79,14 @@ class PeerProcess:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a library's process: so many threads, and BLAS with the kernels that it chooses by itself."""
-    env = {key: value for key, value in os.environ.items() if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XLA_FLAGS")}
+    """The environment of a library's process: so many threads, and BLAS with the kernels that it
+    chooses by itself.
+    """
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XLA_FLAGS")
+    }
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CNET_NUM_THREADS"):
         env[name] = str(threads)
     env["NPROC"] = str(threads)  # the size of XLA's pool
@@ -85,20 +99,32 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def write_data(folder: Path, images: int, least: int = 0) -> str:
-    """Put the data set where `PeerProcess` looks for it, with grey levels of at least so much; says what it is."""
-    data = subprocess.run([sys.executable, HERE / "_data.py", folder, str(images), str(least)], stdout=subprocess.PIPE, text=True)
+    """Put the data set where `PeerProcess` looks for it, with grey levels of at least so much; says
+    what it is.
+    """
+    data = subprocess.run(
+        [sys.executable, HERE / "_data.py", folder, str(images), str(least)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if data.returncode:
-        sys.exit("The data could not be loaded, see above. (This needs cnet installed, or built in place and on PYTHONPATH.)")
+        sys.exit(
+            "The data could not be loaded, see above. (This needs cnet installed, or built in "
+            "place and on PYTHONPATH.)"
+        )
     return data.stdout.strip()
 
 
-def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
+def measure(
+    case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: float
+) -> dict[str, dict[str, Any]]:
     """Check and time one row of the table.
 
     Returns
     -------
     dict
-        For each peer ``us``, the microseconds a step of each round, and what else was seen; or ``error``.
+        For each peer ``us``, the microseconds a step of each round, and what else was seen; or
+        ``error``.
     """
     results: dict[str, dict[str, Any]] = {}
     running = []
@@ -106,7 +132,13 @@ def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: floa
         print(f"{case.name}: {peer.name}", file=sys.stderr, flush=True)
         try:
             loss = peer.call("check", case.name)
-            results[peer.name] = {"loss": loss, **peer.call("load", case.name, seconds), "us": [], "cores": [], "idle_cores": []}
+            results[peer.name] = {
+                "loss": loss,
+                **peer.call("load", case.name, seconds),
+                "us": [],
+                "cores": [],
+                "idle_cores": [],
+            }
             running.append(peer)
         except PeerError as error:
             results[peer.name] = {"error": str(error)}
@@ -133,10 +165,17 @@ def measure(case: Case, peers: Iterable[PeerProcess], rounds: int, seconds: floa
 
 def _compare_losses(results: dict[str, dict[str, Any]]) -> None:
     """Make an error of every loss that differs from that of most peers."""
-    losses = {name: result["loss"] for name, result in results.items() if result.get("loss") is not None}
+    losses = {
+        name: result["loss"] for name, result in results.items() if result.get("loss") is not None
+    }
     if not losses:
         return
     middle = sorted(losses.values())[len(losses) // 2]
     for name, loss in losses.items():
         if not abs(loss - middle) <= TOLERANCE * abs(middle):
-            results[name] = {"loss": loss, "error": f"computes something else: its loss is {loss:.6g}, that of others {middle:.6g}"}
+            results[name] = {
+                "loss": loss,
+                "error": (
+                    f"computes something else: its loss is {loss:.6g}, that of others {middle:.6g}"
+                ),
+            }

@@ -1,7 +1,8 @@
-"""What the machine can do at most, measured: multiply-adds a second, and bytes a second from memory.
+"""What the machine can do at most, measured: multiply-adds a second, and bytes a second from
+memory.
 
-Python cannot measure the first by itself. The system's C compiler translates peak.c for this processor, and the loops
-are run here, one in each thread at once: ctypes lets go of the GIL.
+Python cannot measure the first by itself. The system's C compiler translates peak.c for this
+processor, and the loops are run here, one in each thread at once: ctypes lets go of the GIL.
 """
 
 import ctypes
@@ -37,7 +38,9 @@ class Peak:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._multiply_add = _function(library, "multiply_add", ctypes.c_ssize_t, ctypes.c_float, ctypes.c_float)
+        self._multiply_add = _function(
+            library, "multiply_add", ctypes.c_ssize_t, ctypes.c_float, ctypes.c_float
+        )
         self._read_memory = _function(library, "read_memory", ctypes.c_ssize_t, ctypes.c_void_p)
         self.vector_bits = ctypes.c_int.in_dll(library, "vector_bits").value
         self._floats_a_step = ctypes.c_int.in_dll(library, "floats_a_step").value
@@ -51,10 +54,19 @@ class Peak:
         x86 = platform.machine().lower() in {"x86_64", "amd64"}
         with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             library = Path(folder, "peak.so")
-            command = [*compiler, *FLAGS, *(X86_FLAGS if x86 else ()), Path(__file__).with_name("peak.c"), "-o", library]
+            command = [
+                *compiler,
+                *FLAGS,
+                *(X86_FLAGS if x86 else ()),
+                Path(__file__).with_name("peak.c"),
+                "-o",
+                library,
+            ]
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode:
-                return f"{compiler[0]} cannot compile peak.c: {result.stderr.strip().splitlines()[-1]}"
+                return (
+                    f"{compiler[0]} cannot compile peak.c: {result.stderr.strip().splitlines()[-1]}"
+                )
             return cls(ctypes.CDLL(str(library)))
 
     def gflops(self, threads: int) -> float:
@@ -76,7 +88,16 @@ class Peak:
 def copy_bandwidth(memory: np.ndarray, threads: int) -> float:
     """GB/s, read and written, of so many threads that copy one half of an array to the other."""
     sources, targets = (np.array_split(half, threads) for half in np.array_split(memory, 2))
-    return memory.nbytes / together([partial(np.copyto, target, source) for source, target in zip(sources, targets, strict=True)]) / 1e9
+    return (
+        memory.nbytes
+        / together(
+            [
+                partial(np.copyto, target, source)
+                for source, target in zip(sources, targets, strict=True)
+            ]
+        )
+        / 1e9
+    )
 
 
 def memory() -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Pictures of the results, by Matplotlib: the table's ratios as a range for each library, the grid's as a heat map. For light pages and dark ones."""
+"""Pictures of the results, by Matplotlib: the table's ratios as a range for each library, the
+grid's as a heat map. For light pages and dark ones.
+"""
 
 import math
 import statistics
@@ -16,7 +18,13 @@ from _report import CNET_COLUMNS, Results, fastest, ratios, row_times
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 TIMES = "\N{MULTIPLICATION SIGN}"
-LIBRARY_COLORS = {"NumPy": "#4c78a8", "PyTorch": "#e45756", "torch.compile": "#f0a04b", "JAX": "#54a24b", "scikit-learn": "#9467bd"}
+LIBRARY_COLORS = {
+    "NumPy": "#4c78a8",
+    "PyTorch": "#e45756",
+    "torch.compile": "#f0a04b",
+    "JAX": "#54a24b",
+    "scikit-learn": "#9467bd",
+}
 FASTER, EVEN, SLOWER = "#2a7f8e", "#fafafa", "#c8553d"
 MOST = 4.0
 """The ratio at which the heat map's colors end."""
@@ -31,28 +39,44 @@ class Theme(NamedTuple):
     page: str
 
 
-LIGHT, DARK = Theme("#222222", "#6a6a6a", "#e4e4e4", "#ffffff"), Theme("#e6e6e6", "#9a9a9a", "#3a3a3a", "#0d1117")
+LIGHT, DARK = (
+    Theme("#222222", "#6a6a6a", "#e4e4e4", "#ffffff"),
+    Theme("#e6e6e6", "#9a9a9a", "#3a3a3a", "#0d1117"),
+)
 
 
 def save(results: Results, file: Path, dark: bool = False) -> None:
-    """Draw what the rows call for; the file's name says the format. An SVG has no background, for pages that are light or dark."""
+    """Draw what the rows call for; the file's name says the format. An SVG has no background, for
+    pages that are light or dark.
+    """
     theme = DARK if dark else LIGHT
     style: dict[Any, Any] = {
         "font.family": "sans-serif",
         "font.size": 10,
         "svg.fonttype": "none",
         "svg.hashsalt": "cnet",  # the same results give the same file
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme.ink),
+        **dict.fromkeys(
+            ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme.ink
+        ),
     }
     with pyplot.rc_context(style):
         figure = (_grid if GRID.keys() & results["rows"] else _table)(results, theme)
         page = "none" if file.suffix == ".svg" else theme.page
-        figure.savefig(file, dpi=160, bbox_inches="tight", pad_inches=0.2, facecolor=page, metadata={"Date": None} if file.suffix == ".svg" else None)
+        figure.savefig(
+            file,
+            dpi=160,
+            bbox_inches="tight",
+            pad_inches=0.2,
+            facecolor=page,
+            metadata={"Date": None} if file.suffix == ".svg" else None,
+        )
         pyplot.close(figure)
 
 
 def _table(results: Results, theme: Theme) -> Figure:
-    """A line for each net: where the other libraries lie, the least and the greatest ratio of the rounds about the median."""
+    """A line for each net: where the other libraries lie, the least and the greatest ratio of the
+    rounds about the median.
+    """
     rows = list(results["rows"].items())
     names = _others(results)
     figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.7 * len(rows)))
@@ -64,19 +88,52 @@ def _table(results: Results, theme: Theme) -> Figure:
                 continue
             height = y + 0.8 * ((i + 0.5) / len(names) - 0.5)
             color = LIBRARY_COLORS.get(name, theme.faint)
-            axes.plot([min(values), max(values)], [height, height], color=color, linewidth=2, alpha=0.4, solid_capstyle="round")
-            axes.plot(statistics.median(values), height, "o", color=color, markersize=7, markeredgecolor=theme.page, markeredgewidth=0.8)
+            axes.plot(
+                [min(values), max(values)],
+                [height, height],
+                color=color,
+                linewidth=2,
+                alpha=0.4,
+                solid_capstyle="round",
+            )
+            axes.plot(
+                statistics.median(values),
+                height,
+                "o",
+                color=color,
+                markersize=7,
+                markeredgecolor=theme.page,
+                markeredgewidth=0.8,
+            )
             seen += values
     for name in names:
-        axes.plot([], [], "o", color=LIBRARY_COLORS.get(name, theme.faint), markersize=7, label=name)
+        axes.plot(
+            [], [], "o", color=LIBRARY_COLORS.get(name, theme.faint), markersize=7, label=name
+        )
     for y in range(len(rows) - 1):
         axes.axhline(y + 0.5, color=theme.rule, linewidth=0.8)
     axes.set_facecolor("none")
     axes.set_yticks(range(len(rows)), [CASES[name].title for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     _ratio_axis(axes, min(seen), max(seen), theme)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(names), frameon=False, handletextpad=0, columnspacing=1.2, borderaxespad=0.2)
-    _caption(figure, axes, "Time of other libraries / time of cnet", "Medians, and from the least to the greatest,", results, 0.3, theme)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        ncols=len(names),
+        frameon=False,
+        handletextpad=0,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
+    _caption(
+        figure,
+        axes,
+        "Time of other libraries / time of cnet",
+        "Medians, and from the least to the greatest,",
+        results,
+        0.3,
+        theme,
+    )
     return figure
 
 
@@ -94,12 +151,32 @@ def _ratio_axis(axes: Axes, least: float, greatest: float, theme: Theme) -> None
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.annotate("cnet is faster →", (1, 0), (6, -24), ("data", "axes fraction"), "offset points", color=FASTER, va="top", ha="left")
-    axes.annotate("← slower", (1, 0), (-6, -24), ("data", "axes fraction"), "offset points", color=SLOWER, va="top", ha="right")
+    axes.annotate(
+        "cnet is faster →",
+        (1, 0),
+        (6, -24),
+        ("data", "axes fraction"),
+        "offset points",
+        color=FASTER,
+        va="top",
+        ha="left",
+    )
+    axes.annotate(
+        "← slower",
+        (1, 0),
+        (-6, -24),
+        ("data", "axes fraction"),
+        "offset points",
+        color=SLOWER,
+        va="top",
+        ha="right",
+    )
 
 
 def _grid(results: Results, theme: Theme) -> Figure:
-    """A cell for each batch size and width: the median ratio to the fastest other library, and which that is."""
+    """A cell for each batch size and width: the median ratio to the fastest other library, and
+    which that is.
+    """
     scale = colors.TwoSlopeNorm(0, -math.log2(MOST), math.log2(MOST))
     palette = colors.LinearSegmentedColormap.from_list("cnet", [SLOWER, EVEN, FASTER])
     figure, axes = pyplot.subplots(figsize=(1.7 * len(GRID_WIDTHS), 0.95 * len(GRID_BATCHES)))
@@ -114,9 +191,23 @@ def _grid(results: Results, theme: Theme) -> Figure:
             color = palette(scale(math.log2(middle)))
             ink = "white" if abs(math.log2(middle)) > 0.7 * math.log2(MOST) else "#222222"
             edge = SLOWER if (slower := round(middle, 2) < 1) else color
-            axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=color, edgecolor=edge, linewidth=1.2))
-            axes.text(x, y - 0.1, f"{middle:.2f}{TIMES}", ha="center", va="center", fontsize=14, color=ink)
-            axes.text(x, y + 0.24, f"{'slower than' if slower else 'against'} {fastest(times)}", ha="center", va="center", fontsize=8, color=ink)
+            axes.add_patch(
+                Rectangle(
+                    (x - 0.47, y - 0.45), 0.94, 0.9, facecolor=color, edgecolor=edge, linewidth=1.2
+                )
+            )
+            axes.text(
+                x, y - 0.1, f"{middle:.2f}{TIMES}", ha="center", va="center", fontsize=14, color=ink
+            )
+            axes.text(
+                x,
+                y + 0.24,
+                f"{'slower than' if slower else 'against'} {fastest(times)}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=ink,
+            )
     axes.set_xlim(-0.5, len(GRID_WIDTHS) - 0.5)
     axes.set_ylim(len(GRID_BATCHES) - 0.5, -0.5)
     axes.set_xticks(range(len(GRID_WIDTHS)), map(str, GRID_WIDTHS))
@@ -138,16 +229,41 @@ def _grid(results: Results, theme: Theme) -> Figure:
     return figure
 
 
-def _caption(figure: Figure, axes: Axes, title: str, remark: str, results: Results, above: float, theme: Theme) -> None:
-    """A title, and in grey what the ratios depend on; above: inches over the axes that are taken."""
+def _caption(
+    figure: Figure,
+    axes: Axes,
+    title: str,
+    remark: str,
+    results: Results,
+    above: float,
+    theme: Theme,
+) -> None:
+    """A title, and in grey what the ratios depend on; above: inches over the axes that are
+    taken.
+    """
     threads = f"{results['threads']} thread{'s' if results['threads'] > 1 else ''}"
-    lines = [f"In float32 on {results['machine']['cpu']}, {threads}, {results['date']}", f"{remark} of {results['rounds']} interleaved rounds"]
+    lines = [
+        f"In float32 on {results['machine']['cpu']}, {threads}, {results['date']}",
+        f"{remark} of {results['rounds']} interleaved rounds",
+    ]
     inch = 1 / figure.get_figheight()
     left, top = axes.get_position().x0, axes.get_position().y1 + (above + 0.05) * inch
     figure.text(left, top + 0.4 * inch, title, fontsize=13, fontweight="bold", va="bottom")
-    figure.text(left, top + 0.05 * inch, "\n".join(lines), fontsize=8, color=theme.faint, va="bottom", linespacing=1.3)
+    figure.text(
+        left,
+        top + 0.05 * inch,
+        "\n".join(lines),
+        fontsize=8,
+        color=theme.faint,
+        va="bottom",
+        linespacing=1.3,
+    )
 
 
 def _others(results: Results) -> list[str]:
     """The libraries that cnet is compared with."""
-    return [name for name, peer in results["peers"].items() if "error" not in peer and name not in CNET_COLUMNS]
+    return [
+        name
+        for name, peer in results["peers"].items()
+        if "error" not in peer and name not in CNET_COLUMNS
+    ]

@@ -1,4 +1,6 @@
-"""The results as tables, for a terminal or for Markdown, and below them what is needed to judge them."""
+"""The results as tables, for a terminal or for Markdown, and below them what is needed to judge
+them.
+"""
 
 import argparse
 import json
@@ -12,7 +14,9 @@ from typing import Any
 from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
 
 Results = dict[str, Any]
-"""``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``: see `_harness.measure`."""
+"""``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``:
+see `_harness.measure`.
+"""
 
 Times = dict[str, list[float]]
 
@@ -38,9 +42,21 @@ def machine() -> dict[str, str]:
     cpu = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        cpu = next((line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")), cpu)
+        cpu = next(
+            (
+                line.split(":", 1)[1].strip()
+                for line in cpuinfo.read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            cpu,
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "cores": str(cores), "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
+    return {
+        "cpu": cpu,
+        "cores": str(cores),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
 
 
 def about(where: dict[str, str]) -> str:
@@ -51,8 +67,9 @@ def about(where: dict[str, str]) -> str:
 def render(results: Results, markdown: bool) -> str:
     """The whole report."""
     notes = [
-        f"Microseconds a step: medians of {results['rounds']} interleaved rounds{'' if markdown else ' (least-greatest)'}. "
-        "A ratio is the median of the rounds' ratios (least-greatest): above 1, cnet is faster.",
+        f"Microseconds a step: medians of {results['rounds']} interleaved "
+        f"rounds{'' if markdown else ' (least-greatest)'}. A ratio is the median of the rounds' "
+        "ratios (least-greatest): above 1, cnet is faster.",
         f"{about(results['machine'])}; every library may use {results['threads']}",
         f"{results['data']}; {results['date']}",
         *(f"{name}: {_version(peer)}" for name, peer in results["peers"].items()),
@@ -63,11 +80,18 @@ def render(results: Results, markdown: bool) -> str:
 
 
 def grid(results: Results, markdown: bool) -> str:
-    """One line a batch size, one column a width of the hidden layer: the ratio to the fastest other library."""
+    """One line a batch size, one column a width of the hidden layer: the ratio to the fastest other
+    library.
+    """
     lines = [["fastest other / cnet", *(f"width {width}" for width in GRID_WIDTHS)]]
     for batch in GRID_BATCHES:
-        times = [row_times(results["rows"].get(grid_case(batch, width).name, {})) for width in GRID_WIDTHS]
-        lines.append([f"batch {batch}", *(f"{_ratio(t, fastest(t))} {fastest(t)}".strip() for t in times)])
+        times = [
+            row_times(results["rows"].get(grid_case(batch, width).name, {}))
+            for width in GRID_WIDTHS
+        ]
+        lines.append(
+            [f"batch {batch}", *(f"{_ratio(t, fastest(t))} {fastest(t)}".strip() for t in times)]
+        )
     return layout(lines, markdown)
 
 
@@ -78,7 +102,14 @@ def table(results: Results, markdown: bool) -> str:
     for case_name, row in results["rows"].items():
         times = row_times(row)
         cells = [spread(times.get(name, []), markdown) for name in names]
-        lines.append([CASES[case_name].title, *cells, f"{_ratio(times, fastest(times))} {fastest(times)}".strip(), _ratio(times, "PyTorch")])
+        lines.append(
+            [
+                CASES[case_name].title,
+                *cells,
+                f"{_ratio(times, fastest(times))} {fastest(times)}".strip(),
+                _ratio(times, "PyTorch"),
+            ]
+        )
     return layout(lines, markdown)
 
 
@@ -89,11 +120,17 @@ def row_times(row: dict[str, Any]) -> Times:
 
 def fastest(times: Times) -> str:
     """Which library other than cnet is; "" for none."""
-    return min(times.keys() - set(CNET_COLUMNS), key=lambda name: statistics.median(times[name]), default="")
+    return min(
+        times.keys() - set(CNET_COLUMNS),
+        key=lambda name: statistics.median(times[name]),
+        default="",
+    )
 
 
 def ratios(times: Times, name: str, base: str = CNET) -> list[float]:
-    """How many times as long as another a peer took, round by round: a slow minute of the machine slows both."""
+    """How many times as long as another a peer took, round by round: a slow minute of the machine
+    slows both.
+    """
     if name not in times or base not in times:
         return []
     return [theirs / ours for theirs, ours in zip(times[name], times[base], strict=True)]
@@ -129,28 +166,61 @@ def _version(peer: dict[str, Any]) -> str:
 
 
 def _checks(rows: dict[str, Any], threads: int) -> list[str]:
-    """What was left out, what was not timed, and whether losses and threads were as they should be."""
-    cells = [(case_name, name, result) for case_name, row in rows.items() for name, result in row.items()]
+    """What was left out, what was not timed, and whether losses and threads were as they
+    should be.
+    """
+    cells = [
+        (case_name, name, result) for case_name, row in rows.items() for name, result in row.items()
+    ]
     timed = [(case_name, name, result) for case_name, name, result in cells if "us" in result]
-    notes = [f"{case_name}: {name} left out: {result['error']}" for case_name, name, result in cells if "error" in result]
-    notes += [f"{case_name}: {name} ran {result['remark']}" for case_name, name, result in timed if result["remark"]]
-    if differences := [difference for row in rows.values() if (difference := _difference(row)) is not None]:
-        notes.append(f"Losses of the libraries, after equal steps from equal weights, differ by at most {max(differences):.1e} (relative).")
+    notes = [
+        f"{case_name}: {name} left out: {result['error']}"
+        for case_name, name, result in cells
+        if "error" in result
+    ]
+    notes += [
+        f"{case_name}: {name} ran {result['remark']}"
+        for case_name, name, result in timed
+        if result["remark"]
+    ]
+    if differences := [
+        difference for row in rows.values() if (difference := _difference(row)) is not None
+    ]:
+        notes.append(
+            "Losses of the libraries, after equal steps from equal weights, differ by at most "
+            f"{max(differences):.1e} (relative)."
+        )
     compiling: dict[str, list[float]] = {}
     for _, name, result in timed:
         if result["compile_s"] > 0.01:
             compiling.setdefault(name, []).append(result["compile_s"])
-    notes += [f"{name} compiled for {min(seconds):.1f} to {max(seconds):.1f} s a net, which is not in its times" for name, seconds in compiling.items()]
+    notes += [
+        (
+            f"{name} compiled for {min(seconds):.1f} to {max(seconds):.1f} s a net, which is not "
+            "in its times"
+        )
+        for name, seconds in compiling.items()
+    ]
     for case_name, name, result in timed:
         if max(result["cores"]) > 1.1 * threads:
-            notes.append(f"{case_name}: {name} kept {max(result['cores']):.1f} cores busy, more than it was to")
+            notes.append(
+                f"{case_name}: {name} kept {max(result['cores']):.1f} cores busy, more than it "
+                "was to"
+            )
         if max(result["idle_cores"]) > 0.05:
-            notes.append(f"{case_name}: {name} kept {max(result['idle_cores']):.2f} cores busy while others ran")
+            notes.append(
+                f"{case_name}: {name} kept {max(result['idle_cores']):.2f} cores busy while "
+                "others ran"
+            )
     return notes
 
 
 def _difference(row: dict[str, Any]) -> float | None:
-    losses = [result["loss"] for result in row.values() if result.get("loss") is not None and "us" in result]
+    losses = [
+        result["loss"]
+        for result in row.values()
+        if result.get("loss") is not None and "us" in result
+    ]
     return (max(losses) - min(losses)) / min(losses) if losses else None
 
 
@@ -160,4 +230,12 @@ def layout(lines: list[list[str]], markdown: bool) -> str:
         rule = ["---", *["---:"] * (len(lines[0]) - 1)]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in [lines[0], rule, *lines[1:]])
     first, *others = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join([cells[0].ljust(first), *(cell.rjust(width) for cell, width in zip(cells[1:], others, strict=True))]) for cells in lines)
+    return "\n".join(
+        "  ".join(
+            [
+                cells[0].ljust(first),
+                *(cell.rjust(width) for cell, width in zip(cells[1:], others, strict=True)),
+            ]
+        )
+        for cells in lines
+    )

@@ -1,6 +1,8 @@
-"""A process that searches: it trains many small nets, each with a trainer of its own, whenever a line comes on its standard input.
+"""A process that searches: it trains many small nets, each with a trainer of its own, whenever a
+line comes on its standard input.
 
-It answers with the seconds that this took. ``python _search.py WORKERS``: so many threads of Python train at a time.
+It answers with the seconds that this took. ``python _search.py WORKERS``: so many threads of Python
+train at a time.
 """
 
 import sys
@@ -23,7 +25,9 @@ x, y = rng.random((ROWS, SIZES[0]), np.float32), rng.integers(0, SIZES[-1], ROWS
 def train(seed: int) -> float:
     """Train a net, evaluate it and predict with it."""
     inputs, hidden, classes = SIZES
-    model = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes), seed=seed)
+    model = nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes), seed=seed
+    )
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
     trainer.fit(x, y, batch_size=BATCH, epochs=EPOCHS, seed=seed, verbose=False)
     model(x)

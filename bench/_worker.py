@@ -1,7 +1,9 @@
-"""The process of one library: ``python _worker.py PEER THREADS FOLDER`` does what its standard input tells it to.
+"""The process of one library: ``python _worker.py PEER THREADS FOLDER`` does what its standard
+input tells it to.
 
-A request is a line of JSON, ``[method, *arguments]``; an answer is another, ``{"result": ...}`` or ``{"error": ...}``.
-Between requests it waits for a line, which takes no processor time unless a thread pool of the library goes on spinning.
+A request is a line of JSON, ``[method, *arguments]``; an answer is another, ``{"result": ...}`` or
+``{"error": ...}``. Between requests it waits for a line, which takes no processor time unless a
+thread pool of the library goes on spinning.
 """
 
 import json
@@ -28,7 +30,9 @@ PREDICTIONS = 1000
 
 
 class Worker:
-    """Runs the nets of one peer. `describe`, `check`, `load` and `time` are the requests; or `start` and `learn`."""
+    """Runs the nets of one peer. `describe`, `check`, `load` and `time` are the requests; or
+    `start` and `learn`.
+    """
 
     def __init__(self, name: str, threads: int, folder: Path) -> None:
         self._peer_class = peers.load(name)
@@ -62,8 +66,9 @@ class Worker:
     def check(self, case_name: str) -> float | None:
         """The loss after a few steps, in the data's order, from the same weights as every peer.
 
-        It is computed here, in double precision, from the weights that the steps led to: a peer that scales its
-        gradient differently is found out. None where a peer does not do quite the same.
+        It is computed here, in double precision, from the weights that the steps led to: a peer
+        that scales its gradient differently is found out. None where a peer does not do quite the
+        same.
         """
         case = CASES[case_name]
         if not case.training:
@@ -81,7 +86,8 @@ class Worker:
         return cross_entropy(logits, self._y[: len(logits)])
 
     def load(self, case_name: str, seconds: float) -> dict[str, Any]:
-        """Build a net, run an epoch, and choose how many epochs a timing has: at least one, and enough for `seconds`.
+        """Build a net, run an epoch, and choose how many epochs a timing has: at least one, and
+        enough for `seconds`.
 
         An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
         """
@@ -103,8 +109,9 @@ class Worker:
     def time(self) -> dict[str, float]:
         """Time one run from the initial weights.
 
-        ``cores`` is how many cores the run kept busy, which shows whether the number of threads was obeyed;
-        ``idle_cores`` how many this process kept busy while another peer ran, which should be none.
+        ``cores`` is how many cores the run kept busy, which shows whether the number of threads was
+        obeyed; ``idle_cores`` how many this process kept busy while another peer ran, which should
+        be none.
         """
         idle_cores = _cores(self._answered)
         self._reset()
@@ -114,7 +121,9 @@ class Worker:
         cores = _cores(start)
         return {"seconds": seconds, "cores": cores, "idle_cores": idle_cores}
 
-    def start(self, case_name: str, seed: int, learning_rate: float, momentum: float, weight_decay: float) -> None:
+    def start(
+        self, case_name: str, seed: int, learning_rate: float, momentum: float, weight_decay: float
+    ) -> None:
         """Build a net to be trained epoch by epoch."""
         case = CASES[case_name]
         images = _whole_batches(case, len(self._x), len(self._x))
@@ -124,7 +133,8 @@ class Worker:
         self._learner.set_weights(initial_weights(case, seed))
 
     def learn(self, epochs: int, learning_rate: float) -> dict[str, float]:
-        """Train for some epochs; the time they take, and then the share of test images that are read correctly.
+        """Train for some epochs; the time they take, and then the share of test images that are
+        read correctly.
 
         The net's outputs are computed here, in double precision, from its weights.
         """
@@ -145,7 +155,11 @@ class Worker:
         weights = initial_weights(peer.case)
         self._reset = lambda: peer.set_weights(weights)
         rows = self._rows() * epochs
-        self._run = (lambda: peer.train(epochs)) if peer.case.training else (lambda: _predict_each(peer, rows))
+        self._run = (
+            (lambda: peer.train(epochs))
+            if peer.case.training
+            else (lambda: _predict_each(peer, rows))
+        )
 
     def _rows(self) -> list[np.ndarray]:
         return [self._x[i : i + 1] for i in range(min(PREDICTIONS, len(self._x)))]
@@ -184,7 +198,9 @@ def main() -> None:
                 name, threads, folder = sys.argv[1:]
                 worker = Worker(name, int(threads), Path(folder))
             answer = {"result": worker.answer(*json.loads(line))}
-        except Exception as error:  # whatever a library raises ends its cell of the table, not the benchmark
+        except (
+            Exception
+        ) as error:  # whatever a library raises ends its cell of the table, not the benchmark
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         answers.write(json.dumps(answer) + "\n")
 

@@ -1,8 +1,9 @@
 """How long cnet and PyTorch train until they read MNIST well: ``python bench/accuracy.py``.
 
-First the time to each of three accuracies, then that of ten epochs of a usual net, and the memory that cnet takes for
-it. Both libraries train from the same weights, with the same settings, turn by turn; the seeds differ in weights and in
-the order of the rows. README.md in this folder says how to read it.
+First the time to each of three accuracies, then that of ten epochs of a usual net, and the memory
+that cnet takes for it. Both libraries train from the same weights, with the same settings, turn by
+turn; the seeds differ in weights and in the order of the rows. README.md in this folder says how to
+read it.
 """
 
 import argparse
@@ -34,18 +35,36 @@ Runs = dict[str, list[list[dict[str, float]]]]
 """For each library and seed, what `Worker.learn` answered, call after call."""
 
 
-def train(recipe: Recipe, peers: list[PeerProcess], seeds: int, calls: int, epochs: int, target: float) -> Runs:
-    """Train with each seed, up to so many calls of so many epochs, or to a target. Libraries take turns, and turns in going first."""
+def train(
+    recipe: Recipe, peers: list[PeerProcess], seeds: int, calls: int, epochs: int, target: float
+) -> Runs:
+    """Train with each seed, up to so many calls of so many epochs, or to a target. Libraries take
+    turns, and turns in going first.
+    """
     runs: Runs = {peer.name: [] for peer in peers}
     for seed in range(seeds):
         for peer in peers[seed % 2 :] + peers[: seed % 2]:
             sleep(PAUSE)
-            peer.call("start", recipe.case.name, seed, recipe.learning_rate, recipe.momentum, recipe.weight_decay)
+            peer.call(
+                "start",
+                recipe.case.name,
+                seed,
+                recipe.learning_rate,
+                recipe.momentum,
+                recipe.weight_decay,
+            )
             runs[peer.name].append([])
             for i in range(calls):
-                runs[peer.name][-1].append(peer.call("learn", epochs, recipe.learning_rate * recipe.decay**i))
+                runs[peer.name][-1].append(
+                    peer.call("learn", epochs, recipe.learning_rate * recipe.decay**i)
+                )
                 accuracy = runs[peer.name][-1][-1]["accuracy"]
-                print(f"{recipe.case.name}, seed {seed}: {peer.name}, epoch {(i + 1) * epochs}: {accuracy:.2%}", file=sys.stderr, flush=True)
+                print(
+                    f"{recipe.case.name}, seed {seed}: {peer.name}, epoch {(i + 1) * epochs}: "
+                    f"{accuracy:.2%}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 if accuracy >= target:
                     break
     return runs
@@ -53,12 +72,27 @@ def train(recipe: Recipe, peers: list[PeerProcess], seeds: int, calls: int, epoc
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
-    images, most_epochs, epochs = (QUICK[0], 2, 1) if options.quick else (IMAGES, MOST_EPOCHS, EPOCHS)
-    results: dict[str, Any] = {"machine": machine(), "data": write_data(folder, images), "threads": options.threads, "seeds": options.seeds, "epochs": epochs}
+    images, most_epochs, epochs = (
+        (QUICK[0], 2, 1) if options.quick else (IMAGES, MOST_EPOCHS, EPOCHS)
+    )
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "data": write_data(folder, images),
+        "threads": options.threads,
+        "seeds": options.seeds,
+        "epochs": epochs,
+    }
     results["date"] = datetime.now(UTC).date().isoformat()
     command = [sys.executable, str(HERE / "_memory.py"), str(folder), str(epochs)]
-    results["memory"] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment(options.threads)).stdout)
-    with PeerProcess(PEERS[0], options.threads, folder) as first, PeerProcess(PEERS[1], options.threads, folder) as second:
+    results["memory"] = json.loads(
+        subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, env=environment(options.threads)
+        ).stdout
+    )
+    with (
+        PeerProcess(PEERS[0], options.threads, folder) as first,
+        PeerProcess(PEERS[1], options.threads, folder) as second,
+    ):
         peers = [first, second]
         results["versions"] = {peer.name: peer.call("describe")["version"] for peer in peers}
         results["accurate"] = train(ACCURATE, peers, options.seeds, most_epochs, 1, TARGETS[-1])
@@ -67,7 +101,9 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def epochs_to(target: float, run: Sequence[dict[str, float]]) -> float:
-    """How many epochs it took until test accuracy was first so high; infinite where it never was."""
+    """How many epochs it took until test accuracy was first so high; infinite where it never
+    was.
+    """
     return next((i for i, call in enumerate(run, 1) if call["accuracy"] >= target), math.inf)
 
 
@@ -80,13 +116,30 @@ def seconds_to(target: float, run: Sequence[dict[str, float]]) -> float:
 def time_to_accuracy(runs: Runs, markdown: bool) -> str:
     """A line for each library, a column for each target."""
     lines = [[ACCURATE.case.title, *(f"s to {target:.1%}" for target in TARGETS), "s an epoch"]]
-    epochs = {name: [call["seconds"] for run in seeds for call in run] for name, seeds in runs.items()}
+    epochs = {
+        name: [call["seconds"] for run in seeds for call in run] for name, seeds in runs.items()
+    }
     for name, seeds in runs.items():
-        lines.append([name, *(_to_target(target, seeds, markdown) for target in TARGETS), spread(epochs[name], markdown)])
+        lines.append(
+            [
+                name,
+                *(_to_target(target, seeds, markdown) for target in TARGETS),
+                spread(epochs[name], markdown),
+            ]
+        )
     cells = []
     for target in TARGETS:
         seconds = [[seconds_to(target, run) for run in runs[name]] for name in PEERS]
-        cells.append(spread([theirs / ours for ours, theirs in zip(*seconds, strict=True) if max(ours, theirs) < math.inf], markdown))
+        cells.append(
+            spread(
+                [
+                    theirs / ours
+                    for ours, theirs in zip(*seconds, strict=True)
+                    if max(ours, theirs) < math.inf
+                ],
+                markdown,
+            )
+        )
     ours, theirs = (statistics.median(epochs[name]) for name in PEERS)
     return layout([*lines, ["PyTorch / cnet", *cells, digits(theirs / ours)]], markdown)
 
@@ -97,7 +150,10 @@ def _to_target(target: float, seeds: Sequence[Sequence[dict[str, float]]], markd
     reached = sum(epoch < math.inf for epoch in epochs)
     if not reached:
         return "never"
-    text = f"{spread([seconds_to(target, run) for run in seeds], markdown)}, epoch {statistics.median(epochs):g}".replace("inf", "never")
+    text = (
+        f"{spread([seconds_to(target, run) for run in seeds], markdown)}, epoch "
+        f"{statistics.median(epochs):g}"
+    ).replace("inf", "never")
     return text if reached == len(seeds) else f"{text}; {reached} of {len(seeds)} seeds"
 
 
@@ -108,7 +164,9 @@ def usual_run(runs: Runs, epochs: int, markdown: bool) -> str:
     for name, seeds in runs.items():
         ratio = "" if name == PEERS[0] else spread(ratios(times, name), markdown)
         accuracies = [100 * run[0]["accuracy"] for run in seeds]
-        accuracy = f"{statistics.median(accuracies):.2f} ({min(accuracies):.2f}-{max(accuracies):.2f})"
+        accuracy = (
+            f"{statistics.median(accuracies):.2f} ({min(accuracies):.2f}-{max(accuracies):.2f})"
+        )
         lines.append([name, spread(times[name], markdown), ratio, accuracy])
     return layout(lines, markdown)
 
@@ -119,25 +177,38 @@ def render(results: dict[str, Any], markdown: bool) -> str:
     above = memory["peak"] - memory["data"]
     verdict = "within" if above <= MEMORY_LIMIT else "**above**"
     notes = [
-        f"Medians of {results['seeds']} seeds{'' if markdown else ' (least-greatest)'}; times are those of training, without evaluation",
-        f"{ACCURATE.case.title}: SGD, learning rate {ACCURATE.learning_rate} times {ACCURATE.decay} after each epoch, "
-        f"momentum {ACCURATE.momentum}, weight decay {ACCURATE.weight_decay}. {USUAL.case.title}: learning rate {USUAL.learning_rate}",
-        f"Memory of cnet's run with the images as uint8, in a process of its own: at most {memory['peak'] / 1e6:.0f} MB, "
-        f"{above / 1e6:.0f} MB more than the {memory['data'] / 1e6:.0f} MB of the images; {verdict} the limit of {MEMORY_LIMIT / 1e6:.0f} MB",
+        f"Medians of {results['seeds']} seeds{'' if markdown else ' (least-greatest)'}; times are "
+        "those of training, without evaluation",
+        f"{ACCURATE.case.title}: SGD, learning rate {ACCURATE.learning_rate} times "
+        f"{ACCURATE.decay} after each epoch, momentum {ACCURATE.momentum}, weight decay "
+        f"{ACCURATE.weight_decay}. {USUAL.case.title}: learning rate {USUAL.learning_rate}",
+        "Memory of cnet's run with the images as uint8, in a process of its own: at most "
+        f"{memory['peak'] / 1e6:.0f} MB, {above / 1e6:.0f} MB more than the "
+        f"{memory['data'] / 1e6:.0f} MB of the images; {verdict} the limit of "
+        f"{MEMORY_LIMIT / 1e6:.0f} MB",
         f"{about(results['machine'])}; threads of each library: {results['threads']}",
         f"{'; '.join(f'{name} {version}' for name, version in results['versions'].items())}",
         f"{results['data']}; {results['date']}",
     ]
-    tables = [time_to_accuracy(results["accurate"], markdown), "", usual_run(results["usual"], results["epochs"], markdown), ""]
+    tables = [
+        time_to_accuracy(results["accurate"], markdown),
+        "",
+        usual_run(results["usual"], results["epochs"], markdown),
+        "",
+    ]
     return "\n".join([*tables, *(f"- {note}" for note in notes)])
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5, help="how many times everything is trained")
     parser.add_argument("--threads", type=int, default=1, help="threads of both libraries")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the images and few epochs: to try it out")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the images and few epochs: to try it out"
+    )
     add_output_arguments(parser)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
 """Times training steps of a convolutional net in cnet, PyTorch and JAX: ``python bench/cnn.py``.
 
-Convolution 3 x 3 to 32 channels, pool, convolution 3 x 3 to 64, pool, 1600-128, dropout 0.5, 128-10; SGD with Nesterov's
-momentum. Each library starts from weights of its own; measured as `compare.py` does it.
+Convolution 3 x 3 to 32 channels, pool, convolution 3 x 3 to 64, pool, 1600-128, dropout 0.5,
+128-10; SGD with Nesterov's momentum. Each library starts from weights of its own; measured as
+`compare.py` does it.
 """
 
 import argparse
@@ -23,7 +24,13 @@ IMAGES = 6400
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
     data = write_data(folder, IMAGES)
-    results: dict[str, Any] = {"machine": machine(), "data": data, "threads": options.threads, "rounds": options.rounds, "peers": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "data": data,
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "peers": {},
+    }
     results["date"] = datetime.now(UTC).date().isoformat()
     with ExitStack() as stack:
         peers = []
@@ -40,9 +47,13 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
-    parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="how many times each library is timed"
+    )
     add_output_arguments(parser)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:

@@ -1,4 +1,5 @@
-"""Times training steps of cnet beside those of NumPy, PyTorch, JAX and scikit-learn: ``python bench/compare.py``.
+"""Times training steps of cnet beside those of NumPy, PyTorch, JAX and scikit-learn: ``python
+bench/compare.py``.
 
 README.md in this folder says what is measured and how to read it.
 """
@@ -22,18 +23,55 @@ GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--grid", action="store_true", help="a net with one hidden layer, by batch size and width, instead of the nets of the table")
-    parser.add_argument(
-        "--rows", nargs="+", choices=[*TABLE, *GRID], metavar="ROW", help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on"
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid")
+    parser.add_argument(
+        "--grid",
+        action="store_true",
+        help="a net with one hidden layer, by batch size and width, instead of the nets of the "
+        "table",
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=[*TABLE, *GRID],
+        metavar="ROW",
+        help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=list(PEERS),
+        metavar="PEER",
+        help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid",
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
-    parser.add_argument("--dense", action="store_true", help="images without a 0: what is black becomes the least grey level")
-    parser.add_argument("--rounds", type=int, default=7, help="how many times each library is timed")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the images and three short rounds: to try it out")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="report on what --json has written, instead of measuring")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios, with Matplotlib, as PNG, SVG or PDF")
+    parser.add_argument(
+        "--dense",
+        action="store_true",
+        help="images without a 0: what is black becomes the least grey level",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="how many times each library is timed"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tenth of the images and three short rounds: to try it out",
+    )
+    parser.add_argument(
+        "--load",
+        type=Path,
+        metavar="FILE",
+        help="report on what --json has written, instead of measuring",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the ratios, with Matplotlib, as PNG, SVG or PDF",
+    )
     parser.add_argument("--dark", action="store_true", help="draw for a dark page")
     add_output_arguments(parser)
     options = parser.parse_args()
@@ -50,7 +88,14 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
     images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
     data = write_data(folder, images, least=int(options.dense))
-    results: dict[str, Any] = {"machine": machine(), "data": data, "threads": options.threads, "rounds": rounds, "peers": {}, "rows": {}}
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "data": data,
+        "threads": options.threads,
+        "rounds": rounds,
+        "peers": {},
+        "rows": {},
+    }
     results["date"] = datetime.now(UTC).date().isoformat()
     with ExitStack() as stack:
         peers = []

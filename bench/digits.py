@@ -1,8 +1,10 @@
-"""What nets that have seen drawn digits alone read of MNIST's test images: ``python bench/digits.py``.
+"""What nets that have seen drawn digits alone read of MNIST's test images: ``python
+bench/digits.py``.
 
-First 784-128-10 with ReLU, trained for ten epochs on 60,000 digits of `cnet.datasets.digits`, at batch 32 and learning rate 0.1;
-the seeds differ in digits, weights and order. Then the net that ``cnet train`` saves, with all that it does by itself.
-MNIST is found, or downloaded, by `cnet.datasets.mnist`.
+First 784-128-10 with ReLU, trained for ten epochs on 60,000 digits of `cnet.datasets.digits`, at
+batch 32 and learning rate 0.1; the seeds differ in digits, weights and order. Then the net that
+``cnet train`` saves, with all that it does by itself. MNIST is found, or downloaded, by
+`cnet.datasets.mnist`.
 """
 
 import argparse
@@ -31,7 +33,11 @@ def saved() -> nn.Module:
     """The net of the command line."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "model.safetensors")
-        subprocess.run([sys.executable, "-m", "cnet", "train", "--quiet", "--out", file], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "cnet", "train", "--quiet", "--out", file],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         return cnet.load(file)
 
 
@@ -42,7 +48,9 @@ def accuracy(model: nn.Module, test: datasets.Split) -> float:
 
 def main() -> None:
     """Train, read, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=3, help="seeds, from 0 on")
     parser.add_argument("--quick", action="store_true", help="a tenth of the digits: to try it out")
     options = parser.parse_args()
@@ -50,7 +58,10 @@ def main() -> None:
     test = datasets.mnist(validation=0).test
     shares = [accuracy(trained(images, seed), test) for seed in range(options.seeds)]
     spread = f"{statistics.median(shares):.1%} ({min(shares):.1%}-{max(shares):.1%})"
-    print(f"MNIST's test images, read after {images:,} drawn digits, seeds 0 to {options.seeds - 1}: {spread}")
+    print(
+        f"MNIST's test images, read after {images:,} drawn digits, seeds 0 to "
+        f"{options.seeds - 1}: {spread}"
+    )
     print(f"and by the net that cnet train saves: {accuracy(saved(), test):.1%}")
 
 

@@ -1,7 +1,9 @@
-"""What a library costs before it does anything: time to import, and size on disk. ``python bench/footprint.py``.
+"""What a library costs before it does anything: time to import, and size on disk. ``python
+bench/footprint.py``.
 
-Each import is timed in fresh interpreters, with the files in the system's cache. Sizes are those of the installed files;
-the last column counts all that a library needs except NumPy, which every one of them needs.
+Each import is timed in fresh interpreters, with the files in the system's cache. Sizes are those of
+the installed files; the last column counts all that a library needs except NumPy, which every one
+of them needs.
 """
 
 import argparse
@@ -27,8 +29,16 @@ LIBRARIES = {
 
 def import_seconds(module: str, times: int) -> float:
     """Median time of an import; the interpreter's own start is not in it."""
-    code = f"from time import perf_counter; start = perf_counter(); import {module}; print(perf_counter() - start)"
-    seconds = [float(subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout) for _ in range(times + 1)]
+    code = (
+        f"from time import perf_counter; start = perf_counter(); import {module}; "
+        "print(perf_counter() - start)"
+    )
+    seconds = [
+        float(
+            subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
+        )
+        for _ in range(times + 1)
+    ]
     return statistics.median(seconds[1:])  # the first may have read from the disk
 
 
@@ -47,7 +57,9 @@ def _requirements(distribution: str) -> set[str]:
     try:
         lines = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:  # cnet, built in place
-        lines = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]["dependencies"]
+        lines = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())[
+            "project"
+        ]["dependencies"]
     found = set()
     for line in lines:
         name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
@@ -58,13 +70,22 @@ def _requirements(distribution: str) -> set[str]:
 
 
 def megabytes(distribution: str) -> float:
-    """Size of the installed files; for a package built in place, of those that its wheel would hold."""
+    """Size of the installed files; for a package built in place, of those that its wheel would
+    hold.
+    """
     try:
         return sum(file.size or 0 for file in metadata.files(distribution) or []) / 1e6
     except metadata.PackageNotFoundError:
         spec = importlib.util.find_spec(distribution)
         folder = Path(spec.origin).parent if spec and spec.origin else Path()
-        return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in {".py", ".pyi", ".typed", ".so", ".pyd"}) / 1e6
+        return (
+            sum(
+                path.stat().st_size
+                for path in folder.rglob("*")
+                if path.suffix in {".py", ".pyi", ".typed", ".so", ".pyd"}
+            )
+            / 1e6
+        )
 
 
 def main() -> None:
@@ -78,7 +99,8 @@ def main() -> None:
             print(f"{name:14}{'not installed':>12}")
             continue
         beyond = sum(map(megabytes, needed(distribution) - {"numpy"}))
-        print(f"{name:14}{import_seconds(module, options.times) * 1e3:12.0f}{megabytes(distribution):12.1f}{beyond:20.1f}")
+        milliseconds = import_seconds(module, options.times) * 1e3
+        print(f"{name:14}{milliseconds:12.0f}{megabytes(distribution):12.1f}{beyond:20.1f}")
 
 
 if __name__ == "__main__":

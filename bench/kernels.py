@@ -1,8 +1,9 @@
-"""Speed of the dense layer's kernels on the shapes of the benchmark's nets: ``python bench/kernels.py``.
+"""Speed of the dense layer's kernels on the shapes of the benchmark's nets: ``python
+bench/kernels.py``.
 
-In GFLOP/s beside NumPy's matmul (BLAS) of the same shapes, each the best of several rounds: this shows what the code
-can do, undisturbed. (`compare.py` shows what a user gets, and gives medians.) Percentages are of what the machine can
-do at most, which is measured too.
+In GFLOP/s beside NumPy's matmul (BLAS) of the same shapes, each the best of several rounds: this
+shows what the code can do, undisturbed. (`compare.py` shows what a user gets, and gives medians.)
+Percentages are of what the machine can do at most, which is measured too.
 """
 
 import argparse
@@ -50,7 +51,9 @@ class Limits:
             self.gflops = max(self.gflops, peak.gflops(threads))
 
     def share(self, speed: float, shape: Shape) -> str:
-        """A speed in percent of what is possible: of the peak or, marked m, of what reading the operands allows."""
+        """A speed in percent of what is possible: of the peak or, marked m, of what reading the
+        operands allows.
+        """
         rows, inputs, outputs = shape
         size = 4 * (rows * inputs + inputs * outputs + rows * outputs)
         by_memory = self.read * 2 * rows * inputs * outputs / size
@@ -78,7 +81,10 @@ def products(shape: Shape) -> dict[str, list[Callable[[], object]]]:
     rows, inputs, outputs = shape
     rng = np.random.default_rng(0)
     x, dx = rng.standard_normal((rows, inputs), np.float32), np.empty((rows, inputs), np.float32)
-    w, dw = rng.standard_normal((inputs, outputs), np.float32), np.empty((inputs, outputs), np.float32)
+    w, dw = (
+        rng.standard_normal((inputs, outputs), np.float32),
+        np.empty((inputs, outputs), np.float32),
+    )
     dz, z = rng.standard_normal((rows, outputs), np.float32), np.empty((rows, outputs), np.float32)
     b, db = np.zeros(outputs, np.float32), np.empty(outputs, np.float32)
     core = loops(x.dtype)
@@ -117,9 +123,15 @@ def measure(shape: Shape, rounds: int) -> dict[str, list[float]]:
     for _ in range(rounds):
         for library, times in best.items():
             time.sleep(PAUSE)  # so that the other library's threads have stopped spinning
-            best[library] = [min(old, seconds_per_call(call)) for old, call in zip(times, calls[library], strict=True)]
+            best[library] = [
+                min(old, seconds_per_call(call))
+                for old, call in zip(times, calls[library], strict=True)
+            ]
     operations = 2.0 * shape[0] * shape[1] * shape[2]
-    return {library: [operations / seconds / 1e9 for seconds in times] for library, times in best.items()}
+    return {
+        library: [operations / seconds / 1e9 for seconds in times]
+        for library, times in best.items()
+    }
 
 
 def report(threads: int, rounds: int) -> None:
@@ -134,14 +146,27 @@ def report(threads: int, rounds: int) -> None:
         speeds.append(measure(shape, rounds))
         limits.measure(peak, memory, threads)  # again, as the clock may have changed
 
-    print(f"\nGFLOP/s with {threads} thread{'s' if threads > 1 else ''}: cnet / NumPy, and cnet in percent of what is possible")
+    print(
+        f"\nGFLOP/s with {threads} thread{'s' if threads > 1 else ''}: cnet / NumPy, and cnet in "
+        "percent of what is possible"
+    )
     print(f"{'rows x inputs x outputs':24}" + "".join(f"{kernel:>24}" for kernel in KERNELS))
     for shape, speed in zip(shapes, speeds, strict=True):
-        cells = [f"{ours:.1f} / {theirs:.1f} {limits.share(ours, shape)}" for ours, theirs in zip(speed["cnet"], speed["NumPy"], strict=True)]
+        cells = [
+            f"{ours:.1f} / {theirs:.1f} {limits.share(ours, shape)}"
+            for ours, theirs in zip(speed["cnet"], speed["NumPy"], strict=True)
+        ]
         print(f"{_title(shape):24}" + "".join(f"{cell:>24}" for cell in cells))
     if isinstance(peak, _peak.Peak):
-        print(f"Possible: {limits.gflops:.0f} GFLOP/s, measured with multiply-adds of {peak.vector_bits}-bit vectors of float32; or, marked m,")
-        print(f"where the operands come from memory, as long as they take to be read: {limits.read:.1f} GB/s.", end=" ")
+        print(
+            f"Possible: {limits.gflops:.0f} GFLOP/s, measured with multiply-adds of "
+            f"{peak.vector_bits}-bit vectors of float32; or, marked m,"
+        )
+        print(
+            "where the operands come from memory, as long as they take to be read: "
+            f"{limits.read:.1f} GB/s.",
+            end=" ",
+        )
     else:
         print(f"The peak was not measured: {peak}.", end=" ")
     print(f"Memory is copied at {limits.copied:.1f} GB/s, read and written.")
@@ -153,18 +178,39 @@ def _title(shape: Shape) -> str:
 
 def main() -> None:
     """Print a table for each number of threads."""
-    every = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, every}), help="threads of cnet and of BLAS: a table for each")
+    every = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=sorted({1, every}),
+        help="threads of cnet and of BLAS: a table for each",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take the best of")
     options = parser.parse_args()
     if len(options.threads) == 1 and environment(options.threads[0]) == os.environ:
         report(options.threads[0], options.rounds)
         return
     where = machine()
-    print(f"{where['cpu']}, {where['cores']} cores; cnet {cnet.__version__} with {_isa.active_isa()} kernels, NumPy {np.__version__}", flush=True)
+    print(
+        f"{where['cpu']}, {where['cores']} cores; cnet {cnet.__version__} with "
+        f"{_isa.active_isa()} kernels, NumPy {np.__version__}",
+        flush=True,
+    )
     for threads in options.threads:  # BLAS reads the environment when it is loaded
-        command = [sys.executable, __file__, "--threads", str(threads), "--rounds", str(options.rounds)]
+        command = [
+            sys.executable,
+            __file__,
+            "--threads",
+            str(threads),
+            "--rounds",
+            str(options.rounds),
+        ]
         if status := subprocess.call(command, env=environment(threads)):
             sys.exit(status)
 

@@ -1,7 +1,8 @@
-/* The most that a processor does, for _peak.py to time: multiply-adds from registers, and reading memory.
+/* The most that a processor does, for _peak.py to time: multiply-adds from registers, and reading
+   memory.
 
-   Compiled for the processor at hand, whose widest vectors these are. The accumulators are independent, more than the
-   units can have in flight and few enough to stay in registers. */
+   Compiled for the processor at hand, whose widest vectors these are. The accumulators are
+   independent, more than the units can have in flight and few enough to stay in registers. */
 #include <stddef.h>
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -25,7 +26,8 @@
 
 typedef float vec __attribute__((vector_size(BYTES), aligned(4)));
 
-/* It overwrites the factor on x86, and the summand on ARM: the other form would cost a copy. Either stays finite. */
+/* It overwrites the factor on x86, and the summand on ARM: the other form would cost a copy. Either
+   stays finite. */
 #if defined(__aarch64__)
 #define MULTIPLY_ADD(acc, a, b) acc = vfmaq_f32(acc, a, b)
 #else

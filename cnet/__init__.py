@@ -1,6 +1,7 @@
 """cnet trains small neural nets on a CPU, fast.
 
-`nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a `Trainer` joins them.
+`nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a
+`Trainer` joins them.
 """
 
 import sys
@@ -46,5 +47,12 @@ if not TYPE_CHECKING:  # to mypy, every name would be there
 
     def __getattr__(name: str) -> Any:
         raise no_attribute(
-            sys.modules[__name__], name, TOP | {inner: f"it is {module}.{inner}" for module in ("nn", "optim") for inner in globals()[module].__all__}
+            sys.modules[__name__],
+            name,
+            TOP
+            | {
+                inner: f"it is {module}.{inner}"
+                for module in ("nn", "optim")
+                for inner in globals()[module].__all__
+            },
         )

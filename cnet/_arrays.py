@@ -1,4 +1,5 @@
-"""What users pass, turned into what the kernels take: C-contiguous, aligned float32, float64 or int64 arrays.
+"""What users pass, turned into what the kernels take: C-contiguous, aligned float32, float64 or
+int64 arrays.
 
 An array that already fits is used as it is. Nothing here writes to what it is given.
 """
@@ -27,8 +28,12 @@ _IN_MEMORY = ("__array_interface__", "__dlpack__", "__dask_graph__", "to_numpy")
 _MISSING = ("NAType", "NaTType", "NoneType")
 """Types of what stands for a missing value, in Python and in pandas."""
 _UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
-"""What NumPy raises for what it cannot read; the last is for a PyTorch tensor that wants gradients."""
-_TEXT_ADVICE = ": numbers in text become numbers by {name}.astype(float), and labels by np.unique({name}, return_inverse=True)[1]"
+"""What NumPy raises for what it cannot read; the last is for a PyTorch tensor that wants gradients.
+"""
+_TEXT_ADVICE = (
+    ": numbers in text become numbers by {name}.astype(float), and labels by np.unique({name}, "
+    "return_inverse=True)[1]"
+)
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -44,7 +49,9 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """An array that begins at a cache line, as NumPy's need not: where rows are whole lines, threads then share none."""
+    """An array that begins at a cache line, as NumPy's need not: where rows are whole lines,
+    threads then share none.
+    """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + _LINE, np.uint8)
@@ -53,7 +60,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def as_array(x: ArrayLike, name: str) -> Array:
-    """An array of numbers or truth values, of any dtype and layout, without a copy where there need be none.
+    """An array of numbers or truth values, of any dtype and layout, without a copy where there need
+    be none.
 
     Raises
     ------
@@ -66,12 +74,16 @@ def as_array(x: ArrayLike, name: str) -> Array:
         return x
     array = _converted(x, name)
     if array.dtype.kind not in _REAL_KINDS:
-        raise TypeError(f"{name} has dtype {array.dtype}, expected real numbers{_advice(array, name)}")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, expected real numbers{_advice(array, name)}"
+        )
     return array
 
 
 def is_stored(x: Any) -> bool:
-    """Whether `x` is an array that does not lie in memory, such as an ``h5py.Dataset``: it has a shape, a dtype and slices, and nothing more direct."""
+    """Whether `x` is an array that does not lie in memory, such as an ``h5py.Dataset``: it has a
+    shape, a dtype and slices, and nothing more direct.
+    """
     if isinstance(x, np.ndarray | np.generic | list | tuple):
         return False
     try:
@@ -82,7 +94,10 @@ def is_stored(x: Any) -> bool:
         isinstance(shape, tuple)
         and bool(shape)
         and all(isinstance(size, int | np.integer) for size in shape)
-        and (isinstance(dtype, np.dtype | str) or (isinstance(dtype, type) and issubclass(dtype, np.generic | int | float)))
+        and (
+            isinstance(dtype, np.dtype | str)
+            or (isinstance(dtype, type) and issubclass(dtype, np.generic | int | float))
+        )
         and hasattr(x, "__getitem__")
         and not any(hasattr(x, attribute) for attribute in _IN_MEMORY)
     )
@@ -91,7 +106,9 @@ def is_stored(x: Any) -> bool:
 def _converted(x: Any, name: str) -> Array:
     """What is no ndarray, or holds objects, as one that does not."""
     if hasattr(x, "toarray"):
-        raise TypeError(f"{name} is a sparse matrix, which cnet does not take: convert it with {name}.toarray()")
+        raise TypeError(
+            f"{name} is a sparse matrix, which cnet does not take: convert it with {name}.toarray()"
+        )
     if is_stored(x):
         x = x[0 : x.shape[0]]
     if hasattr(x, "__dask_graph__"):
@@ -117,12 +134,17 @@ def _unreadable(x: Any, name: str, why: object) -> TypeError:
 
 
 def refuse_masked(x: Any, name: str) -> None:
-    """Raise ValueError if a value of an array, or of a list of arrays, is masked: NumPy's functions drop the mask, and show what lies under it."""
+    """Raise ValueError if a value of an array, or of a list of arrays, is masked: NumPy's functions
+    drop the mask, and show what lies under it.
+    """
     for i, part in enumerate(x if isinstance(x, list | tuple) else (x,)):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
             inner = (int(j) for j in np.argwhere(np.ma.getmaskarray(part))[0])
             place = tuple(inner) if part is x else (i, *inner)
-            raise ValueError(f"{name} is masked at {place}: fill in a value with {name}.filled(value), or leave out such rows")
+            raise ValueError(
+                f"{name} is masked at {place}: fill in a value with {name}.filled(value), or "
+                "leave out such rows"
+            )
 
 
 def _refuse_objects(array: Array, x: Any, name: str) -> None:
@@ -134,10 +156,20 @@ def _refuse_objects(array: Array, x: Any, name: str) -> None:
         is_text = issubclass(kind, str | bytes)
         if is_text or kind.__name__ in _MISSING:
             place, value = _first(array, kind)
-            where = f"row {place[0]}, column {columns[place[1]]!r}" if len(place) == 2 and len(columns) == array.shape[1] else place
+            where = (
+                f"row {place[0]}, column {columns[place[1]]!r}"
+                if len(place) == 2 and len(columns) == array.shape[1]
+                else place
+            )
             if is_text:
-                raise TypeError(f"{name} holds the text {value!r:.40} at {where}, expected real numbers{_TEXT_ADVICE.format(name=name)}")
-            raise ValueError(f"{name} holds a missing value ({value}) at {where}: fill it in, or leave out such rows")
+                raise TypeError(
+                    f"{name} holds the text {value!r:.40} at {where}, expected real "
+                    f"numbers{_TEXT_ADVICE.format(name=name)}"
+                )
+            raise ValueError(
+                f"{name} holds a missing value ({value}) at {where}: fill it in, or leave out "
+                "such rows"
+            )
 
 
 def _first(array: Array, kind: type) -> tuple[tuple[int, ...], Any]:
@@ -148,12 +180,16 @@ def _first(array: Array, kind: type) -> tuple[tuple[int, ...], Any]:
 
 
 def _advice(x: Any, name: str) -> str:
-    """What to do with what holds no real numbers that NumPy has; it begins with a colon, or is empty."""
+    """What to do with what holds no real numbers that NumPy has; it begins with a colon, or is
+    empty.
+    """
     kind = str(getattr(x, "dtype", ""))
     if isinstance(x, np.ndarray) and x.dtype.kind in "UST":
         return _TEXT_ADVICE.format(name=name)
     if "bfloat16" in kind or "float8" in kind:
-        return f": convert it with {name}.{'float()' if hasattr(x, 'float') else 'astype(np.float32)'}"
+        return (
+            f": convert it with {name}.{'float()' if hasattr(x, 'float') else 'astype(np.float32)'}"
+        )
     if hasattr(x, "collect"):
         return f": read it with {name}.collect()"
     if isinstance(x, dict):
@@ -165,7 +201,12 @@ def _advice(x: Any, name: str) -> str:
 
 def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
     """An array of `dtype` that a kernel takes."""
-    if type(x) is np.ndarray and x.dtype == dtype and (flags := x.flags).c_contiguous and flags.aligned:
+    if (
+        type(x) is np.ndarray
+        and x.dtype == dtype
+        and (flags := x.flags).c_contiguous
+        and flags.aligned
+    ):
         return x
     return np.require(as_array(x, name), dtype, ("C", "A"))
 
@@ -186,15 +227,25 @@ def float_dtype(x: Array) -> np.dtype[Any]:
 
 
 def rows_at_a_time(shape: tuple[int, ...], most: int) -> int:
-    """How many rows of a shape to work on at once: so many, or fewer if they are long, so that memory for them stays bounded."""
+    """How many rows of a shape to work on at once: so many, or fewer if they are long, so that
+    memory for them stays bounded.
+    """
     return max(1, min(most, _ELEMENTS // max(1, math.prod(shape))))
 
 
 def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError for a float that is not finite once it is of `dtype`; by a kernel, or a block of rows at a time, to spare memory."""
+    """Raise ValueError for a float that is not finite once it is of `dtype`; by a kernel, or a
+    block of rows at a time, to spare memory.
+    """
     if x.dtype.kind != "f":
         return
-    if isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and loops(dtype).all_finite(x.reshape(-1)):
+    if (
+        isinstance(x, np.ndarray)
+        and x.dtype == dtype
+        and x.flags.c_contiguous
+        and x.flags.aligned
+        and loops(dtype).all_finite(x.reshape(-1))
+    ):
         return
     rows = rows_at_a_time(x.shape[1:], 4096)
     narrowed = x.dtype.itemsize > dtype.itemsize
@@ -204,11 +255,16 @@ def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
         if not finite.all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             index = (where[0] + start, *where[1:])
-            raise ValueError(f"{name} holds {block[where]} at {index}: every value must be finite{f' in {dtype}' if np.isfinite(block[where]) else ''}")
+            raise ValueError(
+                f"{name} holds {block[where]} at {index}: every value must be "
+                f"finite{f' in {dtype}' if np.isfinite(block[where]) else ''}"
+            )
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:
-    """The source of random numbers that a seed stands for; None draws one from the operating system."""
+    """The source of random numbers that a seed stands for; None draws one from the operating
+    system.
+    """
     try:
         return np.random.SeedSequence(seed)
     except (TypeError, ValueError) as error:

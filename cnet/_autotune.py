@@ -1,9 +1,10 @@
 """How many threads to compute on: all that are allowed, or one.
 
-Threads wait for each other several times in a step. That is quick where each has a processor to itself. Where other
-programs use the processors too, a thread may have to wait for milliseconds until the system lets it run, and one thread
-can be many times faster than two. So both are timed. What was seen is remembered for the process: in a search that trains
-hundreds of small nets, each net begins with what the ones before have found.
+Threads wait for each other several times in a step. That is quick where each has a processor to
+itself. Where other programs use the processors too, a thread may have to wait for milliseconds
+until the system lets it run, and one thread can be many times faster than two. So both are timed.
+What was seen is remembered for the process: in a search that trains hundreds of small nets, each
+net begins with what the ones before have found.
 
 Results do not depend on the number of threads, so it may change at any time.
 """
@@ -16,13 +17,17 @@ from cnet._core import _threads
 from cnet._threads import get_num_threads
 
 _LEAST_SHARED = 1e7
-"""Operations of a step that is computed on all threads from the beginning; fewer take some tens of microseconds."""
+"""Operations of a step that is computed on all threads from the beginning; fewer take some tens of
+microseconds.
+"""
 _LEAST_SHARED_IF_BUSY = 1e9
 """The same on a machine that is known to be busy: some ten milliseconds."""
 _FIRST_WAIT = 0.05
 """Seconds of work before the first trial."""
 _FIRST_WAIT_IF_BUSY = 0.25
-"""The same on a machine that is known to be busy: there, a trial of all threads may take tens of milliseconds."""
+"""The same on a machine that is known to be busy: there, a trial of all threads may take tens of
+milliseconds.
+"""
 _FIRST_STEPS = 3
 """Steps before the first trial, at least."""
 _LONG_WAIT = 1.28
@@ -32,7 +37,9 @@ _WORK_PER_TRIAL = 64
 _LONG_STEP = 0.02
 """Seconds of a step for which a trial of one thread may be very expensive."""
 _LEAST_TIMED = 0.001
-"""Seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and say little about those that follow."""
+"""Seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and say little
+about those that follow.
+"""
 _FASTEST = 2e11
 """Operations a second, more than one thread computes."""
 _REMEMBERED = 3
@@ -82,7 +89,9 @@ class _Seen:
         seconds, amount = pending[0] + seconds, pending[1] + amount
         complete = seconds >= _LEAST_TIMED
         if complete:
-            self._timings[threads] = (*self._timings.get(threads, ()), seconds / amount)[-_REMEMBERED:]
+            self._timings[threads] = (*self._timings.get(threads, ()), seconds / amount)[
+                -_REMEMBERED:
+            ]
         self._pending[threads] = (0.0, 0.0) if complete else (seconds, amount)
         return complete
 
@@ -98,11 +107,17 @@ class _Seen:
 
 
 class _Size(_Seen):
-    """All work of about one size: seconds of an operation, and when to try the other number of threads."""
+    """All work of about one size: seconds of an operation, and when to try the other number of
+    threads.
+    """
 
     def __init__(self, work: Work) -> None:
         super().__init__()
-        self.best = work.allowed if work.flops >= (_LEAST_SHARED_IF_BUSY if work.busy else _LEAST_SHARED) else 1
+        self.best = (
+            work.allowed
+            if work.flops >= (_LEAST_SHARED_IF_BUSY if work.busy else _LEAST_SHARED)
+            else 1
+        )
         self.steps = 0.0
         self.first_wait = _FIRST_WAIT_IF_BUSY if work.busy else _FIRST_WAIT
         self.worked, self.wait = 0.0, self.first_wait
@@ -112,11 +127,11 @@ class _Size(_Seen):
 class ThreadAutotuner:
     """Chooses between one thread and all, by the time that each was seen to take.
 
-    It is asked before each call of a program, and told how long the call took. Now and then it chooses the number that is
-    not in use, to see whether that has become the better one.
+    It is asked before each call of a program, and told how long the call took. Now and then it
+    chooses the number that is not in use, to see whether that has become the better one.
 
-    Several threads may use it, without a lock, which an interrupt or a fork could leave locked: each change is of one
-    value, and a timing that is lost does no harm.
+    Several threads may use it, without a lock, which an interrupt or a fork could leave locked:
+    each change is of one value, and a timing that is lost does no harm.
     """
 
     def __init__(self) -> None:
@@ -135,10 +150,17 @@ class ThreadAutotuner:
         size, seen = self._size(work), self._seen(work)
         size.best = size.better(allowed) or size.best
         best, on_all = seen.better(allowed) or size.best, seen.usual(allowed)
-        if best != seen.best and seen.best:  # what keeps processors busy may be short: the other number is tried again soon
+        if (
+            best != seen.best and seen.best
+        ):  # what keeps processors busy may be short: the other number is tried again soon
             size.worked, size.wait = 0.0, size.first_wait
         seen.best = best
-        expensive = best == allowed and on_all is not None and on_all >= _LONG_STEP and flops > _FASTEST * on_all
+        expensive = (
+            best == allowed
+            and on_all is not None
+            and on_all >= _LONG_STEP
+            and flops > _FASTEST * on_all
+        )
         if size.worked < size.wait or size.steps < _FIRST_STEPS or expensive:
             return Choice(best, False, work)
         size.worked = 0.0  # so that no other thread tries it, too
@@ -155,7 +177,10 @@ class ThreadAutotuner:
         if not choice.trial:
             size.worked += seconds
         elif complete:
-            size.worked, size.wait = 0.0, max(min(2 * size.wait, _LONG_WAIT), _WORK_PER_TRIAL * seconds)
+            size.worked, size.wait = (
+                0.0,
+                max(min(2 * size.wait, _LONG_WAIT), _WORK_PER_TRIAL * seconds),
+            )
         else:
             size.worked = size.wait  # the trial goes on
 

@@ -1,7 +1,8 @@
 """Checkpoints: all that training goes on from, in one safetensors file.
 
-Weights and what the optimiser remembers are tensors; numbers are JSON beside them. Reading executes nothing, checks every
-shape against the trainer's own model before a tensor is read, and changes nothing unless everything fits.
+Weights and what the optimiser remembers are tensors; numbers are JSON beside them. Reading executes
+nothing, checks every shape against the trainer's own model before a tensor is read, and changes
+nothing unless everything fits.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     for parameter, state in trainer.optimizer.copy_state().items():
         arrays = getattr(state, "arrays", state)  # an array, or arrays and a number of steps
         if not isinstance(arrays, np.ndarray) or parameter not in names:
-            raise TypeError(f"{type(trainer.optimizer).__name__} keeps a {type(state).__name__} for {parameter!r}, which a checkpoint cannot hold")
+            raise TypeError(
+                f"{type(trainer.optimizer).__name__} keeps a {type(state).__name__} for "
+                f"{parameter!r}, which a checkpoint cannot hold"
+            )
         tensors[f"optimizer.{names[parameter]}"] = np.ascontiguousarray(arrays)
         steps[names[parameter]] = getattr(state, "steps", None)
     check_seed(seed := json.loads(json.dumps(trainer.seed, default=_number)))
@@ -51,7 +55,9 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "epoch": trainer.epoch,
         "step": trainer.step,
         "seed": seed,
-        "history": {name: [float(value) for value in values] for name, values in trainer.history.items()},
+        "history": {
+            name: [float(value) for value in values] for name, values in trainer.history.items()
+        },
         "optimizer": type(trainer.optimizer).__name__,
         "groups": [settings(group, names) for group in trainer.optimizer.param_groups],
         "steps": steps,
@@ -59,12 +65,18 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "callbacks": _without_arrays(callbacks(trainer), "callbacks", tensors),
         "random": [[layer.key, layer.step] for layer in random_layers(trainer.model)],
     }
-    metadata = {"cnet_checkpoint": _FORMAT, "cnet_version": __version__, "state": json.dumps(numbers, default=_number)}
+    metadata = {
+        "cnet_checkpoint": _FORMAT,
+        "cnet_version": __version__,
+        "state": json.dumps(numbers, default=_number),
+    }
     write_atomically(path, in_order(serialize(tensors, metadata)))
 
 
 def schedules(trainer: Trainer) -> list[list[Any]]:
-    """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a checkpoint has for the next one."""
+    """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a
+    checkpoint has for the next one.
+    """
     if trainer._resumed_schedules is not None:
         return trainer._resumed_schedules
     return [[kind_of(scheduler), scheduler.state_dict()] for scheduler in trainer._schedulers]
@@ -76,20 +88,32 @@ def are_alike(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> b
 
 
 def callbacks(trainer: Trainer) -> dict[str, Any]:
-    """What there is to remember of the callbacks of the last `fit`, or what a checkpoint has for the next one."""
-    return trainer._listeners.states() if trainer._resumed_callbacks is None else trainer._resumed_callbacks
+    """What there is to remember of the callbacks of the last `fit`, or what a checkpoint has for
+    the next one.
+    """
+    return (
+        trainer._listeners.states()
+        if trainer._resumed_callbacks is None
+        else trainer._resumed_callbacks
+    )
 
 
 def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
-    """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they are."""
+    """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they
+    are.
+    """
     if are_alike(schedulers, saved):
         resume(schedulers, [state for _, state in saved or ()])
         return
-    given, kinds = [kind_of(scheduler) for scheduler in schedulers], [kind for kind, _ in saved or ()]
+    given, kinds = (
+        [kind_of(scheduler) for scheduler in schedulers],
+        [kind for kind, _ in saved or ()],
+    )
     if {*given} & {*kinds}:
         raise ValueError(
-            f"the checkpoint has the schedulers {', '.join(kinds)}, but fit got {', '.join(given)}: give the same ones in the same order to go on, "
-            "or, to begin new schedules, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
+            f"the checkpoint has the schedulers {', '.join(kinds)}, but fit got "
+            f"{', '.join(given)}: give the same ones in the same order to go on, or, to begin new "
+            "schedules, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
         )
 
 
@@ -111,15 +135,24 @@ def _without_arrays(value: Any, place: str, tensors: dict[str, Any]) -> Any:
             place += "'"
         tensors[place] = value.astype(value.dtype.newbyteorder("="), order="C")
         return {_TENSOR: place}
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value) and _TENSOR not in value:
-        return {name: _without_arrays(part, f"{place}.{name}", tensors) for name, part in value.items()}
+    if (
+        isinstance(value, dict)
+        and all(isinstance(name, str) for name in value)
+        and _TENSOR not in value
+    ):
+        return {
+            name: _without_arrays(part, f"{place}.{name}", tensors) for name, part in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_without_arrays(part, f"{place}.{i}", tensors) for i, part in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return _without_arrays(value.item(), place, tensors)
-    raise TypeError(f"a checkpoint cannot hold {value!r} ({place}): expected numbers, strings, None, arrays of numbers, or lists and dictionaries of them")
+    raise TypeError(
+        f"a checkpoint cannot hold {value!r} ({place}): expected numbers, strings, None, arrays "
+        "of numbers, or lists and dictionaries of them"
+    )
 
 
 def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
@@ -135,12 +168,16 @@ def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
 
 
 def random_layers(model: Module) -> list[Any]:
-    """Layers that draw random numbers, such as dropout: a key and a step tell which ones are next."""
+    """Layers that draw random numbers, such as dropout: a key and a step tell which ones are
+    next.
+    """
     return [module for module in model.modules() if _has(module, "key") and _has(module, "step")]
 
 
 def _has(module: Module, name: str) -> bool:
-    """As `hasattr`, without the hint that a module makes for a name that it does not have: training asks once an epoch."""
+    """As `hasattr`, without the hint that a module makes for a name that it does not have: training
+    asks once an epoch.
+    """
     return name in vars(module) or hasattr(type(module), name)
 
 
@@ -149,22 +186,44 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     with opened(path, "a checkpoint") as file:
         metadata = file.metadata() or {}
         if "cnet_checkpoint" not in metadata:
-            raise ValueError(f"it holds {'a model: read it with cnet.load' if 'cnet' in metadata else 'tensors, but no checkpoint of cnet'}")
+            found = (
+                ("a model: read it with cnet.load")
+                if "cnet" in metadata
+                else ("no checkpoint of cnet")
+            )
+            raise ValueError(f"it holds {found}")
         if metadata["cnet_checkpoint"] not in _READ:
             raise ValueError(
-                f"it is in format {metadata['cnet_checkpoint']} of cnet {metadata.get('cnet_version', '?')}, this version reads formats {' and '.join(_READ)}"
+                f"it is in format {metadata['cnet_checkpoint']} of cnet "
+                f"{metadata.get('cnet_version', '?')}, this version reads formats "
+                f"{' and '.join(_READ)}"
             )
         state = json.loads(metadata.get("state", "null"))
         names = {parameter: name for name, parameter in trainer.model.named_parameters()}
-        check_numbers(state, trainer, [settings(group, names) for group in trainer.optimizer.param_groups], len(random_layers(trainer.model)))
+        check_numbers(
+            state,
+            trainer,
+            [settings(group, names) for group in trainer.optimizer.param_groups],
+            len(random_layers(trainer.model)),
+        )
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         weights, memory = _tensors(slices, state, trainer)
-        state["callbacks"] = _with_arrays(state.get("callbacks", {"entries": [], "logs": {}}), slices)
+        state["callbacks"] = _with_arrays(
+            state.get("callbacks", {"entries": [], "logs": {}}), slices
+        )
         if slices:
             raise ValueError(f"nothing in this trainer takes its {', '.join(slices)}")
         check_tensors(weights, state["callbacks"], trainer)
     groups, layers = trainer.optimizer.param_groups, random_layers(trainer.model)
-    undo = Undo([*trainer.model._states(), *layers, trainer, trainer.optimizer, trainer.optimizer._construction])
+    undo = Undo(
+        [
+            *trainer.model._states(),
+            *layers,
+            trainer,
+            trainer.optimizer,
+            trainer.optimizer._construction,
+        ]
+    )
     settings_before = [dict(group) for group in groups]
     try:
         _take_up(trainer, state, weights, memory)
@@ -176,11 +235,19 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         raise
 
 
-def _take_up(trainer: Trainer, state: dict[str, Any], weights: dict[str, Any], memory: dict[Parameter, Any]) -> None:
+def _take_up(
+    trainer: Trainer, state: dict[str, Any], weights: dict[str, Any], memory: dict[Parameter, Any]
+) -> None:
     trainer.model.load_state_dict(weights)
     trainer.optimizer.set_state(memory)
     trainer.optimizer.set_settings(
-        [{name: tuple(value) if isinstance(value, list) and name != "params" else value for name, value in group.items()} for group in state["groups"]]
+        [
+            {
+                name: tuple(value) if isinstance(value, list) and name != "params" else value
+                for name, value in group.items()
+            }
+            for group in state["groups"]
+        ]
     )
     for layer, (key, step) in zip(random_layers(trainer.model), state["random"], strict=True):
         layer.key, layer.step = key, step
@@ -190,7 +257,9 @@ def _take_up(trainer: Trainer, state: dict[str, Any], weights: dict[str, Any], m
     trainer._resumed_callbacks = state["callbacks"]
 
 
-def _tensors(slices: dict[str, Any], state: dict[str, Any], trainer: Trainer) -> tuple[dict[str, Any], dict[Parameter, Any]]:
+def _tensors(
+    slices: dict[str, Any], state: dict[str, Any], trainer: Trainer
+) -> tuple[dict[str, Any], dict[Parameter, Any]]:
     """The weights, and what the optimiser remembers."""
     weights = {}
     for name, values in trainer.model.state_dict().items():
@@ -200,19 +269,30 @@ def _tensors(slices: dict[str, Any], state: dict[str, Any], trainer: Trainer) ->
         if name in state["steps"]:
             steps = state["steps"][name]
             if (steps is None) == isinstance(trainer.optimizer, RuleOptimizer):
-                raise ValueError("it has an optimiser's state that this version of cnet does not know")
-            shapes = [parameter.shape] if steps is None else [(count, *parameter.shape) for count in range(_MOST_ARRAYS + 1)]
+                raise ValueError(
+                    "it has an optimiser's state that this version of cnet does not know"
+                )
+            shapes = (
+                [parameter.shape]
+                if steps is None
+                else [(count, *parameter.shape) for count in range(_MOST_ARRAYS + 1)]
+            )
             arrays = _read(slices, f"optimizer.{name}", shapes, parameter.dtype)
             memory[parameter] = arrays if steps is None else State(arrays, steps)
     return weights, memory
 
 
-def _read(slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtype: np.dtype[Any]) -> Any:
+def _read(
+    slices: dict[str, Any], name: str, shapes: list[tuple[int, ...]], dtype: np.dtype[Any]
+) -> Any:
     if name not in slices:
         raise ValueError(f"it has no tensor {name}, so it is of another model")
     tensor = slices.pop(name)
     if (shape := tuple(tensor.get_shape())) not in shapes:
-        raise ValueError(f"tensor {name} has shape {shape}, expected {shapes[0] if len(shapes) == 1 else ('any', *shapes[0][1:])}: it is of another model")
+        raise ValueError(
+            f"tensor {name} has shape {shape}, expected "
+            f"{shapes[0] if len(shapes) == 1 else ('any', *shapes[0][1:])}: it is of another model"
+        )
     values = _values(tensor, name, dtype)
     if values.dtype != dtype:
         raise ValueError(f"tensor {name} is of {values.dtype}, but the model of {dtype}")

@@ -1,4 +1,6 @@
-"""Checks of what a checkpoint holds, so that nothing in it makes a later `fit` fail. Each raises ValueError."""
+"""Checks of what a checkpoint holds, so that nothing in it makes a later `fit` fail. Each raises
+ValueError.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +17,65 @@ if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
 _MOST_SEEDS, _MOST_SEED_BITS = 64, 4096
-_OF_SCHEDULES = {"initial_lr"}  # settings of a group that may begin before or after a checkpoint is loaded
+_OF_SCHEDULES = {
+    "initial_lr"
+}  # settings of a group that may begin before or after a checkpoint is loaded
 _NOT_NEGATIVE = ("running_var", "num_batches_tracked")
 
 
-def check_numbers(state: Any, trainer: Trainer, own: list[dict[str, Any]], random_layers: int) -> None:
-    """Check the JSON of a checkpoint; `own` are the trainer's groups of parameters, by their names."""
+def check_numbers(
+    state: Any, trainer: Trainer, own: list[dict[str, Any]], random_layers: int
+) -> None:
+    """Check the JSON of a checkpoint; `own` are the trainer's groups of parameters, by their
+    names.
+    """
     match state:
-        case {"epoch": _, "step": _, "seed": seed, "history": dict(history), "optimizer": str(kind), "groups": list(groups), "steps": dict(steps)}:
-            random, schedulers, callbacks = state.get("random"), state.get("schedulers", []), state.get("callbacks")
+        case {
+            "epoch": _,
+            "step": _,
+            "seed": seed,
+            "history": dict(history),
+            "optimizer": str(kind),
+            "groups": list(groups),
+            "steps": dict(steps),
+        }:
+            random, schedulers, callbacks = (
+                state.get("random"),
+                state.get("schedulers", []),
+                state.get("callbacks"),
+            )
         case _:
             raise ValueError("its numbers are incomplete")
     for name in ("epoch", "step"):
         if not is_count(state[name]):
-            raise ValueError(f"its {name} is {state[name]!r}, expected a whole number of at least 0")
+            raise ValueError(
+                f"its {name} is {state[name]!r}, expected a whole number of at least 0"
+            )
     check_seed(seed)
     _check_history(history)
     _check_optimizer(kind, groups, steps, own, trainer)
-    if not isinstance(schedulers, list) or not all(isinstance(pair, list) and [type(part) for part in pair] == [str, dict] for pair in schedulers):
+    if not isinstance(schedulers, list) or not all(
+        isinstance(pair, list) and [type(part) for part in pair] == [str, dict]
+        for pair in schedulers
+    ):
         raise ValueError("it has no list of schedulers")
-    for scheduler, numbers in schedulers if "callbacks" in state else ():  # those of the first format are refused by `fit`
+    for scheduler, numbers in (
+        schedulers if "callbacks" in state else ()
+    ):  # those of the first format are refused by `fit`
         check_schedule(scheduler, numbers, len(groups))
     if "callbacks" in state:
         _check_callbacks(callbacks, history)
     if (
         not isinstance(random, list)
         or len(random) != random_layers
-        or not all(isinstance(pair, list) and [type(part) for part in pair] == [int, int] for pair in random)
+        or not all(
+            isinstance(pair, list) and [type(part) for part in pair] == [int, int]
+            for pair in random
+        )
     ):
-        raise ValueError(f"it does not fit the {random_layers} layers of this model that draw random numbers")
+        raise ValueError(
+            f"it does not fit the {random_layers} layers of this model that draw random numbers"
+        )
     if not all(0 <= key < 1 << 64 and is_count(step) for key, step in random):
         raise ValueError("it holds random states that cannot be")
 
@@ -51,34 +83,56 @@ def check_numbers(state: Any, trainer: Trainer, own: list[dict[str, Any]], rando
 def check_seed(seed: Any) -> None:
     """A seed is None, a whole number or a few of them."""
     parts = seed if isinstance(seed, list | tuple) else [] if seed is None else [seed]
-    if len(parts) > _MOST_SEEDS or not all(type(part) is int and part >= 0 and part.bit_length() <= _MOST_SEED_BITS for part in parts):
-        raise ValueError(f"its seed is {seed!r}, expected a whole number of at least 0, or at most {_MOST_SEEDS} of them")
+    if len(parts) > _MOST_SEEDS or not all(
+        type(part) is int and part >= 0 and part.bit_length() <= _MOST_SEED_BITS for part in parts
+    ):
+        raise ValueError(
+            f"its seed is {seed!r}, expected a whole number of at least 0, or at most "
+            f"{_MOST_SEEDS} of them"
+        )
 
 
 def _check_history(history: dict[str, Any]) -> None:
-    if not all(isinstance(values, list) and all(type(value) is float or is_number(value) for value in values) for values in history.values()):
+    if not all(
+        isinstance(values, list)
+        and all(type(value) is float or is_number(value) for value in values)
+        for values in history.values()
+    ):
         raise ValueError("its history holds other things than numbers")
     if len({len(values) for values in history.values()}) > 1:
         raise ValueError("its history has lists of different lengths")
 
 
-def _check_optimizer(kind: str, groups: list[Any], steps: dict[str, Any], own: list[dict[str, Any]], trainer: Trainer) -> None:
+def _check_optimizer(
+    kind: str, groups: list[Any], steps: dict[str, Any], own: list[dict[str, Any]], trainer: Trainer
+) -> None:
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
         raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
-    if [isinstance(group, dict) and (group.keys() - _OF_SCHEDULES, group.get("params")) for group in groups] != [
-        (group.keys() - _OF_SCHEDULES, group["params"]) for group in own
-    ]:
-        raise ValueError("its optimiser has other groups of parameters, or other settings, than this trainer's")
+    if [
+        isinstance(group, dict) and (group.keys() - _OF_SCHEDULES, group.get("params"))
+        for group in groups
+    ] != [(group.keys() - _OF_SCHEDULES, group["params"]) for group in own]:
+        raise ValueError(
+            "its optimiser has other groups of parameters, or other settings, than this trainer's"
+        )
     for i, (group, now) in enumerate(zip(groups, own, strict=True)):
         for name, value in group.items():
             if name in _OF_SCHEDULES and not (is_number(value) and value >= 0):
                 raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
             if name not in _OF_SCHEDULES and not _alike(value, now[name]):
                 raise ValueError(f"{name} is {value!r}, expected a value such as {now[name]!r}")
-        optimizer.check_group(i, {name: tuple(value) if isinstance(value, list) else value for name, value in group.items()})
+        optimizer.check_group(
+            i,
+            {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in group.items()
+            },
+        )
     names = {name for name, _ in trainer.model.named_parameters()}
-    if not steps.keys() <= names or not all(number is None or is_count(number) for number in steps.values()):
+    if not steps.keys() <= names or not all(
+        number is None or is_count(number) for number in steps.values()
+    ):
         raise ValueError("it has an optimiser's state that this version of cnet does not know")
 
 
@@ -87,7 +141,11 @@ def _alike(value: Any, own: Any) -> bool:
     if isinstance(own, bool | np.bool_):
         return isinstance(value, bool)
     if isinstance(own, Real):
-        return is_number(value) or (value is None and isinstance(own, int)) or (type(value) is float and not math.isfinite(own))
+        return (
+            is_number(value)
+            or (value is None and isinstance(own, int))
+            or (type(value) is float and not math.isfinite(own))
+        )
     if isinstance(own, list | tuple):
         return isinstance(value, list) and len(value) == len(own) and all(map(_alike, value, own))
     return own is None or isinstance(value, type(own))
@@ -96,7 +154,9 @@ def _alike(value: Any, own: Any) -> bool:
 def _check_callbacks(callbacks: Any, history: dict[str, Any]) -> None:
     match callbacks:
         case {"entries": list(entries), "logs": dict(logs)} if all(
-            isinstance(entry, dict) and {name: type(value) for name, value in entry.items()} == {"kind": str, "identity": dict, "state": dict, "missed": bool}
+            isinstance(entry, dict)
+            and {name: type(value) for name, value in entry.items()}
+            == {"kind": str, "identity": dict, "state": dict, "missed": bool}
             for entry in entries
         ):
             pass
@@ -105,7 +165,10 @@ def _check_callbacks(callbacks: Any, history: dict[str, Any]) -> None:
     if any(entry["missed"] for entry in entries):
         known = [name for name, values in history.items() if values and not math.isnan(values[-1])]
         if not known or not all(type(logs.get(name)) in (int, float) for name in known):
-            raise ValueError("it has callbacks that have yet to be told of an epoch, but not what the epoch ended with")
+            raise ValueError(
+                "it has callbacks that have yet to be told of an epoch, but not what the epoch "
+                "ended with"
+            )
 
 
 def check_tensors(weights: dict[str, Any], callbacks: dict[str, Any], trainer: Trainer) -> None:
@@ -115,7 +178,10 @@ def check_tensors(weights: dict[str, Any], callbacks: dict[str, Any], trainer: T
     for name, values in weights.items():
         if not np.isfinite(values).all():
             raise ValueError(f"tensor model.{name} holds values that are not finite")
-        if name.rpartition(".")[2] in _NOT_NEGATIVE and (values.min(initial=0) < 0 or (values.dtype.kind == "i" and values.max(initial=0) >= MOST)):
+        if name.rpartition(".")[2] in _NOT_NEGATIVE and (
+            values.min(initial=0) < 0
+            or (values.dtype.kind == "i" and values.max(initial=0) >= MOST)
+        ):
             raise ValueError(f"tensor model.{name} holds {values.min()}, which cannot be")
     kinds = {f"cnet {name}": getattr(known, name) for name in known.__all__}
     for entry in callbacks["entries"]:

@@ -15,7 +15,10 @@ def config() -> dict[str, str]:
     free_threaded = " free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
     return {
         "cnet": __version__,
-        "instruction set": f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this build: {', '.join(_isa.compiled_isas())})",
+        (
+            "instruction set"
+        ): f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this "
+        f"build: {', '.join(_isa.compiled_isas())})",
         "OpenMP": "yes" if _threads.openmp() else "no: serial build",
         "threads": str(get_num_threads()),
         "abi3": "yes" if _isa.abi3() else "no",

@@ -47,7 +47,15 @@ class Epoch:
 
     def _diverged(self, problem: str) -> FloatingPointError:
         self.undo()
-        rates = sorted({group["lr"] for group in self._trainer.optimizer.param_groups if group.get("lr")})
-        below, such = (", ".join(f"{rate:g}" for rate in several) for several in (rates, [min(rate / 10, 0.1) for rate in rates]))
+        rates = sorted(
+            {group["lr"] for group in self._trainer.optimizer.param_groups if group.get("lr")}
+        )
+        below, such = (
+            ", ".join(f"{rate:g}" for rate in several)
+            for several in (rates, [min(rate / 10, 0.1) for rate in rates])
+        )
         hint = f"; a learning rate below {below} may help, such as {such}" if rates else ""
-        return FloatingPointError(f"training diverged in epoch {self._trainer.epoch + 1}: {problem}. The weights are those from before the epoch{hint}")
+        return FloatingPointError(
+            f"training diverged in epoch {self._trainer.epoch + 1}: {problem}. The weights are "
+            f"those from before the epoch{hint}"
+        )

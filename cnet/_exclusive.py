@@ -21,7 +21,9 @@ _training: dict[int, weakref.ref[_Training]] = {}
 """Which training has an object, by its identity: a model, a parameter, a buffer, an estimator."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_training.clear)  # what another thread trained, none does in the child
+    os.register_at_fork(
+        after_in_child=_training.clear
+    )  # what another thread trained, none does in the child
 
 
 def _goes_on(training: weakref.ref[_Training] | None) -> bool:
@@ -35,7 +37,9 @@ def is_trained_now(model: Module) -> bool:
 
 
 def _claim(thing: int, training: weakref.ref[_Training]) -> bool:
-    other = _training.setdefault(thing, training)  # in one operation, unlike a look and an assignment
+    other = _training.setdefault(
+        thing, training
+    )  # in one operation, unlike a look and an assignment
     if other is training or _goes_on(other):
         return other is training
     _training[thing] = training  # the other was interrupted when it ended
@@ -44,7 +48,9 @@ def _claim(thing: int, training: weakref.ref[_Training]) -> bool:
 
 @contextmanager
 def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
-    """Have things, by their identities, for one training alone; RuntimeError with the message beside them if another has one of them."""
+    """Have things, by their identities, for one training alone; RuntimeError with the message
+    beside them if another has one of them.
+    """
     this = _Training()
     training = weakref.ref(this)
     held = [([*things], message) for things, message in claims]
@@ -63,11 +69,21 @@ def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
 
 @contextmanager
 def exclusive(model: Module) -> Iterator[None]:
-    """Refuse a second training of a model, or of one that shares a layer with it: both would be spoiled silently."""
+    """Refuse a second training of a model, or of one that shares a layer with it: both would be
+    spoiled silently.
+    """
     arrays = {*map(id, model._states())}
     with claimed(
-        ([id(model)], "this model is being trained already: another thread, or a callback, called fit on it"),
-        # In order: of two trainings that begin at once, one gets the first array that they share, and the other no more.
-        (sorted(arrays), "this model shares a layer with one that is being trained already: wait until that fit has returned, or train a copy"),
+        (
+            [id(model)],
+            "this model is being trained already: another thread, or a callback, called fit on it",
+        ),
+        # In order: of two trainings that begin at once, one gets the first array that they share,
+        # and the other no more.
+        (
+            sorted(arrays),
+            "this model shares a layer with one that is being trained already: wait until that "
+            "fit has returned, or train a copy",
+        ),
     ):
         yield

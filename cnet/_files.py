@@ -1,7 +1,9 @@
-"""Files that are written whole: after an error or a crash at any moment there is the old content or the new one.
+"""Files that are written whole: after an error or a crash at any moment there is the old content or
+the new one.
 
-The new content goes into a temporary file in the same folder, which then takes the name of the old one, with its mode and
-its owner. What cannot be replaced so is written in place: a file with several names (hard links), a device, a pipe.
+The new content goes into a temporary file in the same folder, which then takes the name of the old
+one, with its mode and its owner. What cannot be replaced so is written in place: a file with
+several names (hard links), a device, a pipe.
 """
 
 import errno
@@ -18,7 +20,9 @@ except ImportError:  # Windows, which removes no file that is open: no lock is n
     fcntl = None  # type: ignore[assignment]
 
 _MOST_NAME = 100
-"""Bytes of a target's name that go into the name of its temporary file: file systems allow 143 to 255 in all."""
+"""Bytes of a target's name that go into the name of its temporary file: file systems allow 143 to
+255 in all.
+"""
 _RANDOM = 6
 """Bytes, in the name of a temporary file."""
 _DAY = 86_400.0
@@ -37,7 +41,8 @@ def full_path(path: str | bytes | os.PathLike[str]) -> str:
 
 
 def check_target(path: str | bytes | os.PathLike[str]) -> str:
-    """The full path, once it is clear that a file can be written there: to be called before any work is done.
+    """The full path, once it is clear that a file can be written there: to be called before any
+    work is done.
 
     Parameters
     ----------
@@ -50,7 +55,8 @@ def check_target(path: str | bytes | os.PathLike[str]) -> str:
     Raises
     ------
     OSError
-        If its folder does not exist or is not writable, or there is a folder, a read-only file, a block device or a socket.
+        If its folder does not exist or is not writable, or there is a folder, a read-only file, a
+        block device or a socket.
     """
     path = full_path(path)
     if not os.path.basename(path):
@@ -65,7 +71,11 @@ def check_target(path: str | bytes | os.PathLike[str]) -> str:
             if is_kind(status.st_mode):
                 raise OSError(number, message, path)
         if not stat.S_IMODE(status.st_mode) & 0o222 or not os.access(path, os.W_OK):
-            raise OSError(errno.EACCES, "the file is read-only: make it writable, or choose another name", path)
+            raise OSError(
+                errno.EACCES,
+                "the file is read-only: make it writable, or choose another name",
+                path,
+            )
         if not _is_replaced(status):
             return path
         folder = os.path.dirname(os.path.realpath(path))
@@ -77,10 +87,11 @@ def check_target(path: str | bytes | os.PathLike[str]) -> str:
 def write_atomically(path: str | bytes | os.PathLike[str], content: bytes) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, never a part.
 
-    A file that is there keeps its mode, its access list and, where that is permitted, its owner and group. A link stays a link, and the
-    file that it points to is replaced. A file with several names (hard links) is overwritten in place, so that it keeps
-    them: if that fails, the old content is put back, but a crash of the whole process may leave a part. What is written to
-    a device or a pipe goes there.
+    A file that is there keeps its mode, its access list and, where that is permitted, its owner and
+    group. A link stays a link, and the file that it points to is replaced. A file with several
+    names (hard links) is overwritten in place, so that it keeps them: if that fails, the old
+    content is put back, but a crash of the whole process may leave a part. What is written to a
+    device or a pipe goes there.
 
     Temporary files that killed processes left for the same target are removed.
 
@@ -108,7 +119,9 @@ def write_atomically(path: str | bytes | os.PathLike[str], content: bytes) -> No
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, path) from None  # not the name of a temporary file
+        raise OSError(
+            error.errno, error.strerror, path
+        ) from None  # not the name of a temporary file
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -133,10 +146,16 @@ def _replace(target: str, content: bytes, status: os.stat_result | None) -> None
     folder, name = os.path.split(target)
     prefix = _prefix(name)
     _remove_left_over(folder, prefix)
-    while not _replace_by(os.path.join(folder, prefix + os.urandom(_RANDOM).hex()), target, content, status):
+    while not _replace_by(
+        os.path.join(folder, prefix + os.urandom(_RANDOM).hex()), target, content, status
+    ):
         pass
     if os.name == "posix":
-        with suppress(OSError):  # some file systems cannot, and some folders may not be read: the file is in place all the same
+        with suppress(
+            OSError
+            # some file systems cannot, and some folders may not be read: the file is in place all
+            # the same
+        ):
             entries = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(entries)
@@ -145,9 +164,16 @@ def _replace(target: str, content: bytes, status: os.stat_result | None) -> None
 
 
 def _replace_by(temporary: str, target: str, content: bytes, status: os.stat_result | None) -> bool:
-    """Write a temporary file and give it the target's name; False if another process took it for one that was left over."""
+    """Write a temporary file and give it the target's name; False if another process took it for
+    one that was left over.
+    """
     try:
-        with open(temporary, "xb", buffering=0, opener=partial(os.open, mode=0o666 if status is None else 0o600)) as file:
+        with open(
+            temporary,
+            "xb",
+            buffering=0,
+            opener=partial(os.open, mode=0o666 if status is None else 0o600),
+        ) as file:
             fd = file.fileno()
             if not _claim(fd, temporary):
                 with suppress(OSError):
@@ -169,7 +195,9 @@ def _replace_by(temporary: str, target: str, content: bytes, status: os.stat_res
 
 
 def _claim(fd: int, temporary: str) -> bool:
-    """Lock a new temporary file, so that other processes see that it is in use; the lock ends with the process."""
+    """Lock a new temporary file, so that other processes see that it is in use; the lock ends with
+    the process.
+    """
     if fcntl is None:
         return True
     try:
@@ -194,7 +222,11 @@ def _remove_left_over(folder: str, prefix: str) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             random = entry.name.removeprefix(prefix)
-            if random != entry.name and len(random) == 2 * _RANDOM and not random.strip("0123456789abcdef"):
+            if (
+                random != entry.name
+                and len(random) == 2 * _RANDOM
+                and not random.strip("0123456789abcdef")
+            ):
                 with suppress(OSError):
                     _remove_unless_in_use(entry.path)
 
@@ -218,7 +250,9 @@ def _remove_unless_in_use(temporary: str) -> None:
 
 
 def _take_over(fd: int, target: str, status: os.stat_result) -> None:
-    """Give a new file the owner, the access list and the mode of the one that it replaces, as far as that is permitted."""
+    """Give a new file the owner, the access list and the mode of the one that it replaces, as far
+    as that is permitted.
+    """
     if not hasattr(os, "fchown"):
         return
     for owner, group in ((status.st_uid, -1), (-1, status.st_gid)):
@@ -231,7 +265,9 @@ def _take_over(fd: int, target: str, status: os.stat_result) -> None:
                     os.setxattr(fd, name, os.getxattr(target, name))
     mode, new = stat.S_IMODE(status.st_mode), os.fstat(fd)
     if new.st_gid != status.st_gid:
-        mode &= 0o707 | (mode & 0o007) << 3  # what one group may do, another one need not be allowed
+        mode &= (
+            0o707 | (mode & 0o007) << 3
+        )  # what one group may do, another one need not be allowed
     if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
         mode &= 0o777
     os.fchmod(fd, mode)
@@ -263,7 +299,9 @@ def _write_through(path: str, content: bytes, is_pipe: bool) -> None:
 
 
 def _open_pipe(path: str) -> int:
-    """The end of a pipe to write to; an error, instead of waiting for ever, if nobody reads from the other one."""
+    """The end of a pipe to write to; an error, instead of waiting for ever, if nobody reads from
+    the other one.
+    """
     end = time.monotonic() + _PATIENCE
     while True:
         try:

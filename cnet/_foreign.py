@@ -1,20 +1,36 @@
-"""Kinds of files, told apart by their first bytes: for the error that a file of another kind gets. Nothing is parsed or executed."""
+"""Kinds of files, told apart by their first bytes: for the error that a file of another kind gets.
+Nothing is parsed or executed.
+"""
 
 import os
 
 _LOOKED_AT = 512
 """Bytes at the beginning of a file."""
 _TO_STATE = "and pass its arrays to model.load_state_dict"
-_PYTORCH = "a PyTorch file", f"read it with torch.load, {_TO_STATE}, or a whole module to cnet.from_torch"
+_PYTORCH = (
+    "a PyTorch file",
+    f"read it with torch.load, {_TO_STATE}, or a whole module to cnet.from_torch",
+)
 _KERAS = "a Keras file", f"read it with Keras, {_TO_STATE}"
-_WEB_PAGE = "the download brought a page in place of the file: download it again, from the address of the file itself"
+_WEB_PAGE = (
+    "the download brought a page in place of the file: download it again, from the address of "
+    "the file itself"
+)
 _COMPRESSED = "decompress it first"
 _TEXT = {*b"\t\n\f\r", *range(32, 127)}
 _KINDS: list[tuple[bytes, str, str]] = [
     (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", *_PYTORCH),  # as before version 1.6
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras writes", f"read it with Keras or h5py, {_TO_STATE}"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "an HDF5 file, such as Keras writes",
+        f"read it with Keras or h5py, {_TO_STATE}",
+    ),
     (b"\x93NUMPY", "a NumPy file", f"read it with numpy.load, {_TO_STATE}"),
-    (b"version https://git-lfs", "a git-LFS pointer, which stands for the file", "get the file itself with: git lfs pull"),
+    (
+        b"version https://git-lfs",
+        "a git-LFS pointer, which stands for the file",
+        "get the file itself with: git lfs pull",
+    ),
     (b"\x1f\x8b", "a gzip file", _COMPRESSED),
     (b"BZh", "a bzip2 file", _COMPRESSED),
     (b"\xfd7zXZ\x00", "an xz file", _COMPRESSED),
@@ -42,7 +58,11 @@ def kind_of(path: str | os.PathLike[str]) -> tuple[str, str]:
         return _kind_of_zip(head)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "a pickle", "cnet reads none, as they can execute code: write models with model.save"
-    if head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
+    if (
+        head[:1] == b"\x08"
+        and head[1:2] < b"\x20"
+        and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42")
+    ):
         return "an ONNX file", f"read it with onnx, {_TO_STATE}"
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite file", ""

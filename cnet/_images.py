@@ -8,7 +8,8 @@ from typing import Any
 
 
 def image_layout(row_shape: tuple[int, ...], shape: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Channels, height and width of images that are the rows of a data set; `shape` is that of flat ones, else they are squares.
+    """Channels, height and width of images that are the rows of a data set; `shape` is that of flat
+    ones, else they are squares.
 
     Raises
     ------
@@ -20,12 +21,19 @@ def image_layout(row_shape: tuple[int, ...], shape: tuple[int, int] | None) -> t
     if len(row_shape) == 2:
         return 1, *row_shape
     if len(row_shape) != 1:
-        raise ValueError(f"rows have shape {row_shape}, expected images: (height, width), (channels, height, width) or flat")
+        raise ValueError(
+            f"rows have shape {row_shape}, expected images: (height, width), (channels, height, "
+            "width) or flat"
+        )
     (pixels,) = row_shape
     side = math.isqrt(pixels)
     height, width = shape or (side, side)
     if not pixels or pixels % (height * width) or (shape is None and pixels != side * side):
-        hint = f"of {height} x {width} pixels" if shape else "that are square: give the shape=(height, width) of others"
+        hint = (
+            f"of {height} x {width} pixels"
+            if shape
+            else "that are square: give the shape=(height, width) of others"
+        )
         raise ValueError(f"rows have {pixels} elements, expected images {hint}")
     return pixels // (height * width), height, width
 

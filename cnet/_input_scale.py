@@ -1,7 +1,8 @@
 """Warnings about inputs whose scale a network cannot learn from, or does not know.
 
-A few samples tell their mean square. Values of hundreds saturate or blow up the first layer, and training then ends at the
-loss of a guess. Inputs that are scaled unlike the training data give outputs that mean nothing.
+A few samples tell their mean square. Values of hundreds saturate or blow up the first layer, and
+training then ends at the loss of a guess. Inputs that are scaled unlike the training data give
+outputs that mean nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def mean_square(x: Array) -> float:
 
 
 def warn_if_large(model: Module, x: Array) -> None:
-    """Warn where samples reach the first layer that learns with a mean square that it can hardly learn from.
+    """Warn where samples reach the first layer that learns with a mean square that it can hardly
+    learn from.
 
     Parameters
     ----------
@@ -50,9 +52,10 @@ def warn_if_large(model: Module, x: Array) -> None:
         size = mean_square(values)
         if size > _LARGEST and not isinstance(layer, BatchNorm1d | BatchNorm2d | LayerNorm):
             warn(
-                f"x has a mean square of {size:.3g} where it enters {layer!r}: a network learns little, or nothing, from such large inputs. For 8-bit "
-                "images begin the network with nn.Rescale(1 / 255); for tables use sklearn.preprocessing.StandardScaler, or begin with "
-                "nn.BatchNorm1d(features)"
+                f"x has a mean square of {size:.3g} where it enters {layer!r}: a network learns "
+                "little, or nothing, from such large inputs. For 8-bit images begin the network "
+                "with nn.Rescale(1 / 255); for tables use sklearn.preprocessing.StandardScaler, "
+                "or begin with nn.BatchNorm1d(features)"
             )
             return
 
@@ -66,11 +69,16 @@ def warn_if_unlike(size: float, trained_on: float) -> None:
         Mean squares.
     """
     if min(size, trained_on) > 0 and max(size / trained_on, trained_on / size) > _UNLIKE:
-        warn(f"the data to evaluate has a mean square of {size:.3g}, but the training data has {trained_on:.3g}: scale both alike")
+        warn(
+            f"the data to evaluate has a mean square of {size:.3g}, but the training data has "
+            f"{trained_on:.3g}: scale both alike"
+        )
 
 
 def _first_layers(module: Module, x: Array) -> Iterator[tuple[Module, Array]]:
-    """The first layers with parameters, one for each head, and what reaches them; none behind a layer of the user's own."""
+    """The first layers with parameters, one for each head, and what reaches them; none behind a
+    layer of the user's own.
+    """
     if not is_builtin(module):
         return
     if isinstance(module, Heads):

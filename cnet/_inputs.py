@@ -1,7 +1,8 @@
 """What `fit` and `evaluate` are given, checked against the model and the loss.
 
-Arrays are checked as a whole, and visited in an order of their own in each epoch. Batches are checked one by one, as they
-come, and none is kept. Either way the engine gets rows, targets and, where rows do not all count the same, weights.
+Arrays are checked as a whole, and visited in an order of their own in each epoch. Batches are
+checked one by one, as they come, and none is kept. Either way the engine gets rows, targets and,
+where rows do not all count the same, weights.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, as_array, check_finite, is_stored, rows_at_a_time, seed_sequence, shape_text
+from cnet._arrays import (
+    Array,
+    as_array,
+    check_finite,
+    is_stored,
+    rows_at_a_time,
+    seed_sequence,
+    shape_text,
+)
 from cnet._checkpoint import random_layers
 from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
@@ -51,7 +60,13 @@ class Reader:
         What is done to rows that fit.
     """
 
-    def __init__(self, model: Module, loss: Loss, prefix: str = "", change: Callable[[Rows], Rows] = lambda rows: rows) -> None:
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        prefix: str = "",
+        change: Callable[[Rows], Rows] = lambda rows: rows,
+    ) -> None:
         self._model, self._loss, self.prefix, self._change = model, loss, prefix, change
         self._dtype = model.dtype
 
@@ -63,7 +78,9 @@ class Reader:
         """The same, with something done to rows."""
         return Reader(self._model, self._loss, self.prefix, change)
 
-    def __call__(self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False) -> Examples:
+    def __call__(
+        self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False
+    ) -> Examples:
         """Check a data set, or a `part` of one, in which no row need have a weight above 0."""
         x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
@@ -72,10 +89,19 @@ class Reader:
         try:
             targets = self._loss.prepare_target(y, self._model.output_shape(rows.row_shape), dtype)
         except ValueError as error:
-            raise ValueError(f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})") from None
+            raise ValueError(
+                f"{error} ({x_name} has shape {rows.x.shape}, {y_name} {_shape(y)})"
+            ) from None
         if len(targets) != len(rows):
-            raise ValueError(f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per row")
-        weights = None if sample_weight is None else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight", part)
+            raise ValueError(
+                f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per "
+                "row"
+            )
+        weights = (
+            None
+            if sample_weight is None
+            else _weights(sample_weight, len(rows), dtype, f"{self.prefix}sample_weight", part)
+        )
         if not part:
             self._loss._check_whole(targets, weights)
         check_finite(rows.x, x_name, dtype)
@@ -93,13 +119,18 @@ def _shape(y: Any) -> str:
 def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, part: bool) -> Array:
     weights = as_array(sample_weight, name)
     if weights.shape != (rows,):
-        raise ValueError(f"{name} has shape {weights.shape}, expected ({rows},): a number for each row")
+        raise ValueError(
+            f"{name} has shape {weights.shape}, expected ({rows},): a number for each row"
+        )
     check_finite(weights, name, dtype)
     if weights.min() < 0:
         raise ValueError(f"{name} holds {weights.min()}: weights must not be negative")
     weights = weights.astype(dtype)
     if not part and not weights.any():
-        raise ValueError(f"{name} is 0 for every row{f' in {dtype}' if np.any(sample_weight) else ''}: expected a positive weight for at least one")
+        raise ValueError(
+            f"{name} is 0 for every row{f' in {dtype}' if np.any(sample_weight) else ''}: "
+            "expected a positive weight for at least one"
+        )
     return weights
 
 
@@ -116,7 +147,13 @@ class Arrays:
         Of the order; None draws one.
     """
 
-    def __init__(self, examples: Examples, batch_size: int | None = None, shuffle: bool = False, seed: Any = 0) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: Any = 0,
+    ) -> None:
         if batch_size is None:
             batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
         self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
@@ -140,7 +177,9 @@ class Arrays:
         """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
         order = np.arange(len(self._examples.rows))
         if self._shuffle:
-            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(order)
+            np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(
+                order
+            )
         return order
 
 
@@ -169,16 +208,30 @@ class Batches:
 
     seed = None
 
-    def __init__(self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None) -> None:
-        if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict) or _is_array(batches):
+    def __init__(
+        self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None
+    ) -> None:
+        if (
+            not isinstance(batches, Iterable)
+            or isinstance(batches, str | bytes | dict)
+            or _is_array(batches)
+        ):
             raise _no_data(name, batches)
-        if isinstance(batches, tuple | list) and len(batches) in (2, 3) and all(map(_is_array, batches)):
+        if (
+            isinstance(batches, tuple | list)
+            and len(batches) in (2, 3)
+            and all(map(_is_array, batches))
+        ):
             kind = f"a {type(batches).__name__} of {len(batches)} arrays"
-            raise TypeError(f"{name} is {kind}, expected batches: pass x and y apart, as in fit(x, y) or fit(*data.train)")
+            raise TypeError(
+                f"{name} is {kind}, expected batches: pass x and y apart, as in fit(x, y) or "
+                "fit(*data.train)"
+            )
         if isinstance(batches, Iterator) and epochs > 1 and steps is None:
             raise ValueError(
-                f"{name} is a {type(batches).__name__}, which is used up after one of {epochs} epochs: pass a list of batches, or an object whose __iter__ "
-                f"begins anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
+                f"{name} is a {type(batches).__name__}, which is used up after one of {epochs} "
+                "epochs: pass a list of batches, or an object whose __iter__ begins "
+                f"anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
             )
         self._batches, self._read, self._name, self._limit = batches, read, name, steps
         self._engine: Loop | Compiled | None = None
@@ -207,7 +260,11 @@ class Batches:
 
     def _checked(self, name: str, batch: Any) -> Examples:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-            what = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is of type {type(batch).__name__}"
+            what = (
+                f"has {len(batch)} parts"
+                if isinstance(batch, tuple | list)
+                else f"is of type {type(batch).__name__}"
+            )
             raise TypeError(f"{name} {what}, expected (x, y) or (x, y, sample_weight)")
         try:
             rows, targets, weights = self._read(*batch, part=True)
@@ -215,32 +272,51 @@ class Batches:
             raise type(error)(f"{name}: {error}") from None
         if weights is not None and self._engine is None:
             _refuse_row_numbers(name, as_array(batch[2], "sample_weight"))
-        wanted = [shape_text(targets[head].shape[1:]) for head in targets.dtype.names] if targets.dtype.names else [shape_text(targets.shape[1:])]
-        kind = f"x of shape {shape_text(rows.row_shape)}, y of {', '.join(wanted)} and {'no ' if weights is None else ''}sample_weight"
+        wanted = (
+            [shape_text(targets[head].shape[1:]) for head in targets.dtype.names]
+            if targets.dtype.names
+            else [shape_text(targets.shape[1:])]
+        )
+        kind = (
+            f"x of shape {shape_text(rows.row_shape)}, y of {', '.join(wanted)} and "
+            f"{'no ' if weights is None else ''}sample_weight"
+        )
         self._kind = self._kind or kind
         if kind != self._kind:
-            raise ValueError(f"{name} holds {kind}, but the first one {self._kind}: expected batches alike")
+            raise ValueError(
+                f"{name} holds {kind}, but the first one {self._kind}: expected batches alike"
+            )
         return Examples(PassingRows(rows), targets, weights)
 
 
 def _refuse_row_numbers(name: str, numbers: Array) -> None:
-    """Raise ValueError for what some loaders give as the third part of a batch, and what would be taken for weights: the numbers of its rows.
+    """Raise ValueError for what some loaders give as the third part of a batch, and what would be
+    taken for weights: the numbers of its rows.
 
-    Whole numbers, all of them different, and in the order of a data set from its beginning, or in no order.
+    Whole numbers, all of them different, and in the order of a data set from its beginning, or in
+    no order.
     """
     if numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
         return
-    if np.array_equal(numbers, np.arange(len(numbers))) or (len(numbers) >= _LEAST_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()):
+    if np.array_equal(numbers, np.arange(len(numbers))) or (
+        len(numbers) >= _LEAST_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()
+    ):
         raise ValueError(
-            f"{name} has a third part of {len(numbers)} different whole numbers, as if they numbered its rows, but it is read as sample_weight: "
-            "leave it out, or pass weights as floats"
+            f"{name} has a third part of {len(numbers)} different whole numbers, as if they "
+            "numbered its rows, but it is read as sample_weight: leave it out, or pass weights "
+            "as floats"
         )
 
 
 def _no_data(name: str, got: Any) -> TypeError:
-    hint = ": pass parts of it, as in fit(*data.train, validation_data=data.validation)" if hasattr(got, "train") and hasattr(got, "validation") else ""
+    hint = (
+        ": pass parts of it, as in fit(*data.train, validation_data=data.validation)"
+        if hasattr(got, "train") and hasattr(got, "validation")
+        else ""
+    )
     return TypeError(
-        f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an iterable of batches such as a list or a DataLoader{hint}"
+        f"{name} is of type {type(got).__name__}, expected a pair (x, y) of arrays, or an "
+        f"iterable of batches such as a list or a DataLoader{hint}"
     )
 
 
@@ -264,7 +340,10 @@ def validation_of(data: Any, read: Reader, epochs: int) -> Arrays | Batches:
         except (TypeError, ValueError) as error:
             if not isinstance(data, list) or not all(isinstance(part, list) for part in data):
                 raise
-            raise type(error)(f"{error}. validation_data is a list of {len(data)} lists, which is read as (x, y): batches in a list are tuples") from None
+            raise type(error)(
+                f"{error}. validation_data is a list of {len(data)} lists, which is read as (x, "
+                "y): batches in a list are tuples"
+            ) from None
     if isinstance(data, tuple):
         raise _no_data("validation_data", data)
     return Batches(data, read, "validation_data", epochs)
@@ -274,13 +353,20 @@ def refuse_for_batches(**settings: Any) -> None:
     """Raise ValueError for a setting that only arrays have."""
     for name, value in settings.items():
         if value is not None:
-            raise ValueError(f"{name} is for arrays x and y: an iterable makes the batches as they shall be, (x, y) or (x, y, sample_weight)")
+            raise ValueError(
+                f"{name} is for arrays x and y: an iterable makes the batches as they shall be, "
+                "(x, y) or (x, y, sample_weight)"
+            )
 
 
 def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examples, Reader]:
-    """Training examples as `augment` varies them, and how validation data is read: standardised as they are."""
+    """Training examples as `augment` varies them, and how validation data is read: standardised as
+    they are.
+    """
     if not isinstance(augment, Augment):
-        raise TypeError(f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)")
+        raise TypeError(
+            f"augment is {augment!r}, expected one such as cnet.augment.Augment(rotation=15)"
+        )
     if augment.standardize:
         if augment.mean is None:
             augment.fit(examples.rows.x)
@@ -289,13 +375,20 @@ def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examp
 
 
 def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
-    """The batch size for an optimiser that takes all rows at once, and the same rows and net each time; an error where that cannot be."""
+    """The batch size for an optimiser that takes all rows at once, and the same rows and net each
+    time; an error where that cannot be.
+    """
     if batch_size is not None and batch_size < rows:
-        raise ValueError(f"batch_size is {batch_size}, but LBFGS needs all {rows} rows at once: leave it out")
+        raise ValueError(
+            f"batch_size is {batch_size}, but LBFGS needs all {rows} rows at once: leave it out"
+        )
     if augment is not None:
-        raise ValueError("LBFGS needs the same rows each time: leave augment out, or use another optimiser")
+        raise ValueError(
+            "LBFGS needs the same rows each time: leave augment out, or use another optimiser"
+        )
     if layers := random_layers(model):
         raise ValueError(
-            f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws random numbers: leave it out, or use another optimiser"
+            f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws "
+            "random numbers: leave it out, or use another optimiser"
         )
     return rows

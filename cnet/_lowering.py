@@ -1,4 +1,6 @@
-"""How a net becomes stages (`_stages`): each layer's `Module.lower` calls a method of `Lowering`."""
+"""How a net becomes stages (`_stages`): each layer's `Module.lower` calls a method of
+`Lowering`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,22 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnet._stages import NONE, Activation, BatchNorm, Convolution, Dense, Dropout, Elementwise, LayerNorm, Pooling, Rescale, Softmax, Stage, Turn, Window
+from cnet._stages import (
+    NONE,
+    Activation,
+    BatchNorm,
+    Convolution,
+    Dense,
+    Dropout,
+    Elementwise,
+    LayerNorm,
+    Pooling,
+    Rescale,
+    Softmax,
+    Stage,
+    Turn,
+    Window,
+)
 from cnet.nn._module import is_builtin
 
 if TYPE_CHECKING:
@@ -22,7 +39,9 @@ class Lowered(NamedTuple):
     """Whose outputs they are; None for a net with one."""
     scale: float = 1.0
     offset: float = 0.0
-    """The trunk reads scale * input + offset: its first layer `nn.Rescale`, which is done as a mini-batch is gathered."""
+    """The trunk reads scale * input + offset: its first layer `nn.Rescale`, which is done as a
+    mini-batch is gathered.
+    """
 
     def stages(self) -> list[Stage]:
         return [*self.trunk, *chain.from_iterable(self.branches)]
@@ -46,7 +65,11 @@ class Lowering:
         """A function of each element, with a `kind` and a `slope`."""
         activation = Activation(layer.kind, layer.slope, layer.derived_from_input)
         last = self.stages[-1] if self.stages else None
-        if isinstance(last, Dense | Convolution) and last.activation is NONE and not activation.derived_from_input:
+        if (
+            isinstance(last, Dense | Convolution)
+            and last.activation is NONE
+            and not activation.derived_from_input
+        ):
             last.activation = activation
         else:
             self.stages.append(Elementwise(activation))

@@ -18,12 +18,23 @@ class Mean:
             self.weight += weight
         if part.correct is None:
             return
-        counts = {f"accuracy_{name}": count for name, count in part.correct.items()} if isinstance(part.correct, dict) else {"accuracy": part.correct}
+        counts = (
+            {f"accuracy_{name}": count for name, count in part.correct.items()}
+            if isinstance(part.correct, dict)
+            else {"accuracy": part.correct}
+        )
         for name, correct in counts.items():
             self.correct[name] = self.correct.get(name, 0) + correct
 
     def logs(self, prefix: str = "") -> dict[str, float]:
-        """The means under the names that the history has; ValueError if no row had a weight above 0."""
+        """The means under the names that the history has; ValueError if no row had a weight above
+        0.
+        """
         if not self.weight:
-            raise ValueError(f"{prefix}sample_weight is 0 for every row: expected a positive weight for at least one")
-        return {"loss": self.total / self.weight} | {name: count / self.rows for name, count in self.correct.items()}
+            raise ValueError(
+                f"{prefix}sample_weight is 0 for every row: expected a positive weight for at "
+                "least one"
+            )
+        return {"loss": self.total / self.weight} | {
+            name: count / self.rows for name, count in self.correct.items()
+        }

@@ -12,7 +12,8 @@ def mode_of(name: str) -> str | None:
     Parameters
     ----------
     name : str
-        As in a history, with or without ``val_``: ``"loss"``, ``"val_accuracy"``, ``"accuracy_digit"``.
+        As in a history, with or without ``val_``: ``"loss"``, ``"val_accuracy"``,
+        ``"accuracy_digit"``.
 
     Returns
     -------
@@ -28,7 +29,9 @@ def is_accuracy(name: str) -> bool:
     return mode_of(name) == "max"
 
 
-def monitored_mode(monitor: str, mode: str, modes: Mapping[str, str], argument: str = "monitor") -> str:
+def monitored_mode(
+    monitor: str, mode: str, modes: Mapping[str, str], argument: str = "monitor"
+) -> str:
     """The direction of a metric that is monitored during training.
 
     Parameters
@@ -59,6 +62,11 @@ def monitored_mode(monitor: str, mode: str, modes: Mapping[str, str], argument: 
         if str(monitor).startswith("val_") and not has_validation and mode_of(monitor):
             hint = "; pass validation_data to fit"
         elif mode_of(str(monitor)) is None:
-            hint = f"; a callback that adds {monitor} to logs has to declare it, as in metrics = {{{monitor!r}: 'max'}}, and to come earlier in the list"
-        raise ValueError(f"{argument} is {monitor!r}, but an epoch ends with {', '.join(modes)}{hint}")
+            hint = (
+                f"; a callback that adds {monitor} to logs has to declare it, as in metrics = "
+                f"{{{monitor!r}: 'max'}}, and to come earlier in the list"
+            )
+        raise ValueError(
+            f"{argument} is {monitor!r}, but an epoch ends with {', '.join(modes)}{hint}"
+        )
     return modes[monitor] if mode == "auto" else mode

@@ -1,4 +1,5 @@
-"""Nets as ONNX files, which other runtimes read: a table of the layers, each of which is one operator of ONNX.
+"""Nets as ONNX files, which other runtimes read: a table of the layers, each of which is one
+operator of ONNX.
 
 Weights have PyTorch's shapes there and, here, PyTorch's names: those of `state_dict`.
 """
@@ -34,15 +35,25 @@ def _window(layer: Any) -> dict[str, Any]:
     return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": 2 * layer.padding}
 
 
-_BATCH_NORM = _Operator("BatchNormalization", ("weight", "bias", "running_mean", "running_var"), lambda layer: {"epsilon": layer.eps})
+_BATCH_NORM = _Operator(
+    "BatchNormalization",
+    ("weight", "bias", "running_mean", "running_var"),
+    lambda layer: {"epsilon": layer.eps},
+)
 _OPERATORS: dict[str, _Operator | None] = {  # None: passes its input on
     "Linear": _Operator("Gemm", ("weight", "bias"), lambda layer: {"transB": 1}),
     "Conv2d": _Operator("Conv", ("weight", "bias"), _window),
     "MaxPool2d": _Operator("MaxPool", (), _window),
-    "AvgPool2d": _Operator("AveragePool", (), lambda layer: {**_window(layer), "count_include_pad": 1}),
+    "AvgPool2d": _Operator(
+        "AveragePool", (), lambda layer: {**_window(layer), "count_include_pad": 1}
+    ),
     "BatchNorm1d": _BATCH_NORM,
     "BatchNorm2d": _BATCH_NORM,
-    "LayerNorm": _Operator("LayerNormalization", ("weight", "bias"), lambda layer: {"axis": -len(layer.normalized_shape), "epsilon": layer.eps}),
+    "LayerNorm": _Operator(
+        "LayerNormalization",
+        ("weight", "bias"),
+        lambda layer: {"axis": -len(layer.normalized_shape), "epsilon": layer.eps},
+    ),
     "Dropout": None,
     "Flatten": _Operator("Flatten"),
     "Identity": None,
@@ -64,13 +75,16 @@ def to_onnx(
     dtype: DTypeLike | None = None,
     opset: int | None = None,
 ) -> None:
-    """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install "cnet[onnx]"``.
+    """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install
+    "cnet[onnx]"``.
 
-    The net's input is called "input", and its output "output", or the outputs as the `nn.Heads` that it ends in; any number of
-    rows goes in. Input is floating point, 8-bit images too, which `nn.Rescale` scales in the graph. The file is written beside its final
-    place and moved there when complete.
+    The net's input is called "input", and its output "output", or the outputs as the `nn.Heads`
+    that it ends in; any number of rows goes in. Input is floating point, 8-bit images too, which
+    `nn.Rescale` scales in the graph. The file is written beside its final place and moved there
+    when complete.
 
-    Operators are called by the layer's name in `state_dict` and by what they are, such as "0.Gemm"; in `nn.Heads`, "1.digit.Gemm".
+    Operators are called by the layer's name in `state_dict` and by what they are, such as "0.Gemm";
+    in `nn.Heads`, "1.digit.Gemm".
 
     Parameters
     ----------
@@ -80,19 +94,20 @@ def to_onnx(
     input_shape : tuple of int, optional
         The shape of an input row; by default that which the first layer asks for.
     dtype : {"float32", "float64"}, optional
-        Of weights, input and output; by default the model's. ONNX Runtime has convolution, means of windows and some
-        activations in float32 only.
+        Of weights, input and output; by default the model's. ONNX Runtime has convolution, means of
+        windows and some activations in float32 only.
     opset : int, optional
-        Version of ONNX's operators, at least 13. By default the lowest that has all operators of the model, for runtimes of any age:
-        13, with `nn.LayerNorm` 17, and with `nn.GELU` 20. The version of the file's format is the lowest for that opset.
+        Version of ONNX's operators, at least 13. By default the lowest that has all operators of
+        the model, for runtimes of any age: 13, with `nn.LayerNorm` 17, and with `nn.GELU` 20. The
+        version of the file's format is the lowest for that opset.
 
     Raises
     ------
     TypeError
         If the model has layers that are not cnet's own.
     ValueError
-        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any shape; or if a layer needs a newer
-        opset, or the installed onnx does not know it.
+        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any
+        shape; or if a layer needs a newer opset, or the installed onnx does not know it.
 
     Examples
     --------
@@ -100,7 +115,8 @@ def to_onnx(
     >>> import onnx.reference
     >>> import numpy as np
     >>> from cnet import nn
-    >>> model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5408, 10), nn.Softmax(), seed=0)
+    >>> layers = nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5408, 10), nn.Softmax()
+    >>> model = nn.Sequential(*layers, seed=0)
     >>> cnet.to_onnx(model, "m.onnx", input_shape=(1, 28, 28))
     >>> x = np.ones((5, 1, 28, 28), np.float32)
     >>> (output,) = onnx.reference.ReferenceEvaluator("m.onnx").run(None, {"input": x})
@@ -116,15 +132,23 @@ def to_onnx(
     path = check_target(path)
     shape = model.input_shape if input_shape is None else input_shape
     if not isinstance(shape, list | tuple | None):
-        raise TypeError(f"input_shape is {shape!r}, expected the shape of a row such as (1, 28, 28)")
+        raise TypeError(
+            f"input_shape is {shape!r}, expected the shape of a row such as (1, 28, 28)"
+        )
     if shape is None:
-        raise ValueError("the model takes rows of several shapes: say which with input_shape=, such as input_shape=(1, 28, 28)")
+        raise ValueError(
+            "the model takes rows of several shapes: say which with input_shape=, such as "
+            "input_shape=(1, 28, 28)"
+        )
     shape = tuple(positive("input_shape", size) for size in shape)
     arithmetic = model.dtype if dtype is None else real_dtype(dtype)
     graph = _Graph(helper.make_node)
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
-        raise ValueError(f"a head is called {_INPUT!r}, as the input of the net is in the file: give it another name")
+        raise ValueError(
+            f"a head is called {_INPUT!r}, as the input of the net is in the file: give it "
+            "another name"
+        )
     version = graph.opset(opset, defs.onnx_opset_version())
     graph.name_outputs(outputs)
     element = helper.np_dtype_to_tensor_dtype(arithmetic)
@@ -132,12 +156,24 @@ def to_onnx(
         graph.nodes,
         "cnet",
         [helper.make_tensor_value_info(_INPUT, element, ["n", *shape])],
-        [helper.make_tensor_value_info(name, element, ["n", *value.shape]) for name, value in outputs.items()],
-        [numpy_helper.from_array(array.astype(arithmetic), name) for name, array in graph.weights.items()],
+        [
+            helper.make_tensor_value_info(name, element, ["n", *value.shape])
+            for name, value in outputs.items()
+        ],
+        [
+            numpy_helper.from_array(array.astype(arithmetic), name)
+            for name, array in graph.weights.items()
+        ],
     )
     imports = [helper.make_opsetid("", version)]
     file_format = helper.find_min_ir_version_for(imports)
-    file = helper.make_model(content, opset_imports=imports, ir_version=file_format, producer_name="cnet", producer_version=__version__)
+    file = helper.make_model(
+        content,
+        opset_imports=imports,
+        ir_version=file_format,
+        producer_name="cnet",
+        producer_version=__version__,
+    )
     write_atomically(path, file.SerializeToString())
 
 
@@ -150,7 +186,9 @@ class _Value(NamedTuple):
 
 
 class _Graph:
-    """Operators and weights, as they are collected layer by layer; paths are as in `state_dict`, and end in a dot."""
+    """Operators and weights, as they are collected layer by layer; paths are as in `state_dict`,
+    and end in a dot.
+    """
 
     def __init__(self, make_node: Callable[..., Any]) -> None:
         self._make_node = make_node
@@ -158,25 +196,40 @@ class _Graph:
         self.weights: dict[str, Array] = {}
 
     def opset(self, wanted: Any, newest: int) -> int:
-        """The version of operators to write: that which is wanted, or the lowest that has them all."""
+        """The version of operators to write: that which is wanted, or the lowest that has them
+        all.
+        """
         needed = {node.name: _SINCE.get(node.op_type, _LEAST_OPSET) for node in self.nodes}
         least = max([_LEAST_OPSET, *needed.values()])
         if wanted is None:
             return least
         version = positive("opset", wanted)
         if version < least:
-            reason = next((f": {name} needs it" for name, since in needed.items() if since == least > _LEAST_OPSET), "")
+            reason = next(
+                (
+                    f": {name} needs it"
+                    for name, since in needed.items()
+                    if since == least > _LEAST_OPSET
+                ),
+                "",
+            )
             raise ValueError(f"opset is {version}, expected at least {least}{reason}")
         if version > newest:
-            raise ValueError(f"opset is {version}, but the installed version of onnx knows those up to {newest}")
+            raise ValueError(
+                f"opset is {version}, but the installed version of onnx knows those up to {newest}"
+            )
         return version
 
     def name_outputs(self, outputs: dict[str, _Value]) -> None:
-        """Let operators give the outputs by their names. What is also the input, or another output, is passed on by an operator of its own."""
+        """Let operators give the outputs by their names. What is also the input, or another output,
+        is passed on by an operator of its own.
+        """
         names: dict[str, str] = {}
         for name, value in outputs.items():
             if value.name == _INPUT or value.name in names:
-                self.nodes.append(self._make_node("Identity", [value.name], [name], f"{name}.Identity"))
+                self.nodes.append(
+                    self._make_node("Identity", [value.name], [name], f"{name}.Identity")
+                )
             else:
                 names[value.name] = name
         for node in self.nodes:
@@ -187,7 +240,10 @@ class _Graph:
         """What a module makes of a value: one output, or that of each head."""
         if not is_builtin(module):
             place = f"layer {path[:-1]}" if path else "the model"
-            raise TypeError(f"{place} is {type(module).__name__}, which is not one of cnet's layers, so that it is not known what ONNX calls it")
+            raise TypeError(
+                f"{place} is {type(module).__name__}, which is not one of cnet's layers, so that "
+                "it is not known what ONNX calls it"
+            )
         if isinstance(module, nn.Sequential):
             *others, (last, layer) = module.named_children()
             for name, other in others:
@@ -195,16 +251,27 @@ class _Graph:
             return self.outputs(layer, f"{path}{last}.", value)
         if isinstance(module, nn.Heads):
             module.output_shape(value.shape)  # each output has one axis
-            return {name: self._output(head, f"{path}{name}.", value) for name, head in module.named_children()}
+            return {
+                name: self._output(head, f"{path}{name}.", value)
+                for name, head in module.named_children()
+            }
         if isinstance(module, nn.Rescale):
             return {"output": self._rescale(module, path, value)}
         shape = module.output_shape(value.shape)
         operator = _OPERATORS[type(module).__name__]
         if operator is None:
             return {"output": value}
-        weights = {f"{path}{name}": array for name in operator.weights if (array := _weight(module, name)) is not None}
+        weights = {
+            f"{path}{name}": array
+            for name in operator.weights
+            if (array := _weight(module, name)) is not None
+        }
         self.weights |= weights
-        return {"output": self._add(operator.name, path, [value.name, *weights], shape, **operator.attributes(module))}
+        return {
+            "output": self._add(
+                operator.name, path, [value.name, *weights], shape, **operator.attributes(module)
+            )
+        }
 
     def _rescale(self, layer: nn.Rescale, path: str, value: _Value) -> _Value:
         self.weights[f"{path}scale"] = np.array(layer.scale)
@@ -219,19 +286,33 @@ class _Graph:
         outputs = list(self.outputs(module, path, value).values())
         if len(outputs) == 1:
             return outputs[0]
-        return self._add("Concat", path, [output.name for output in outputs], (sum(output.shape[0] for output in outputs),), axis=1)
+        return self._add(
+            "Concat",
+            path,
+            [output.name for output in outputs],
+            (sum(output.shape[0] for output in outputs),),
+            axis=1,
+        )
 
-    def _add(self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> _Value:
+    def _add(
+        self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any
+    ) -> _Value:
         value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
-        self.nodes.append(self._make_node(operator, inputs, [value.name], f"{path}{operator}", **attributes))
+        self.nodes.append(
+            self._make_node(operator, inputs, [value.name], f"{path}{operator}", **attributes)
+        )
         return value
 
 
 def _weight(layer: Any, name: str) -> Array | None:
-    """An array in ONNX's shape. Normalisation has to have all of them there; other layers leave out those they have not."""
+    """An array in ONNX's shape. Normalisation has to have all of them there; other layers leave out
+    those they have not.
+    """
     array = getattr(layer, name)
     if array is not None:
         return np.ascontiguousarray(array.data.T)
     if hasattr(layer, "eps"):
-        return np.full(getattr(layer, "normalized_shape", None) or layer.num_features, float(name == "weight"))
+        return np.full(
+            getattr(layer, "normalized_shape", None) or layer.num_features, float(name == "weight")
+        )
     return None

@@ -1,8 +1,9 @@
 """A model, loss and optimiser lowered to a compiled program for one batch size.
 
-The stages that layers become (`_stages`) add operations on buffers that are allocated here, once: forward, the loss,
-back to the first parameter that is trained, and the updates. What has no compiled form (a layer, loss or optimiser
-written in Python) has no program, and is run layer by layer.
+The stages that layers become (`_stages`) add operations on buffers that are allocated here, once:
+forward, the loss, back to the first parameter that is trained, and the updates. What has no
+compiled form (a layer, loss or optimiser written in Python) has no program, and is run layer by
+layer.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _MOST_ROWS = 1024
 _LEAST_TUNED = 1e6
 """Operations of a prediction that is worth choosing the number of threads for."""
 _MOST_PREDICTED = 2e9
-"""Operations of a call that predicts, about: some tens of milliseconds, after which Python looks for signals."""
+"""Operations of a call that predicts, about: some tens of milliseconds, after which Python looks
+for signals.
+"""
 _LEAST_PREDICTED = 128
 """Rows of such a call, at least: with fewer, a wide net would copy its weights too often."""
 
@@ -45,10 +48,20 @@ def _lowered(model: nn.Module, row_shape: tuple[int, ...]) -> Lowered | None:
     return lowering.finish() if lowering.add(model) else None
 
 
-def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, row_shape: tuple[int, ...]) -> Lowered | None:
-    """A model as stages, for rows of a shape; None if any part of the training step has no compiled form."""
-    heads, losses = (loss.heads, [loss, *loss.losses.values()]) if isinstance(loss, nn.HeadsLoss) else (None, [loss])
-    if not all(map(is_builtin, losses)) or not (optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))):
+def lower(
+    model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, row_shape: tuple[int, ...]
+) -> Lowered | None:
+    """A model as stages, for rows of a shape; None if any part of the training step has no compiled
+    form.
+    """
+    heads, losses = (
+        (loss.heads, [loss, *loss.losses.values()])
+        if isinstance(loss, nn.HeadsLoss)
+        else (None, [loss])
+    )
+    if not all(map(is_builtin, losses)) or not (
+        optimizer is None or (is_builtin(optimizer) and isinstance(optimizer, RuleOptimizer))
+    ):
         return None
     if not gives_probabilities(model, loss):
         return None  # from Python, the loss looks at the outputs
@@ -57,7 +70,9 @@ def lower(model: nn.Module, loss: nn.Loss, optimizer: optim.Optimizer | None, ro
 
 
 class Question(NamedTuple):
-    """What an output of a net is asked of each row of a data set: for its label, or for targets (rows, n)."""
+    """What an output of a net is asked of each row of a data set: for its label, or for targets
+    (rows, n).
+    """
 
     loss: Any
     share: float
@@ -83,7 +98,9 @@ def _along(to: Target, stages: list[Stage], x: Array) -> list[Array]:
 
 
 def _forward(to: Target, net: Lowered, x: Any) -> tuple[list[Array], list[list[Array]]]:
-    """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk and each branch."""
+    """Adds the way from rows of x to the outputs; returns the buffers on the way, through the trunk
+    and each branch.
+    """
     rows = to.buffer(x.shape[1])
     to.program.source(rows, x, first_dense(net) is not None, net.scale, net.offset)
     trunk = _along(to, net.trunk, rows)
@@ -94,7 +111,9 @@ def _forward(to: Target, net: Lowered, x: Any) -> tuple[list[Array], list[list[A
 
 
 class _Back:
-    """The way back. Parameters have their gradients made when the rows of a batch have been all the way."""
+    """The way back. Parameters have their gradients made when the rows of a batch have been all the
+    way.
+    """
 
     def __init__(self, to: Target, rules: Rules) -> None:
         self.to, self.rules = to, rules
@@ -104,18 +123,28 @@ class _Back:
         return any(parameter in self.rules for parameter in stage.parameters())
 
     def along(self, stages: list[Stage], values: list[Array], grad: Array, whole: bool) -> Array:
-        """Adds the way back to the first stage that is trained; if `whole`, to the input, the gradient of which is returned."""
-        first = 0 if whole else next((i for i, stage in enumerate(stages) if self.is_trained(stage)), len(stages))
+        """Adds the way back to the first stage that is trained; if `whole`, to the input, the
+        gradient of which is returned.
+        """
+        first = (
+            0
+            if whole
+            else next((i for i, stage in enumerate(stages) if self.is_trained(stage)), len(stages))
+        )
         derived = False
         for i in reversed(range(first, len(stages))):
             stage, value, out = stages[i], values[i], values[i + 1]
             if stage.activation is not NONE and not derived:
                 kind, slope, from_input = stage.activation
-                self.to.kernels.program_derivative(self.to.program, grad, grad, value if from_input else out, kind, slope)
+                self.to.kernels.program_derivative(
+                    self.to.program, grad, grad, value if from_input else out, kind, slope
+                )
             self.gradients.append((stage, grad, value))
             if i > first or whole:
                 before = stages[i - 1].activation if i else NONE
-                derived = stage.takes_derivative and before is not NONE and not before.derived_from_input
+                derived = (
+                    stage.takes_derivative and before is not NONE and not before.derived_from_input
+                )
                 grad = stage.backward(self.to, grad, value, out, before if derived else NONE)
         return grad
 
@@ -130,10 +159,11 @@ def build(
     dtype: Any,
     clips: bool,
 ) -> Any:
-    """A program for batches of up to `batch` rows of x (rows, width), an array or `Rows.source`, with a question for each output.
+    """A program for batches of up to `batch` rows of x (rows, width), an array or `Rows.source`,
+    with a question for each output.
 
-    It updates parameters by rules, which may change as long as they remember as much; if `updates` is None, it only
-    evaluates. If it `clips`, gradients are limited before any update.
+    It updates parameters by rules, which may change as long as they remember as much; if `updates`
+    is None, it only evaluates. If it `clips`, gradients are limited before any update.
     """
     kernels = loops(dtype)
     room = max(_room(net, batch, updates is not None), kernels.LEAST_ROOM)
@@ -142,19 +172,33 @@ def build(
     rules = {}
     for i, (parameter, state, rule) in enumerate(updates or ()):
         program.set_rule(i, state.steps, *rule)
-        rules[parameter] = i, parameter.data.reshape(-1), flat(state.arrays[: kernels.states(rule.kind)])
+        rules[parameter] = (
+            i,
+            parameter.data.reshape(-1),
+            flat(state.arrays[: kernels.states(rule.kind)]),
+        )
         if rule.summed:
             program.penalize(rules[parameter][1])
     trunk, branches = _forward(to, net, x)
     grads = [to.buffer(values[-1].shape[1]) for values in branches]
     for i, ((loss, share, *answers), grad) in enumerate(zip(questions, grads, strict=True)):
-        kernels.program_loss(program, i, *loss.program_loss(dtype), share, empty((room,), dtype), grad if rules else None, *answers)
+        kernels.program_loss(
+            program,
+            i,
+            *loss.program_loss(dtype),
+            share,
+            empty((room,), dtype),
+            grad if rules else None,
+            *answers,
+        )
     if not rules:
         return program
 
     back = _Back(to, rules)
     whole = any(map(back.is_trained, net.trunk))
-    first, *others = [back.along(*branch, whole) for branch in zip(net.branches, branches, grads, strict=True)]
+    first, *others = [
+        back.along(*branch, whole) for branch in zip(net.branches, branches, grads, strict=True)
+    ]
     if whole:
         for grad in others:
             kernels.program_sum(program, first, grad)
@@ -188,23 +232,35 @@ class _Predictor:
 
     def __init__(self, model: nn.Module, x: Array) -> None:
         key = id(model)
-        self.model = weakref.ref(model, lambda _: _predictors.pop(key, None))  # it goes with its model
+        self.model = weakref.ref(
+            model, lambda _: _predictors.pop(key, None)
+        )  # it goes with its model
         self.changes, self.exchanges = nn.Module.changes, nn.Parameter.exchanges
         self.row_shape, self.dtype = x.shape[1:], x.dtype
         self.width = math.prod(self.row_shape)
         outputs = model.output_shape(self.row_shape)
-        net = _lowered(model, self.row_shape) if model.dtype == x.dtype and len(outputs) == 1 else None
+        net = (
+            _lowered(model, self.row_shape)
+            if model.dtype == x.dtype and len(outputs) == 1
+            else None
+        )
         self.program: Any = None
         if net is not None:
             (self.outputs,) = outputs
             kernels, threads = loops(x.dtype), get_num_threads()
             self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
-            _forward(Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}), net, empty((0, self.width), x.dtype))
+            _forward(
+                Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}),
+                net,
+                empty((0, self.width), x.dtype),
+            )
             self.flops = self.program.flops_per_row
             self.few = _LEAST_TUNED / max(self.flops, 1)
 
     def predict(self, x: Array, out: Array) -> bool:
-        """Write the outputs for any number of rows (n, width) to out; False if another thread uses the program."""
+        """Write the outputs for any number of rows (n, width) to out; False if another thread uses
+        the program.
+        """
         rows = max(_LEAST_PREDICTED, int(_MOST_PREDICTED / max(self.flops, 1)))
         for start in range(0, len(x), rows):
             piece = x[start : start + rows]
@@ -223,7 +279,8 @@ _predictors: dict[int, _Predictor] = {}
 
 
 def predict(model: nn.Module, x: Array) -> Array | None:
-    """The outputs for the rows of an array by a compiled program, which is kept for the next call; None if there is none.
+    """The outputs for the rows of an array by a compiled program, which is kept for the next call;
+    None if there is none.
 
     Nor is there while another thread uses the one there is.
     """

@@ -1,7 +1,8 @@
 """The rows of a data set, handed out in batches without a copy of the whole.
 
-Contiguous data of the net's own dtype, and of uint8, are gathered by a kernel; anything else by NumPy, row by row,
-and converted on the way. Data may be larger than memory if it is memory-mapped, or lies in a file of h5py or zarr.
+Contiguous data of the net's own dtype, and of uint8, are gathered by a kernel; anything else by
+NumPy, row by row, and converted on the way. Data may be larger than memory if it is memory-mapped,
+or lies in a file of h5py or zarr.
 """
 
 import math
@@ -17,7 +18,9 @@ from cnet._stored import as_rows
 from cnet._threads import get_num_threads
 
 _MOST_NONZERO = {1: 0.25, 48: 0.4}
-"""By the least outputs of a dense layer: the share of a data set's elements that may not be 0, for the layer to be quicker with lists of them."""
+"""By the least outputs of a dense layer: the share of a data set's elements that may not be 0, for
+the layer to be quicker with lists of them.
+"""
 _MOST_MEMORY = 0.5
 """Of lists beside the data."""
 _LEAST_WIDTH = 32
@@ -48,20 +51,30 @@ class Rows:
     def __init__(self, x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> None:
         self.x: Any = as_rows(x, name)
         if self.x.ndim == 0:
-            raise ValueError(f"{name} is a single number, expected an array with one row per example")
+            raise ValueError(
+                f"{name} is a single number, expected an array with one row per example"
+            )
         self.dtype = dtype
         self.row_shape = self.x.shape[1:]
         self.flat: Array | None = None
-        if isinstance(self.x, np.ndarray) and self.x.flags.c_contiguous and self.x.flags.aligned and self.x.dtype in (dtype, np.uint8):
+        if (
+            isinstance(self.x, np.ndarray)
+            and self.x.flags.c_contiguous
+            and self.x.flags.aligned
+            and self.x.dtype in (dtype, np.uint8)
+        ):
             self.flat = self.x.reshape(len(self.x), math.prod(self.row_shape))
         self._sources: dict[float, Any] = {}
-        self._gather = loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
+        self._gather = (
+            loops(dtype).gather_uint8 if self.x.dtype == np.uint8 else loops(dtype).gather
+        )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def source(self, outputs: int, scale: float = 1.0, offset: float = 0.0) -> Any:
-        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or the elements of it that are not 0, where these are few.
+        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or
+        the elements of it that are not 0, where these are few.
 
         The program rescales what it reads.
         """
@@ -69,9 +82,14 @@ class Rows:
         if flat is None or flat.shape[1] < _LEAST_WIDTH or _is_mapped(flat):
             return flat
         if offset or (scale != 1 and flat.dtype != np.uint8):
-            return flat  # zeros would not stay zeros; or values, which are read where they lie, would have to change
+            # zeros would not stay zeros; or values, which are read where they lie, would have to
+            # change
+            return flat
         size = flat.dtype.itemsize
-        most = min(max(share for least, share in _MOST_NONZERO.items() if outputs >= least), _MOST_MEMORY * size / (size + 1))
+        most = min(
+            max(share for least, share in _MOST_NONZERO.items() if outputs >= least),
+            _MOST_MEMORY * size / (size + 1),
+        )
         if most not in self._sources:
             looked_at = flat[:: -(-len(flat) // _LOOKED_AT)]
             few = np.count_nonzero(looked_at) <= most * looked_at.size
@@ -89,7 +107,9 @@ class Rows:
 
 
 class PassingRows(Rows):
-    """Rows of a batch that is gone after a step, so that no program may be built on where they lie."""
+    """Rows of a batch that is gone after a step, so that no program may be built on where they
+    lie.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self.x, self.dtype, self.row_shape = rows.x, rows.dtype, rows.row_shape
@@ -116,5 +136,7 @@ class AugmentedRows(Rows):
             x, sources = self._rows.take(indices), np.arange(len(indices))
         out = np.empty((len(indices), math.prod(self.row_shape)), self.dtype)
         scratch = np.zeros(get_num_threads() * self._augmentation.scratch, self.dtype)
-        self._augmentation.run(out, x.reshape(len(x), out.shape[1]), sources, indices, self.epoch % (1 << 32), scratch)
+        self._augmentation.run(
+            out, x.reshape(len(x), out.shape[1]), sources, indices, self.epoch % (1 << 32), scratch
+        )
         return out.reshape(len(indices), *self.row_shape)

@@ -1,7 +1,9 @@
-"""Saved models: a safetensors file with the weights under PyTorch's names and the architecture as JSON beside them.
+"""Saved models: a safetensors file with the weights under PyTorch's names and the architecture as
+JSON beside them.
 
-The architecture is a list of layer names and constructor arguments. Reading looks the names up among cnet's own layers
-and never evaluates anything; sizes are checked against the tensors that the file really holds.
+The architecture is a list of layer names and constructor arguments. Reading looks the names up
+among cnet's own layers and never evaluates anything; sizes are checked against the tensors that the
+file really holds.
 """
 
 import json
@@ -26,37 +28,62 @@ _MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
     if depth > _MOST_NESTED:
-        raise ValueError(f"the model has nets in nets more than {_MOST_NESTED} deep, which a file cannot hold: save its weights with state_dict()")
+        raise ValueError(
+            f"the model has nets in nets more than {_MOST_NESTED} deep, which a file cannot hold: "
+            "save its weights with state_dict()"
+        )
     name = type(module).__name__
     if getattr(nn, name, None) is not type(module):
-        raise TypeError(f"{name} is not one of cnet's layers, so a file cannot name it: save its weights with state_dict()")
+        raise TypeError(
+            f"{name} is not one of cnet's layers, so a file cannot name it: save its weights with "
+            "state_dict()"
+        )
     if isinstance(module, nn.Sequential):
         return {"type": name, "layers": [_describe(layer, depth + 1) for layer in module]}
     if isinstance(module, nn.Heads):
-        return {"type": name, "heads": {key: _describe(head, depth + 1) for key, head in module.heads.items()}}
+        return {
+            "type": name,
+            "heads": {key: _describe(head, depth + 1) for key, head in module.heads.items()},
+        }
     return {"type": name, **module.config()}
 
 
 def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: str) -> nn.Module:
     """A module with its weights, which are taken out of `tensors`.
 
-    Weights are filled before a container sees them: no memory is spent on sizes that the file only claims.
+    Weights are filled before a container sees them: no memory is spent on sizes that the file only
+    claims.
     """
     if prefix.count(".") > _MOST_NESTED:
         raise ValueError(f"it has nets in nets more than {_MOST_NESTED} deep")
     match description:
         case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
-            return nn.Sequential(*(_construct(layer, tensors, f"{prefix}{i}.", dtype) for i, layer in enumerate(layers)))
+            return nn.Sequential(
+                *(
+                    _construct(layer, tensors, f"{prefix}{i}.", dtype)
+                    for i, layer in enumerate(layers)
+                )
+            )
         case {"type": "Heads", "heads": {**heads}} if len(description) == 2:
-            return nn.Heads(**{str(key): _construct(head, tensors, f"{prefix}{key}.", dtype) for key, head in heads.items()})
-        case {"type": str(name)} if name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE:
+            return nn.Heads(
+                **{
+                    str(key): _construct(head, tensors, f"{prefix}{key}.", dtype)
+                    for key, head in heads.items()
+                }
+            )
+        case {"type": str(name)} if (
+            name in nn.__all__ and not description.keys() & _NOT_ARCHITECTURE
+        ):
             arguments = {key: value for key, value in description.items() if key != "type"}
             if foreign := arguments.keys() & NEUTRAL:
                 raise ValueError(f"{name} has an unexpected keyword argument {min(foreign)!r}")
             kind = getattr(nn, name)
             if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.Module:
                 module: nn.Module = kind(**arguments)
-                named: list[tuple[str, nn.Parameter | nn.Buffer]] = [*module.named_parameters(), *module.named_buffers()]
+                named: list[tuple[str, nn.Parameter | nn.Buffer]] = [
+                    *module.named_parameters(),
+                    *module.named_buffers(),
+                ]
                 for key, state in named:
                     state.cast(np.dtype(dtype))
                     _fill(state, prefix + key, tensors)
@@ -101,7 +128,9 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def in_order(content: bytes) -> bytes:
-    """The same file with the entries of its header sorted: safetensors puts them in another order each time."""
+    """The same file with the entries of its header sorted: safetensors puts them in another order
+    each time.
+    """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
@@ -124,7 +153,8 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, holds no cnet model, or comes from a later version that writes another format.
+        If it is damaged, holds no cnet model, or comes from a later version that writes another
+        format.
 
     Examples
     --------
@@ -139,14 +169,24 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         if "cnet_checkpoint" in metadata:
             raise ValueError("it is a checkpoint: read it with Trainer.load_checkpoint")
         if "cnet" not in metadata:
-            raise ValueError("it holds tensors but no cnet model: read them with safetensors and load_state_dict")
+            raise ValueError(
+                "it holds tensors but no cnet model: read them with safetensors and load_state_dict"
+            )
         if metadata["cnet"] != _FORMAT:
-            raise ValueError(f"it is in format {metadata['cnet']} of cnet {metadata.get('cnet_version', '?')}, this version reads format {_FORMAT}")
+            raise ValueError(
+                f"it is in format {metadata['cnet']} of cnet {metadata.get('cnet_version', '?')}, "
+                f"this version reads format {_FORMAT}"
+            )
         dtype = metadata.get("dtype", "float32")
         if dtype not in ("float32", "float64"):
             raise ValueError(f"its dtype is {dtype[:40]!r}, expected 'float32' or 'float64'")
         tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        model = _construct(json.loads(metadata.get("architecture", "null"), object_pairs_hook=_unique), tensors, "", dtype)
+        model = _construct(
+            json.loads(metadata.get("architecture", "null"), object_pairs_hook=_unique),
+            tensors,
+            "",
+            dtype,
+        )
         if tensors:
             raise ValueError(f"no layer takes its {', '.join(tensors)}")
     return model
@@ -154,12 +194,16 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 @contextmanager
 def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
-    """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that names the file."""
+    """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that
+    names the file.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = full_path(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is not a file" if os.path.exists(path) else f"{path}: there is no such file")
+        raise FileNotFoundError(
+            f"{path} is not a file" if os.path.exists(path) else f"{path}: there is no such file"
+        )
     try:
         _check_header(path)
         with safe_open(path, framework="numpy") as file:
@@ -169,7 +213,8 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
 
 
 def _check_header(path: str) -> None:
-    """Raise ValueError for a file of another kind, one that is cut off, and one whose header has a name twice.
+    """Raise ValueError for a file of another kind, one that is cut off, and one whose header has a
+    name twice.
 
     Of two tensors of one name, safetensors takes the last.
     """
@@ -182,7 +227,9 @@ def _check_header(path: str) -> None:
             looks = f" (it looks like {kind})" if kind else ""
             raise ValueError(f"it is not a safetensors file{looks}{advice and ': '}{advice}")
         if claimed > size - 8:
-            raise ValueError(f"it is cut off: its header has {claimed} bytes, and there are {size - 8}")
+            raise ValueError(
+                f"it is cut off: its header has {claimed} bytes, and there are {size - 8}"
+            )
         file.seek(8)
         json.loads(file.read(claimed), object_pairs_hook=_unique)
 

@@ -44,7 +44,9 @@ def finite(name: str, value: Any, least: float = -math.inf) -> float:
 
 def is_number(value: Any) -> bool:
     """Whether a value that a file holds is a finite number, which True and False are not."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # also of an integer too large for a float
+    return (
+        type(value) in (int, float) and abs(value) <= sys.float_info.max
+    )  # also of an integer too large for a float
 
 
 def is_count(value: Any) -> bool:

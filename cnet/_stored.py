@@ -1,4 +1,6 @@
-"""Arrays that lie in files, such as those of h5py and zarr: they are read a few rows at a time, and never as a whole."""
+"""Arrays that lie in files, such as those of h5py and zarr: they are read a few rows at a time, and
+never as a whole.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ _MOST_ROWS = 256
 
 
 class Stored:
-    """The rows of an array that is no ndarray, but has a shape, a dtype and slices. Slices of this one, and selections, are ndarrays.
+    """The rows of an array that is no ndarray, but has a shape, a dtype and slices. Slices of this
+    one, and selections, are ndarrays.
 
     Parameters
     ----------
@@ -36,7 +39,9 @@ class Stored:
         self._selects = True
         first = self._slice(0, 1) if len(self) else as_array(np.empty(0, x.dtype), name)
         self.dtype: np.dtype[Any] = first.dtype
-        """Of what is read, which need not be that of what is stored: netCDF4 scales numbers as it reads them."""
+        """Of what is read, which need not be that of what is stored: netCDF4 scales numbers as it
+        reads them.
+        """
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -46,10 +51,17 @@ class Stored:
         indices = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         if not len(indices):
             return np.empty((0, *self.shape[1:]), self.dtype)
-        return np.concatenate([self._read(indices[start : start + self._most]) for start in range(0, len(indices), self._most)])
+        return np.concatenate(
+            [
+                self._read(indices[start : start + self._most])
+                for start in range(0, len(indices), self._most)
+            ]
+        )
 
     def _read(self, indices: Array) -> Array:
-        rows, places = np.unique(indices, return_inverse=True)  # h5py wants them in order, and each one once
+        rows, places = np.unique(
+            indices, return_inverse=True
+        )  # h5py wants them in order, and each one once
         runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
         if len(runs) > 1 and self._selects:
             try:
@@ -66,7 +78,9 @@ class Stored:
     def _checked(self, values: Any, rows: int, name: str) -> Array:
         array = as_array(values, name)
         if array.shape != (rows, *self.shape[1:]):
-            raise ValueError(f"{self._name} has shape {self.shape}, but gave {array.shape} for {rows} rows")
+            raise ValueError(
+                f"{self._name} has shape {self.shape}, but gave {array.shape} for {rows} rows"
+            )
         return array
 
 

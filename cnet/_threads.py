@@ -1,8 +1,8 @@
 """How many threads the compiled loops may use.
 
-In order of precedence: `set_num_threads`; ``CNET_NUM_THREADS``; ``OMP_NUM_THREADS`` (which joblib sets in its workers);
-the processors that this process may run on, by its affinity mask and by its control group's quota. A loop takes fewer
-where its work would not repay them.
+In order of precedence: `set_num_threads`; ``CNET_NUM_THREADS``; ``OMP_NUM_THREADS`` (which joblib
+sets in its workers); the processors that this process may run on, by its affinity mask and by its
+control group's quota. A loop takes fewer where its work would not repay them.
 """
 
 import math
@@ -38,7 +38,9 @@ def set_num_threads(n: int) -> None:
     try:
         count = operator.index(n)
     except TypeError:
-        raise TypeError(f"the number of threads is {n!r}, expected an integer of at least 1") from None
+        raise TypeError(
+            f"the number of threads is {n!r}, expected an integer of at least 1"
+        ) from None
     if not 1 <= count <= 4096:
         raise ValueError(f"the number of threads is {count}, expected 1 to 4096")
     _threads.allow(count)
@@ -47,8 +49,9 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return the largest number of threads that a computation may use.
 
-    It is 1 in a build without OpenMP, and in a process forked from one in which cnet had used threads. Start worker
-    processes with the ``spawn`` or ``forkserver`` method to have threads there.
+    It is 1 in a build without OpenMP, and in a process forked from one in which cnet had used
+    threads. Start worker processes with the ``spawn`` or ``forkserver`` method to have threads
+    there.
 
     Examples
     --------
@@ -72,7 +75,9 @@ def _from_environment(name: str) -> int | None:
 
 
 def _quota(root: str | os.PathLike[str] = _CGROUP) -> int | None:
-    """Processors granted by the control group, rounded up; None without a limit. Versions 2 and 1 of the interface."""
+    """Processors granted by the control group, rounded up; None without a limit. Versions 2 and 1
+    of the interface.
+    """
 
     def text(*name: str) -> str:
         with open(os.path.join(root, *name), encoding="ascii") as file:
@@ -95,7 +100,9 @@ def _default() -> int:
         n = _from_environment(name)
         if n is not None:
             return n
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return min(processors, _quota() or processors)
 
 

@@ -1,7 +1,7 @@
 """Nets from PyTorch, and to it: a table of the layers that both have.
 
-Layers, their arguments and what is in `state_dict` have the same names in both. What a module of PyTorch does beyond that, by
-hooks or a method of its own, is refused.
+Layers, their arguments and what is in `state_dict` have the same names in both. What a module of
+PyTorch does beyond that, by hooks or a method of its own, is refused.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from cnet.nn._module import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
 _BATCH_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
-# Arguments of the layers that both have, which are attributes of PyTorch's. cnet's constructors refuse what they cannot do.
+# Arguments of the layers that both have, which are attributes of PyTorch's. cnet's constructors
+# refuse what they cannot do.
 _LAYERS = {
     "Linear": ("in_features", "out_features", "bias"),
-    "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode"),
+    "Conv2d": (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+        "padding_mode",
+    ),
     "MaxPool2d": (*_POOL, "dilation", "return_indices", "ceil_mode"),
     "AvgPool2d": (*_POOL, "ceil_mode", "count_include_pad", "divisor_override"),
     "BatchNorm1d": _BATCH_NORM,
@@ -53,31 +64,37 @@ _INSTEAD = {
 def from_torch(module: Any) -> nn.Module:
     """Make a net, or a layer, of one of PyTorch's.
 
-    Outputs are those of the module in its ``eval()`` mode, up to rounding, and training goes on from its weights. Nothing is
-    shared: the weights are copied. A layer that stands in two places becomes two. What is frozen there is frozen here.
+    Outputs are those of the module in its ``eval()`` mode, up to rounding, and training goes on
+    from its weights. Nothing is shared: the weights are copied. A layer that stands in two places
+    becomes two. What is frozen there is frozen here.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``torch.nn.Sequential``, with others in it or not, of layers that cnet has; or such a layer. Of float32 or float64.
+        A ``torch.nn.Sequential``, with others in it or not, of layers that cnet has; or such a
+        layer. Of float32 or float64.
 
     Returns
     -------
     nn.Module
-        An `nn.Sequential` for a ``Sequential``, the layer of the same name for a layer; of the dtype of `module`.
+        An `nn.Sequential` for a ``Sequential``, the layer of the same name for a layer; of the
+        dtype of `module`.
 
     Raises
     ------
     TypeError
-        If `module` is no module of PyTorch, or has layers that cnet has not; the message names them all.
+        If `module` is no module of PyTorch, or has layers that cnet has not; the message names them
+        all.
     ValueError
-        If a layer has a setting that cnet's has not, parameters of another dtype or without values, hooks, or a method of its own.
+        If a layer has a setting that cnet's has not, parameters of another dtype or without values,
+        hooks, or a method of its own.
 
     Examples
     --------
     >>> import cnet
     >>> import torch
-    >>> net = torch.nn.Sequential(torch.nn.Linear(784, 32), torch.nn.GELU(), torch.nn.Linear(32, 10))
+    >>> layers = torch.nn.Linear(784, 32), torch.nn.GELU(), torch.nn.Linear(32, 10)
+    >>> net = torch.nn.Sequential(*layers)
     >>> model = cnet.from_torch(net)
     >>> model
     Sequential(
@@ -91,9 +108,15 @@ def from_torch(module: Any) -> nn.Module:
     """
     torch = _torch()
     if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"module is {module!r}, expected a torch.nn.Module such as torch.nn.Sequential")
+        raise TypeError(
+            f"module is {module!r}, expected a torch.nn.Module such as torch.nn.Sequential"
+        )
     kinds = {_theirs(name, torch): name for name in _LAYERS}
-    unknown = ((place, leaf) for place, leaf in _leaves(module, torch.nn.Sequential) if type(leaf) not in kinds)
+    unknown = (
+        (place, leaf)
+        for place, leaf in _leaves(module, torch.nn.Sequential)
+        if type(leaf) not in kinds
+    )
     _refuse((place, f"{_type_name(leaf, torch)}{_instead(leaf)}") for place, leaf in unknown)
 
     def convert(part: Any, path: str) -> nn.Module:
@@ -102,7 +125,9 @@ def from_torch(module: Any) -> nn.Module:
             _refuse_extras(part)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{_place(path)} is {_type_name(part, torch)}: {error}") from None
-        return layer or nn.Sequential(*(convert(child, f"{path}{name}.") for name, child in _children(part)))
+        return layer or nn.Sequential(
+            *(convert(child, f"{path}{name}.") for name, child in _children(part))
+        )
 
     return convert(module, "")
 
@@ -110,7 +135,8 @@ def from_torch(module: Any) -> nn.Module:
 def to_torch(model: nn.Module) -> Any:
     """Make a PyTorch net, or layer, of one of cnet's.
 
-    Outputs are the same, up to rounding. Nothing is shared: the weights are copied. What is frozen here is frozen there.
+    Outputs are the same, up to rounding. Nothing is shared: the weights are copied. What is frozen
+    here is frozen there.
 
     Parameters
     ----------
@@ -120,12 +146,14 @@ def to_torch(model: nn.Module) -> Any:
     Returns
     -------
     torch.nn.Module
-        On the CPU, of the dtype of `model`, and in training mode, as PyTorch's modules begin: ``eval()`` ends that.
+        On the CPU, of the dtype of `model`, and in training mode, as PyTorch's modules begin:
+        ``eval()`` ends that.
 
     Raises
     ------
     TypeError
-        If `model` is no module of cnet, or has layers that PyTorch has not: `nn.Heads`, and those that users write.
+        If `model` is no module of cnet, or has layers that PyTorch has not: `nn.Heads`, and those
+        that users write.
 
     Examples
     --------
@@ -140,7 +168,11 @@ def to_torch(model: nn.Module) -> Any:
     torch = _torch()
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {model!r}, expected a module of cnet such as nn.Sequential")
-    unknown = (layer for layer in _leaves(model, nn.Sequential) if not is_builtin(layer[1]) or type(layer[1]).__name__ not in _LAYERS)
+    unknown = (
+        layer
+        for layer in _leaves(model, nn.Sequential)
+        if not is_builtin(layer[1]) or type(layer[1]).__name__ not in _LAYERS
+    )
     _refuse((place, type(layer).__name__) for place, layer in unknown)
 
     def convert(part: nn.Module) -> Any:
@@ -149,9 +181,13 @@ def to_torch(model: nn.Module) -> Any:
         name = type(part).__name__
         return _theirs(name, torch)(**part.config(), **_FOR_PYTORCH.get(name, {}))
 
-    with torch.device("meta"):  # no weights are drawn, and PyTorch's random numbers stay where they are
+    with torch.device(
+        "meta"
+    ):  # no weights are drawn, and PyTorch's random numbers stay where they are
         module = convert(model)
-    module.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()}, assign=True)
+    module.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in model.state_dict().items()}, assign=True
+    )
     for name, parameter in model.named_parameters():
         module.get_parameter(name).requires_grad_(parameter.requires_grad)
     return module
@@ -183,7 +219,9 @@ def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str,
 
 def _children(net: Any) -> Iterable[tuple[str, Any]]:
     """The layers of a net; PyTorch's ``named_children()`` would leave out what comes twice."""
-    children: Iterable[tuple[str, Any]] = net.named_children() if isinstance(net, nn.Module) else net._modules.items()
+    children: Iterable[tuple[str, Any]] = (
+        net.named_children() if isinstance(net, nn.Module) else net._modules.items()
+    )
     return children
 
 
@@ -193,7 +231,11 @@ def _place(path: str) -> str:
 
 def _type_name(module: Any, torch: Any) -> str:
     kind = type(module)
-    return f"torch.nn.{kind.__name__}" if getattr(torch.nn, kind.__name__, None) is kind else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        f"torch.nn.{kind.__name__}"
+        if getattr(torch.nn, kind.__name__, None) is kind
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def _instead(module: Any) -> str:
@@ -207,16 +249,23 @@ def _instead(module: Any) -> str:
 def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
     """Raise TypeError if there are any."""
     if found := ", ".join(f"{place} is {kind}" for place, kind in unknown):
-        raise TypeError(f"{found}: what cnet and PyTorch both have is Sequential, {', '.join(_LAYERS)}")
+        raise TypeError(
+            f"{found}: what cnet and PyTorch both have is Sequential, {', '.join(_LAYERS)}"
+        )
 
 
 def _refuse_extras(module: Any) -> None:
     """Raise ValueError if a module does something beside what its class does."""
     for attribute, what in _HOOKS.items():
         if getattr(module, attribute, None):
-            raise ValueError(f"it has {what}, which cnet would leave out: remove them, or put a layer of your own there")
+            raise ValueError(
+                f"it has {what}, which cnet would leave out: remove them, or put a layer of your "
+                "own there"
+            )
     if "forward" in vars(module):
-        raise ValueError("its forward was replaced, which cnet would leave out: make a layer of your own of it")
+        raise ValueError(
+            "its forward was replaced, which cnet would leave out: make a layer of your own of it"
+        )
 
 
 def _layer(theirs: Any, name: str) -> nn.Module:
@@ -225,10 +274,18 @@ def _layer(theirs: Any, name: str) -> nn.Module:
     layer = construct(**{argument: _argument(theirs, argument) for argument in _LAYERS[name]})
     own, state = dict(layer._named_state()), theirs.state_dict()
     if own.keys() != state.keys():
-        raise ValueError(f"it has {', '.join(state) or 'no parameters'}, expected {', '.join(own) or 'none'}")
+        raise ValueError(
+            f"it has {', '.join(state) or 'no parameters'}, expected {', '.join(own) or 'none'}"
+        )
     if any(tensor.is_meta for tensor in state.values()):
-        raise ValueError("its parameters are on the meta device, where they have no values: load them first")
-    dtypes = {str(tensor.dtype).removeprefix("torch."): name for name, tensor in state.items() if tensor.is_floating_point()}
+        raise ValueError(
+            "its parameters are on the meta device, where they have no values: load them first"
+        )
+    dtypes = {
+        str(tensor.dtype).removeprefix("torch."): name
+        for name, tensor in state.items()
+        if tensor.is_floating_point()
+    }
     if len(dtypes) > 1:
         raise ValueError(f"its parameters are of several dtypes: {', '.join(dtypes)}")
     for array in own.values():

@@ -16,7 +16,17 @@ from cnet._epoch import Epoch
 from cnet._exclusive import exclusive, is_trained_now
 from cnet._hints import answers_keywords, no_attribute
 from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
-from cnet._inputs import Arrays, Batches, Examples, Reader, augmented, is_batches, refuse_for_batches, validation_of, whole_batch
+from cnet._inputs import (
+    Arrays,
+    Batches,
+    Examples,
+    Reader,
+    augmented,
+    is_batches,
+    refuse_for_batches,
+    validation_of,
+    whole_batch,
+)
 from cnet._mean import Mean
 from cnet._rows import Rows
 from cnet._settings import count, flag
@@ -50,7 +60,8 @@ class Trainer:
     ----------
     model : nn.Module
     loss : nn.Loss or function
-        A plain function of output and target returns the mean loss of a batch and its gradient with respect to the output.
+        A plain function of output and target returns the mean loss of a batch and its gradient with
+        respect to the output.
     optimizer : optim.Optimizer
 
     Attributes
@@ -62,11 +73,12 @@ class Trainer:
     seed : int or None
         Of the order of rows in the last `fit`, which drew one if it was given none.
     history : dict of lists
-        What the last `fit` returned; while its epochs run, and after an interruption, the epochs done.
+        What the last `fit` returned; while its epochs run, and after an interruption, the epochs
+        done.
     metric_modes : dict of str
-        Direction of each metric of the last `fit`, by its name in the history: "min" if less is better, "max" if more is. When a
-        callback hears that training begins, it has the metrics that the callback's logs will have: those of callbacks later in the list
-        come after.
+        Direction of each metric of the last `fit`, by its name in the history: "min" if less is
+        better, "max" if more is. When a callback hears that training begins, it has the metrics
+        that the callback's logs will have: those of callbacks later in the list come after.
     stop : bool
         A callback sets it to end training after the current epoch.
 
@@ -95,12 +107,23 @@ class Trainer:
     """
 
     @answers_keywords(TRAINER_ARGUMENTS)
-    def __init__(self, model: Module, loss: Loss | Callable[[Array, Array], tuple[float, ArrayLike]], optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss | Callable[[Array, Array], tuple[float, ArrayLike]],
+        optimizer: Optimizer,
+    ) -> None:
         self.loss: Loss = as_loss(loss)
         for name, value, kind, example, by_name in (
             ("model", model, Module, "nn.Sequential(...)", {}),
             ("loss", self.loss, Loss, "nn.CrossEntropyLoss()", LOSSES),
-            ("optimizer", optimizer, Optimizer, "optim.SGD(model.parameters(), lr=0.1)", OPTIMIZERS),
+            (
+                "optimizer",
+                optimizer,
+                Optimizer,
+                "optim.SGD(model.parameters(), lr=0.1)",
+                OPTIMIZERS,
+            ),
         ):
             if not isinstance(value, kind):
                 known = by_name.get(value.lower()) if isinstance(value, str) else None
@@ -122,7 +145,9 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """What the last `fit` returned; while it runs, and after an interruption, the epochs done."""
+        """What the last `fit` returned; while it runs, and after an interruption, the epochs
+        done.
+        """
         return self._history
 
     @history.setter
@@ -130,7 +155,9 @@ class Trainer:
         self._history = History(history)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies, which may be made while another thread calls `fit`: a dictionary must not grow while it is copied."""
+        """For copies, which may be made while another thread calls `fit`: a dictionary must not
+        grow while it is copied.
+        """
         return {**self.__dict__, "_history": History(self._history.copy())}
 
     if not TYPE_CHECKING:  # to mypy, every name would be there
@@ -157,65 +184,77 @@ class Trainer:
     ) -> History:
         """Train for a number of epochs. Calling it again goes on from there.
 
-        Data is arrays `x` and `y`, which are checked before the first step; or, as `x` alone, an iterable of batches: a list, a
-        PyTorch ``DataLoader``, or anything else that can be iterated over anew for each epoch. A batch is checked before its step,
-        and memory is needed for one at a time. The order of batches, and how they are varied, is the iterable's own affair, which no
-        seed or checkpoint knows of.
+        Data is arrays `x` and `y`, which are checked before the first step; or, as `x` alone, an
+        iterable of batches: a list, a PyTorch ``DataLoader``, or anything else that can be iterated
+        over anew for each epoch. A batch is checked before its step, and memory is needed for one
+        at a time. The order of batches, and how they are varied, is the iterable's own affair,
+        which no seed or checkpoint knows of.
 
-        A ``KeyboardInterrupt`` passes through between two steps, or ends one that takes long before it changes anything; an error of
-        the iterable passes through between two batches. The model keeps what it has learned, and `history` the epochs done.
+        A ``KeyboardInterrupt`` passes through between two steps, or ends one that takes long before
+        it changes anything; an error of the iterable passes through between two batches. The model
+        keeps what it has learned, and `history` the epochs done.
 
         Parameters
         ----------
         x : array-like, shape (n, ...), or iterable
-            Real numbers of any dtype and layout; it is read in place, must not change meanwhile, and may be a memory-mapped file larger
-            than memory, or an array of h5py or Zarr, which is read one mini-batch at a time. Or batches ``(x, y)`` or
-            ``(x, y, sample_weight)``, of any sizes. uint8 images of values up to 255 are for networks that begin with ``nn.Rescale(1 / 255)``.
+            Real numbers of any dtype and layout; it is read in place, must not change meanwhile,
+            and may be a memory-mapped file larger than memory, or an array of h5py or Zarr, which
+            is read one mini-batch at a time. Or batches ``(x, y)`` or ``(x, y, sample_weight)``, of
+            any sizes. uint8 images of values up to 255 are for networks that begin with
+            ``nn.Rescale(1 / 255)``.
         y : array-like or None
-            Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a list of these, or a
-            dictionary by the names of the heads. None if `x` is an iterable of batches.
+            Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a
+            list of these, or a dictionary by the names of the heads. None if `x` is an iterable of
+            batches.
         epochs : int
             At least 0.
         batch_size : int or None
-            At least 1; None is 32, or all rows with `optim.LBFGS`, which needs them. The last batch of an epoch may be smaller.
+            At least 1; None is 32, or all rows with `optim.LBFGS`, which needs them. The last batch
+            of an epoch may be smaller.
         shuffle : bool or None
             Visit the rows in a new random order in each epoch; None does so with arrays.
         seed : int or None
-            Of the order: epoch `k` of a trainer has the same order for the same seed. None draws one from the
-            operating system or, after `load_checkpoint`, takes that of the checkpoint.
+            Of the order: epoch `k` of a trainer has the same order for the same seed. None draws
+            one from the operating system or, after `load_checkpoint`, takes that of the checkpoint.
         validation_data : (x, y), (x, y, sample_weight), iterable or None
-            Evaluated after each epoch. Batches in a list are tuples, or two or three of them are taken for arrays.
+            Evaluated after each epoch. Batches in a list are tuples, or two or three of them are
+            taken for arrays.
         augment : cnet.augment.Augment or None
             Varies the images of each batch, anew in each epoch. Validation data is not varied.
         callbacks : callback, iterable of callbacks, or None
-            See `cnet.callbacks`: objects of its classes, schedulers of learning rates, and functions ``f(trainer, logs)``. They are
-            called in this order.
+            See `cnet.callbacks`: objects of its classes, schedulers of learning rates, and
+            functions ``f(trainer, logs)``. They are called in this order.
         verbose : bool
             Show progress.
         sample_weight : array-like, shape (n,), or None
-            What each row counts, at least 0: its loss is multiplied by this, and the sum over a batch divided by the sum of its weights
-            (times the weights of classes, where the loss has them for labels). So a row of weight 2 is as two in a batch, and one of
-            weight 0 as none; a batch in which all have 0 is a step with a gradient of 0. In the history, losses are weighted, accuracies
-            are not.
+            What each row counts, at least 0: its loss is multiplied by this, and the sum over a
+            batch divided by the sum of its weights (times the weights of classes, where the loss
+            has them for labels). So a row of weight 2 is as two in a batch, and one of weight 0 as
+            none; a batch in which all have 0 is a step with a gradient of 0. In the history, losses
+            are weighted, accuracies are not.
         steps_per_epoch : int or None
-            With batches: how many make an epoch. A generator then goes on where the last epoch ended.
+            With batches: how many make an epoch. A generator then goes on where the last epoch
+            ended.
 
         Returns
         -------
         dict of lists
-            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see `nn.HeadsLoss` for
-            several heads) and, with validation data, ``"val_loss"`` and ``"val_accuracy"``. Training figures are means over the epoch,
-            taken while the model learns (with `optim.LBFGS`, at the end of its step). ``pandas.DataFrame(history)`` makes a table of it.
+            One number per epoch under ``"loss"``, ``"accuracy"`` (where the loss classifies; see
+            `nn.HeadsLoss` for several heads) and, with validation data, ``"val_loss"`` and
+            ``"val_accuracy"``. Training figures are means over the epoch, taken while the model
+            learns (with `optim.LBFGS`, at the end of its step). ``pandas.DataFrame(history)`` makes
+            a table of it.
 
         Raises
         ------
         TypeError, ValueError
-            If anything does not fit; so for a loss that takes probabilities, `nn.NLLLoss`, a net that does not end in `nn.Softmax` or `nn.Sigmoid`.
+            If anything does not fit; so for a loss that takes probabilities, `nn.NLLLoss`, a net
+            that does not end in `nn.Softmax` or `nn.Sigmoid`.
         RuntimeError
             If the model, or a layer of it, is being trained already, by another thread.
         FloatingPointError
-            If training diverges: the loss or a weight is no longer finite. The weights, and what the optimiser remembers, are
-            those from before the epoch.
+            If training diverges: the loss or a weight is no longer finite. The weights, and what
+            the optimiser remembers, are those from before the epoch.
 
         Examples
         --------
@@ -241,20 +280,49 @@ class Trainer:
         training: Arrays | Batches
         if is_batches(x, y):
             if isinstance(self.optimizer, LBFGS):
-                raise ValueError("LBFGS needs all rows at once: pass arrays x and y instead of batches")
-            refuse_for_batches(batch_size=batch_size, shuffle=shuffle or None, seed=seed, augment=augment, sample_weight=sample_weight)
-            training = Batches(x, read, "x", epochs, None if steps_per_epoch is None else count("steps_per_epoch", steps_per_epoch, 1))
+                raise ValueError(
+                    "LBFGS needs all rows at once: pass arrays x and y instead of batches"
+                )
+            refuse_for_batches(
+                batch_size=batch_size,
+                shuffle=shuffle or None,
+                seed=seed,
+                augment=augment,
+                sample_weight=sample_weight,
+            )
+            training = Batches(
+                x,
+                read,
+                "x",
+                epochs,
+                None if steps_per_epoch is None else count("steps_per_epoch", steps_per_epoch, 1),
+            )
         else:
             if steps_per_epoch is not None:
-                raise ValueError("steps_per_epoch is for an iterable of batches: with arrays, an epoch visits all rows")
+                raise ValueError(
+                    "steps_per_epoch is for an iterable of batches: with arrays, an epoch visits "
+                    "all rows"
+                )
             size = None if batch_size is None else count("batch_size", batch_size, 1)
             examples = read(x, y, sample_weight)
             if isinstance(self.optimizer, LBFGS):
-                size, shuffle = whole_batch(self.model, len(examples.rows), size, augment), bool(shuffle)
+                size, shuffle = (
+                    whole_batch(self.model, len(examples.rows), size, augment),
+                    bool(shuffle),
+                )
             if augment is not None:
                 examples, reading = augmented(augment, examples, read)
-            training = self._arrays(examples, size or _BATCH_SIZE, shuffle is not False, self._resumed_seed if seed is None else seed)
-        validation = None if validation_data is None else validation_of(validation_data, reading.named("validation "), epochs)
+            training = self._arrays(
+                examples,
+                size or _BATCH_SIZE,
+                shuffle is not False,
+                self._resumed_seed if seed is None else seed,
+            )
+        validation = (
+            None
+            if validation_data is None
+            else validation_of(validation_data, reading.named("validation "), epochs)
+        )
         callbacks = as_list(callbacks)
         listening = [as_callback(callback) for callback in callbacks]
         if verbose and not any(isinstance(callback, ProgressBar) for callback in listening):
@@ -276,8 +344,13 @@ class Trainer:
                 self._train(training, epochs, validation, listeners)
             except BaseException:
                 listeners.end(self)
-                if resumed and not any(self.history.values()):  # no epoch is done: the next `fit` goes on instead
-                    self._resumed_schedules, self._resumed_callbacks = _checkpoint.schedules(self), _checkpoint.callbacks(self)
+                if resumed and not any(
+                    self.history.values()
+                ):  # no epoch is done: the next `fit` goes on instead
+                    self._resumed_schedules, self._resumed_callbacks = (
+                        _checkpoint.schedules(self),
+                        _checkpoint.callbacks(self),
+                    )
                 raise
             listeners.end(self)
         return self.history
@@ -288,7 +361,9 @@ class Trainer:
         return modes | {f"val_{name}": mode for name, mode in modes.items()} if validates else modes
 
     def _begin(self, training: Arrays | Batches, epochs: int, listeners: Listeners) -> None:
-        """Tell callbacks that training begins; after an error, a checkpoint and the next `fit` are as if there had been no call."""
+        """Tell callbacks that training begins; after an error, a checkpoint and the next `fit` are
+        as if there had been no call.
+        """
         before = self._listeners, self.seed
         self._listeners, self.seed, self.stop = listeners, training.seed, False
         try:
@@ -301,7 +376,13 @@ class Trainer:
             raise
         self._resumed_schedules = self._resumed_callbacks = None
 
-    def _train(self, training: Arrays | Batches, epochs: int, validation: Arrays | Batches | None, listeners: Listeners) -> None:
+    def _train(
+        self,
+        training: Arrays | Batches,
+        epochs: int,
+        validation: Arrays | Batches | None,
+        listeners: Listeners,
+    ) -> None:
         self.history = {}
         added = dict.fromkeys(listeners.metrics(), math.nan)  # until callbacks have added them
         done = 0
@@ -310,7 +391,9 @@ class Trainer:
                 logs = self._train_epoch(training, listeners)
                 self.epoch += 1
                 if validation is not None:
-                    logs |= {f"val_{key}": value for key, value in self._evaluate(validation).items()}
+                    logs |= {
+                        f"val_{key}": value for key, value in self._evaluate(validation).items()
+                    }
                 for key, value in chain(logs.items(), added.items()):
                     self.history.setdefault(key, []).append(value)
                 done += 1
@@ -328,7 +411,8 @@ class Trainer:
         x, y : array-like
             As for `fit`; or `x` is an iterable of batches.
         sample_weight : array-like, shape (n,), or None
-            What each row counts in the loss, which is divided by the sum of them; in the accuracy all count the same.
+            What each row counts in the loss, which is divided by the sum of them; in the accuracy
+            all count the same.
 
         Returns
         -------
@@ -350,10 +434,12 @@ class Trainer:
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write all that training goes on from to a safetensors file, as it is between two epochs.
 
-        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`, the seed of the order, where
-        layers that draw random numbers are, and the states of schedulers and callbacks of `fit`. A callback may call it in
-        `on_epoch_end`, wherever it is in the list. In the middle of an epoch, or after Ctrl-C, the file has the weights of that moment, and
-        the epoch begins anew after loading. The file is written beside its final place and moved there when complete.
+        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`,
+        the seed of the order, where layers that draw random numbers are, and the states of
+        schedulers and callbacks of `fit`. A callback may call it in `on_epoch_end`, wherever it is
+        in the list. In the middle of an epoch, or after Ctrl-C, the file has the weights of that
+        moment, and the epoch begins anew after loading. The file is written beside its final place
+        and moved there when complete.
 
         Parameters
         ----------
@@ -363,18 +449,21 @@ class Trainer:
         Raises
         ------
         TypeError
-            If the optimiser remembers something else than arrays, or the state of a callback cannot be kept in a file.
+            If the optimiser remembers something else than arrays, or the state of a callback cannot
+            be kept in a file.
         """
         _checkpoint.save(self, path)
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Go back to what `save_checkpoint` wrote, in a trainer of the same kind.
 
-        Training then goes on to the same bits as if it had never ended, given the same data and arguments; `fit` starts a new
-        `history`. Change learning rates after loading. Schedulers that the next `fit` is given go on where those of the checkpoint
-        were, if they are of the same kinds, whenever they were constructed; `fit` refuses other settings than the checkpoint has. To
-        begin a new schedule, train with a new ``Trainer(trainer.model, trainer.loss, trainer.optimizer)``.
-        Callbacks of the same kind that watch the same metric go on too: a training that `EarlyStopping` had ended stays ended.
+        Training then goes on to the same bits as if it had never ended, given the same data and
+        arguments; `fit` starts a new `history`. Change learning rates after loading. Schedulers
+        that the next `fit` is given go on where those of the checkpoint were, if they are of the
+        same kinds, whenever they were constructed; `fit` refuses other settings than the checkpoint
+        has. To begin a new schedule, train with a new ``Trainer(trainer.model, trainer.loss,
+        trainer.optimizer)``. Callbacks of the same kind that watch the same metric go on too: a
+        training that `EarlyStopping` had ended stays ended.
 
         Parameters
         ----------
@@ -385,7 +474,8 @@ class Trainer:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is damaged, no checkpoint of such a model and optimiser, or holds numbers that cannot be; then nothing is changed.
+            If it is damaged, no checkpoint of such a model and optimiser, or holds numbers that
+            cannot be; then nothing is changed.
         RuntimeError
             Within `fit`.
 
@@ -395,7 +485,8 @@ class Trainer:
         >>> from cnet import nn, optim
         >>> def trainer():
         ...     model = nn.Sequential(nn.Linear(2, 1), seed=0)
-        ...     return cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
+        ...     optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        ...     return cnet.Trainer(model, nn.MSELoss(), optimizer)
         >>> path = os.path.join(tempfile.mkdtemp(), "checkpoint.safetensors")
         >>> first, second = trainer(), trainer()
         >>> history = first.fit([[1.0, 2.0], [2.0, 1.0]], [3.0, 0.0], epochs=5, verbose=False)
@@ -405,7 +496,10 @@ class Trainer:
         5
         """
         if is_trained_now(self.model):
-            raise RuntimeError("load_checkpoint was called while this model is being trained: call it when fit has returned")
+            raise RuntimeError(
+                "load_checkpoint was called while this model is being trained: call it when fit "
+                "has returned"
+            )
         _checkpoint.load(self, path)
 
     def _train_epoch(self, training: Arrays | Batches, listeners: Listeners) -> Logs:

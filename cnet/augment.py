@@ -1,4 +1,6 @@
-"""Random variations of training images: an `Augment` says which, and `Trainer.fit` or a call makes them."""
+"""Random variations of training images: an `Augment` says which, and `Trainer.fit` or a call makes
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,14 @@ _EPOCHS = 1 << 32
 class Augment:
     """Shows each image a little different in each epoch.
 
-    An image is scaled, sheared, rotated, shifted and perhaps mirrored about its centre, all at once and read between
-    pixels (bilinear interpolation); its pixels are displaced by a smooth random field; noise is added; and the result is
-    standardised. Each amount is drawn uniformly up to the given one, in either direction. What comes in from beyond the
-    edges is 0.
+    An image is scaled, sheared, rotated, shifted and perhaps mirrored about its centre, all at once
+    and read between pixels (bilinear interpolation); its pixels are displaced by a smooth random
+    field; noise is added; and the result is standardised. Each amount is drawn uniformly up to the
+    given one, in either direction. What comes in from beyond the edges is 0.
 
-    The random numbers of an image depend on the seed, the epoch and the image's row alone (Philox 4x32-10, Salmon et al.,
-    "Parallel random numbers: as easy as 1, 2, 3", 2011): results are the same for any batch size and number of threads.
+    The random numbers of an image depend on the seed, the epoch and the image's row alone (Philox
+    4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): results are the
+    same for any batch size and number of threads.
 
     Parameters
     ----------
@@ -44,19 +47,20 @@ class Augment:
     shear : float
         Degrees, below 90, by which vertical lines are slanted.
     elastic : (alpha, sigma) or None
-        The elastic distortion of Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied
-        to visual document analysis", 2003: for each pixel a displacement drawn uniformly up to `alpha` pixels along each
-        axis, smoothed by a Gaussian of standard deviation `sigma`, at least 1 pixel. They took (34, 4) for MNIST, which
-        moves pixels by 1.4 (root mean square).
+        The elastic distortion of Simard, Steinkraus and Platt, "Best practices for convolutional
+        neural networks applied to visual document analysis", 2003: for each pixel a displacement
+        drawn uniformly up to `alpha` pixels along each axis, smoothed by a Gaussian of standard
+        deviation `sigma`, at least 1 pixel. They took (34, 4) for MNIST, which moves pixels by 1.4
+        (root mean square).
     noise : float
-        Standard deviation of normal noise, added to each element: 0.1 is much for images in [0, 1], and 25 for uint8 images in
-        [0, 255]. (The normal distribution is cut off at about 3.5.)
+        Standard deviation of normal noise, added to each element: 0.1 is much for images in [0, 1],
+        and 25 for uint8 images in [0, 255]. (The normal distribution is cut off at about 3.5.)
     flip : bool
         Mirror half of the images, left to right. Not for digits.
     standardize : bool
-        Give each element mean 0 and standard deviation 1 over the training images, as `fit` or else the first
-        ``Trainer.fit`` measures them, before any distortion. ``Trainer.fit`` does it to validation data too; for all
-        other images see `standardized`.
+        Give each element mean 0 and standard deviation 1 over the training images, as `fit` or else
+        the first ``Trainer.fit`` measures them, before any distortion. ``Trainer.fit`` does it to
+        validation data too; for all other images see `standardized`.
     shape : (height, width) or None
         Of images that come as flat rows; None takes them for squares.
     seed : int or None
@@ -65,8 +69,8 @@ class Augment:
     Attributes
     ----------
     mean, std : ndarray of float64 or None
-        What `fit` measured, in the shape of an image; ``std`` is 0 where an element never changes, and such an element
-        is 0 in all results.
+        What `fit` measured, in the shape of an image; ``std`` is 0 where an element never changes,
+        and such an element is 0 in all results.
 
     Raises
     ------
@@ -109,7 +113,10 @@ class Augment:
         self.elastic = None
         if elastic is not None:
             alpha, sigma = pair_of("elastic", elastic, "(alpha, sigma), such as (34, 4)")
-            self.elastic = _number("alpha of elastic", alpha), _number("sigma of elastic", sigma, least=1)
+            self.elastic = (
+                _number("alpha of elastic", alpha),
+                _number("sigma of elastic", sigma, least=1),
+            )
         for name, value in (("flip", flip), ("standardize", standardize)):
             if not isinstance(value, bool | np.bool_):
                 raise TypeError(f"{name} is {value!r}, expected True or False")
@@ -121,8 +128,13 @@ class Augment:
 
     def __repr__(self) -> str:
         default = Augment(seed=0)
-        settings = {name: value for name, value in vars(self).items() if name not in ("mean", "std", "seed") and value != getattr(default, name)}
-        return f"Augment({', '.join([*(f'{name}={value!r}' for name, value in settings.items()), f'seed={self.seed}'])})"
+        settings = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("mean", "std", "seed") and value != getattr(default, name)
+        }
+        shown = [*(f"{name}={value!r}" for name, value in settings.items()), f"seed={self.seed}"]
+        return f"Augment({', '.join(shown)})"
 
     def __call__(self, x: ArrayLike, epoch: int = 0) -> Array:
         """The images as an epoch shows them.
@@ -187,7 +199,8 @@ class Augment:
         --------
         >>> import numpy as np
         >>> from cnet.augment import Augment
-        >>> augment = Augment(rotation=15, standardize=True).fit(np.array([[1.0, 3.0, 0.0, 0.0], [3.0, 3.0, 0.0, 8.0]]))
+        >>> images = np.array([[1.0, 3.0, 0.0, 0.0], [3.0, 3.0, 0.0, 8.0]])
+        >>> augment = Augment(rotation=15, standardize=True).fit(images)
         >>> augment.standardized(np.array([[2.0, 5.0, 5.0, 12.0]]))
         array([[0., 0., 0., 2.]])
         """
@@ -195,7 +208,8 @@ class Augment:
         return rows.take(np.arange(len(rows)))
 
     def rows(self, rows: Rows, random: bool = True) -> AugmentedRows:
-        """The rows of a data set, augmented as they are taken; without `random`, they are only standardised.
+        """The rows of a data set, augmented as they are taken; without `random`, they are only
+        standardised.
 
         Parameters
         ----------
@@ -208,26 +222,45 @@ class Augment:
         augmentation = loops(dtype).Augmentation(channels, height, width, key)
         if random:
             if self.shift or self.rotation or self.scale or self.shear or self.flip:
-                augmentation.affine(self.shift, math.radians(self.rotation), self.scale, math.radians(self.shear), self.flip)
+                augmentation.affine(
+                    self.shift,
+                    math.radians(self.rotation),
+                    self.scale,
+                    math.radians(self.shear),
+                    self.flip,
+                )
             if self.elastic:
-                augmentation.elastic(*_bases(*self.elastic, height, width, augmentation.span, dtype))
+                augmentation.elastic(
+                    *_bases(*self.elastic, height, width, augmentation.span, dtype)
+                )
             if self.noise:
                 augmentation.noise(self.noise, _quantiles().astype(dtype))
         if self.standardize:
             if self.mean is None or self.std is None:
-                raise RuntimeError("standardize=True needs the mean and deviation of training images: call fit(x) first")
+                raise RuntimeError(
+                    "standardize=True needs the mean and deviation of training images: call "
+                    "fit(x) first"
+                )
             if self.mean.shape != rows.row_shape:
-                raise ValueError(f"images of shape {rows.row_shape} differ from those that fit measured, {self.mean.shape}")
-            augmentation.standardize(self.mean.ravel().astype(dtype), inverse(self.std).ravel().astype(dtype))
+                raise ValueError(
+                    f"images of shape {rows.row_shape} differ from those that fit measured, "
+                    f"{self.mean.shape}"
+                )
+            augmentation.standardize(
+                self.mean.ravel().astype(dtype), inverse(self.std).ravel().astype(dtype)
+            )
         return AugmentedRows(rows, augmentation)
 
 
-def _bases(alpha: float, sigma: float, height: int, width: int, span: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """What uniform noise on a grid is multiplied by, from the left and the right, to give a field of displacements.
+def _bases(
+    alpha: float, sigma: float, height: int, width: int, span: int, dtype: np.dtype[Any]
+) -> tuple[Array, Array]:
+    """What uniform noise on a grid is multiplied by, from the left and the right, to give a field
+    of displacements.
 
-    A field smoothed by a Gaussian holds no finer detail, so noise on a grid as coarse as `sigma` will do in place of noise
-    at each pixel, stronger by `sigma`: mean square and correlation are those of the fine grid to 1 in 1000, and in corners
-    to a few in 100.
+    A field smoothed by a Gaussian holds no finer detail, so noise on a grid as coarse as `sigma`
+    will do in place of noise at each pixel, stronger by `sigma`: mean square and correlation are
+    those of the fine grid to 1 in 1000, and in corners to a few in 100.
     """
 
     def gaussians(pixels: int) -> Array:
@@ -244,7 +277,9 @@ def _bases(alpha: float, sigma: float, height: int, width: int, span: int, dtype
 
 @functools.cache
 def _quantiles() -> Array:
-    """Quantiles 0/256 to 256/256 of the normal distribution; the outermost, which are infinite, such that the variance is 1."""
+    """Quantiles 0/256 to 256/256 of the normal distribution; the outermost, which are infinite,
+    such that the variance is 1.
+    """
     from statistics import NormalDist
 
     inner = np.array([NormalDist().inv_cdf(i / 256) for i in range(1, 256)])
@@ -262,8 +297,16 @@ def _images(x: ArrayLike) -> Rows:
     return rows
 
 
-def _number(name: str, value: Any, least: float = 0, most: float | None = None, below: float | None = None) -> float:
-    limits = f"from {least:g} to {most:g}" if most is not None else f"from {least:g} to below {below:g}" if below is not None else f"of at least {least:g}"
+def _number(
+    name: str, value: Any, least: float = 0, most: float | None = None, below: float | None = None
+) -> float:
+    limits = (
+        f"from {least:g} to {most:g}"
+        if most is not None
+        else f"from {least:g} to below {below:g}"
+        if below is not None
+        else f"of at least {least:g}"
+    )
     wanted = f"{name} is {value!r}, expected a number {limits}"
     if isinstance(value, bool | str | bytes):
         raise TypeError(wanted)
@@ -271,7 +314,12 @@ def _number(name: str, value: Any, least: float = 0, most: float | None = None, 
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(wanted) from None
-    if not (math.isfinite(number) and number >= least and (most is None or number <= most) and (below is None or number < below)):
+    if not (
+        math.isfinite(number)
+        and number >= least
+        and (most is None or number <= most)
+        and (below is None or number < below)
+    ):
         raise ValueError(wanted)
     return number
 

@@ -79,12 +79,19 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
     if classes is not None and not 1 <= count <= _MOST_CLASSES:
         raise ValueError(f"classes is {count}, expected a whole number from 1 to {_MOST_CLASSES}")
     if largest >= min(count, _MOST_CLASSES):
-        raise ValueError(f"there is a label {largest}, expected 0 to {min(count, _MOST_CLASSES) - 1}")
-    return np.bincount(true * count + predicted, minlength=count * count).reshape(count, count).astype(np.int64, copy=False)
+        raise ValueError(
+            f"there is a label {largest}, expected 0 to {min(count, _MOST_CLASSES) - 1}"
+        )
+    return (
+        np.bincount(true * count + predicted, minlength=count * count)
+        .reshape(count, count)
+        .astype(np.int64, copy=False)
+    )
 
 
 def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
-    """The share of rows whose class is among the `k` with the highest scores; of equal scores the first counts as higher.
+    """The share of rows whose class is among the `k` with the highest scores; of equal scores the
+    first counts as higher.
 
     Parameters
     ----------
@@ -103,7 +110,8 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     Raises
     ------
     TypeError, ValueError
-        If they are not class numbers below `classes`, rows are not equally many or none, or a score is not finite.
+        If they are not class numbers below `classes`, rows are not equally many or none, or a score
+        is not finite.
 
     Examples
     --------
@@ -113,7 +121,10 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     """
     true, values = _labels(y_true, "y_true"), as_array(scores, "scores")
     if values.ndim != 2 or len(values) != len(true):
-        raise ValueError(f"scores has shape {values.shape}, expected ({len(true)}, classes): a row for each of y_true")
+        raise ValueError(
+            f"scores has shape {values.shape}, expected ({len(true)}, classes): a row for each of "
+            "y_true"
+        )
     if not len(true):
         raise ValueError("y_true has no rows: the accuracy of nothing is not defined")
     if true.max() >= values.shape[1]:
@@ -131,8 +142,11 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     return float(np.mean(rank < count))
 
 
-def class_report(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = None) -> dict[str, Array]:
-    """Precision and recall of each class. ``pandas.DataFrame(class_report(...))`` makes a table of it.
+def class_report(
+    y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = None
+) -> dict[str, Array]:
+    """Precision and recall of each class. ``pandas.DataFrame(class_report(...))`` makes a table of
+    it.
 
     Parameters
     ----------
@@ -144,9 +158,10 @@ def class_report(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = Non
     Returns
     -------
     dict of ndarray, shape (classes,)
-        ``"precision"``: of the rows predicted as this class, the share that is; NaN if there are none. ``"recall"``: of the rows of this
-        class, the share predicted as it; NaN if there are none. ``"f1"``: their harmonic mean, ``2 * hits / (predicted + support)``.
-        ``"support"``: the rows of this class.
+        ``"precision"``: of the rows predicted as this class, the share that is; NaN if there are
+        none. ``"recall"``: of the rows of this class, the share predicted as it; NaN if there are
+        none. ``"f1"``: their harmonic mean, ``2 * hits / (predicted + support)``. ``"support"``:
+        the rows of this class.
 
     Raises
     ------
@@ -182,7 +197,9 @@ def _share(part: Array, whole: Array) -> Array:
 def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
-        raise ValueError(f"y_true has {len(true)} rows, y_pred {len(predicted)}: expected equally many")
+        raise ValueError(
+            f"y_true has {len(true)} rows, y_pred {len(predicted)}: expected equally many"
+        )
     return true, predicted
 
 
@@ -193,7 +210,13 @@ def _labels(y: ArrayLike, name: str) -> Array:
         array = array[:, 0]
     if array.ndim != 1:
         hint = f"; for rows of outputs pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
-        raise ValueError(f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}")
-    if array.size and not (array.min() >= 0 and array.max() < _LARGEST_LABEL and np.array_equal(array, np.floor(array))):
-        raise ValueError(f"{name} holds other values than whole numbers from 0, expected class numbers")
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}"
+        )
+    if array.size and not (
+        array.min() >= 0 and array.max() < _LARGEST_LABEL and np.array_equal(array, np.floor(array))
+    ):
+        raise ValueError(
+            f"{name} holds other values than whole numbers from 0, expected class numbers"
+        )
     return array.astype(np.int64)

@@ -1,7 +1,9 @@
-"""The notebook's convolutional net: its ten epochs, and then what augmentation and a schedule add to them.
+"""The notebook's convolutional net: its ten epochs, and then what augmentation and a schedule add
+to them.
 
-Two convolutions of 3 x 3 with 32 and 64 channels, each followed by ReLU and max pooling; 128 units, dropout of one half, ten outputs; SGD with
-Nesterov's momentum and batches of 32. The notebook reached 99.03 % of the test images.
+Two convolutions of 3 x 3 with 32 and 64 channels, each followed by ReLU and max pooling; 128 units,
+dropout of one half, ten outputs; SGD with Nesterov's momentum and batches of 32. The notebook
+reached 99.03 % of the test images.
 
 Run it with ``python examples/cnn.py``, ``--full`` for all of MNIST, or open it as a notebook.
 """
@@ -33,7 +35,8 @@ net().summary((1, 28, 28))
 # %% [markdown]
 # The notebook's ten epochs on the first 54,000 images; the last 6,000 validate.
 #
-# The rate goes up and down once in these ten epochs (`OneCycleLR`), where the notebook's stays what it is; weights decay a little.
+# The rate goes up and down once in these ten epochs (`OneCycleLR`), where the notebook's stays what
+# it is; weights decay a little.
 
 # %%
 data = mnist(args.full, args.data, validation=6000, flatten=False)
@@ -55,21 +58,51 @@ seconds = time.perf_counter() - start
 plain = trainer.evaluate(*data.test)["accuracy"]
 
 # %%
-accuracies = [0.983122, 0.988302, 0.986798, 0.988302, 0.989639, 0.989138, 0.988803, 0.990976, 0.990809, 0.991477]
-losses = [0.244268, 0.078232, 0.057196, 0.044947, 0.039600, 0.033319, 0.028438, 0.024920, 0.022843, 0.020617]
+accuracies = [
+    0.983122,
+    0.988302,
+    0.986798,
+    0.988302,
+    0.989639,
+    0.989138,
+    0.988803,
+    0.990976,
+    0.990809,
+    0.991477,
+]
+losses = [
+    0.244268,
+    0.078232,
+    0.057196,
+    0.044947,
+    0.039600,
+    0.033319,
+    0.028438,
+    0.024920,
+    0.022843,
+    0.020617,
+]
 rows = [
     (epoch, f"{printed[0]:.4f}", f"{loss:.4f}", percent(printed[1]), percent(accuracy))
-    for epoch, *printed, loss, accuracy in zip(range(1, epochs + 1), losses, accuracies, history["loss"], history["val_accuracy"], strict=False)
+    for epoch, *printed, loss, accuracy in zip(
+        range(1, epochs + 1),
+        losses,
+        accuracies,
+        history["loss"],
+        history["val_accuracy"],
+        strict=False,
+    )
 ]
 table(rows, ("epoch", "loss: notebook", "cnet", "val. accuracy: notebook", "cnet"))
 steps = epochs * -(-len(data.train.x) // 32)
 print(f"{steps / seconds:.0f} steps/s, with validation (the notebook: 107 in training)")
 
-# %% [markdown]
-# More from the same layers: every image is shown a little different in each epoch, so that many epochs do not learn them by heart.
+# %% [markdown] More from the same layers: every image is shown a little different in each epoch, so
+# that many epochs do not learn them by heart.
 #
-# All 60,000 images are used: nothing is chosen by validation. An activation behind the 128 units makes them worth having (without one, they and
-# the last layer are together one linear layer), and batches of 64 suit the higher rate.
+# All 60,000 images are used: nothing is chosen by validation. An activation behind the 128 units
+# makes them worth having (without one, they and the last layer are together one linear layer), and
+# batches of 64 suit the higher rate.
 
 # %%
 data = mnist(args.full, args.data, validation=0, flatten=False)
@@ -94,7 +127,12 @@ augmented = trainer.evaluate(*data.test)["accuracy"]
 rows = [
     ("the notebook", 10, "158", "99.03 %"),
     ("the same net, one cycle", len(history["loss"]), f"{seconds:.0f}", percent(plain)),
-    ("with ReLU and augmentation, one cycle", epochs, f"{seconds_augmented:.0f}", percent(augmented)),
+    (
+        "with ReLU and augmentation, one cycle",
+        epochs,
+        f"{seconds_augmented:.0f}",
+        percent(augmented),
+    ),
 ]
 table(rows, ("", "epochs", "seconds", "test accuracy"))
 

@@ -1,6 +1,8 @@
-"""784-10-10-10 by gradient descent on all images at once: from CSV, stopped, and resumed with another learning rate.
+"""784-10-10-10 by gradient descent on all images at once: from CSV, stopped, and resumed with
+another learning rate.
 
-Run it with ``python examples/full_batch.py``, ``--full`` for all of MNIST, or open it as a notebook.
+Run it with ``python examples/full_batch.py``, ``--full`` for all of MNIST, or open it as a
+notebook.
 """
 
 # %%
@@ -26,7 +28,10 @@ def write_csv(path: Path, parts: list[datasets.Split]) -> None:
     """The rows of some splits, one after the other."""
     with path.open("w") as file:
         for x, y in parts:
-            file.writelines(f"{label},{','.join(map(str, image.tolist()))}\n" for label, image in zip(y, x, strict=True))
+            file.writelines(
+                f"{label},{','.join(map(str, image.tolist()))}\n"
+                for label, image in zip(y, x, strict=True)
+            )
 
 
 csv = Path(args.data or "", "mnist_train.csv")
@@ -37,11 +42,13 @@ if not (args.full and csv.is_file()):
     write_csv(csv.with_name("mnist_test.csv"), [whole.test])
 began = time.perf_counter()
 data = datasets.mnist(csv, validation=1000 if args.full else 500)
-print(f"{csv.name}, {csv.stat().st_size / 1e6:.0f} MB, and the test file beside it, read in {time.perf_counter() - began:.1f} s\n{data}\n")
+print(
+    f"{csv.name}, {csv.stat().st_size / 1e6:.0f} MB, and the test file beside it, read in "
+    f"{time.perf_counter() - began:.1f} s\n{data}\n"
+)
 
-# %% [markdown]
-# ## Any activation in each layer
-# The notebook's derivatives belong to other activations than its layers have; here each layer brings its own.
+# %% [markdown] ## Any activation in each layer The notebook's derivatives belong to other
+# activations than its layers have; here each layer brings its own.
 
 # %%
 SHORT, LONG = (500, 9000) if args.full else (30, 120)
@@ -49,37 +56,70 @@ SHORT, LONG = (500, 9000) if args.full else (30, 120)
 
 def net(first: type[nn.Module], second: type[nn.Module]) -> nn.Sequential:
     """Two hidden layers of ten."""
-    return nn.Sequential(nn.Linear(784, 10), first(), nn.Linear(10, 10), second(), nn.Linear(10, 10), seed=0)
+    return nn.Sequential(
+        nn.Linear(784, 10), first(), nn.Linear(10, 10), second(), nn.Linear(10, 10), seed=0
+    )
 
 
 def descend(trainer: cnet.Trainer, steps: int, callbacks: tuple = ()) -> float:
-    """Full-batch steps: an epoch is one batch of all rows, whose order does not matter. Returns the seconds."""
+    """Full-batch steps: an epoch is one batch of all rows, whose order does not matter. Returns the
+    seconds.
+    """
     began = time.perf_counter()
-    trainer.fit(*data.train, epochs=steps, batch_size=len(data.train.x), shuffle=False, callbacks=callbacks, verbose=False)
+    trainer.fit(
+        *data.train,
+        epochs=steps,
+        batch_size=len(data.train.x),
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=False,
+    )
     return time.perf_counter() - began
 
 
 def new_trainer(model: nn.Sequential, lr: float, momentum: float = 0.0) -> cnet.Trainer:
     """With plain gradient descent, unless there is momentum."""
-    return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=lr, momentum=momentum, nesterov=momentum > 0))
+    return cnet.Trainer(
+        model,
+        nn.CrossEntropyLoss(),
+        optim.SGD(model.parameters(), lr=lr, momentum=momentum, nesterov=momentum > 0),
+    )
 
 
 def accuracies(trainer: cnet.Trainer) -> tuple[str, str, str]:
     """Of the images trained on, those held out, and the test set."""
-    return tuple(percent(trainer.evaluate(*split)["accuracy"]) for split in (data.train, data.validation, data.test))
+    return tuple(
+        percent(trainer.evaluate(*split)["accuracy"])
+        for split in (data.train, data.validation, data.test)
+    )
 
 
 rows = []
-for pair in ((nn.ReLU, nn.ReLU), (nn.Sigmoid, nn.ReLU), (nn.Sigmoid, nn.Sigmoid), (nn.Tanh, nn.Tanh), (nn.LeakyReLU, nn.Tanh)):
+for pair in (
+    (nn.ReLU, nn.ReLU),
+    (nn.Sigmoid, nn.ReLU),
+    (nn.Sigmoid, nn.Sigmoid),
+    (nn.Tanh, nn.Tanh),
+    (nn.LeakyReLU, nn.Tanh),
+):
     trainer = new_trainer(net(*pair), lr=0.5)
     seconds = descend(trainer, SHORT)
-    rows.append((" + ".join(activation.__name__ for activation in pair), *accuracies(trainer), f"{1000 * seconds / SHORT:.1f} ms"))
-table([("notebook, ReLU + ReLU", "82.3 %", "83.5 %", "", ""), *rows], (f"{SHORT} steps", "training", "held out", "test", "a step"))
+    rows.append(
+        (
+            " + ".join(activation.__name__ for activation in pair),
+            *accuracies(trainer),
+            f"{1000 * seconds / SHORT:.1f} ms",
+        )
+    )
+table(
+    [("notebook, ReLU + ReLU", "82.3 %", "83.5 %", "", ""), *rows],
+    (f"{SHORT} steps", "training", "held out", "test", "a step"),
+)
 
-# %% [markdown]
-# ## Long training: stop, resume, change the learning rate
-# Momentum crosses in few steps the long valleys in which plain descent at its largest stable rate creeps. Training stops after two
-# thirds of the steps and writes a checkpoint; a new trainer, in another process if you like, goes on from it with a smaller rate.
+# %% [markdown] ## Long training: stop, resume, change the learning rate Momentum crosses in few
+# steps the long valleys in which plain descent at its largest stable rate creeps. Training stops
+# after two thirds of the steps and writes a checkpoint; a new trainer, in another process if you
+# like, goes on from it with a smaller rate.
 
 # %%
 every = LONG // 18
@@ -88,7 +128,10 @@ every = LONG // 18
 def progress(trainer: cnet.Trainer, logs: dict[str, float]) -> None:
     """A line every so many steps, as the notebook has it."""
     if trainer.step % every == 0:
-        print(f"step {trainer.step:>5,}: loss {logs['loss']:.4f}, training accuracy {percent(logs['accuracy'])}")
+        print(
+            f"step {trainer.step:>5,}: loss {logs['loss']:.4f}, training accuracy "
+            f"{percent(logs['accuracy'])}"
+        )
 
 
 checkpoint = Path(folder.name, "checkpoint.safetensors")
@@ -103,8 +146,17 @@ for group in resumed.optimizer.param_groups:
     group["lr"] = 0.02
 seconds += descend(resumed, LONG - resumed.step, (progress,))
 print()
-rows.append((f"resumed with 0.02, to step {resumed.step:,}", *accuracies(resumed), f"{seconds:.0f} s in all"))
-table([("notebook, ReLU + ReLU, 1 then 0.5, about 9,000 steps", "93.3 %", "92.3 %", "", ""), *rows], ("784-10-10-10", "training", "held out", "test", "time"))
+rows.append(
+    (
+        f"resumed with 0.02, to step {resumed.step:,}",
+        *accuracies(resumed),
+        f"{seconds:.0f} s in all",
+    )
+)
+table(
+    [("notebook, ReLU + ReLU, 1 then 0.5, about 9,000 steps", "93.3 %", "92.3 %", "", ""), *rows],
+    ("784-10-10-10", "training", "held out", "test", "time"),
+)
 
 # %% [markdown]
 # ## One image and its prediction

@@ -1,11 +1,13 @@
 """Two overlapping digits in one image, read by one net with two heads.
 
-The notebook only got as far as the question: images of 42 x 28 pixels with a digit above and one below, batches of 64, 30 epochs, a
-net that gives ten outputs for each digit; its class is empty, and training it fails. Here the images are made of MNIST's, each digit once
-above and once below, and two nets read them: a perceptron and a convolutional net. The digits of test images are none of those in
-training images.
+The notebook only got as far as the question: images of 42 x 28 pixels with a digit above and one
+below, batches of 64, 30 epochs, a net that gives ten outputs for each digit; its class is empty,
+and training it fails. Here the images are made of MNIST's, each digit once above and once below,
+and two nets read them: a perceptron and a convolutional net. The digits of test images are none of
+those in training images.
 
-Run it with ``python examples/two_digits.py``, ``--full`` for all of MNIST, or open it as a notebook.
+Run it with ``python examples/two_digits.py``, ``--full`` for all of MNIST, or open it as a
+notebook.
 """
 
 # %%
@@ -20,17 +22,20 @@ args = arguments(__doc__)
 data = datasets.multi_digit(mnist(args.full, args.data, validation=5000), flatten=False, seed=0)
 print(data)
 
-# %% [markdown]
-# An image, one character for each pixel: the lower half of the upper digit is where the upper half of the lower one is.
+# %% [markdown] An image, one character for each pixel: the lower half of the upper digit is where
+# the upper half of the lower one is.
 
 # %%
 image, labels = data.train.x[0, 0], data.train.y[0]
 print("\n".join("".join(" .:*#"[int(4.9 * pixel)] for pixel in row).rstrip() for row in image[::2]))
-print(f"Above a {labels[0]}, below a {labels[1]}. (Every other row is left out: characters are tall.)\n")
+print(
+    f"Above a {labels[0]}, below a {labels[1]}. (Every other row is left out: characters are "
+    "tall.)\n"
+)
 
 
-# %% [markdown]
-# The nets differ only in the trunk. `Heads` puts a layer for each digit on it, and `HeadsLoss` adds up the losses of both.
+# %% [markdown] The nets differ only in the trunk. `Heads` puts a layer for each digit on it, and
+# `HeadsLoss` adds up the losses of both.
 
 
 # %%
@@ -39,7 +44,9 @@ def heads(inputs: int) -> nn.Heads:
     return nn.Heads(upper=nn.Linear(inputs, 10), lower=nn.Linear(inputs, 10))
 
 
-mlp = nn.Sequential(nn.Flatten(), nn.Linear(42 * 28, 512), nn.ReLU(), nn.Dropout(0.2), heads(512), seed=0)
+mlp = nn.Sequential(
+    nn.Flatten(), nn.Linear(42 * 28, 512), nn.ReLU(), nn.Dropout(0.2), heads(512), seed=0
+)
 cnn = nn.Sequential(
     *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
     *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
@@ -55,10 +62,23 @@ def train(model: nn.Sequential, epochs: int, max_lr: float) -> tuple[int | str, 
     trainer = cnet.Trainer(model, nn.HeadsLoss(model[-1], nn.CrossEntropyLoss()), optimizer)
     cycle = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=max_lr)
     start = time.perf_counter()
-    trainer.fit(*data.train, epochs=epochs, batch_size=64, seed=0, validation_data=data.validation, callbacks=[cycle], verbose=args.full)
+    trainer.fit(
+        *data.train,
+        epochs=epochs,
+        batch_size=64,
+        seed=0,
+        validation_data=data.validation,
+        callbacks=[cycle],
+        verbose=args.full,
+    )
     seconds = time.perf_counter() - start
     results = trainer.evaluate(*data.test)
-    return (epochs, f"{seconds:.0f}", percent(results["accuracy_upper"]), percent(results["accuracy_lower"]))
+    return (
+        epochs,
+        f"{seconds:.0f}",
+        percent(results["accuracy_upper"]),
+        percent(results["accuracy_lower"]),
+    )
 
 
 # %%
@@ -69,8 +89,8 @@ rows = [
 ]
 table(rows, ("test accuracy", "epochs", "seconds", "upper digit", "lower digit"))
 
-# %% [markdown]
-# Both at once: how many images have both digits right, and what the net reads in the first ones that it gets wrong.
+# %% [markdown] Both at once: how many images have both digits right, and what the net reads in the
+# first ones that it gets wrong.
 
 # %%
 x, y = data.test

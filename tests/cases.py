@@ -1,7 +1,8 @@
-"""The table of kernel cases: each kernel with the shapes it is tried on, its inputs, and what it should give.
+"""The table of kernel cases: each kernel with the shapes it is tried on, its inputs, and what it
+should give.
 
-The tests of parity, of gradients, of instruction sets and of threads all walk this one table, so that a kernel added
-here is tried in all these ways.
+The tests of parity, of gradients, of instruction sets and of threads all walk this one table, so
+that a kernel added here is tried in all these ways.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from cnet.optim._rule import kinds
 
 Arrays = dict[str, Any]
 
-# (batch, inputs, outputs): nothing, one, odd, wider than a tile, longer than a block of the sum or of rows,
-# rows of weights far enough apart that they are packed, as few of them as threads, and few inputs of many outputs.
+# (batch, inputs, outputs): nothing, one, odd, wider than a tile, longer than a block of the sum or
+# of rows, rows of weights far enough apart that they are packed, as few of them as threads, and few
+# inputs of many outputs.
 LINEAR = [
     (0, 3, 2),
     (1, 1, 1),
@@ -37,9 +39,9 @@ LINEAR = [
     (7, 16, 128),
 ]
 ROWS = [(0, 5), (1, 1), (3, 10), (37, 10), (2, 17), (33, 64), (5, 131)]
-# (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one number, odd ones, filters
-# and channels beyond a panel and a block, many small images, images of several blocks, strides beyond the kernel, and pads
-# beyond it.
+# (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one
+# number, odd ones, filters and channels beyond a panel and a block, many small images, images of
+# several blocks, strides beyond the kernel, and pads beyond it.
 CONV = [
     (0, 5, 5, 2, 3, 3, 3, 1, 1, 0, 0),
     (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
@@ -62,7 +64,13 @@ POOL = [
     (2, 5, 9, 16, 4, 5, 1, 3, 2, 2),
     (2, 7, 7, 3, 1, 2, 3, 4, 0, 1),
 ]
-NORM = [(5, 1), (6, 10), (37, 17), (300, 33), (1000, 5)]  # batch normalisation: rows in one block and in several
+NORM = [
+    (5, 1),
+    (6, 10),
+    (37, 17),
+    (300, 33),
+    (1000, 5),
+]  # batch normalisation: rows in one block and in several
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
 # (images, channels, height, width)
 IMAGES = [(0, 1, 2, 3), (1, 1, 1, 1), (2, 3, 4, 5), (5, 1, 28, 28), (3, 2, 17, 33)]
@@ -85,7 +93,10 @@ class Guarded:
         return buffer[self.MARGIN : self.MARGIN + size].reshape(shape)
 
     def intact(self) -> bool:
-        return all((b[: self.MARGIN] == 7).all() and (b[len(b) - self.MARGIN :] == 7).all() for b in self.buffers)
+        return all(
+            (b[: self.MARGIN] == 7).all() and (b[len(b) - self.MARGIN :] == 7).all()
+            for b in self.buffers
+        )
 
 
 @dataclass
@@ -167,14 +178,18 @@ def _conv_inputs(rng, shape, dtype):
         "x": _normal(rng, (batch, height, width, channels), dtype),
         "w": _normal(rng, (kw, kh, channels, filters), dtype),
         "b": _normal(rng, (filters,), dtype),
-        "dout": _normal(rng, (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), filters), dtype),
+        "dout": _normal(
+            rng, (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), filters), dtype
+        ),
         "sizes": tuple(sizes),
     }
 
 
 def _conv_scratch(loops, a):
     """For three threads: more may be allowed, but there is no room for them."""
-    return np.full(3 * loops.conv_scratch_size(*a["x"].shape[1:], a["w"].shape[3], a["sizes"]), 127, np.int8)
+    return np.full(
+        3 * loops.conv_scratch_size(*a["x"].shape[1:], a["w"].shape[3], a["sizes"]), 127, np.int8
+    )
 
 
 def _conv_forward(loops, a, out):
@@ -205,10 +220,16 @@ def _pool(name):
     def inputs(rng, shape, dtype):
         batch, height, width, channels, *sizes = shape
         kh, kw, sy, sx, py, px = sizes
-        values = rng.permutation(batch * height * width * channels) / 100  # no two are near each other, where finite differences mean nothing
+        values = (
+            rng.permutation(batch * height * width * channels) / 100
+        )  # no two are near each other, where finite differences mean nothing
         return {
             "x": values.reshape(batch, height, width, channels).astype(dtype),
-            "dout": _normal(rng, (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), channels), dtype),
+            "dout": _normal(
+                rng,
+                (batch, _windows(height, kh, sy, py), _windows(width, kw, sx, px), channels),
+                dtype,
+            ),
             "sizes": tuple(sizes),
         }
 
@@ -227,8 +248,21 @@ def _pool(name):
         return {"dx": dx}
 
     return [
-        Case(f"{name}_forward", POOL, inputs, forward, lambda a: {"out": function(a["x"], a["sizes"])}),
-        Case(f"{name}_backward", POOL, inputs, backward, loss=lambda a: (function(a["x"], a["sizes"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+        Case(
+            f"{name}_forward",
+            POOL,
+            inputs,
+            forward,
+            lambda a: {"out": function(a["x"], a["sizes"])},
+        ),
+        Case(
+            f"{name}_backward",
+            POOL,
+            inputs,
+            backward,
+            loss=lambda a: (function(a["x"], a["sizes"]) * a["dout"]).sum(),
+            wrt={"dx": "x"},
+        ),
     ]
 
 
@@ -250,7 +284,11 @@ def _activation(name):
     from_input = name.startswith("gelu")
 
     def inputs(rng, shape, dtype):
-        return {"x": _off_zero(_normal(rng, shape, dtype)), "dout": _normal(rng, shape, dtype), "slope": 0.1}
+        return {
+            "x": _off_zero(_normal(rng, shape, dtype)),
+            "dout": _normal(rng, shape, dtype),
+            "slope": 0.1,
+        }
 
     def forward(loops, a, out):
         y = out(len(a["x"]))
@@ -264,8 +302,21 @@ def _activation(name):
         return {"dx": dx}
 
     return [
-        Case(f"{name}_forward", FLAT, inputs, forward, lambda a: {"out": function(a["x"], a["slope"])}),
-        Case(f"{name}_backward", FLAT, inputs, backward, loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+        Case(
+            f"{name}_forward",
+            FLAT,
+            inputs,
+            forward,
+            lambda a: {"out": function(a["x"], a["slope"])},
+        ),
+        Case(
+            f"{name}_backward",
+            FLAT,
+            inputs,
+            backward,
+            loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(),
+            wrt={"dx": "x"},
+        ),
     ]
 
 
@@ -304,7 +355,12 @@ def _norm_inputs(rng, shape, dtype):
 
 
 def _layer_norm_forward(loops, a, out):
-    y, xhat, rstd, again = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape)
+    y, xhat, rstd, again = (
+        out(*a["x"].shape),
+        out(*a["x"].shape),
+        out(len(a["x"])),
+        out(*a["x"].shape),
+    )
     loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
     loops.layer_norm_forward(again, None, None, a["x"], None, None, a["eps"])
     np.testing.assert_array_equal(again, xhat)
@@ -312,10 +368,18 @@ def _layer_norm_forward(loops, a, out):
 
 
 def _layer_norm_backward(loops, a, out):
-    y, xhat, rstd, dx, sums = out(*a["x"].shape), out(*a["x"].shape), out(len(a["x"])), out(*a["x"].shape), out(2, len(a["w"]))
+    y, xhat, rstd, dx, sums = (
+        out(*a["x"].shape),
+        out(*a["x"].shape),
+        out(len(a["x"])),
+        out(*a["x"].shape),
+        out(2, len(a["w"])),
+    )
     loops.layer_norm_forward(y, xhat, rstd, a["x"], a["w"], a["b"], a["eps"])
     loops.layer_norm_backward(dx, a["dout"], xhat, rstd, a["w"])
-    loops.norm_backward_params(sums, a["dout"], xhat, out(loops.norm_blocks(len(a["x"])), 2 * len(a["w"])))
+    loops.norm_backward_params(
+        sums, a["dout"], xhat, out(loops.norm_blocks(len(a["x"])), 2 * len(a["w"]))
+    )
     return {"dx": dx, "db": sums[0], "dw": sums[1]}
 
 
@@ -333,13 +397,27 @@ def _batch_norm_forward(loops, a, out):
     running_mean, running_var = out(n), out(n)
     running_mean[:], running_var[:] = 1, 2
     loops.batch_norm_track(running_mean, running_var, mean, var, 0.25, len(a["x"]))
-    return {"out": y, "mean": mean, "var": var, "running_mean": running_mean, "running_var": running_var}
+    return {
+        "out": y,
+        "mean": mean,
+        "var": var,
+        "running_mean": running_mean,
+        "running_var": running_var,
+    }
 
 
 def _batch_norm_expected(a):
     mean, var = a["x"].mean(axis=0), a["x"].var(axis=0)
-    running = {"running_mean": 0.75 + 0.25 * mean, "running_var": 1.5 + 0.25 * a["x"].var(axis=0, ddof=1)}
-    return {"out": reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]), "mean": mean, "var": var, **running}
+    running = {
+        "running_mean": 0.75 + 0.25 * mean,
+        "running_var": 1.5 + 0.25 * a["x"].var(axis=0, ddof=1),
+    }
+    return {
+        "out": reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]),
+        "mean": mean,
+        "var": var,
+        **running,
+    }
 
 
 def _batch_norm_backward(loops, a, out):
@@ -375,7 +453,17 @@ def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=Fa
 
     def call(loops, a, row_loss, dx):
         labels, t, weights = a.get("labels"), a["t"], a.get("weights")
-        return loops.loss(kind, setting, row_loss, dx, a["x"], labels, t if labels is None else None, weights, a.get("row_weights"))
+        return loops.loss(
+            kind,
+            setting,
+            row_loss,
+            dx,
+            a["x"],
+            labels,
+            t if labels is None else None,
+            weights,
+            a.get("row_weights"),
+        )
 
     def forward(loops, a, out):
         rows = out(len(a["x"]))
@@ -398,7 +486,15 @@ def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=Fa
     return [
         Case(f"{name}_forward", ROWS, inputs, forward, expected, slack=slack),
         Case(f"{name}_fused", ROWS, inputs, fused, expected, slack=slack),
-        Case(f"{name}_backward", ROWS, inputs, backward, loss=lambda a: mean(function(a), a), wrt={"dx": "x"}, relative_step=relative_step),
+        Case(
+            f"{name}_backward",
+            ROWS,
+            inputs,
+            backward,
+            loss=lambda a: mean(function(a), a),
+            wrt={"dx": "x"},
+            relative_step=relative_step,
+        ),
     ]
 
 
@@ -409,7 +505,9 @@ def _class_inputs(*, labels, probabilities=False, weights=False):
         y = rng.integers(0, n, m)
         soft = rng.random((m, n)) + 0.1
         return {
-            "x": reference.softmax(x.astype(np.float64)).astype(dtype) if probabilities and m else x,
+            "x": reference.softmax(x.astype(np.float64)).astype(dtype)
+            if probabilities and m
+            else x,
             "labels": y if labels else None,
             "t": reference.one_hot(y, n) if labels else soft.astype(dtype),
             "weights": (rng.random(n) + 0.1).astype(dtype) if weights else None,
@@ -419,7 +517,9 @@ def _class_inputs(*, labels, probabilities=False, weights=False):
 
 
 def _weighted(smoothing):
-    return lambda a: reference.cross_entropy(a["x"], reference.smoothed(a["t"], smoothing, 1 if a["weights"] is None else a["weights"]))
+    return lambda a: reference.cross_entropy(
+        a["x"], reference.smoothed(a["t"], smoothing, 1 if a["weights"] is None else a["weights"])
+    )
 
 
 def _weighted_mean(rows, a):
@@ -430,7 +530,12 @@ def _rows_weighted(name, function, inputs, *arguments):
     """The cases of a loss once more, where rows have weights, some of them 0."""
 
     def weighted_inputs(rng, shape, dtype):
-        return {**inputs(rng, shape, dtype), "row_weights": (rng.integers(0, 2, shape[0]) * (rng.random(shape[0]) + 0.1)).astype(dtype)}
+        return {
+            **inputs(rng, shape, dtype),
+            "row_weights": (rng.integers(0, 2, shape[0]) * (rng.random(shape[0]) + 0.1)).astype(
+                dtype
+            ),
+        }
 
     def mean(rows, a):
         counts = np.asarray(a["row_weights"], np.float64)
@@ -438,7 +543,13 @@ def _rows_weighted(name, function, inputs, *arguments):
             counts = counts * a["weights"][a["labels"]]
         return rows.sum() / counts.sum() if counts.any() else 0.0
 
-    return _loss_cases(f"{name}_rows_weighted", lambda a: a["row_weights"] * function(a), weighted_inputs, *arguments, mean=mean)
+    return _loss_cases(
+        f"{name}_rows_weighted",
+        lambda a: a["row_weights"] * function(a),
+        weighted_inputs,
+        *arguments,
+        mean=mean,
+    )
 
 
 def _element_inputs(target, *kinks, x=lambda rng, shape: 2 * rng.standard_normal(shape)):
@@ -471,12 +582,18 @@ def _truths(rng, shape):
 
 
 def _update(name, optimizer, function, step=7, decoupled=None, flags=(), weight=5.0, **settings):
-    """A step of an optimiser that has taken some before; means of squares are larger than the squares of means."""
+    """A step of an optimiser that has taken some before; means of squares are larger than the
+    squares of means.
+    """
     rule = optimizer([Parameter((1,))], **settings)
     rule = rule._rule(rule.param_groups[0])._replace(**dict.fromkeys(flags, True))
     settings |= {} if decoupled is None else {"decoupled": decoupled}
     settings |= {"weight_decay": settings["weight_decay"] / weight} if "summed" in flags else {}
-    settings |= {"eps": settings["eps"] / np.sqrt(1 - settings["betas"][1] ** step)} if "inner" in flags else {}
+    settings |= (
+        {"eps": settings["eps"] / np.sqrt(1 - settings["betas"][1] ** step)}
+        if "inner" in flags
+        else {}
+    )
 
     def inputs(rng, shape, dtype):
         v = _normal(rng, (kinds.states(rule.kind), *shape), dtype) / 2
@@ -520,7 +637,11 @@ def _square_sum(loops, a, out):
 def _gather_inputs(rng, shape, dtype):
     n, width = shape
     rows = rng.integers(0, n, 2 * n)
-    return {"x": _normal(rng, (n, width), dtype), "u": rng.integers(0, 256, (n, width), np.uint8), "rows": rows}
+    return {
+        "x": _normal(rng, (n, width), dtype),
+        "u": rng.integers(0, 256, (n, width), np.uint8),
+        "rows": rows,
+    }
 
 
 def _gather(loops, a, out):
@@ -576,7 +697,9 @@ def _augment(name, *, affine=None, elastic=False, noise=False, standard=False, s
             results[source] = out(n, channels * height * width)
             scratch = out(7 * augmentation.scratch)
             scratch[:] = 0
-            augmentation.run(results[source], a[source], a["sources"], a["rows"], a["epoch"], scratch)
+            augmentation.run(
+                results[source], a[source], a["sources"], a["rows"], a["epoch"], scratch
+            )
         return results
 
     def expected(a):
@@ -607,9 +730,29 @@ ADAM = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}
 RMSPROP = {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}
 
 CASES = [
-    Case("linear_forward", LINEAR, _linear_inputs, _linear_forward, lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])}),
-    Case("linear_forward_no_bias", LINEAR, _linear_inputs, _linear_forward_no_bias, lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)}),
-    Case("linear_backward_input", LINEAR, _linear_inputs, _linear_backward_input, lambda a: {"dx": a["dout"] @ a["w"].T}, _linear_loss, {"dx": "x"}),
+    Case(
+        "linear_forward",
+        LINEAR,
+        _linear_inputs,
+        _linear_forward,
+        lambda a: {"out": reference.linear_forward(a["x"], a["w"], a["b"])},
+    ),
+    Case(
+        "linear_forward_no_bias",
+        LINEAR,
+        _linear_inputs,
+        _linear_forward_no_bias,
+        lambda a: {"out": reference.linear_forward(a["x"], a["w"], None)},
+    ),
+    Case(
+        "linear_backward_input",
+        LINEAR,
+        _linear_inputs,
+        _linear_backward_input,
+        lambda a: {"dx": a["dout"] @ a["w"].T},
+        _linear_loss,
+        {"dx": "x"},
+    ),
     Case(
         "linear_backward_params",
         LINEAR,
@@ -619,7 +762,13 @@ CASES = [
         _linear_loss,
         {"dw": "w", "db": "b"},
     ),
-    Case("conv_forward", CONV, _conv_inputs, _conv_forward, lambda a: {"out": reference.conv_forward(a["x"], a["w"], a["b"], a["sizes"])}),
+    Case(
+        "conv_forward",
+        CONV,
+        _conv_inputs,
+        _conv_forward,
+        lambda a: {"out": reference.conv_forward(a["x"], a["w"], a["b"], a["sizes"])},
+    ),
     Case(
         "conv_backward_input",
         CONV,
@@ -634,11 +783,23 @@ CASES = [
         CONV,
         _conv_inputs,
         _conv_backward_params,
-        lambda a: dict(zip(("dw", "db"), reference.conv_backward_params(a["x"], a["dout"], a["sizes"]), strict=True)),
+        lambda a: dict(
+            zip(
+                ("dw", "db"),
+                reference.conv_backward_params(a["x"], a["dout"], a["sizes"]),
+                strict=True,
+            )
+        ),
         _conv_loss,
         {"dw": "w", "db": "b"},
     ),
-    Case("transpose", CONV, _conv_inputs, _transpose, lambda a: {"out": a["x"].transpose(0, 3, 1, 2).reshape(_transposed_shape(a))}),
+    Case(
+        "transpose",
+        CONV,
+        _conv_inputs,
+        _transpose,
+        lambda a: {"out": a["x"].transpose(0, 3, 1, 2).reshape(_transposed_shape(a))},
+    ),
     *_pool("max_pool"),
     *_pool("avg_pool"),
     *_activation("relu"),
@@ -648,21 +809,42 @@ CASES = [
     *_activation("elu"),
     *_activation("gelu"),
     *_activation("gelu_tanh"),
-    Case("dropout_forward", [*FLAT, (63,), (64,), (200,)], _dropout_inputs, _dropout("x"), lambda a: {"out": _dropped(a, "x")}),
-    Case("dropout_backward", FLAT, _dropout_inputs, _dropout("dout"), loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(), wrt={"out": "x"}),
+    Case(
+        "dropout_forward",
+        [*FLAT, (63,), (64,), (200,)],
+        _dropout_inputs,
+        _dropout("x"),
+        lambda a: {"out": _dropped(a, "x")},
+    ),
+    Case(
+        "dropout_backward",
+        FLAT,
+        _dropout_inputs,
+        _dropout("dout"),
+        loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(),
+        wrt={"out": "x"},
+    ),
     Case(
         "layer_norm_forward",
         ROWS,
         _norm_inputs,
         _layer_norm_forward,
-        lambda a: dict(zip(("out", "xhat", "rstd"), reference.layer_norm(a["x"], a["w"], a["b"], a["eps"]), strict=True)),
+        lambda a: dict(
+            zip(
+                ("out", "xhat", "rstd"),
+                reference.layer_norm(a["x"], a["w"], a["b"], a["eps"]),
+                strict=True,
+            )
+        ),
     ),
     Case(
         "layer_norm_backward",
         ROWS,
         _norm_inputs,
         _layer_norm_backward,
-        loss=lambda a: (reference.layer_norm(a["x"], a["w"], a["b"], a["eps"])[0] * a["dout"]).sum(),
+        loss=lambda a: (
+            reference.layer_norm(a["x"], a["w"], a["b"], a["eps"])[0] * a["dout"]
+        ).sum(),
         wrt={"dx": "x", "dw": "w", "db": "b"},
     ),
     Case("batch_norm_forward", NORM, _norm_inputs, _batch_norm_forward, _batch_norm_expected),
@@ -674,41 +856,147 @@ CASES = [
         loss=lambda a: (reference.batch_norm(a["x"], a["w"], a["b"], a["eps"]) * a["dout"]).sum(),
         wrt={"dx": "x", "dw": "w", "db": "b"},
     ),
-    Case("softmax_forward", ROWS, _softmax_inputs, _softmax_forward, lambda a: {"out": reference.softmax(a["x"])}),
-    Case("softmax_backward", ROWS, _softmax_inputs, _softmax_backward, loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(), wrt={"dx": "x"}),
+    Case(
+        "softmax_forward",
+        ROWS,
+        _softmax_inputs,
+        _softmax_forward,
+        lambda a: {"out": reference.softmax(a["x"])},
+    ),
+    Case(
+        "softmax_backward",
+        ROWS,
+        _softmax_inputs,
+        _softmax_backward,
+        loss=lambda a: (reference.softmax(a["x"]) * a["dout"]).sum(),
+        wrt={"dx": "x"},
+    ),
     *_loss_cases("cross_entropy__labels", _weighted(0), _class_inputs(labels=True)),
     *_loss_cases("cross_entropy__soft", _weighted(0), _class_inputs(labels=False)),
-    *_loss_cases("cross_entropy__labels_smoothed", _weighted(0.2), _class_inputs(labels=True), 0.2, slack=3),
-    *_loss_cases("cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True), 0, _weighted_mean),
-    *_loss_cases("cross_entropy__labels_weighted_smoothed", _weighted(0.2), _class_inputs(labels=True, weights=True), 0.2, _weighted_mean, slack=3),
-    *_loss_cases("cross_entropy__soft_weighted_smoothed", _weighted(0.2), _class_inputs(labels=False, weights=True), 0.2, _weighted_mean, slack=3),
+    *_loss_cases(
+        "cross_entropy__labels_smoothed", _weighted(0.2), _class_inputs(labels=True), 0.2, slack=3
+    ),
+    *_loss_cases(
+        "cross_entropy__labels_weighted",
+        _weighted(0),
+        _class_inputs(labels=True, weights=True),
+        0,
+        _weighted_mean,
+    ),
+    *_loss_cases(
+        "cross_entropy__labels_weighted_smoothed",
+        _weighted(0.2),
+        _class_inputs(labels=True, weights=True),
+        0.2,
+        _weighted_mean,
+        slack=3,
+    ),
+    *_loss_cases(
+        "cross_entropy__soft_weighted_smoothed",
+        _weighted(0.2),
+        _class_inputs(labels=False, weights=True),
+        0.2,
+        _weighted_mean,
+        slack=3,
+    ),
     *_rows_weighted("cross_entropy__labels", _weighted(0), _class_inputs(labels=True)),
-    *_rows_weighted("cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True)),
+    *_rows_weighted(
+        "cross_entropy__labels_weighted", _weighted(0), _class_inputs(labels=True, weights=True)
+    ),
     *_rows_weighted("cross_entropy__soft", _weighted(0), _class_inputs(labels=False)),
-    *_rows_weighted("mse_", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)),
-    *_loss_cases("nll__labels", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=True, probabilities=True), relative_step=True),
-    *_loss_cases("nll__soft", lambda a: reference.nll(a["x"], a["t"]), _class_inputs(labels=False, probabilities=True), relative_step=True),
+    *_rows_weighted(
+        "mse_", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)
+    ),
+    *_loss_cases(
+        "nll__labels",
+        lambda a: reference.nll(a["x"], a["t"]),
+        _class_inputs(labels=True, probabilities=True),
+        relative_step=True,
+    ),
+    *_loss_cases(
+        "nll__soft",
+        lambda a: reference.nll(a["x"], a["t"]),
+        _class_inputs(labels=False, probabilities=True),
+        relative_step=True,
+    ),
     *_loss_cases("mse", lambda a: reference.mse(a["x"], a["t"]), _element_inputs(_real_targets)),
     *_loss_cases("l1", lambda a: reference.l1(a["x"], a["t"]), _element_inputs(_real_targets, 0)),
-    *_loss_cases("huber", lambda a: reference.huber(a["x"], a["t"], 0.75), _element_inputs(_real_targets, -0.75, 0.75), 0.75),
-    *_loss_cases("quantile", lambda a: reference.quantile(a["x"], a["t"], 0.8), _element_inputs(_real_targets, 0), 0.8),
-    *_loss_cases("poisson", lambda a: reference.poisson(a["x"], a["t"], 0.01), _element_inputs(_counts, x=_means), 0.01, slack=3),
-    *_loss_cases("poisson_log", lambda a: reference.poisson_log(a["x"], a["t"]), _element_inputs(_counts)),
+    *_loss_cases(
+        "huber",
+        lambda a: reference.huber(a["x"], a["t"], 0.75),
+        _element_inputs(_real_targets, -0.75, 0.75),
+        0.75,
+    ),
+    *_loss_cases(
+        "quantile",
+        lambda a: reference.quantile(a["x"], a["t"], 0.8),
+        _element_inputs(_real_targets, 0),
+        0.8,
+    ),
+    *_loss_cases(
+        "poisson",
+        lambda a: reference.poisson(a["x"], a["t"], 0.01),
+        _element_inputs(_counts, x=_means),
+        0.01,
+        slack=3,
+    ),
+    *_loss_cases(
+        "poisson_log", lambda a: reference.poisson_log(a["x"], a["t"]), _element_inputs(_counts)
+    ),
     *_loss_cases("bce", lambda a: reference.bce(a["x"], a["t"]), _element_inputs(_truths)),
     _update("sgd", optim.SGD, reference.sgd, lr=0.1),
     _update("sgd_momentum", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01),
-    _update("sgd_nesterov", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-    _update("sgd_summed_penalty", optim.SGD, reference.sgd, lr=0.1, momentum=0.9, weight_decay=0.5, flags=["summed"]),
+    _update(
+        "sgd_nesterov",
+        optim.SGD,
+        reference.sgd,
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=0.01,
+        nesterov=True,
+    ),
+    _update(
+        "sgd_summed_penalty",
+        optim.SGD,
+        reference.sgd,
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=0.5,
+        flags=["summed"],
+    ),
     _update("adam", optim.Adam, reference.adam, **ADAM),
     _update("adam_inner_eps", optim.Adam, reference.adam, **ADAM, flags=["inner"]),
-    _update("adam_amsgrad_inner_eps_summed_penalty", optim.Adam, reference.adam, **ADAM, amsgrad=True, flags=["inner", "summed"]),
-    _update("adamw_summed_penalty", optim.AdamW, reference.adam, **ADAM, decoupled=True, flags=["summed"]),
+    _update(
+        "adam_amsgrad_inner_eps_summed_penalty",
+        optim.Adam,
+        reference.adam,
+        **ADAM,
+        amsgrad=True,
+        flags=["inner", "summed"],
+    ),
+    _update(
+        "adamw_summed_penalty",
+        optim.AdamW,
+        reference.adam,
+        **ADAM,
+        decoupled=True,
+        flags=["summed"],
+    ),
     _update("adam_amsgrad", optim.Adam, reference.adam, **ADAM, amsgrad=True),
     _update("adamw", optim.AdamW, reference.adam, **ADAM, decoupled=True),
     _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
     _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
-    _update("rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True),
-    Case("clip", [*FLAT, (9000,)], lambda rng, shape, dtype: {"g": _normal(rng, shape, dtype)}, _clip, _clip_expected, slack=3),
+    _update(
+        "rmsprop_centered", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9, centered=True
+    ),
+    Case(
+        "clip",
+        [*FLAT, (9000,)],
+        lambda rng, shape, dtype: {"g": _normal(rng, shape, dtype)},
+        _clip,
+        _clip_expected,
+        slack=3,
+    ),
     Case(
         "square_sum",
         [*FLAT, (9000,)],
@@ -722,6 +1010,19 @@ CASES = [
     _augment("augment_noise", noise=True),
     _augment("augment_standardize", standard=True),
     _augment("augment_all", affine=AFFINE, elastic=True, noise=True, standard=True, slack=10),
-    Case("gather", ROWS[1:], _gather_inputs, _gather, lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]]}),
-    Case("rescale", FLAT, lambda rng, shape, dtype: {"x": _normal(rng, shape, dtype)}, _rescale, lambda a: {"y": 0.3 * a["x"] - 1.5}, slack=2),
+    Case(
+        "gather",
+        ROWS[1:],
+        _gather_inputs,
+        _gather,
+        lambda a: {"y": a["x"][a["rows"]], "z": a["u"][a["rows"]]},
+    ),
+    Case(
+        "rescale",
+        FLAT,
+        lambda rng, shape, dtype: {"x": _normal(rng, shape, dtype)},
+        _rescale,
+        lambda a: {"y": 0.3 * a["x"] - 1.5},
+        slack=2,
+    ),
 ]

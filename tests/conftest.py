@@ -10,16 +10,20 @@ from interpreter import WORK
 
 from cnet._core import _isa, _threads
 
-# Programs that tests start with `python -c` would find the folder they run in first: in a clone, the sources without a core.
+# Programs that tests start with `python -c` would find the folder they run in first: in a clone,
+# the sources without a core.
 os.environ["PYTHONSAFEPATH"] = "1"
-# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they start.
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs
+# that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Plots are drawn without a screen.
 os.environ["MPLBACKEND"] = "Agg"
 
 
 def pytest_collection_finish(session):
-    """PyTorch, where a test file has imported it, takes one thread: several wait for each other, and add up in another order on other machines."""
+    """PyTorch, where a test file has imported it, takes one thread: several wait for each other,
+    and add up in another order on other machines.
+    """
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
@@ -41,7 +45,9 @@ def dtype(request):
 
 @pytest.fixture
 def threads():
-    """A function that sets the number of threads, used even for the smallest work; the default comes back after."""
+    """A function that sets the number of threads, used even for the smallest work; the default
+    comes back after.
+    """
     before = _threads.allowed()
     yield lambda n: _threads.allow(n, always=True)
     _threads.allow(before)

@@ -1,4 +1,6 @@
-"""Layers of every kind, and nets of them at random: what other libraries are to make the same of."""
+"""Layers of every kind, and nets of them at random: what other libraries are to make the same
+of.
+"""
 
 import numpy as np
 
@@ -9,7 +11,18 @@ LAYERS = [
     ("Linear", {"in_features": 5, "out_features": 4}, (5,)),
     ("Linear", {"in_features": 1, "out_features": 1, "bias": False}, (1,)),
     ("Conv2d", {"in_channels": 3, "out_channels": 5, "kernel_size": 3}, (3, 9, 11)),
-    ("Conv2d", {"in_channels": 1, "out_channels": 2, "kernel_size": (2, 3), "stride": (1, 2), "padding": (0, 1), "bias": False}, (1, 9, 11)),
+    (
+        "Conv2d",
+        {
+            "in_channels": 1,
+            "out_channels": 2,
+            "kernel_size": (2, 3),
+            "stride": (1, 2),
+            "padding": (0, 1),
+            "bias": False,
+        },
+        (1, 9, 11),
+    ),
     ("MaxPool2d", {"kernel_size": 2}, (3, 9, 11)),
     ("MaxPool2d", {"kernel_size": (2, 3), "stride": (1, 2), "padding": (0, 1)}, (3, 9, 11)),
     ("AvgPool2d", {"kernel_size": 2}, (3, 9, 11)),
@@ -39,13 +52,21 @@ LAYERS = [
 
 def kinds():
     """The names of all layers: modules that are not made of others."""
-    found = {name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)}
+    found = {
+        name
+        for name in nn.__all__
+        if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
+    }
     return found - {"Module", "Sequential", "Heads"}
 
 
 def filled(model, rng):
     """The model with random parameters and running statistics."""
-    state = {name: rng.standard_normal(value.shape) / np.sqrt(max(1, value.size // len(np.atleast_1d(value)))) for name, value in model.state_dict().items()}
+    state = {
+        name: rng.standard_normal(value.shape)
+        / np.sqrt(max(1, value.size // len(np.atleast_1d(value))))
+        for name, value in model.state_dict().items()
+    }
     for name, values in state.items():
         if name.endswith("running_var"):
             state[name] = 0.5 + np.abs(values)
@@ -60,10 +81,17 @@ def layer(kind, settings, rng, dtype="float32"):
 
 
 def random_net(rng, dtype="float32"):
-    """A net of layers on images and on rows of one axis, some of them in nets of their own, and the shape of its input."""
+    """A net of layers on images and on rows of one axis, some of them in nets of their own, and the
+    shape of its input.
+    """
     input_shape = shape = tuple(map(int, (rng.integers(1, 4), *rng.integers(7, 13, 2))))
     layers = []
-    for kind in [*rng.choice(IMAGES, rng.integers(1, 6)), "Flatten", "Linear", *rng.choice(ROWS, rng.integers(0, 6))]:
+    for kind in [
+        *rng.choice(IMAGES, rng.integers(1, 6)),
+        "Flatten",
+        "Linear",
+        *rng.choice(ROWS, rng.integers(0, 6)),
+    ]:
         candidate = fitting(kind, shape, rng)
         try:
             shape = candidate.output_shape(shape)
@@ -76,7 +104,17 @@ def random_net(rng, dtype="float32"):
 
 
 ACTIVATIONS = ["Identity", "ReLU", "LeakyReLU", "ELU", "GELU", "Tanh", "Sigmoid"]
-IMAGES = ["Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm2d", "LayerNorm", "Dropout", "Rescale", *ACTIVATIONS]
+IMAGES = [
+    "Conv2d",
+    "Conv2d",
+    "MaxPool2d",
+    "AvgPool2d",
+    "BatchNorm2d",
+    "LayerNorm",
+    "Dropout",
+    "Rescale",
+    *ACTIVATIONS,
+]
 ROWS = ["Linear", "Linear", "BatchNorm1d", "LayerNorm", "Dropout", "Softmax", *ACTIVATIONS]
 
 
@@ -84,13 +122,25 @@ def fitting(kind, shape, rng):
     """A layer of this kind for rows of this shape."""
     window = {"kernel_size": tuple(rng.integers(1, 4, 2)), "stride": tuple(rng.integers(1, 3, 2))}
     settings = {
-        "Linear": lambda: {"in_features": shape[0], "out_features": rng.integers(1, 20), "bias": bool(rng.integers(2))},
-        "Conv2d": lambda: {"in_channels": shape[0], "out_channels": rng.integers(1, 9), "padding": tuple(rng.integers(0, 3, 2)), **window},
+        "Linear": lambda: {
+            "in_features": shape[0],
+            "out_features": rng.integers(1, 20),
+            "bias": bool(rng.integers(2)),
+        },
+        "Conv2d": lambda: {
+            "in_channels": shape[0],
+            "out_channels": rng.integers(1, 9),
+            "padding": tuple(rng.integers(0, 3, 2)),
+            **window,
+        },
         "MaxPool2d": lambda: {"padding": min(window["kernel_size"]) // 2, **window},
         "AvgPool2d": lambda: {"padding": min(window["kernel_size"]) // 2, **window},
         "BatchNorm1d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
         "BatchNorm2d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
-        "LayerNorm": lambda: {"normalized_shape": shape[rng.integers(len(shape)) :], "elementwise_affine": bool(rng.integers(2))},
+        "LayerNorm": lambda: {
+            "normalized_shape": shape[rng.integers(len(shape)) :],
+            "elementwise_affine": bool(rng.integers(2)),
+        },
         "Rescale": lambda: {"scale": rng.random(), "offset": rng.integers(2) * rng.random()},
         "LeakyReLU": lambda: {"negative_slope": rng.random()},
         "ELU": lambda: {"alpha": rng.random()},

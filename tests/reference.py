@@ -10,17 +10,24 @@ def linear_forward(x, w, b):
 
 
 def _windows(x, sizes, border=0.0):
-    """For each position of a window: its (y, x), and the pixel that lies there for each output pixel."""
+    """For each position of a window: its (y, x), and the pixel that lies there for each output
+    pixel.
+    """
     kh, kw, sy, sx, py, px = sizes
     x = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)), constant_values=border)
     rows, columns = (x.shape[1] - kh) // sy + 1, (x.shape[2] - kw) // sx + 1
     for ky in range(kh):
         for kx in range(kw):
-            yield (ky, kx), x[:, ky : ky + (rows - 1) * sy + 1 : sy, kx : kx + (columns - 1) * sx + 1 : sx]
+            yield (
+                (ky, kx),
+                x[:, ky : ky + (rows - 1) * sy + 1 : sy, kx : kx + (columns - 1) * sx + 1 : sx],
+            )
 
 
 def conv_forward(x, w, b, sizes):
-    return sum(pixels @ w[kx, ky] for (ky, kx), pixels in _windows(x, sizes)) + (0 if b is None else b)
+    return sum(pixels @ w[kx, ky] for (ky, kx), pixels in _windows(x, sizes)) + (
+        0 if b is None else b
+    )
 
 
 def conv_backward_params(x, dout, sizes):
@@ -36,7 +43,10 @@ def conv_backward_input(x, w, dout, sizes):
     dx = np.zeros((len(x), x.shape[1] + 2 * py, x.shape[2] + 2 * px, x.shape[3]))
     for ky in range(kh):
         for kx in range(kw):
-            rows, columns = slice(ky, ky + (dout.shape[1] - 1) * sy + 1, sy), slice(kx, kx + (dout.shape[2] - 1) * sx + 1, sx)
+            rows, columns = (
+                slice(ky, ky + (dout.shape[1] - 1) * sy + 1, sy),
+                slice(kx, kx + (dout.shape[2] - 1) * sx + 1, sx),
+            )
             dx[:, rows, columns] += dout @ w[kx, ky].T
     return dx[:, py : py + x.shape[1], px : px + x.shape[2]]
 
@@ -79,23 +89,42 @@ def gelu_tanh(x, slope=0):
 
 
 def philox(counter, key):
-    """Philox4x32-10 of counters (4, n) and a key of two words, as whole numbers: Salmon et al., SC 2011, section 3.3."""
+    """Philox4x32-10 of counters (4, n) and a key of two words, as whole numbers: Salmon et al., SC
+    2011, section 3.3.
+    """
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key
     low, high = np.uint64(0xFFFFFFFF), np.uint64(32)
     for _ in range(10):
         p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (p1 >> high) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> high) ^ c3 ^ np.uint64(k1), p0 & low
+        c0, c1, c2, c3 = (
+            (p1 >> high) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> high) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3])
 
 
 def dropout(x, p, key, step):
-    """Blocks of 64 elements take the words of 16 counters: the first words of all, then the second ones, and so on."""
+    """Blocks of 64 elements take the words of 16 counters: the first words of all, then the second
+    ones, and so on.
+    """
     blocks = -(-x.size // 64)
     number = np.arange(16 * blocks)
-    counter = number & 0xFFFFFFFF, number >> 32, np.full_like(number, step & 0xFFFFFFFF), np.full_like(number, step >> 32)
-    words = philox(counter, (key & 0xFFFFFFFF, key >> 32)).reshape(4, blocks, 16).transpose(1, 0, 2).ravel()[: x.size]
+    counter = (
+        number & 0xFFFFFFFF,
+        number >> 32,
+        np.full_like(number, step & 0xFFFFFFFF),
+        np.full_like(number, step >> 32),
+    )
+    words = (
+        philox(counter, (key & 0xFFFFFFFF, key >> 32))
+        .reshape(4, blocks, 16)
+        .transpose(1, 0, 2)
+        .ravel()[: x.size]
+    )
     return np.where(words < np.uint64(p * 2**32), 0, x * (1 / (1 - p) if p < 1 else 0))
 
 
@@ -193,7 +222,10 @@ def rmsprop(w, g, v, step, lr, alpha, eps, weight_decay=0, momentum=0, centered=
 def draw(key, row, epoch, purpose, count):
     """The first words that are drawn for an image; the purposes are affine, elastic and noise."""
     blocks = np.arange(-(-count // 4)) + (purpose << 28)
-    counter = [blocks, *(np.full_like(blocks, word) for word in (row & 0xFFFFFFFF, row >> 32, epoch))]
+    counter = [
+        blocks,
+        *(np.full_like(blocks, word) for word in (row & 0xFFFFFFFF, row >> 32, epoch)),
+    ]
     return philox(counter, [int(word) for word in key]).T.ravel()[:count].astype(np.uint32)
 
 
@@ -202,11 +234,15 @@ def uniform(words):
 
 
 def inverse_map(key, row, epoch, height, width, shift, rotation, scale, shear, flip):
-    """The matrix that leads from places (x, y, 1) in the output to places in the input, without elastic displacements."""
+    """The matrix that leads from places (x, y, 1) in the output to places in the input, without
+    elastic displacements.
+    """
     words = draw(key, row, epoch, 0, 8)
     u = uniform(words)
     angle, slant = rotation * u[2], np.tan(shear * u[4])
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
     slope = np.array([[1, slant, 0], [0, 1, 0], [0, 0, 1]])
     zoom = np.diag([1 + scale * u[3], 1 + scale * u[3], 1])
     move = np.array([[1, 0, shift * u[0]], [0, 1, shift * u[1]], [0, 0, 1]])
@@ -223,7 +259,9 @@ def interpolate(image, x, y):
     for i, wy in ((top, 1 - (y - top)), (top + 1, y - top)):
         for j, wx in ((left, 1 - (x - left)), (left + 1, x - left)):
             inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-            result = result + wy * wx * inside * image[:, i.clip(0, height - 1), j.clip(0, width - 1)]
+            result = (
+                result + wy * wx * inside * image[:, i.clip(0, height - 1), j.clip(0, width - 1)]
+            )
     return result
 
 
@@ -232,11 +270,15 @@ def augment(image, row, epoch, key, affine=None, bases=None, noise=None, standar
     height, width = image.shape[1:]
     if affine or bases:
         settings = affine or dict.fromkeys(("shift", "rotation", "scale", "shear", "flip"), 0)
-        pixels = np.stack([*np.meshgrid(np.arange(width), np.arange(height)), np.ones((height, width))])
+        pixels = np.stack(
+            [*np.meshgrid(np.arange(width), np.arange(height)), np.ones((height, width))]
+        )
         x, y, _ = np.tensordot(inverse_map(key, row, epoch, height, width, **settings), pixels, 1)
         if bases:
             rows, columns = bases
-            nodes = uniform(draw(key, row, epoch, 1, 2 * rows.shape[1] * len(columns))).reshape(2, rows.shape[1], len(columns))
+            nodes = uniform(draw(key, row, epoch, 1, 2 * rows.shape[1] * len(columns))).reshape(
+                2, rows.shape[1], len(columns)
+            )
             move_x, move_y = rows @ nodes @ columns[:, :width]
             x, y = x + move_x, y + move_y
         image = interpolate(image, x, y)
@@ -244,7 +286,9 @@ def augment(image, row, epoch, key, affine=None, bases=None, noise=None, standar
         deviation, quantiles = noise
         words = draw(key, row, epoch, 2, -(-image.size // 8) * 4)
         bits = np.stack([words & 0xFFFF, words >> 16], axis=1).ravel()[: image.size]
-        image = image + deviation * np.interp((bits + 0.5) / 256, np.arange(257), quantiles).reshape(image.shape)
+        image = image + deviation * np.interp(
+            (bits + 0.5) / 256, np.arange(257), quantiles
+        ).reshape(image.shape)
     if standard:
         mean, factor = standard
         image = (image - mean.reshape(image.shape)) * factor.reshape(image.shape)

@@ -1,4 +1,6 @@
-"""Augmentation: what it does to images, that seeds decide all of it, and how training uses it. Its kernel is in the table of cases."""
+"""Augmentation: what it does to images, that seeds decide all of it, and how training uses it. Its
+kernel is in the table of cases.
+"""
 
 import copy
 import math
@@ -13,7 +15,15 @@ import cnet
 from cnet import datasets, nn, optim
 from cnet.augment import Augment, _bases
 
-EVERYTHING = {"shift": 2, "rotation": 15, "scale": 0.1, "shear": 10, "elastic": (34, 4), "noise": 0.1, "flip": True}
+EVERYTHING = {
+    "shift": 2,
+    "rotation": 15,
+    "scale": 0.1,
+    "shear": 10,
+    "elastic": (34, 4),
+    "noise": 0.1,
+    "flip": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +32,9 @@ def digits():
 
 
 def places(augment, n, size=64):
-    """Where the pixels of n images are read, as (image, x or y, row, column), and which of them lie inside the input."""
+    """Where the pixels of n images are read, as (image, x or y, row, column), and which of them lie
+    inside the input.
+    """
     y, x = np.mgrid[:size, :size].astype(float)
     found = augment(np.broadcast_to(np.stack([x, y, np.ones_like(x)]), (n, 3, size, size)))
     return found[:, :2], found[:, 2] == 1
@@ -63,10 +75,14 @@ def test_other_seeds_epochs_and_rows_give_other_images(digits):
 def test_without_a_seed_each_has_its_own(digits):
     first, second = Augment(rotation=15), Augment(rotation=15)
     assert first.seed != second.seed
-    np.testing.assert_array_equal(Augment(rotation=15, seed=first.seed)(digits.train.x), first(digits.train.x))
+    np.testing.assert_array_equal(
+        Augment(rotation=15, seed=first.seed)(digits.train.x), first(digits.train.x)
+    )
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda augment: pickle.loads(pickle.dumps(augment))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda augment: pickle.loads(pickle.dumps(augment))]
+)
 def test_copies_do_the_same(duplicate, digits):
     augment = Augment(**EVERYTHING, standardize=True).fit(digits.train.x)
     np.testing.assert_array_equal(duplicate(augment)(digits.train.x), augment(digits.train.x))
@@ -76,7 +92,14 @@ def test_copies_do_the_same(duplicate, digits):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "result"), [(np.uint8, np.float32), (np.float32, np.float32), (np.float64, np.float64), (np.int16, np.float32), (">f8", np.float64)]
+    ("dtype", "result"),
+    [
+        (np.uint8, np.float32),
+        (np.float32, np.float32),
+        (np.float64, np.float64),
+        (np.int16, np.float32),
+        (">f8", np.float64),
+    ],
 )
 @pytest.mark.parametrize("shape", [(28, 28), (784,), (1, 28, 28)])
 def test_nothing_asked_nothing_done(dtype, result, shape, digits):
@@ -87,7 +110,15 @@ def test_nothing_asked_nothing_done(dtype, result, shape, digits):
     np.testing.assert_array_equal(y, x)
 
 
-@pytest.mark.parametrize("spell", [lambda x: x.tolist(), lambda x: x[::-1][::-1], np.asfortranarray, lambda x: np.repeat(x, 2, axis=2)[:, :, ::2]])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda x: x.tolist(),
+        lambda x: x[::-1][::-1],
+        np.asfortranarray,
+        lambda x: np.repeat(x, 2, axis=2)[:, :, ::2],
+    ],
+)
 def test_images_of_any_layout(spell, digits):
     x = digits.train.x[:7].reshape(-1, 28, 28).astype(np.float64)
     before = x.copy()
@@ -150,13 +181,21 @@ def test_each_setting_draws_uniformly_up_to_itself_and_does_nothing_else(setting
         seen["angle"].append(math.degrees(angle))
         length = math.hypot(*forward[:, 0])
         seen["size"].append(length - 1)
-        upright = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]) @ forward / length
+        upright = (
+            np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+            @ forward
+            / length
+        )
         seen["slant"].append(math.degrees(math.atan(upright[0, 1])))
     (most,) = settings.values()
     for name, values in seen.items():
         if name in features:
             assert np.abs(values).max() <= most * (1 + 1e-6)
-            np.testing.assert_allclose(np.quantile(values, [0.01, 0.25, 0.5, 0.75, 0.99]), np.array([-0.98, -0.5, 0, 0.5, 0.98]) * most, atol=0.12 * most)
+            np.testing.assert_allclose(
+                np.quantile(values, [0.01, 0.25, 0.5, 0.75, 0.99]),
+                np.array([-0.98, -0.5, 0, 0.5, 0.98]) * most,
+                atol=0.12 * most,
+            )
         else:
             np.testing.assert_allclose(values, 0, atol=1e-6)
 
@@ -170,7 +209,9 @@ def test_shifts_along_both_axes_are_independent():
 def test_half_of_the_images_are_mirrored(digits, isa):
     x = digits.train.x.reshape(-1, 28, 28)
     flipped = Augment(flip=True, seed=0)(x)
-    mirrored = [np.array_equal(after, before[:, ::-1]) for after, before in zip(flipped, x, strict=True)]
+    mirrored = [
+        np.array_equal(after, before[:, ::-1]) for after, before in zip(flipped, x, strict=True)
+    ]
     same = [np.array_equal(after, before) for after, before in zip(flipped, x, strict=True)]
     assert all(a != b for a, b in zip(mirrored, same, strict=True))
     assert 15 < sum(mirrored) < 45
@@ -185,7 +226,9 @@ def test_zeros_come_in_from_beyond_the_edges():
 
 
 def test_the_largest_settings_stay_finite():
-    extreme = Augment(shift=1e30, rotation=180, scale=1 - 1e-9, shear=90 - 1e-9, elastic=(1e30, 1e30), seed=0)
+    extreme = Augment(
+        shift=1e30, rotation=180, scale=1 - 1e-9, shear=90 - 1e-9, elastic=(1e30, 1e30), seed=0
+    )
     for x in (np.ones((50, 28, 28), np.float32), np.ones((50, 28, 28))):
         y = extreme(x)
         assert ((y >= 0) & (y <= 1)).all()
@@ -195,8 +238,12 @@ def test_the_largest_settings_stay_finite():
 
 
 @pytest.mark.parametrize(("alpha", "sigma"), [(34, 4), (8, 2.5), (200, 12)])
-def test_displacements_are_as_strong_and_as_smooth_as_those_of_noise_blurred_at_each_pixel(alpha, sigma):
-    """Uniform noise of variance 1/3, smoothed by a Gaussian: variance alpha^2 / 3 / (4 pi sigma^2), correlation exp(-d^2 / (4 sigma^2))."""
+def test_displacements_are_as_strong_and_as_smooth_as_those_of_noise_blurred_at_each_pixel(
+    alpha, sigma
+):
+    """Uniform noise of variance 1/3, smoothed by a Gaussian: variance alpha^2 / 3 / (4 pi sigma^2),
+    correlation exp(-d^2 / (4 sigma^2)).
+    """
     n, size = 400, 96
     found, inside = places(Augment(elastic=(alpha, sigma), seed=0), n, size)
     moves = found - np.mgrid[:size, :size][::-1]
@@ -209,14 +256,18 @@ def test_displacements_are_as_strong_and_as_smooth_as_those_of_noise_blurred_at_
     assert abs((moves[:, 0] * moves[:, 1]).mean()) < 0.05 * variance
     for d in (1, round(sigma), round(2 * sigma)):
         for a, b in ((moves[..., d:, :], moves[..., :-d, :]), (moves[..., d:], moves[..., :-d])):
-            np.testing.assert_allclose((a * b).mean() / variance, math.exp(-(d**2) / (4 * sigma**2)), atol=0.05)
+            np.testing.assert_allclose(
+                (a * b).mean() / variance, math.exp(-(d**2) / (4 * sigma**2)), atol=0.05
+            )
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(28, 4), (28, 1), (9, 20), (1, 4), (43, 5.5)])
 def test_displacements_are_as_strong_everywhere(size, sigma):
     """Nodes beyond the edges keep the field from fading there."""
     basis_y, basis_x = _bases(30, sigma, size, size, 64, np.dtype(float))
-    variance = np.square(basis_y).sum(axis=1)[:, None] * np.square(basis_x[:, :size]).sum(axis=0) / 3
+    variance = (
+        np.square(basis_y).sum(axis=1)[:, None] * np.square(basis_x[:, :size]).sum(axis=0) / 3
+    )
     np.testing.assert_allclose(variance, 30**2 / 3 / (4 * math.pi * sigma**2), rtol=0.05)
 
 
@@ -267,7 +318,10 @@ def test_standardised_after_all_else(digits):
 
 
 def test_without_being_asked_nothing_is_standardised(digits):
-    np.testing.assert_array_equal(Augment(rotation=15).fit(digits.train.x).standardized(digits.train.x), Augment()(digits.train.x))
+    np.testing.assert_array_equal(
+        Augment(rotation=15).fit(digits.train.x).standardized(digits.train.x),
+        Augment()(digits.train.x),
+    )
 
 
 # Training
@@ -276,7 +330,16 @@ def test_without_being_asked_nothing_is_standardised(digits):
 def train(data, augment, epochs=3, batch_size=32, validation=None, shuffle=True):
     model = nn.Sequential(nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10), seed=0)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
-    history = trainer.fit(*data, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=0, augment=augment, validation_data=validation, verbose=False)
+    history = trainer.fit(
+        *data,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=0,
+        augment=augment,
+        validation_data=validation,
+        verbose=False,
+    )
     return trainer, history
 
 
@@ -311,7 +374,9 @@ def test_training_with_any_number_of_threads_gives_the_same_bits(n, digits, thre
     np.testing.assert_array_equal(weights(alone), weights(together))
 
 
-@pytest.mark.parametrize("spell", [lambda x: x.astype(np.float64), np.asfortranarray, lambda x: x[::-1][::-1]])
+@pytest.mark.parametrize(
+    "spell", [lambda x: x.astype(np.float64), np.asfortranarray, lambda x: x[::-1][::-1]]
+)
 def test_training_data_of_any_form(spell, digits):
     augment = Augment(**EVERYTHING, seed=0)
     expected, _ = train(digits.train, augment)
@@ -320,7 +385,9 @@ def test_training_data_of_any_form(spell, digits):
 
 
 def test_validation_data_is_not_varied(digits):
-    trainer, history = train(digits.train, Augment(**EVERYTHING, seed=0), validation=tuple(digits.test))
+    trainer, history = train(
+        digits.train, Augment(**EVERYTHING, seed=0), validation=tuple(digits.test)
+    )
     assert history["val_loss"][-1] == trainer.evaluate(*digits.test)["loss"]
 
 
@@ -340,7 +407,10 @@ def test_an_augmented_net_reads_shifted_digits_better():
     shifted = Augment(shift=4, seed=99)(data.test.x)
     plain, _ = train(data.train, None, epochs=6)
     augmented, _ = train(data.train, Augment(shift=4, seed=0), epochs=6)
-    assert augmented.evaluate(shifted, data.test.y)["accuracy"] > plain.evaluate(shifted, data.test.y)["accuracy"] + 0.05
+    assert (
+        augmented.evaluate(shifted, data.test.y)["accuracy"]
+        > plain.evaluate(shifted, data.test.y)["accuracy"] + 0.05
+    )
 
 
 # What is refused
@@ -358,14 +428,26 @@ def test_an_augmented_net_reads_shifted_digits_better():
         ({"scale": 1}, ValueError, "scale is 1, expected a number from 0 to below 1"),
         ({"shear": 90}, ValueError, "shear is 90, expected a number from 0 to below 90"),
         ({"noise": None}, TypeError, "noise is None"),
-        ({"elastic": 34}, TypeError, r"elastic is 34, expected \(alpha, sigma\), such as \(34, 4\)"),
+        (
+            {"elastic": 34},
+            TypeError,
+            r"elastic is 34, expected \(alpha, sigma\), such as \(34, 4\)",
+        ),
         ({"elastic": (34, 4, 1)}, TypeError, "expected .alpha, sigma."),
-        ({"elastic": (34, 0.5)}, ValueError, "sigma of elastic is 0.5, expected a number of at least 1"),
+        (
+            {"elastic": (34, 0.5)},
+            ValueError,
+            "sigma of elastic is 0.5, expected a number of at least 1",
+        ),
         ({"elastic": (-1, 4)}, ValueError, "alpha of elastic is -1"),
         ({"flip": 0.5}, TypeError, "flip is 0.5, expected True or False"),
         ({"standardize": "yes"}, TypeError, "standardize is 'yes', expected True or False"),
         ({"shape": 28}, TypeError, r"shape is 28, expected \(height, width\) in pixels"),
-        ({"shape": (28, 0)}, ValueError, r"shape is \(28, 0\), expected \(height, width\) in pixels"),
+        (
+            {"shape": (28, 0)},
+            ValueError,
+            r"shape is \(28, 0\), expected \(height, width\) in pixels",
+        ),
         ({"shape": (28, 1.5)}, TypeError, r"shape is \(28, 1.5\)"),
         ({"seed": -1}, ValueError, "seed is -1"),
         ({"seed": "a"}, TypeError, "seed is 'a'"),
@@ -383,7 +465,12 @@ def test_bad_settings(settings, error, sentence):
         (["a"], TypeError, "x has dtype"),
         (np.zeros(5), ValueError, r"rows have shape \(\), expected images"),
         (np.zeros((2, 1, 1, 4, 4)), ValueError, r"rows have shape \(1, 1, 4, 4\)"),
-        (np.zeros((2, 1176)), ValueError, r"rows have 1176 elements, expected images that are square: give the shape=\(height, width\) of others"),
+        (
+            np.zeros((2, 1176)),
+            ValueError,
+            r"rows have 1176 elements, expected images that are square: give the "
+            r"shape=\(height, width\) of others",
+        ),
         (np.zeros((2, 8)), ValueError, "rows have 8 elements, expected images that are square"),
         (np.zeros((2, 0)), ValueError, "rows have 0 elements"),
         (np.zeros((2, 0, 5)), ValueError, r"images of shape \(1, 0, 5\) hold nothing"),
@@ -396,14 +483,19 @@ def test_bad_images(x, error, sentence):
         Augment(shift=1)(x)
 
 
-@pytest.mark.parametrize(("epoch", "error"), [(-1, ValueError), (1 << 32, ValueError), (0.5, TypeError), (None, TypeError)])
+@pytest.mark.parametrize(
+    ("epoch", "error"),
+    [(-1, ValueError), (1 << 32, ValueError), (0.5, TypeError), (None, TypeError)],
+)
 def test_bad_epochs(epoch, error):
     with pytest.raises(error, match=r"epoch is .*, expected an integer of at least 0"):
         Augment()(np.zeros((1, 4)), epoch)
 
 
 def test_images_of_another_shape_than_the_one_given():
-    with pytest.raises(ValueError, match="rows have 784 elements, expected images of 42 x 28 pixels"):
+    with pytest.raises(
+        ValueError, match="rows have 784 elements, expected images of 42 x 28 pixels"
+    ):
         Augment(shape=(42, 28))(np.zeros((1, 784)))
 
 
@@ -414,25 +506,38 @@ def test_standardising_needs_a_fit():
     with pytest.raises(ValueError, match="x has no rows"):
         augment.fit(np.zeros((0, 4)))
     augment.fit(np.zeros((1, 4)))
-    with pytest.raises(ValueError, match=r"images of shape \(9,\) differ from those that fit measured, \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"images of shape \(9,\) differ from those that fit measured, \(4,\)"
+    ):
         augment(np.zeros((1, 9)))
 
 
 def test_training_takes_an_augment_for_images(digits):
-    with pytest.raises(TypeError, match=r"augment is 'rotate', expected one such as cnet.augment.Augment\(rotation=15\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"augment is 'rotate', expected one such as cnet.augment.Augment\(rotation=15\)",
+    ):
         train(digits.train, "rotate")
     with pytest.raises(ValueError, match="rows have 784 elements, expected images of 5 x 5 pixels"):
         train(digits.train, Augment(shape=(5, 5)))
 
 
 def test_what_is_shown():
-    assert repr(Augment(rotation=15, elastic=(34, 4), flip=True, seed=7)) == "Augment(rotation=15.0, elastic=(34.0, 4.0), flip=True, seed=7)"
+    assert (
+        repr(Augment(rotation=15, elastic=(34, 4), flip=True, seed=7))
+        == "Augment(rotation=15.0, elastic=(34.0, 4.0), flip=True, seed=7)"
+    )
 
 
 def test_kernels_check_sizes():
     core = cnet._core.loops(np.dtype(np.float32))
     augmentation = core.Augmentation(1, 2, 3, np.zeros(2, np.uint32))
-    out, x, rows, scratch = np.zeros((1, 6), np.float32), np.zeros((2, 6), np.float32), np.array([1]), np.zeros(augmentation.scratch, np.float32)
+    out, x, rows, scratch = (
+        np.zeros((1, 6), np.float32),
+        np.zeros((2, 6), np.float32),
+        np.array([1]),
+        np.zeros(augmentation.scratch, np.float32),
+    )
     augmentation.run(out, x, rows, rows, 0, scratch)
     for arguments, error, sentence in (
         ((out[:, :5].copy(), x, rows, rows, 0, scratch), ValueError, "out has shape"),

@@ -17,16 +17,22 @@ SMALL, LARGE = 1e6, 1e8
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine of 4 processors on which so many threads take so many seconds for a step; returns what runs calls on it."""
+    """A machine of 4 processors on which so many threads take so many seconds for a step; returns
+    what runs calls on it.
+    """
     monkeypatch.setattr(_autotune, "get_num_threads", lambda: 4)
     monkeypatch.setattr(_threads, "busy", lambda: False)
 
     def run(tuner, flops, seconds, calls=1, steps=100, kind="fit"):
-        """The numbers of threads that calls of so many steps are made on. A trial takes 5 ms, as a program's does, or a step."""
+        """The numbers of threads that calls of so many steps are made on. A trial takes 5 ms, as a
+        program's does, or a step.
+        """
         chosen = []
         for _ in range(calls):
             choice = tuner.choose(kind, flops)
-            done = max(1, min(steps, round(5e-3 / seconds[choice.threads]))) if choice.trial else steps
+            done = (
+                max(1, min(steps, round(5e-3 / seconds[choice.threads]))) if choice.trial else steps
+            )
             tuner.record(choice, seconds[choice.threads] * done, done)
             chosen.append(choice.threads)
         return chosen
@@ -49,7 +55,9 @@ def test_what_is_faster_is_found_soon_and_trials_are_rare(machine, flops, second
     machine(tuner, flops, seconds, 10)
     chosen = machine(tuner, flops, seconds, 1000)
     assert chosen.count(5 - best) <= 40
-    assert sum(seconds[n] * (1 if n != best else 100) for n in chosen if n != best) < 0.03 * sum(seconds[n] * 100 for n in chosen if n == best)
+    assert sum(seconds[n] * (1 if n != best else 100) for n in chosen if n != best) < 0.03 * sum(
+        seconds[n] * 100 for n in chosen if n == best
+    )
 
 
 def test_it_follows_the_machine(machine):
@@ -69,7 +77,9 @@ def test_a_single_lucky_call_does_not_count(machine):
 
 
 def test_the_first_steps_of_a_fit_do_not_count_alone(machine):
-    """They find nothing in the cache. As calls begin with a step and then take twice as many, there are some of them."""
+    """They find nothing in the cache. As calls begin with a step and then take twice as many, there
+    are some of them.
+    """
     tuner = ThreadAutotuner()
     quiet, cold = {1: 2e-5, 4: 1e-5}, {1: 1e-4, 4: 5e-5}
     machine(tuner, SMALL, quiet, 100, steps=1000)
@@ -87,17 +97,23 @@ def test_a_trial_of_short_calls_goes_on_until_it_tells(machine):
 def test_what_was_learned_is_that_of_all_work_of_the_size(machine):
     tuner = ThreadAutotuner()
     machine(tuner, SMALL, QUIET, 20)
-    assert machine(tuner, 1.1 * SMALL, QUIET, 3, kind="evaluate").count(4) >= 2, "as small, and never seen"
+    assert machine(tuner, 1.1 * SMALL, QUIET, 3, kind="evaluate").count(4) >= 2, (
+        "as small, and never seen"
+    )
     assert machine(tuner, SMALL / 10, QUIET) == [1], "smaller"
     chosen = [machine(tuner, SMALL * (1 + i / 1000), BUSY, 1, steps=5)[0] for i in range(400)]
     assert chosen[-100:].count(1) >= 90, "each is new, as in a search"
 
 
 def test_works_of_one_size_are_not_compared_with_each_other(machine):
-    """One is quicker on all threads, the other on one, where it takes longer than the first on any."""
+    """One is quicker on all threads, the other on one, where it takes longer than the first on
+    any.
+    """
     tuner = ThreadAutotuner()
     slow = {1: 4e-3, 4: 5e-3}
-    chosen = [(machine(tuner, SMALL, QUIET), machine(tuner, 1.01 * SMALL, slow)) for _ in range(300)]
+    chosen = [
+        (machine(tuner, SMALL, QUIET), machine(tuner, 1.01 * SMALL, slow)) for _ in range(300)
+    ]
     assert chosen[-100:].count(([4], [1])) > 50, "all but trials"
 
 
@@ -114,7 +130,9 @@ def test_a_machine_that_is_known_to_be_busy_is_another_one(machine, monkeypatch,
     monkeypatch.setattr(_threads, "busy", lambda: True)
     assert machine(tuner, flops, BUSY) == [first]
     assert machine(tuner, flops, BUSY, 100)[-20:].count(1) >= 18
-    assert machine(tuner, flops, QUIET, 300)[-20:].count(4) >= 18, "where that is found to be better, nevertheless"
+    assert machine(tuner, flops, QUIET, 300)[-20:].count(4) >= 18, (
+        "where that is found to be better, nevertheless"
+    )
     monkeypatch.setattr(_threads, "busy", lambda: False)
     assert machine(tuner, flops, QUIET, 2).count(4) >= 1
 
@@ -172,7 +190,9 @@ def test_a_new_trainer_goes_on_where_the_last_one_was(rng, monkeypatch):
 
 
 class Growing:
-    """While it is copied, the dictionary that holds it gets another key, as one of a trainer may by another thread's fit."""
+    """While it is copied, the dictionary that holds it gets another key, as one of a trainer may by
+    another thread's fit.
+    """
 
     def __init__(self, dictionary, key):
         self.dictionary, self.key = dictionary, key
@@ -182,7 +202,9 @@ class Growing:
         return float, ()
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["deepcopy", "pickle"]
+)
 def test_a_trainer_can_be_copied_while_another_thread_fits_it(rng, copied):
     x, y = rng.standard_normal((64, 8)).astype("f4"), np.arange(64) % 3
     original = trainer()

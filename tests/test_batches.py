@@ -1,4 +1,6 @@
-"""Data that comes batch by batch: what is trained on, what is refused, and how much memory it takes."""
+"""Data that comes batch by batch: what is trained on, what is refused, and how much memory it
+takes.
+"""
 
 import itertools
 import sys
@@ -21,8 +23,12 @@ DATA = datasets.split(X, Y)
 
 
 def make(dtype="float32", loss=None, layers=(), n_in=6):
-    model = nn.Sequential(nn.Linear(n_in, 8), nn.Tanh(), *layers, nn.Linear(8, CLASSES), seed=0, dtype=dtype)
-    return Trainer(model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    model = nn.Sequential(
+        nn.Linear(n_in, 8), nn.Tanh(), *layers, nn.Linear(8, CLASSES), seed=0, dtype=dtype
+    )
+    return Trainer(
+        model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    )
 
 
 def state(trainer):
@@ -72,7 +78,9 @@ def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa, monkeypa
     assert loader.began == 3
     assert state(one) == state(other)
     assert (other.epoch, other.step) == (one.epoch, one.step)
-    assert type(_engine.engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (_engine.Compiled if compiled else _engine.Loop)
+    assert type(_engine.engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (
+        _engine.Compiled if compiled else _engine.Loop
+    )
 
 
 LOSSES = {
@@ -87,7 +95,9 @@ LOSSES = {
 def test_targets_of_every_kind(loss):
     loss, y = LOSSES[loss]
     one, other = make(loss=loss()), make(loss=loss())
-    expected = one.fit(X, y, epochs=2, batch_size=8, shuffle=False, validation_data=(X, y), verbose=False)
+    expected = one.fit(
+        X, y, epochs=2, batch_size=8, shuffle=False, validation_data=(X, y), verbose=False
+    )
     assert other.fit(cut(8, X, y), epochs=2, validation_data=(X, y), verbose=False) == expected
     assert state(one) == state(other)
 
@@ -96,14 +106,19 @@ def test_targets_of_every_kind(loss):
 @settings(max_examples=40, deadline=None)
 def test_batches_of_any_sizes_are_steps_of_these_sizes(sizes, seed):
     rng = np.random.default_rng(seed)
-    batches = [(rng.standard_normal((size, 6)).astype(np.float32), rng.integers(0, CLASSES, size)) for size in sizes]
+    batches = [
+        (rng.standard_normal((size, 6)).astype(np.float32), rng.integers(0, CLASSES, size))
+        for size in sizes
+    ]
     one, other = make(), make()
     history = one.fit(batches, epochs=2, verbose=False)
     losses = []
     for _ in range(2):
         losses.append(0.0)
         for x, y in batches:
-            losses[-1] += other.fit(x, y, batch_size=len(x), shuffle=False, verbose=False)["loss"][0] * len(x)
+            losses[-1] += other.fit(x, y, batch_size=len(x), shuffle=False, verbose=False)["loss"][
+                0
+            ] * len(x)
     assert state(one) == state(other)
     np.testing.assert_allclose(history["loss"], np.divide(losses, sum(sizes)), rtol=1e-12)
 
@@ -125,17 +140,34 @@ def test_images_and_heads(rng):
     x, y = rng.integers(0, 8, (30, 1, 8, 8), np.uint8), rng.integers(0, CLASSES, 30)
     histories, states = [], []
     for arguments in ({"x": x, "y": y, "batch_size": 8, "shuffle": False}, {"x": cut(8, x, y)}):
-        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, CLASSES), seed=0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(36, CLASSES),
+            seed=0,
+        )
         trainer = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
         histories.append(trainer.fit(**arguments, epochs=2, verbose=False))
         states.append(state(trainer))
     assert histories[0] == histories[1]
     assert states[0] == states[1]
     heads = nn.Heads(a=nn.Linear(6, CLASSES), b=nn.Linear(6, 2))
-    trainer = Trainer(model := nn.Sequential(heads, seed=0), nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(model.parameters()))
-    assert list(trainer.fit([(X, {"a": Y, "b": Y % 2})], verbose=False)) == ["loss", "accuracy_a", "accuracy_b"]
+    trainer = Trainer(
+        model := nn.Sequential(heads, seed=0),
+        nn.HeadsLoss(heads, nn.CrossEntropyLoss()),
+        optim.SGD(model.parameters()),
+    )
+    assert list(trainer.fit([(X, {"a": Y, "b": Y % 2})], verbose=False)) == [
+        "loss",
+        "accuracy_a",
+        "accuracy_b",
+    ]
     with pytest.raises(ValueError, match=r"batch 2 holds .* y of \(n, 3\), \(n,\) and no"):
-        trainer.fit([(X, {"a": Y, "b": Y % 2}), (X, {"a": np.eye(3)[Y], "b": Y % 2})], verbose=False)
+        trainer.fit(
+            [(X, {"a": Y, "b": Y % 2}), (X, {"a": np.eye(3)[Y], "b": Y % 2})], verbose=False
+        )
 
 
 def test_normalisation():
@@ -153,7 +185,10 @@ def test_normalisation():
 def test_arrays_of_other_libraries():
     one, other = make(), make()
     expected = one.fit(X, Y, epochs=2, batch_size=8, shuffle=False, verbose=False)
-    assert other.fit([[Tensor(x), y.tolist()] for x, y in cut(8, X, Y)], epochs=2, verbose=False) == expected
+    assert (
+        other.fit([[Tensor(x), y.tolist()] for x, y in cut(8, X, Y)], epochs=2, verbose=False)
+        == expected
+    )
     assert state(one) == state(other)
 
 
@@ -161,11 +196,17 @@ def test_a_data_loader_of_torch():
     data = pytest.importorskip("torch.utils.data")
     import torch
 
-    loader = data.DataLoader(data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)), batch_size=8)
+    loader = data.DataLoader(
+        data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)), batch_size=8
+    )
     one, other = make(), make()
-    expected = one.fit(X, Y, epochs=2, batch_size=8, shuffle=False, validation_data=(X, Y), verbose=False)
+    expected = one.fit(
+        X, Y, epochs=2, batch_size=8, shuffle=False, validation_data=(X, Y), verbose=False
+    )
     history = other.fit(loader, epochs=2, validation_data=loader, verbose=False)
-    assert {name: history[name] for name in ("loss", "accuracy", "val_accuracy")} == {name: expected[name] for name in ("loss", "accuracy", "val_accuracy")}
+    assert {name: history[name] for name in ("loss", "accuracy", "val_accuracy")} == {
+        name: expected[name] for name in ("loss", "accuracy", "val_accuracy")
+    }
     np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-6)
     assert state(one) == state(other)
 
@@ -184,7 +225,12 @@ def test_batches_are_not_changed():
 def test_evaluation_and_validation_of_batches():
     trainer = make()
     expected = trainer.evaluate(X, Y)
-    for batches in (cut(8, X, Y), Loader(cut(13, X, Y)), iter(cut(50, X, Y)), (batch for batch in cut(1, X, Y))):
+    for batches in (
+        cut(8, X, Y),
+        Loader(cut(13, X, Y)),
+        iter(cut(50, X, Y)),
+        (batch for batch in cut(1, X, Y)),
+    ):
         figures = trainer.evaluate(batches)
         assert figures["accuracy"] == expected["accuracy"]
         assert figures["loss"] == pytest.approx(expected["loss"], rel=1e-6)
@@ -197,8 +243,16 @@ def test_evaluation_and_validation_of_batches():
 
 def test_validation_of_batches_is_standardised_as_training_is(rng):
     x, y = rng.integers(0, 8, (40, 16), np.uint8), rng.integers(0, CLASSES, 40)
-    settings = {"epochs": 2, "seed": 0, "augment": Augment(shift=1, standardize=True, seed=0), "verbose": False}
-    histories = [make(n_in=16).fit(x, y, validation_data=validation, **settings) for validation in ((x, y), cut(40, x, y))]
+    settings = {
+        "epochs": 2,
+        "seed": 0,
+        "augment": Augment(shift=1, standardize=True, seed=0),
+        "verbose": False,
+    }
+    histories = [
+        make(n_in=16).fit(x, y, validation_data=validation, **settings)
+        for validation in ((x, y), cut(40, x, y))
+    ]
     assert histories[0] == histories[1]
 
 
@@ -230,10 +284,17 @@ def test_a_list_begins_anew_with_steps_per_epoch():
 def test_a_generator_lasts_for_one_epoch():
     trainer = make()
     assert len(trainer.fit((batch for batch in cut(8, X, Y)), verbose=False)["loss"]) == 1
-    message = "x is a generator, which is used up after one of 2 epochs: pass a list of batches, or an object whose __iter__ begins anew, or steps_per_epoch"
+    message = (
+        "x is a generator, which is used up after one of 2 epochs: pass a list of batches, or an "
+        "object whose __iter__ begins anew, or steps_per_epoch"
+    )
     with pytest.raises(ValueError, match=message):
         trainer.fit((batch for batch in cut(8, X, Y)), epochs=2, verbose=False)
-    with pytest.raises(ValueError, match=r"validation_data is a list_iterator, which is used up after one of 2 epochs: .* begins anew$"):
+    with pytest.raises(
+        ValueError,
+        match=r"validation_data is a list_iterator, which is used up after one of 2 epochs: .* "
+        r"begins anew$",
+    ):
         trainer.fit(X, Y, epochs=2, validation_data=iter(cut(8, X, Y)), verbose=False)
     assert trainer.epoch == 1
     used = iter([])
@@ -250,7 +311,12 @@ def test_a_generator_lasts_for_one_epoch():
 
 @pytest.mark.parametrize(
     ("batches", "steps"),
-    [(cut(8, X, Y), 7), (Loader(cut(8, X, Y)), None), (iter(cut(8, X, Y)), 7), ((b for b in cut(8, X, Y)), None)],
+    [
+        (cut(8, X, Y), 7),
+        (Loader(cut(8, X, Y)), None),
+        (iter(cut(8, X, Y)), 7),
+        ((b for b in cut(8, X, Y)), None),
+    ],
     ids=["list", "loader", "iterator", "generator"],
 )
 def test_callbacks_see_every_batch(batches, steps):
@@ -285,7 +351,11 @@ def test_progress_without_a_known_number_of_steps(monkeypatch):
 def test_one_cycle_must_know_the_steps_in_advance():
     trainer = make()
     with pytest.raises(RuntimeError, match="construct it with total_steps"):
-        trainer.fit(Loader(cut(8, X, Y)), callbacks=[optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.1)], verbose=False)
+        trainer.fit(
+            Loader(cut(8, X, Y)),
+            callbacks=[optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.1)],
+            verbose=False,
+        )
     schedule = optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.1)
     trainer.fit(cut(8, X, Y), epochs=2, callbacks=[schedule], verbose=False)
     assert schedule.total_steps == 14
@@ -301,20 +371,49 @@ def with_nan():
 
 
 BAD = {
-    "no pair": (X[:8], TypeError, r"^batch 3 is of type ndarray, expected \(x, y\) or \(x, y, sample_weight\)"),
+    "no pair": (
+        X[:8],
+        TypeError,
+        r"^batch 3 is of type ndarray, expected \(x, y\) or \(x, y, sample_weight\)",
+    ),
     "alone": ((X[:8],), TypeError, r"^batch 3 has 1 parts, expected \(x, y\)"),
-    "nan": ((with_nan(), Y[:8]), ValueError, r"^batch 3: x holds nan at \(2, 1\): every value must be finite"),
-    "too few": ((X[:8], Y[:7]), ValueError, "^batch 3: x has 8 rows, y 7: expected one target per row"),
+    "nan": (
+        (with_nan(), Y[:8]),
+        ValueError,
+        r"^batch 3: x holds nan at \(2, 1\): every value must be finite",
+    ),
+    "too few": (
+        (X[:8], Y[:7]),
+        ValueError,
+        "^batch 3: x has 8 rows, y 7: expected one target per row",
+    ),
     "empty": ((X[:0], Y[:0]), ValueError, "^batch 3: x has no rows"),
-    "label": ((X[:8], Y[:8] + 5), ValueError, "^batch 3: y holds label 7, but the model has 3 outputs"),
-    "narrow": ((X[:8, :5], Y[:8]), ValueError, r"^batch 3: .* takes input of shape \(n, 6\), got \(n, 5\)"),
-    "words": (([["a"] * 6] * 8, Y[:8]), TypeError, "^batch 3: x has dtype <U1, expected real numbers"),
+    "label": (
+        (X[:8], Y[:8] + 5),
+        ValueError,
+        "^batch 3: y holds label 7, but the model has 3 outputs",
+    ),
+    "narrow": (
+        (X[:8, :5], Y[:8]),
+        ValueError,
+        r"^batch 3: .* takes input of shape \(n, 6\), got \(n, 5\)",
+    ),
+    "words": (
+        ([["a"] * 6] * 8, Y[:8]),
+        TypeError,
+        "^batch 3: x has dtype <U1, expected real numbers",
+    ),
     "other targets": (
         (X[:8], np.eye(3)[Y[:8]]),
         ValueError,
         r"^batch 3 holds x of .*, y of \(n, 3\) and no sample_weight, but the first one .*\(n,\)",
     ),
-    "weights": ((X[:8], Y[:8], np.ones(8)), ValueError, "^batch 3 holds .* and sample_weight, but the first one .* no sample_weight: expected batches alike"),
+    "weights": (
+        (X[:8], Y[:8], np.ones(8)),
+        ValueError,
+        "^batch 3 holds .* and sample_weight, but the first one .* no sample_weight: expected "
+        "batches alike",
+    ),
 }
 
 
@@ -341,19 +440,53 @@ def test_a_bad_batch_is_named_and_what_was_learned_is_kept(batch, error, message
         ({"shuffle": True}, ValueError, "shuffle is for arrays x and y"),
         ({"seed": 0}, ValueError, "seed is for arrays x and y"),
         ({"augment": Augment(shift=1)}, ValueError, "augment is for arrays x and y"),
-        ({"sample_weight": np.ones(50)}, ValueError, r"sample_weight is for arrays x and y: .* \(x, y, sample_weight\)"),
-        ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch is 0, expected an integer of at least 1"),
+        (
+            {"sample_weight": np.ones(50)},
+            ValueError,
+            r"sample_weight is for arrays x and y: .* \(x, y, sample_weight\)",
+        ),
+        (
+            {"steps_per_epoch": 0},
+            ValueError,
+            "steps_per_epoch is 0, expected an integer of at least 1",
+        ),
         ({"steps_per_epoch": 2.5}, TypeError, r"steps_per_epoch is 2\.5, expected"),
         ({"x": X}, TypeError, "y is missing: expected targets for the rows of x"),
         ({"x": 5}, TypeError, "x is of type int, expected a pair"),
         ({"x": {"a": 1}}, TypeError, "x is of type dict, expected a pair"),
-        ({"x": (X, Y)}, TypeError, r"x is a tuple of 2 arrays, expected batches: pass x and y apart, as in fit\(x, y\) or fit\(\*data\.train\)"),
-        ({"x": [X, Y, Y]}, TypeError, "x is a list of 3 arrays, expected batches: pass x and y apart"),
-        ({"x": DATA.train}, TypeError, "x is a Split of 2 arrays, expected batches: pass x and y apart"),
-        ({"x": DATA}, TypeError, r"x is of type Dataset, .*: pass parts of it, as in fit\(\*data\.train, validation_data=data\.validation\)"),
-        ({"x": cut(8, X, Y), "validation_data": DATA}, TypeError, r"validation_data is of type Dataset, .*validation_data=data\.validation\)"),
+        (
+            {"x": (X, Y)},
+            TypeError,
+            r"x is a tuple of 2 arrays, expected batches: pass x and y apart, as in fit\(x, "
+            r"y\) or fit\(\*data\.train\)",
+        ),
+        (
+            {"x": [X, Y, Y]},
+            TypeError,
+            "x is a list of 3 arrays, expected batches: pass x and y apart",
+        ),
+        (
+            {"x": DATA.train},
+            TypeError,
+            "x is a Split of 2 arrays, expected batches: pass x and y apart",
+        ),
+        (
+            {"x": DATA},
+            TypeError,
+            r"x is of type Dataset, .*: pass parts of it, as in fit\(\*data\.train, "
+            r"validation_data=data\.validation\)",
+        ),
+        (
+            {"x": cut(8, X, Y), "validation_data": DATA},
+            TypeError,
+            r"validation_data is of type Dataset, .*validation_data=data\.validation\)",
+        ),
         ({"x": [X, X, X, X]}, TypeError, r"batch 1 is of type ndarray, expected \(x, y\)"),
-        ({"x": X, "y": Y, "steps_per_epoch": 3}, ValueError, "steps_per_epoch is for an iterable of batches"),
+        (
+            {"x": X, "y": Y, "steps_per_epoch": 3},
+            ValueError,
+            "steps_per_epoch is for an iterable of batches",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -370,7 +503,10 @@ def test_settings_that_make_no_sense(settings, error, message):
 def test_validation_batches_in_lists_are_told_what_to_be(count):
     """`[[x, y], [x, y]]` is read as x and y."""
     batches = [[x.tolist(), y.tolist()] for x, y in cut(20, X, Y)[:count]]
-    message = rf"validation_data is a list of {count} lists, which is read as \(x, y\): batches in a list are tuples"
+    message = (
+        rf"validation_data is a list of {count} lists, which is read as \(x, y\): batches in a "
+        r"list are tuples"
+    )
     trainer = make()
     before = state(trainer)
     with pytest.raises((TypeError, ValueError), match=message):
@@ -429,14 +565,23 @@ def test_memory_is_that_of_a_batch():
 
 @pytest.mark.parametrize(
     "numbers",
-    [np.arange(8), np.arange(3), np.array([40, 3, 17, 25, 0, 9, 31, 12]), [5, 4, 9, 8, 1, 0, 2, 3], np.array([9, 8, 7, 6, 5, 4, 3, 2], np.uint8)],
+    [
+        np.arange(8),
+        np.arange(3),
+        np.array([40, 3, 17, 25, 0, 9, 31, 12]),
+        [5, 4, 9, 8, 1, 0, 2, 3],
+        np.array([9, 8, 7, 6, 5, 4, 3, 2], np.uint8),
+    ],
     ids=str,
 )
 def test_row_numbers_are_no_weights(numbers):
     """Some data sets give (x, y, index)."""
     trainer, n = make(), len(numbers)
     before = state(trainer)
-    message = f"batch 1 has a third part of {n} different whole numbers, as if they numbered its rows, but it is read as sample_weight"
+    message = (
+        f"batch 1 has a third part of {n} different whole numbers, as if they numbered its rows, "
+        "but it is read as sample_weight"
+    )
     with pytest.raises(ValueError, match=message):
         trainer.fit([(X[:n], Y[:n], numbers)], verbose=False)
     with pytest.raises(ValueError, match=f"validation {message}"):
@@ -449,7 +594,19 @@ def test_row_numbers_are_no_weights(numbers):
 
 
 @pytest.mark.parametrize(
-    "weights", [[1, 2, 3], [0, 1], [3, 1, 2], [1] * 8, [1, 0] * 20, np.arange(1, 41), np.arange(10) % 9, np.arange(20)[::-1] / 2, [True] * 9], ids=str
+    "weights",
+    [
+        [1, 2, 3],
+        [0, 1],
+        [3, 1, 2],
+        [1] * 8,
+        [1, 0] * 20,
+        np.arange(1, 41),
+        np.arange(10) % 9,
+        np.arange(20)[::-1] / 2,
+        [True] * 9,
+    ],
+    ids=str,
 )
 def test_weights_that_are_whole_numbers(weights):
     one, other, n = make(), make(), len(weights)
@@ -462,6 +619,10 @@ def test_row_numbers_of_a_loader_of_torch():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y), torch.arange(50))
     for shuffle in (False, True):
-        loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=shuffle, generator=torch.Generator().manual_seed(0))
-        with pytest.raises(ValueError, match="batch 1 has a third part of 16 different whole numbers"):
+        loader = torch.utils.data.DataLoader(
+            data, batch_size=16, shuffle=shuffle, generator=torch.Generator().manual_seed(0)
+        )
+        with pytest.raises(
+            ValueError, match="batch 1 has a third part of 16 different whole numbers"
+        ):
             make().fit(loader, verbose=False)

@@ -36,10 +36,27 @@ def test_the_plainest_instruction_set_is_in_every_build_and_runs_everywhere():
 def test_a_source_folder_says_that_it_is_not_installed(tmp_path):
     """In a clone, the folder cnet comes before the installed package on the path."""
     sources = Path(cnet.__file__).parent
-    shutil.copytree(sources, tmp_path / "cnet", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "PYTHONPATH")}
-    result = subprocess.run([sys.executable, "-c", "import cnet"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert "ImportError: cnet's compiled core is missing: this is a source folder, not an installed package." in result.stderr
+    shutil.copytree(
+        sources, tmp_path / "cnet", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONSAFEPATH", "PYTHONPATH")
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", "import cnet"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (
+        "ImportError: cnet's compiled core is missing: this is a source folder, not an installed "
+        "package."
+    ) in result.stderr
 
 
 def test_show_config_reports_the_build(capsys):
@@ -49,8 +66,12 @@ def test_show_config_reports_the_build(capsys):
     assert config()["OpenMP"].startswith("yes" if _threads.openmp() else "no")
 
 
-@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the GIL")
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the GIL"
+)
 def test_an_import_leaves_the_gil_off():
-    """A single extension module without the declaration would turn it on again for the whole process."""
+    """A single extension module without the declaration would turn it on again for the whole
+    process.
+    """
     code = "import cnet, sys; sys.exit(sys._is_gil_enabled())"
     subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], timeout=120, check=True)

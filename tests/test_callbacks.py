@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 import cnet
 from cnet import nn, optim, plot
-from cnet.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, ProgressBar, TensorBoard
+from cnet.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ProgressBar,
+    TensorBoard,
+)
 from cnet.optim import lr_scheduler
 
 
@@ -35,10 +42,17 @@ class Scripted(nn.Loss):
 
 
 def fit(losses, *callbacks, **arguments):
-    """A trainer after epochs of one step whose losses are these; the net's weight falls by one each."""
+    """A trainer after epochs of one step whose losses are these; the net's weight falls by one
+    each.
+    """
     model = nn.Sequential(nn.Linear(1, 1, bias=False, weight_init="zeros"))
     trainer = cnet.Trainer(model, Scripted(losses), optim.SGD(model.parameters(), lr=1.0))
-    trainer.fit([[1.0]], [0.0], callbacks=callbacks, **{"epochs": len(losses), "verbose": False, **arguments})
+    trainer.fit(
+        [[1.0]],
+        [0.0],
+        callbacks=callbacks,
+        **{"epochs": len(losses), "verbose": False, **arguments},
+    )
     return trainer
 
 
@@ -56,7 +70,9 @@ def fit(losses, *callbacks, **arguments):
         ([5, 4, 3], 1, 0.0, 0, 3),
     ],
 )
-def test_training_stops_after_epochs_without_improvement(losses, patience, min_delta, stopped, best_epoch):
+def test_training_stops_after_epochs_without_improvement(
+    losses, patience, min_delta, stopped, best_epoch
+):
     stopping = EarlyStopping("loss", min_delta, patience)
     trainer = fit(losses, stopping)
     assert (stopping.stopped_epoch, stopping.best_epoch) == (stopped, best_epoch)
@@ -68,15 +84,26 @@ def test_training_stops_after_epochs_without_improvement(losses, patience, min_d
 @pytest.mark.parametrize("monitor", ["accuracy_a", "val_accuracy_a"])
 def test_more_is_better_for_accuracies_of_heads(monitor, mode, best_epoch, monkeypatch, tmp_path):
     heads = nn.Heads(a=nn.Linear(1, 2), b=nn.Linear(1, 2))
-    trainer = cnet.Trainer(nn.Sequential(heads, seed=0), nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(heads.parameters()))
+    trainer = cnet.Trainer(
+        nn.Sequential(heads, seed=0),
+        nn.HeadsLoss(heads, nn.CrossEntropyLoss()),
+        optim.SGD(heads.parameters()),
+    )
     accuracies = iter([0.265, 0.545, 0.605, 0.615])
 
     def figures(of):
-        return lambda *_: {"loss": 1.0, "accuracy_a": next(accuracies) if monitor == of else 0.5, "accuracy_b": 0.5}
+        return lambda *_: {
+            "loss": 1.0,
+            "accuracy_a": next(accuracies) if monitor == of else 0.5,
+            "accuracy_b": 0.5,
+        }
 
     monkeypatch.setattr(trainer, "_train_epoch", figures("accuracy_a"))
     monkeypatch.setattr(trainer, "_evaluate", figures("val_accuracy_a"))
-    stopping, saving = EarlyStopping(monitor, patience=9, mode=mode), ModelCheckpoint(tmp_path / "{epoch}", monitor, save_best_only=True, mode=mode)
+    stopping, saving = (
+        EarlyStopping(monitor, patience=9, mode=mode),
+        ModelCheckpoint(tmp_path / "{epoch}", monitor, save_best_only=True, mode=mode),
+    )
     data = [[1.0]], {"a": [0], "b": [0]}
     trainer.fit(*data, epochs=4, validation_data=data, callbacks=[stopping, saving], verbose=False)
     assert stopping.best_epoch == best_epoch
@@ -84,7 +111,9 @@ def test_more_is_better_for_accuracies_of_heads(monitor, mode, best_epoch, monke
 
 
 def keras(values, sign, min_delta, patience, baseline, start_from_epoch):
-    """Keras's documented rules: epoch of the stop or 0, and epoch of the best value, of values of which more is better after `sign`."""
+    """Keras's documented rules: epoch of the stop or 0, and epoch of the best value, of values of
+    which more is better after `sign`.
+    """
     best, best_epoch, without = -math.inf, 0, 0
     for epoch, value in enumerate((sign * value for value in values), 1):
         if epoch <= start_from_epoch:
@@ -101,7 +130,9 @@ def keras(values, sign, min_delta, patience, baseline, start_from_epoch):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    values=st.lists(st.integers(-4, 4).map(lambda n: n / 4) | st.floats(-3, 3), min_size=1, max_size=12),
+    values=st.lists(
+        st.integers(-4, 4).map(lambda n: n / 4) | st.floats(-3, 3), min_size=1, max_size=12
+    ),
     mode=st.sampled_from(["min", "max"]),
     min_delta=st.sampled_from([0, 0.0, 0.1, 0.25, 1]),
     patience=st.integers(0, 4),
@@ -109,22 +140,45 @@ def keras(values, sign, min_delta, patience, baseline, start_from_epoch):
     start_from_epoch=st.integers(0, 3),
     restore=st.booleans(),
 )
-def test_early_stopping_follows_the_rules_of_keras(values, mode, min_delta, patience, baseline, start_from_epoch, restore):
-    stopping = EarlyStopping("loss", min_delta, patience, 0, mode, baseline, restore, start_from_epoch)
+def test_early_stopping_follows_the_rules_of_keras(
+    values, mode, min_delta, patience, baseline, start_from_epoch, restore
+):
+    stopping = EarlyStopping(
+        "loss", min_delta, patience, 0, mode, baseline, restore, start_from_epoch
+    )
     trainer = fit(values, stopping)
-    stopped, best_epoch = keras(values, 1 if mode == "max" else -1, min_delta, patience, baseline, start_from_epoch)
+    stopped, best_epoch = keras(
+        values, 1 if mode == "max" else -1, min_delta, patience, baseline, start_from_epoch
+    )
     assert (stopping.stopped_epoch, stopping.best_epoch) == (stopped, best_epoch)
     assert stopping.best == (values[best_epoch - 1] if best_epoch else None)
     assert trainer.epoch == (stopped or len(values))
-    assert trainer.model[0].weight.data.item() == -(best_epoch if restore and best_epoch else trainer.epoch)
+    assert trainer.model[0].weight.data.item() == -(
+        best_epoch if restore and best_epoch else trainer.epoch
+    )
 
 
 def test_arguments_come_in_the_order_of_keras(tmp_path):
     stopping = EarlyStopping("loss", 0.5, 3, 1, "max", 0.7, True, 2)
-    assert (stopping.monitor, stopping.min_delta, stopping.patience, stopping.verbose) == ("loss", 0.5, 3, 1)
-    assert (stopping.mode, stopping.baseline, stopping.restore_best_weights, stopping.start_from_epoch) == ("max", 0.7, True, 2)
+    assert (stopping.monitor, stopping.min_delta, stopping.patience, stopping.verbose) == (
+        "loss",
+        0.5,
+        3,
+        1,
+    )
+    assert (
+        stopping.mode,
+        stopping.baseline,
+        stopping.restore_best_weights,
+        stopping.start_from_epoch,
+    ) == ("max", 0.7, True, 2)
     saving = ModelCheckpoint(tmp_path / "a", "loss", 1, True, False, "min", "epoch", 0.5)
-    assert (saving.monitor, saving.verbose, saving.save_best_only, saving.save_weights_only) == ("loss", 1, True, False)
+    assert (saving.monitor, saving.verbose, saving.save_best_only, saving.save_weights_only) == (
+        "loss",
+        1,
+        True,
+        False,
+    )
     assert (saving.mode, saving.save_freq, saving.initial_value_threshold) == ("min", "epoch", 0.5)
 
 
@@ -161,7 +215,12 @@ def test_best_weights_come_back(restore, weight):
 
 
 def test_best_weights_come_back_when_all_epochs_are_over_and_when_training_fails():
-    assert fit([1, 2, 3], EarlyStopping("loss", patience=9, restore_best_weights=True)).model[0].weight.data.item() == -1
+    assert (
+        fit([1, 2, 3], EarlyStopping("loss", patience=9, restore_best_weights=True))
+        .model[0]
+        .weight.data.item()
+        == -1
+    )
     stopping = EarlyStopping("loss", patience=9, restore_best_weights=True)
     model = nn.Sequential(nn.Linear(1, 1, bias=False, weight_init="zeros"))
     trainer = cnet.Trainer(model, Scripted([1, 2, math.inf]), optim.SGD(model.parameters(), lr=1.0))
@@ -195,7 +254,11 @@ OF_STOPPING = [
     ({"baseline": math.inf}, ValueError, "baseline is inf, expected a finite number"),
     ({"baseline": 10**400}, ValueError, "baseline is 1000.*, expected a finite number"),
     ({"baseline": "0.5"}, TypeError, "baseline is '0.5'"),
-    ({"restore_best_weights": "False"}, TypeError, "restore_best_weights is 'False', expected True or False"),
+    (
+        {"restore_best_weights": "False"},
+        TypeError,
+        "restore_best_weights is 'False', expected True or False",
+    ),
     ({"restore_best_weights": 1}, TypeError, "restore_best_weights is 1"),
     ({"start_from_epoch": -1}, ValueError, "start_from_epoch is -1"),
     ({"start_from_epoch": 2.0}, TypeError, "start_from_epoch is 2.0"),
@@ -204,20 +267,48 @@ OF_SAVING = [
     *SETTINGS,
     ({"save_best_only": "yes"}, TypeError, "save_best_only is 'yes', expected True or False"),
     ({"save_weights_only": 1}, TypeError, "save_weights_only is 1"),
-    ({"save_freq": 100}, ValueError, "save_freq is 100, expected 'epoch': training can go on only from the end of an epoch"),
-    ({"save_best_only": True, "initial_value_threshold": math.nan}, ValueError, "initial_value_threshold is nan"),
-    ({"save_best_only": True, "initial_value_threshold": "1"}, TypeError, "initial_value_threshold is '1'"),
-    ({"initial_value_threshold": 0.5}, ValueError, "initial_value_threshold needs save_best_only=True"),
+    (
+        {"save_freq": 100},
+        ValueError,
+        "save_freq is 100, expected 'epoch': training can go on only from the end of an epoch",
+    ),
+    (
+        {"save_best_only": True, "initial_value_threshold": math.nan},
+        ValueError,
+        "initial_value_threshold is nan",
+    ),
+    (
+        {"save_best_only": True, "initial_value_threshold": "1"},
+        TypeError,
+        "initial_value_threshold is '1'",
+    ),
+    (
+        {"initial_value_threshold": 0.5},
+        ValueError,
+        "initial_value_threshold needs save_best_only=True",
+    ),
     ({"filepath": b"a"}, TypeError, "filepath is b'a', expected a string or a path"),
 ]
-REFUSED = [(EarlyStopping, *case) for case in OF_STOPPING] + [(functools.partial(ModelCheckpoint, filepath="a"), *case) for case in OF_SAVING]
+REFUSED = [(EarlyStopping, *case) for case in OF_STOPPING] + [
+    (functools.partial(ModelCheckpoint, filepath="a"), *case) for case in OF_SAVING
+]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "error", "problem"), REFUSED, ids=[f"{i}-{next(iter(case[1]))}" for i, case in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error", "problem"),
+    REFUSED,
+    ids=[f"{i}-{next(iter(case[1]))}" for i, case in enumerate(REFUSED)],
+)
 def test_settings_are_checked_at_once_and_whenever_training_begins(kind, arguments, error, problem):
     with pytest.raises(error, match=problem):
         kind(**arguments)
-    callback = kind(**{name: value for name, value in arguments.items() if name == "save_best_only" and value is True})
+    callback = kind(
+        **{
+            name: value
+            for name, value in arguments.items()
+            if name == "save_best_only" and value is True
+        }
+    )
     for name, value in arguments.items():
         setattr(callback, name, value)
     assert_refused_before_the_first_step(callback, error, problem)
@@ -232,13 +323,23 @@ def assert_refused_before_the_first_step(callback, error, problem, **arguments):
         before = {name: values.tobytes() for name, values in model.state_dict().items()}
         live = plot.LivePlot()
         with pytest.raises(error, match=problem):
-            trainer.fit(np.eye(2), [0, 1], epochs=2, callbacks=[live, callback, ProgressBar()], verbose=False, **arguments)
+            trainer.fit(
+                np.eye(2),
+                [0, 1],
+                epochs=2,
+                callbacks=[live, callback, ProgressBar()],
+                verbose=False,
+                **arguments,
+            )
         assert {name: values.tobytes() for name, values in model.state_dict().items()} == before
         assert (trainer.epoch, trainer.step, trainer.history) == (epochs, epochs, history)
         assert live.axes is None
 
 
-DECLARE = r"; a callback that adds f1 to logs has to declare it, as in metrics = \{'f1': 'max'\}, and to come earlier in the list$"
+DECLARE = (
+    r"; a callback that adds f1 to logs has to declare it, as in metrics = \{'f1': 'max'\}, and "
+    r"to come earlier in the list$"
+)
 WATCHERS = {
     "stopping": lambda monitor: EarlyStopping(monitor),
     "saving": lambda monitor: ModelCheckpoint("a", monitor, save_best_only=True),
@@ -249,30 +350,56 @@ WATCHERS = {
 @pytest.mark.parametrize(
     ("monitor", "validation", "problem"),
     [
-        ("val_loss", False, "monitor is 'val_loss', but an epoch ends with loss, accuracy; pass validation_data to fit$"),
-        ("val_acc", True, "monitor is 'val_acc', but an epoch ends with loss, accuracy, val_loss, val_accuracy"),
+        (
+            "val_loss",
+            False,
+            "monitor is 'val_loss', but an epoch ends with loss, accuracy; pass validation_data "
+            "to fit$",
+        ),
+        (
+            "val_acc",
+            True,
+            "monitor is 'val_acc', but an epoch ends with loss, accuracy, val_loss, val_accuracy",
+        ),
         ("accuracy_a", False, "monitor is 'accuracy_a', but an epoch ends with loss, accuracy$"),
         ("f1", False, "monitor is 'f1', but an epoch ends with loss, accuracy" + DECLARE),
     ],
 )
-def test_a_metric_that_is_not_there_is_refused_before_the_first_step(watcher, monitor, validation, problem, tmp_path, monkeypatch):
+def test_a_metric_that_is_not_there_is_refused_before_the_first_step(
+    watcher, monitor, validation, problem, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     arguments = {"validation_data": (np.eye(2), [0, 1])} if validation else {}
-    assert_refused_before_the_first_step(WATCHERS[watcher](monitor), ValueError, problem, **arguments)
+    assert_refused_before_the_first_step(
+        WATCHERS[watcher](monitor), ValueError, problem, **arguments
+    )
     assert os.listdir(tmp_path) == []
 
 
 PATHS = [
-    ("{val_acc}", ValueError, "filepath is '{val_acc}', but an epoch ends with epoch, loss, accuracy: there is no 'val_acc'"),
+    (
+        "{val_acc}",
+        ValueError,
+        "filepath is '{val_acc}', but an epoch ends with epoch, loss, accuracy: there is no "
+        "'val_acc'",
+    ),
     ("{}", ValueError, "but an epoch ends with epoch, loss, accuracy"),
     ("{0}", ValueError, "but an epoch ends with epoch, loss, accuracy"),
-    ("{loss:d}", ValueError, "which cannot be formatted with epoch, loss, accuracy: Unknown format code 'd'"),
+    (
+        "{loss:d}",
+        ValueError,
+        "which cannot be formatted with epoch, loss, accuracy: Unknown format code 'd'",
+    ),
     ("{epoch:.f}", ValueError, "which cannot be formatted"),
     ("{epoch.day}", ValueError, "which cannot be formatted"),
     ("{loss[0]}", ValueError, "which cannot be formatted"),
     ("{epoch", ValueError, "which cannot be formatted"),
     ("nowhere/{epoch}", FileNotFoundError, "there is no folder '.*nowhere': create it first"),
-    ("nowhere/{epoch}/{loss}", FileNotFoundError, "there is no folder '.*nowhere': create it first"),
+    (
+        "nowhere/{epoch}/{loss}",
+        FileNotFoundError,
+        "there is no folder '.*nowhere': create it first",
+    ),
     ("file/{epoch}", NotADirectoryError, "file/"),
     ("folder", IsADirectoryError, "it is a folder, expected a file"),
     ("folder/", IsADirectoryError, "it names no file"),
@@ -281,15 +408,23 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("filepath", "error", "problem"), PATHS, ids=[path or "nothing" for path, _, _ in PATHS])
-def test_a_path_that_cannot_be_is_refused_before_the_first_step(filepath, error, problem, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("filepath", "error", "problem"), PATHS, ids=[path or "nothing" for path, _, _ in PATHS]
+)
+def test_a_path_that_cannot_be_is_refused_before_the_first_step(
+    filepath, error, problem, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for name in ("folder", "locked"):
         os.mkdir(name)
     pathlib.Path("file").touch()
     access = os.access
     monkeypatch.setattr(
-        os, "access", lambda path, mode, **arguments: not str(path).endswith("locked") and access(path, mode, **arguments)
+        os,
+        "access",
+        lambda path, mode, **arguments: (
+            not str(path).endswith("locked") and access(path, mode, **arguments)
+        ),
     )  # the superuser may write anywhere
     assert_refused_before_the_first_step(ModelCheckpoint(filepath), error, problem)
     assert sorted(os.listdir()) == ["file", "folder", "locked"]
@@ -303,18 +438,31 @@ def test_paths_with_fields(tmp_path, monkeypatch):
         ("run{epoch}/{loss:.0f}/a", ["run1/3/a", "run2/2/a"]),
         ("~/home{epoch}", ["home1", "home2"]),
     ):
-        fit([3, 2], ModelCheckpoint(template if template.startswith("~") else tmp_path / template, save_weights_only=True))
+        fit(
+            [3, 2],
+            ModelCheckpoint(
+                template if template.startswith("~") else tmp_path / template,
+                save_weights_only=True,
+            ),
+        )
         for name in names:
             assert (tmp_path / name).is_file()
 
 
 def test_a_threshold_keeps_a_better_file(tmp_path):
-    fit([3, 2.5, 2, 2.2, 1], ModelCheckpoint(tmp_path / "{epoch}", "loss", save_best_only=True, initial_value_threshold=2.5))
+    fit(
+        [3, 2.5, 2, 2.2, 1],
+        ModelCheckpoint(
+            tmp_path / "{epoch}", "loss", save_best_only=True, initial_value_threshold=2.5
+        ),
+    )
     assert sorted(os.listdir(tmp_path)) == ["3", "5"]
 
 
 def test_the_best_so_far_is_of_one_trainer(tmp_path):
-    """A later fit of the same trainer goes on; another trainer starts afresh, and so does a copy, as scikit-learn's `clone` makes it."""
+    """A later fit of the same trainer goes on; another trainer starts afresh, and so does a copy,
+    as scikit-learn's `clone` makes it.
+    """
     saving = ModelCheckpoint(tmp_path / "{epoch}-{loss}", "loss", save_best_only=True)
     trainer = fit([1.0, 2.0], saving)
     trainer.loss.values = iter([1.5, 0.5])
@@ -329,7 +477,9 @@ def test_the_best_so_far_is_of_one_trainer(tmp_path):
 
 def test_a_file_that_could_not_be_written_is_not_the_best(tmp_path, monkeypatch):
     saving = ModelCheckpoint(tmp_path / "a", "loss", save_best_only=True)
-    monkeypatch.setattr(cnet.Trainer, "save_checkpoint", mock.Mock(side_effect=OSError("disk full")))
+    monkeypatch.setattr(
+        cnet.Trainer, "save_checkpoint", mock.Mock(side_effect=OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         fit([1.0], saving)
     assert saving.best is None
@@ -355,13 +505,24 @@ def test_a_declared_metric_is_in_the_history_and_can_be_watched(mode, best_epoch
     log = CSVLogger(tmp_path / "log.csv")
     saving = ModelCheckpoint(tmp_path / "{epoch}-{val_auc}", "val_auc", save_best_only=True)
     adds = Adds("val_auc", mode, [np.float32(0.5), np.array(0.75), 0.25])
-    trainer = fit([3, 2, 1], adds, stopping, saving, log, lambda trainer, logs: seen.append(trainer.history["val_auc"][-1]), verbose=True)
+    trainer = fit(
+        [3, 2, 1],
+        adds,
+        stopping,
+        saving,
+        log,
+        lambda trainer, logs: seen.append(trainer.history["val_auc"][-1]),
+        verbose=True,
+    )
     assert list(trainer.history) == ["loss", "val_auc"]
     assert trainer.history["val_auc"] == [0.5, 0.75, 0.25] == seen
     assert all(type(value) is float for value in trainer.history["val_auc"])
     assert trainer.metric_modes == {"loss": "min", "val_auc": mode}
     assert stopping.best_epoch == best_epoch
-    assert sorted(os.listdir(tmp_path)) == [*(["1-0.5", "2-0.75"] if mode == "max" else ["1-0.5", "3-0.25"]), "log.csv"]
+    assert sorted(os.listdir(tmp_path)) == [
+        *(["1-0.5", "2-0.75"] if mode == "max" else ["1-0.5", "3-0.25"]),
+        "log.csv",
+    ]
     assert read(tmp_path / "log.csv")[0] == ["epoch", "loss", "val_auc"]
     assert capsys.readouterr().err.splitlines()[0].endswith("val. auc")
     assert len(plot.history(trainer.history)) == 2
@@ -374,10 +535,16 @@ def test_a_metric_that_nobody_declares_is_seen_by_later_callbacks_only(tmp_path)
     trainer = fit([3, 2], adds, log := CSVLogger(tmp_path / "log.csv"))
     assert list(trainer.history) == ["loss"]
     assert log._columns == ["epoch", "loss", "f1"]
-    for watcher in (EarlyStopping("f1"), ModelCheckpoint(tmp_path / "a", "f1", save_best_only=True)):
+    for watcher in (
+        EarlyStopping("f1"),
+        ModelCheckpoint(tmp_path / "a", "f1", save_best_only=True),
+    ):
         with pytest.raises(ValueError, match="but an epoch ends with loss" + DECLARE):
             fit([3, 2], adds, watcher)
-    with pytest.raises(ValueError, match=r"there is no 'f1'\. A metric that another callback adds has to be declared"):
+    with pytest.raises(
+        ValueError,
+        match=r"there is no 'f1'\. A metric that another callback adds has to be declared",
+    ):
         fit([3, 2], adds, ModelCheckpoint(tmp_path / "{f1}"))
 
 
@@ -389,10 +556,18 @@ def test_a_metric_has_to_come_before_those_that_watch_it():
 @pytest.mark.parametrize(
     ("metrics", "error", "problem"),
     [
-        ({"f1": "more"}, ValueError, "Adds.metrics has 'f1': 'more', expected the name of a metric and 'min' or 'max'"),
+        (
+            {"f1": "more"},
+            ValueError,
+            "Adds.metrics has 'f1': 'more', expected the name of a metric and 'min' or 'max'",
+        ),
         ({1: "max"}, ValueError, "Adds.metrics has 1: 'max'"),
         (["f1"], TypeError, "Adds.metrics is .'f1'., expected a dictionary such as"),
-        ({"loss": "min"}, ValueError, "Adds.metrics has 'loss', which an epoch has already: use another name"),
+        (
+            {"loss": "min"},
+            ValueError,
+            "Adds.metrics has 'loss', which an epoch has already: use another name",
+        ),
         ({"epoch": "max"}, ValueError, "Adds.metrics has 'epoch', which an epoch has already"),
     ],
 )
@@ -420,7 +595,9 @@ def test_a_metric_that_is_not_added_is_an_error_and_the_history_stays_whole():
                 logs["f1"] = 0.5
 
     stopping = EarlyStopping("loss", patience=9)
-    with pytest.raises(ValueError, match=r"Forgets\.metrics has 'f1', but on_epoch_end did not add it to logs"):
+    with pytest.raises(
+        ValueError, match=r"Forgets\.metrics has 'f1', but on_epoch_end did not add it to logs"
+    ):
         fit([3, 2, 1], stopping, Forgets())
     model = nn.Sequential(nn.Linear(1, 1))
     trainer = cnet.Trainer(model, Scripted([2, 1]), optim.SGD(model.parameters()))
@@ -446,7 +623,10 @@ class Named:
 @pytest.mark.parametrize("name", [name for name in vars(Named) if name.startswith("on_")])
 def test_methods_that_would_never_be_called_are_refused(name):
     kind = type("Mine", (Callback,), {name: vars(Named)[name]})
-    message = rf"Mine defines {name}, which cnet never calls: a callback has on_train_begin\(trainer, epochs, steps\), on_batch_end\(trainer, step, loss\), "
+    message = (
+        rf"Mine defines {name}, which cnet never calls: a callback has on_train_begin\(trainer, "
+        r"epochs, steps\), on_batch_end\(trainer, step, loss\), "
+    )
     with pytest.raises(TypeError, match=message):
         fit([1], kind())
     callback = Callback()
@@ -474,14 +654,28 @@ def test_methods_that_would_never_be_called_are_refused(name):
     ],
 )
 def test_methods_with_other_arguments_are_refused(name, method):
-    kind = type("Mine", (Callback,), {name: method, **({"load_state_dict": lambda self, state: None} if name == "state_dict" else {})})
+    kind = type(
+        "Mine",
+        (Callback,),
+        {
+            name: method,
+            **({"load_state_dict": lambda self, state: None} if name == "state_dict" else {}),
+        },
+    )
     with pytest.raises(TypeError, match=rf"Mine.{name} takes \(.*\), expected \("):
         fit([1], kind())
 
 
 @pytest.mark.parametrize(
     "function",
-    [lambda: None, lambda trainer: None, lambda epoch, logs: None, lambda logs, trainer: None, lambda trainer, logs, more: None, lambda trainer, *, logs: None],
+    [
+        lambda: None,
+        lambda trainer: None,
+        lambda epoch, logs: None,
+        lambda logs, trainer: None,
+        lambda trainer, logs, more: None,
+        lambda trainer, *, logs: None,
+    ],
 )
 def test_functions_with_other_arguments_are_refused(function):
     with pytest.raises(TypeError, match=r"<lambda> takes \(.*\), expected \(trainer, logs\)"):
@@ -498,7 +692,13 @@ def test_functions_and_methods_that_can_be_called_are_taken():
     class Callable:
         def __call__(self, trainer, logs): ...
 
-    functions = [lambda *_: None, lambda t, logs=None: None, functools.partial(lambda a, trainer, logs: None, 1), Callable(), mock.Mock()]
+    functions = [
+        lambda *_: None,
+        lambda t, logs=None: None,
+        functools.partial(lambda a, trainer, logs: None, 1),
+        Callable(),
+        mock.Mock(),
+    ]
     fit([1, 2], Mine(), *functions)
     assert functions[-1].call_count == 2
 
@@ -513,7 +713,11 @@ def test_a_method_that_is_set_on_an_object_is_called():
 @pytest.mark.parametrize(
     ("callbacks", "error", "problem"),
     [
-        ([EarlyStopping], TypeError, r"EarlyStopping is a class, expected an object of it: EarlyStopping\(\.\.\.\)"),
+        (
+            [EarlyStopping],
+            TypeError,
+            r"EarlyStopping is a class, expected an object of it: EarlyStopping\(\.\.\.\)",
+        ),
         (EarlyStopping, TypeError, "EarlyStopping is a class, expected an object of it"),
         ([lr_scheduler.StepLR], TypeError, "StepLR is a class"),
         ([5], TypeError, "5 is no callback: expected a cnet.callbacks.Callback or a function"),
@@ -523,7 +727,17 @@ def test_a_method_that_is_set_on_an_object_is_called():
         ([int], TypeError, "is no callback"),
         ([EarlyStopping("loss")] * 2, ValueError, "the same EarlyStopping is in callbacks twice"),
     ],
-    ids=["class", "class alone", "scheduler", "number", "number alone", "text", "none", "type", "twice"],
+    ids=[
+        "class",
+        "class alone",
+        "scheduler",
+        "number",
+        "number alone",
+        "text",
+        "none",
+        "type",
+        "twice",
+    ],
 )
 def test_callbacks_that_are_none(callbacks, error, problem):
     with pytest.raises(error, match=problem):
@@ -541,7 +755,9 @@ def test_one_callback_needs_no_list():
     assert len(fit_with(None)["loss"]) == 2
     model = nn.Sequential(nn.Linear(1, 1), seed=0)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
-    cnet.Trainer(model, nn.MSELoss(), optimizer).fit([[1.0]], [0.0], callbacks=lr_scheduler.ExponentialLR(optimizer, 0.5), verbose=False)
+    cnet.Trainer(model, nn.MSELoss(), optimizer).fit(
+        [[1.0]], [0.0], callbacks=lr_scheduler.ExponentialLR(optimizer, 0.5), verbose=False
+    )
     assert optimizer.param_groups[0]["lr"] == 0.05
 
 
@@ -570,7 +786,13 @@ def test_csv_holds_the_history(tmp_path):
     model = nn.Sequential(nn.Linear(2, 3), seed=0)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
     data = np.eye(2), [0, 1]
-    history = trainer.fit(*data, epochs=3, validation_data=data, callbacks=[CSVLogger(path, separator=";")], verbose=False)
+    history = trainer.fit(
+        *data,
+        epochs=3,
+        validation_data=data,
+        callbacks=[CSVLogger(path, separator=";")],
+        verbose=False,
+    )
     header, *rows = read(path, ";")
     assert header == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     assert [row[0] for row in rows] == ["1", "2", "3"]
@@ -596,7 +818,11 @@ def test_csv_is_replaced_or_appended_to(tmp_path):
     fit([1.0], CSVLogger(path))
     fit([2.0], CSVLogger(path, append=True))
     assert read(path) == [["epoch", "loss"], ["1", "1.0"], ["1", "2.0"]]
-    with pytest.raises(ValueError, match="has the columns epoch, loss, but an epoch ends with epoch, loss, val_loss: use a new file"):
+    with pytest.raises(
+        ValueError,
+        match="has the columns epoch, loss, but an epoch ends with epoch, loss, val_loss: use a "
+        "new file",
+    ):
         fit([3.0, 3.0], CSVLogger(path, append=True), validation_data=([[1.0]], [0.0]))
     fit([4.0], CSVLogger(path))
     assert read(path) == [["epoch", "loss"], ["1", "4.0"]]
@@ -612,7 +838,9 @@ def test_a_file_without_an_end_of_line_gets_one(tmp_path):
 def test_a_file_that_lacks_a_column_is_refused_before_the_first_step(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(text := "epoch,loss\n1,2.0\n")
-    problem = "has the columns epoch, loss, but an epoch ends with epoch, loss, accuracy: use a new file"
+    problem = (
+        "has the columns epoch, loss, but an epoch ends with epoch, loss, accuracy: use a new file"
+    )
     assert_refused_before_the_first_step(CSVLogger(path, append=True), ValueError, problem)
     assert path.read_text() == text
 
@@ -631,7 +859,9 @@ def test_csv_refuses(tmp_path):
         CSVLogger(tmp_path / "a", separator="ab")
     with pytest.raises(ValueError, match="expected one character"):
         CSVLogger(tmp_path / "a", separator="\n")
-    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*nowhere': create it first: '.*log\.csv'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no folder '.*nowhere': create it first: '.*log\.csv'"
+    ):
         fit([], CSVLogger(tmp_path / "nowhere" / "log.csv"), epochs=1)
     with pytest.raises(IsADirectoryError, match="it is a folder, expected a file"):
         fit([], CSVLogger(tmp_path), epochs=1)
@@ -670,11 +900,25 @@ def test_headers_that_fit(header, tmp_path):
         assert list(csv.reader(file)) == [["epoch", "loss"], ["1", "1.0"]]
 
 
-@pytest.mark.parametrize("header", ["epoch,lo", "epoch,loss,val_loss\n", "epoch,accuracy,loss\n", "loss,epoch\n", "epoch\n", "step,loss\n", "epoch;loss\n"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "epoch,lo",
+        "epoch,loss,val_loss\n",
+        "epoch,accuracy,loss\n",
+        "loss,epoch\n",
+        "epoch\n",
+        "step,loss\n",
+        "epoch;loss\n",
+    ],
+)
 def test_other_columns_are_found_out_before_the_first_step(header, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(header)
-    with pytest.raises(ValueError, match=r"log\.csv has the columns .*, but an epoch ends with epoch, loss: use a new file"):
+    with pytest.raises(
+        ValueError,
+        match=r"log\.csv has the columns .*, but an epoch ends with epoch, loss: use a new file",
+    ):
         fit([], CSVLogger(path, append=True), epochs=1)
     assert path.read_text() == header
 
@@ -684,7 +928,10 @@ def test_columns_that_another_callback_adds(tmp_path):
     for _ in range(2):
         fit([1.0], lambda trainer, logs: logs.update(f1=0.5), CSVLogger(path, append=True))
     assert read(path) == [["epoch", "loss", "f1"], *[["1", "1.0", "0.5"]] * 2]
-    with pytest.raises(ValueError, match="has the columns epoch, loss, f1, but an epoch ends with epoch, loss: use a new file"):
+    with pytest.raises(
+        ValueError,
+        match="has the columns epoch, loss, f1, but an epoch ends with epoch, loss: use a new file",
+    ):
         fit([1.0], CSVLogger(path, append=True))
 
 
@@ -716,8 +963,14 @@ def test_tensorboard_gets_every_number(tmp_path, monkeypatch):
     library = pytest.importorskip("tensorboardX")
     written = []
     add = library.SummaryWriter.add_scalar
-    monkeypatch.setattr(library.SummaryWriter, "add_scalar", lambda self, *args: (written.append((self.logdir, *args)), add(self, *args)))
-    fit([3.0, 0.5, 2.0, 0.5], TensorBoard(tmp_path), validation_data=([[1.0]], [0.0]), epochs=2)  # each epoch takes two losses
+    monkeypatch.setattr(
+        library.SummaryWriter,
+        "add_scalar",
+        lambda self, *args: (written.append((self.logdir, *args)), add(self, *args)),
+    )
+    fit(
+        [3.0, 0.5, 2.0, 0.5], TensorBoard(tmp_path), validation_data=([[1.0]], [0.0]), epochs=2
+    )  # each epoch takes two losses
     assert (str(tmp_path / "train"), "epoch_loss", 3.0, 1) in written
     assert (str(tmp_path / "validation"), "epoch_loss", 0.5, 2) in written
     assert (str(tmp_path / "train"), "learning_rate", 1.0, 2) in written
@@ -751,9 +1004,17 @@ def test_tensorboard_keeps_what_was_written_before(tmp_path, monkeypatch):
     one = TensorBoard(tmp_path)
     fit([3.0, 0.125], one, TensorBoard(tmp_path), **data)
     fit([4.0, 0.0625], one, **data)
-    losses = [(name, value) for name, _, value in scalars(tmp_path / "train") if name == "epoch_loss"]
+    losses = [
+        (name, value) for name, _, value in scalars(tmp_path / "train") if name == "epoch_loss"
+    ]
     assert losses == [("epoch_loss", value) for value in (1.0, 2.0, 3.0, 3.0, 4.0)], "in order"
-    assert sorted(value for _, _, value in scalars(tmp_path / "validation")) == [0.0625, 0.125, 0.125, 0.25, 0.5]
+    assert sorted(value for _, _, value in scalars(tmp_path / "validation")) == [
+        0.0625,
+        0.125,
+        0.125,
+        0.25,
+        0.5,
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,4 +1,6 @@
-"""Checkpoints: training goes on to the same bits, in another process too, and files that are none change nothing."""
+"""Checkpoints: training goes on to the same bits, in another process too, and files that are none
+change nothing.
+"""
 
 import contextlib
 import json
@@ -23,22 +25,45 @@ from cnet.optim import lr_scheduler
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model.parameters(), lr=0.1),
     "momentum": lambda model: optim.SGD(
-        [{"params": model[0].parameters(), "lr": 0.05}, {"params": model[-1].parameters()}], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01
+        [{"params": model[0].parameters(), "lr": 0.05}, {"params": model[-1].parameters()}],
+        lr=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.01,
     ),
-    **{name: lambda model, name=name: getattr(optim, name)(model.parameters(), lr=0.01) for name in ("Adam", "AdamW", "RMSprop") if hasattr(optim, name)},
+    **{
+        name: lambda model, name=name: getattr(optim, name)(model.parameters(), lr=0.01)
+        for name in ("Adam", "AdamW", "RMSprop")
+        if hasattr(optim, name)
+    },
 }
 
 
 def make(optimizer="momentum", seed=0, dtype="float32", width=8):
-    extra = [getattr(nn, name)(*arguments) for name, arguments in (("BatchNorm1d", (width,)), ("Dropout", (0.2,))) if hasattr(nn, name)]
-    model = nn.Sequential(nn.Linear(5, width), *extra, nn.Tanh(), nn.Linear(width, 3), seed=seed, dtype=dtype)
+    extra = [
+        getattr(nn, name)(*arguments)
+        for name, arguments in (("BatchNorm1d", (width,)), ("Dropout", (0.2,)))
+        if hasattr(nn, name)
+    ]
+    model = nn.Sequential(
+        nn.Linear(5, width), *extra, nn.Tanh(), nn.Linear(width, 3), seed=seed, dtype=dtype
+    )
     return cnet.Trainer(model, nn.CrossEntropyLoss(), OPTIMIZERS[optimizer](model))
 
 
 def fit(trainer, epochs, seed=None, **arguments):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(50, 5)), rng.integers(0, 3, 50)
-    return trainer.fit(x, y, epochs=epochs, batch_size=8, seed=seed, validation_data=(x, y), verbose=False, **arguments)
+    return trainer.fit(
+        x,
+        y,
+        epochs=epochs,
+        batch_size=8,
+        seed=seed,
+        validation_data=(x, y),
+        verbose=False,
+        **arguments,
+    )
 
 
 def slow_down(trainer):
@@ -47,7 +72,9 @@ def slow_down(trainer):
 
 
 def assert_same(a, b):
-    for (name, x), y in zip(a.model.state_dict().items(), b.model.state_dict().values(), strict=True):
+    for (name, x), y in zip(
+        a.model.state_dict().items(), b.model.state_dict().values(), strict=True
+    ):
         np.testing.assert_array_equal(x, y, err_msg=name)
     assert (a.epoch, a.step, a.seed) == (b.epoch, b.step, b.seed)
 
@@ -64,7 +91,11 @@ def path(tmp_path):
 @pytest.mark.parametrize("seed", [7, None])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_ten_epochs_are_five_and_five(optimizer, seed, slower, dtype, path):
-    whole, first, second = make(optimizer, dtype=dtype), make(optimizer, dtype=dtype), make(optimizer, seed=1, dtype=dtype)
+    whole, first, second = (
+        make(optimizer, dtype=dtype),
+        make(optimizer, dtype=dtype),
+        make(optimizer, seed=1, dtype=dtype),
+    )
     history = fit(first, 5, seed)
     first.save_checkpoint(path)
     assert fit(whole, 5, first.seed) == history
@@ -84,15 +115,22 @@ SCHEDULES = {
     "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 4),
     "linear": lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=40),
     "one cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1),
-    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, "max", factor=0.7, patience=1, cooldown=1, monitor="loss"),
+    "plateau": lambda o: lr_scheduler.ReduceLROnPlateau(
+        o, "max", factor=0.7, patience=1, cooldown=1, monitor="loss"
+    ),
     "sequential": lambda o: lr_scheduler.SequentialLR(
-        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.OneCycleLR(o, 0.1, 40)], [10], per_batch=True
+        o,
+        [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.OneCycleLR(o, 0.1, 40)],
+        [10],
+        per_batch=True,
     ),
 }
 
 
 def scheduled(schedule, optimizer, epochs, load=None, early=True, **arguments):
-    """A trainer after some epochs with dropout, augmentation and a schedule, which is constructed before or after a checkpoint is loaded."""
+    """A trainer after some epochs with dropout, augmentation and a schedule, which is constructed
+    before or after a checkpoint is loaded.
+    """
     trainer = make(optimizer)
     scheduler = SCHEDULES[schedule](trainer.optimizer) if early else None
     if load:
@@ -105,7 +143,10 @@ def scheduled(schedule, optimizer, epochs, load=None, early=True, **arguments):
 
 
 def rates(trainer):
-    return [{name: value for name, value in group.items() if name != "params"} for group in trainer.optimizer.param_groups]
+    return [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in trainer.optimizer.param_groups
+    ]
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
@@ -128,7 +169,10 @@ for schedule in SCHEDULES:
     trainer = scheduled(schedule, "Adam", 4, load={str(tmp_path)!r} + "/" + schedule + "3")
     trainer.save_checkpoint({str(tmp_path)!r} + "/" + schedule)
 """
-    whole = {schedule: scheduled(schedule, "Adam", 7, seed=2, save=f"{tmp_path}/{schedule}{{epoch}}") for schedule in SCHEDULES}
+    whole = {
+        schedule: scheduled(schedule, "Adam", 7, seed=2, save=f"{tmp_path}/{schedule}{{epoch}}")
+        for schedule in SCHEDULES
+    }
     subprocess.run([sys.executable, "-c", code], timeout=120, check=True)
     for schedule, trainer in whole.items():
         second = make("Adam")
@@ -193,12 +237,28 @@ def test_states_of_schedules_that_do_not_fit(change, path):
     trainer.save_checkpoint(path)
     for wrong in ({}, [], {**state, **change}):
         rewrite(path, lambda numbers, wrong=wrong: numbers.update(schedulers=[["StepLR", wrong]]))
-        assert_refused(path, "it has no list of schedulers" if wrong == [] else "this is no state of such a StepLR", optimizer="sgd")
+        assert_refused(
+            path,
+            "it has no list of schedulers" if wrong == [] else "this is no state of such a StepLR",
+            optimizer="sgd",
+        )
     rewrite(path, lambda numbers: numbers.update(schedulers=[["Step", state]]))
-    assert_refused(path, "this is no state of such a Step: there is no such scheduler", optimizer="sgd")
+    assert_refused(
+        path, "this is no state of such a Step: there is no such scheduler", optimizer="sgd"
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [("initial_lr", "x"), ("initial_lr", [[]]), ("initial_lr", -1), ("lr", None), ("lr", -0.1), ("name", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("initial_lr", "x"),
+        ("initial_lr", [[]]),
+        ("initial_lr", -1),
+        ("lr", None),
+        ("lr", -0.1),
+        ("name", 3),
+    ],
+)
 def test_settings_of_groups_that_do_not_fit(name, value, path):
     trainer = make("sgd")
     trainer.optimizer.param_groups[0].update(initial_lr=0.1, name="all")
@@ -299,7 +359,13 @@ def test_only_the_best(tmp_path):
     values = iter([3.0, 4.0, 2.0, 2.0, 1.0])
     model = nn.Sequential(nn.Linear(1, 1), seed=0)
     trainer = cnet.Trainer(model, Values(), optim.SGD(model.parameters(), lr=0.1))
-    trainer.fit([[1.0]], [0.0], epochs=5, callbacks=[ModelCheckpoint(tmp_path / "{epoch}-{loss:.0f}", "loss", save_best_only=True)], verbose=False)
+    trainer.fit(
+        [[1.0]],
+        [0.0],
+        epochs=5,
+        callbacks=[ModelCheckpoint(tmp_path / "{epoch}-{loss:.0f}", "loss", save_best_only=True)],
+        verbose=False,
+    )
     assert sorted(os.listdir(tmp_path)) == ["1-3", "3-2", "5-1"]
 
 
@@ -312,7 +378,11 @@ def test_weights_only(path):
 
 
 def test_names_that_are_not_there(tmp_path):
-    with pytest.raises(ValueError, match=r"filepath is .*, but an epoch ends with epoch, loss, accuracy, val_loss, val_accuracy"):
+    with pytest.raises(
+        ValueError,
+        match=r"filepath is .*, but an epoch ends with "
+        r"epoch, loss, accuracy, val_loss, val_accuracy",
+    ):
         fit(make(), 1, callbacks=[ModelCheckpoint(tmp_path / "{f1}")])
     with pytest.raises(ValueError, match="monitor is 'f1'"):
         fit(make(), 1, callbacks=[ModelCheckpoint(tmp_path / "a", "f1", save_best_only=True)])
@@ -336,7 +406,9 @@ def assert_refused(path, problem, **arguments):
     assert str(caught.value).startswith(f"{path} cannot be read as a checkpoint: ")
     assert_same(trainer, same)
     assert not trainer.optimizer.copy_state()
-    assert [group["lr"] for group in trainer.optimizer.param_groups] == [group["lr"] for group in same.optimizer.param_groups]
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [
+        group["lr"] for group in same.optimizer.param_groups
+    ]
 
 
 @pytest.mark.parametrize(
@@ -379,7 +451,9 @@ def test_files_that_are_none(path, tmp_path):
     path.write_bytes(b"\x80\x04N.")  # a pickle
     assert_refused(path, "cannot be read")
     saved(path)
-    with pytest.raises(ValueError, match=r"it is a checkpoint: read it with Trainer\.load_checkpoint"):
+    with pytest.raises(
+        ValueError, match=r"it is a checkpoint: read it with Trainer\.load_checkpoint"
+    ):
         cnet.load(path)
 
 
@@ -396,9 +470,18 @@ def rewrite(path, change=lambda state: None, drop=(), extra=(), **metadata):
     ("change", "problem"),
     [
         (lambda state: state.pop("epoch"), "incomplete"),
-        (lambda state: state.update(epoch="5"), "its epoch is '5', expected a whole number of at least 0"),
-        (lambda state: state.update(step=-1), "its step is -1, expected a whole number of at least 0"),
-        (lambda state: state.update(seed=[1, -1]), "its seed is .*, expected a whole number of at least 0"),
+        (
+            lambda state: state.update(epoch="5"),
+            "its epoch is '5', expected a whole number of at least 0",
+        ),
+        (
+            lambda state: state.update(step=-1),
+            "its step is -1, expected a whole number of at least 0",
+        ),
+        (
+            lambda state: state.update(seed=[1, -1]),
+            "its seed is .*, expected a whole number of at least 0",
+        ),
         (lambda state: state.update(seed="x"), "its seed is 'x', expected"),
         (lambda state: state["history"].update(loss=["x"]), "history"),
         (lambda state: state["history"].update(loss=3), "history"),
@@ -409,8 +492,14 @@ def rewrite(path, change=lambda state: None, drop=(), extra=(), **metadata):
         (lambda state: state["groups"][0].update(momentum=[1]), "momentum is"),
         (lambda state: state["groups"][0].pop("lr"), "groups of parameters"),
         (lambda state: state["groups"][0].update(size=1), "groups of parameters"),
-        (lambda state: state["steps"].pop("0.weight"), "nothing in this trainer takes its optimizer.0.weight"),
-        (lambda state: state["steps"].update({"0.weight": "x"}), "tensor optimizer.0.weight has shape|does not know"),
+        (
+            lambda state: state["steps"].pop("0.weight"),
+            "nothing in this trainer takes its optimizer.0.weight",
+        ),
+        (
+            lambda state: state["steps"].update({"0.weight": "x"}),
+            "tensor optimizer.0.weight has shape|does not know",
+        ),
         (lambda state: state.update(random=None), "random numbers"),
         (lambda state: state.update(random=[[1, 2]] * 9), "random numbers"),
     ],
@@ -440,7 +529,9 @@ def test_tensors_and_formats_that_do_not_fit(arguments, problem, path):
     assert_refused(path, problem)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_damaged_files_give_one_error_or_none(data, tmp_path):
     path = tmp_path / "checkpoint"
@@ -449,7 +540,11 @@ def test_damaged_files_give_one_error_or_none(data, tmp_path):
     content = bytearray(path.read_bytes())
     where = data.draw(st.integers(0, len(content) - 1))
     damaged = tmp_path / "damaged"
-    damaged.write_bytes(content[:where] if data.draw(st.booleans()) else content[:where] + bytes([data.draw(st.integers(0, 255))]) + content[where + 1 :])
+    damaged.write_bytes(
+        content[:where]
+        if data.draw(st.booleans())
+        else content[:where] + bytes([data.draw(st.integers(0, 255))]) + content[where + 1 :]
+    )
     trainer = make()
     with contextlib.suppress(ValueError):
         trainer.load_checkpoint(damaged)

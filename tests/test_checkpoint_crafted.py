@@ -1,4 +1,6 @@
-"""Checkpoints made by hand, and Ctrl-C: what `load_checkpoint` accepts can be trained on, and what it refuses changes nothing."""
+"""Checkpoints made by hand, and Ctrl-C: what `load_checkpoint` accepts can be trained on, and what
+it refuses changes nothing.
+"""
 
 import hashlib
 import json
@@ -22,8 +24,17 @@ Y = X[:, :3].argmax(axis=1)
 
 
 def make(seed=0):
-    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5, momentum=None), nn.Dropout(0.2), nn.Linear(5, 3), seed=seed)
-    groups = [{"params": model[0].parameters(), "lr": 0.02}, {"params": [*model[1].parameters(), *model[3].parameters()]}]
+    model = nn.Sequential(
+        nn.Linear(4, 5),
+        nn.BatchNorm1d(5, momentum=None),
+        nn.Dropout(0.2),
+        nn.Linear(5, 3),
+        seed=seed,
+    )
+    groups = [
+        {"params": model[0].parameters(), "lr": 0.02},
+        {"params": [*model[1].parameters(), *model[3].parameters()]},
+    ]
     return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(groups, lr=0.01))
 
 
@@ -38,15 +49,29 @@ def callbacks(folder):
 
 
 def fit(trainer, epochs, callbacks=(), **arguments):
-    return trainer.fit(X, Y, epochs=epochs, batch_size=8, validation_data=(X, Y), callbacks=callbacks, verbose=False, **arguments)
+    return trainer.fit(
+        X,
+        Y,
+        epochs=epochs,
+        batch_size=8,
+        validation_data=(X, Y),
+        callbacks=callbacks,
+        verbose=False,
+        **arguments,
+    )
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A checkpoint with a bit of everything: the log had yet to be told of its epoch, and the best weights had been restored before."""
+    """A checkpoint with a bit of everything: the log had yet to be told of its epoch, and the best
+    weights had been restored before.
+    """
     folder = tmp_path_factory.mktemp("crafted")
     trainer = make()
-    schedules = [lr_scheduler.StepLR(trainer.optimizer, 2), lr_scheduler.ReduceLROnPlateau(trainer.optimizer)]
+    schedules = [
+        lr_scheduler.StepLR(trainer.optimizer, 2),
+        lr_scheduler.ReduceLROnPlateau(trainer.optimizer),
+    ]
     fit(trainer, 2, [*schedules, *callbacks(folder)], seed=0)
     return folder / "c"
 
@@ -54,11 +79,32 @@ def file(tmp_path_factory):
 def digest(trainer):
     """Of all that a checkpoint could change."""
     state = [(name, values.tobytes()) for name, values in trainer.model.state_dict().items()]
-    memory = [(name, state.arrays.tobytes(), state.steps) for name, state in zip(names(trainer), trainer.optimizer.copy_state().values(), strict=False)]
-    rates = [{name: value for name, value in group.items() if name != "params"} for group in trainer.optimizer.param_groups]
-    random = [(layer.key, layer.step) for layer in trainer.model.modules() if isinstance(layer, nn.Dropout)]
-    numbers = trainer.epoch, trainer.step, trainer.seed, trainer.history, trainer._resumed_seed, trainer._resumed_schedules
-    return hashlib.sha256(repr((state, memory, rates, random, numbers, trainer._resumed_callbacks)).encode()).hexdigest()
+    memory = [
+        (name, state.arrays.tobytes(), state.steps)
+        for name, state in zip(
+            names(trainer), trainer.optimizer.copy_state().values(), strict=False
+        )
+    ]
+    rates = [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in trainer.optimizer.param_groups
+    ]
+    random = [
+        (layer.key, layer.step)
+        for layer in trainer.model.modules()
+        if isinstance(layer, nn.Dropout)
+    ]
+    numbers = (
+        trainer.epoch,
+        trainer.step,
+        trainer.seed,
+        trainer.history,
+        trainer._resumed_seed,
+        trainer._resumed_schedules,
+    )
+    return hashlib.sha256(
+        repr((state, memory, rates, random, numbers, trainer._resumed_callbacks)).encode()
+    ).hexdigest()
 
 
 def names(trainer):
@@ -103,7 +149,17 @@ def entry(kind):
     """The place of a callback's entry in the list."""
     return next(
         i
-        for i, name in enumerate(["StepLR", "ReduceLROnPlateau", "EarlyStopping", "ModelCheckpoint", "WeightRecorder", "function", "CSVLogger"])
+        for i, name in enumerate(
+            [
+                "StepLR",
+                "ReduceLROnPlateau",
+                "EarlyStopping",
+                "ModelCheckpoint",
+                "WeightRecorder",
+                "function",
+                "CSVLogger",
+            ]
+        )
         if name == kind
     )
 
@@ -122,7 +178,10 @@ BAD = {
     "groups": (put("groups"), [[], [3, 4], None, {}]),
     "lr": (put("groups", 0, "lr"), NUMBERS),
     "initial_lr": (put("groups", 1, "initial_lr"), NUMBERS),
-    "betas": (put("groups", 0, "betas"), [0.9, [0.9], [0.9, 1.0], [0.9, True], [0.9, NAN], ["a", "b"], None]),
+    "betas": (
+        put("groups", 0, "betas"),
+        [0.9, [0.9], [0.9, 1.0], [0.9, True], [0.9, NAN], ["a", "b"], None],
+    ),
     "amsgrad": (put("groups", 0, "amsgrad"), [1, "yes", None, 0.0]),
     "names of parameters": (put("groups", 0, "params"), [["0.weight"], "0.weight", None]),
     "random": (put("random"), [None, [], [[1, 2]] * 9, [[1]]]),
@@ -130,10 +189,23 @@ BAD = {
     "step of dropout": (put("random", 0, 1), COUNTS),
     "schedulers": (put("schedulers"), [3, {}, [["StepLR"]], [[3, {}]]]),
     "last_epoch": (put("schedulers", 0, 1, "last_epoch"), COUNTS),
-    "base_lrs": (put("schedulers", 0, 1, "base_lrs"), [[None, 0.1], [BIG, 0.1], [NAN, 0.1], [INF, 0.1], [-1.0, 0.1], [0.1], ["x", 0.1]]),
+    "base_lrs": (
+        put("schedulers", 0, 1, "base_lrs"),
+        [[None, 0.1], [BIG, 0.1], [NAN, 0.1], [INF, 0.1], [-1.0, 0.1], [0.1], ["x", 0.1]],
+    ),
     "a scheduler's class": (put("schedulers", 0, 1, "__class__"), [1]),
     "a plateau": (put("schedulers", 1, 1, "best"), [NAN, BIG]),
-    "callbacks": (put("callbacks"), [3, [], {}, {"entries": [], "logs": 3}, {"entries": [3], "logs": {}}, {"entries": [{}], "logs": {}}]),
+    "callbacks": (
+        put("callbacks"),
+        [
+            3,
+            [],
+            {},
+            {"entries": [], "logs": 3},
+            {"entries": [3], "logs": {}},
+            {"entries": [{}], "logs": {}},
+        ],
+    ),
     "missed": (put(*STATE, entry("CSVLogger"), "missed"), [1, None, "yes"]),
     "logs": (put("callbacks", "logs"), [{}, {"loss": "x"}, {"loss": 9.0}]),
     "best": (put(*STATE, entry("EarlyStopping"), "state", "best"), [True, "x", NAN, INF, BIG, [1]]),
@@ -142,18 +214,32 @@ BAD = {
         put(*STATE, entry("EarlyStopping"), "state", "best_weights"),
         [3, {}, {"cnet tensor": "model.0.weight"}, {"cnet tensor": "nothing"}, {"0.weight": [1]}],
     ),
-    "weights of the last epoch": (put(*STATE, entry("EarlyStopping"), "state", "last_weights"), [3, {}]),
+    "weights of the last epoch": (
+        put(*STATE, entry("EarlyStopping"), "state", "last_weights"),
+        [3, {}],
+    ),
     "a part": (put(*STATE, entry("EarlyStopping"), "state", "more"), [3]),
-    "best of a file": (put(*STATE, entry("ModelCheckpoint"), "state", "best"), [True, "x", NAN, INF, BIG]),
-    "log": (put(*STATE, entry("CSVLogger"), "state"), [{"rows": 1}, {"columns": ["epoch"], "rows": 1}]),
+    "best of a file": (
+        put(*STATE, entry("ModelCheckpoint"), "state", "best"),
+        [True, "x", NAN, INF, BIG],
+    ),
+    "log": (
+        put(*STATE, entry("CSVLogger"), "state"),
+        [{"rows": 1}, {"columns": ["epoch"], "rows": 1}],
+    ),
     "state of a function": (put(*STATE, entry("function"), "state"), [{"a": 1}]),
     "state of a scheduler": (put(*STATE, entry("StepLR"), "state"), [{"a": 1}]),
-    "record": (put(*STATE, entry("WeightRecorder"), "state", "max_abs"), [3, {"0.weight": 3}, {"0.weight": ["x"]}, {"0.weight": [NAN]}]),
+    "record": (
+        put(*STATE, entry("WeightRecorder"), "state", "max_abs"),
+        [3, {"0.weight": 3}, {"0.weight": ["x"]}, {"0.weight": [NAN]}],
+    ),
 }
 CASES = [(name, value) for name, (_, values) in BAD.items() for value in values]
 
 
-@pytest.mark.parametrize(("name", "value"), CASES, ids=[f"{name}-{i}" for i, (name, _) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("name", "value"), CASES, ids=[f"{name}-{i}" for i, (name, _) in enumerate(CASES)]
+)
 def test_numbers_that_cannot_be_are_refused_and_nothing_is_changed(name, value, file, tmp_path):
     state, tensors, metadata = read(file)
     BAD[name][0](state, value)
@@ -194,13 +280,35 @@ def test_tensors_that_cannot_be_are_refused(name, value, file, tmp_path):
 def places(value, place=()):
     """Where values are in the numbers."""
     yield place
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, part in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from places(part, (*place, key))
 
 
 VALUES = st.one_of(
     st.sampled_from(
-        [*NUMBERS, *COUNTS, 0, 1, 2, 0.5, 1e300, -1e300, 1 << 53, "", "StepLR", {"cnet tensor": "model.0.bias"}, {"__class__": 1}, [0.1, 0.1], [None]]
+        [
+            *NUMBERS,
+            *COUNTS,
+            0,
+            1,
+            2,
+            0.5,
+            1e300,
+            -1e300,
+            1 << 53,
+            "",
+            "StepLR",
+            {"cnet tensor": "model.0.bias"},
+            {"__class__": 1},
+            [0.1, 0.1],
+            [None],
+        ]
     ),
     st.integers(-9, 9),
     st.floats(),
@@ -208,7 +316,9 @@ VALUES = st.one_of(
 
 
 @pytest.mark.filterwarnings("ignore:.*starts afresh:UserWarning")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_whatever_is_accepted_can_be_trained_on(data, file, tmp_path):
     state, tensors, metadata = read(file)
@@ -225,7 +335,9 @@ def test_whatever_is_accepted_can_be_trained_on(data, file, tmp_path):
         name = data.draw(st.sampled_from(sorted(tensors)))
         values = tensors[name] = tensors[name].copy()
         with np.errstate(all="ignore"):
-            values.reshape(-1)[data.draw(st.integers(0, values.size - 1))] = np.array(data.draw(st.floats() | st.sampled_from([-1, 1e30]))).astype(values.dtype)
+            values.reshape(-1)[data.draw(st.integers(0, values.size - 1))] = np.array(
+                data.draw(st.floats() | st.sampled_from([-1, 1e30]))
+            ).astype(values.dtype)
     write(tmp_path / "c", state, tensors, metadata)
     trainer = trained()
     before = digest(trainer)
@@ -246,18 +358,31 @@ def test_whatever_is_accepted_can_be_trained_on(data, file, tmp_path):
 def test_a_seed_that_a_checkpoint_cannot_hold_is_refused_when_it_is_saved(tmp_path):
     trainer = make()
     fit(trainer, 1, seed=[1] * 100)
-    with pytest.raises(ValueError, match=r"its seed is .* expected a whole number of at least 0, or at most 64 of them"):
+    with pytest.raises(
+        ValueError,
+        match=r"its seed is .* expected a whole number of at least 0, or at most 64 of them",
+    ):
         trainer.save_checkpoint(tmp_path / "c")
 
 
 # Ctrl-C
 
 
-FILES = {"_checkpoint.py", "_module.py", "_parameter.py", "_optimizer.py", "_dropout.py", "_undo.py", "_trainer.py"}
+FILES = {
+    "_checkpoint.py",
+    "_module.py",
+    "_parameter.py",
+    "_optimizer.py",
+    "_dropout.py",
+    "_undo.py",
+    "_trainer.py",
+}
 
 
 def run(work, number=None):
-    """The functions whose lines in `FILES` are run, line by line; with Ctrl-C at the line of this number."""
+    """The functions whose lines in `FILES` are run, line by line; with Ctrl-C at the line of this
+    number.
+    """
     lines = []
 
     def trace(frame, event, arg):
@@ -279,14 +404,19 @@ def run(work, number=None):
 
 
 def test_ctrl_c_while_a_checkpoint_is_loaded_changes_nothing(file):
-    """At some lines while the file is read, and at each one after that, but for those that only look for parameters."""
+    """At some lines while the file is read, and at each one after that, but for those that only
+    look for parameters.
+    """
     trainer, other = trained(), trained()
     lines, before = run(lambda: other.load_checkpoint(file)), digest(trainer)
     assert (other.epoch, trainer.epoch) == (2, 1)
     change = lines.index("load_state_dict")
     assert len(lines) - change > 200
     looking = {"named_children", "_named_state", "modules"}
-    for number in [*range(0, change, 50), *(i for i in range(change, len(lines)) if lines[i] not in looking)]:
+    for number in [
+        *range(0, change, 50),
+        *(i for i in range(change, len(lines)) if lines[i] not in looking),
+    ]:
         with pytest.raises(KeyboardInterrupt):
             run(lambda: trainer.load_checkpoint(file), number)
         assert digest(trainer) == before, f"line {number}, in {lines[number]}"
@@ -295,7 +425,9 @@ def test_ctrl_c_while_a_checkpoint_is_loaded_changes_nothing(file):
 @pytest.mark.parametrize("looked_at", [True, False])
 def test_ctrl_c_while_a_state_is_loaded_changes_nothing(looked_at):
     """Also of parameters that have not been drawn yet, which stay so."""
-    model, other, third = (nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)) for _ in range(3))
+    model, other, third = (
+        nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)) for _ in range(3)
+    )
     target, before = other.state_dict(), [digest_of(net) for net in (model, third) if looked_at]
     for number in range(len(run(lambda: third.load_state_dict(target)))):
         with pytest.raises(KeyboardInterrupt):
@@ -303,7 +435,9 @@ def test_ctrl_c_while_a_state_is_loaded_changes_nothing(looked_at):
         if looked_at:
             assert digest_of(model) == before[0], f"line {number}"
         else:
-            assert not any(parameter.initialized for parameter in model.parameters()), f"line {number}"
+            assert not any(parameter.initialized for parameter in model.parameters()), (
+                f"line {number}"
+            )
     assert digest_of(model.load_state_dict(target)) == digest_of(third)
 
 

@@ -1,4 +1,6 @@
-"""The command ``cnet``: mostly called in process; as a process of its own where signals, pipes and encodings matter."""
+"""The command ``cnet``: mostly called in process; as a process of its own where signals, pipes and
+encodings matter.
+"""
 
 import contextlib
 import io
@@ -33,7 +35,9 @@ def make_images(labels, rng):
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Nets this small gain nothing from threads, and would wait for each other on a busy machine."""
+    """Nets this small gain nothing from threads, and would wait for each other on a busy
+    machine.
+    """
     before = cnet.get_num_threads()
     cnet.set_num_threads(1)
     yield
@@ -46,7 +50,13 @@ def data(tmp_path_factory):
     rng = np.random.default_rng(0)
     train, test = np.arange(200, dtype=np.uint8) % 10, np.arange(50, dtype=np.uint8) % 10
     path = tmp_path_factory.mktemp("data") / "bars.npz"
-    np.savez(path, x_train=make_images(train, rng), y_train=train, x_test=make_images(test, rng), y_test=test)
+    np.savez(
+        path,
+        x_train=make_images(train, rng),
+        y_train=train,
+        x_test=make_images(test, rng),
+        y_test=test,
+    )
     return str(path)
 
 
@@ -69,7 +79,9 @@ def seven(tmp_path):
     """A photo-like picture of a dark 7 on light."""
     path = tmp_path / "seven.png"
     image = Image.new("RGB", (200, 150), (235, 230, 220))
-    ImageDraw.Draw(image).line([(60, 30), (120, 30), (85, 120)], fill=(20, 20, 60), width=11, joint="curve")
+    ImageDraw.Draw(image).line(
+        [(60, 30), (120, 30), (85, 120)], fill=(20, 20, 60), width=11, joint="curve"
+    )
     image.save(path)
     return str(path)
 
@@ -99,7 +111,26 @@ def fails(capsys, *argv, code=1):
 
 
 def test_train_says_what_it_does_and_saves_the_net(capsys, data, out):
-    assert main(["train", "--data", data, "--hidden", "16,12", "--activation", "tanh", "--epochs", "3", "--validation", "20", "--out", out]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--data",
+                data,
+                "--hidden",
+                "16,12",
+                "--activation",
+                "tanh",
+                "--epochs",
+                "3",
+                "--validation",
+                "20",
+                "--out",
+                out,
+            ]
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     heading = dict(re.split(" +", line, maxsplit=1) for line in captured.out.splitlines()[:5])
     assert heading["data"] == f"{data}: 180 training, 20 validation, 50 test images"
@@ -107,18 +138,56 @@ def test_train_says_what_it_does_and_saves_the_net(capsys, data, out):
     assert heading["optimiser"] == "SGD, learning rate 0.1"
     assert heading["training"] == "3 epochs of 6 steps, batches of 32, seed 0"
     assert re.match(r"\d+ threads?, \w+; cnet ", heading["machine"])
-    assert re.search(rf"^Trained for 3 epochs in \d+\.\d s, saved to {re.escape(out)}$", captured.out, re.M)
-    assert re.search(r"^Test: loss \d\.\d{4}, accuracy \d+\.\d\d % \(\d+ of 50\)$", captured.out, re.M)
-    assert [type(layer).__name__ for layer in cnet.load(out)] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
+    assert re.search(
+        rf"^Trained for 3 epochs in \d+\.\d s, saved to {re.escape(out)}$", captured.out, re.M
+    )
+    assert re.search(
+        r"^Test: loss \d\.\d{4}, accuracy \d+\.\d\d % \(\d+ of 50\)$", captured.out, re.M
+    )
+    assert [type(layer).__name__ for layer in cnet.load(out)] == [
+        "Linear",
+        "Tanh",
+        "Linear",
+        "Tanh",
+        "Linear",
+    ]
 
 
 def test_progress_goes_to_standard_error_without_control_characters(capsys, data, out):
-    assert main(["train", "--data", data, "--hidden", "8", "--epochs", "10", "--validation", "20", "--out", out]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--data",
+                data,
+                "--hidden",
+                "8",
+                "--epochs",
+                "10",
+                "--validation",
+                "20",
+                "--out",
+                out,
+            ]
+        )
+        == 0
+    )
     lines = [line for line in capsys.readouterr().err.split("\n") if line]
     assert len(lines) == 11
     assert all(line.isprintable() and len(line) <= 80 for line in lines)
-    assert lines[0].split() == ["epoch", "seconds", "loss", "accuracy", "val.", "loss", "val.", "accuracy"]
-    assert re.fullmatch(r" +10/10 +\d+\.\d +\d+\.\d{4} +\d+\.\d\d % +\d+\.\d{4} +\d+\.\d\d %", lines[-1])
+    assert lines[0].split() == [
+        "epoch",
+        "seconds",
+        "loss",
+        "accuracy",
+        "val.",
+        "loss",
+        "val.",
+        "accuracy",
+    ]
+    assert re.fullmatch(
+        r" +10/10 +\d+\.\d +\d+\.\d{4} +\d+\.\d\d % +\d+\.\d{4} +\d+\.\d\d %", lines[-1]
+    )
 
 
 def test_bar_in_a_terminal(monkeypatch, data, out):
@@ -130,7 +199,24 @@ def test_bar_in_a_terminal(monkeypatch, data, out):
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     with contextlib.redirect_stdout(io.StringIO()):
-        assert main(["train", "--data", data, "--hidden", "8", "--epochs", "2", "--batch-size", "50", "--out", out]) == 0
+        assert (
+            main(
+                [
+                    "train",
+                    "--data",
+                    data,
+                    "--hidden",
+                    "8",
+                    "--epochs",
+                    "2",
+                    "--batch-size",
+                    "50",
+                    "--out",
+                    out,
+                ]
+            )
+            == 0
+        )
     written = sys.stderr.getvalue()
     assert re.search(r"\repoch 1/2 \|.*\| +\d+ %, .* left", written)
     assert all(len(part) <= 80 for part in re.split("[\r\n]", written))
@@ -156,7 +242,21 @@ def test_default_is_the_embedded_digits(capsys, tmp_path, monkeypatch):
 def test_same_seed_same_net(capsys, data, tmp_path):
     states = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        succeeds(capsys, "train", "--data", data, "--hidden", "4", "--epochs", "2", "--seed", seed, "--out", str(tmp_path / name), "--quiet")
+        succeeds(
+            capsys,
+            "train",
+            "--data",
+            data,
+            "--hidden",
+            "4",
+            "--epochs",
+            "2",
+            "--seed",
+            seed,
+            "--out",
+            str(tmp_path / name),
+            "--quiet",
+        )
         states.append(cnet.load(tmp_path / name).state_dict())
     a, b, c = states
     assert all(np.array_equal(a[name], b[name]) for name in a)
@@ -165,14 +265,29 @@ def test_same_seed_same_net(capsys, data, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "none", "None"])
 def test_no_hidden_layer(capsys, data, out, text):
-    output = succeeds(capsys, "train", "--data", data, "--hidden", text, "--epochs", "1", "--out", out)
+    output = succeeds(
+        capsys, "train", "--data", data, "--hidden", text, "--epochs", "1", "--out", out
+    )
     assert "784 - 10: 7,850 parameters" in output
     assert len(cnet.load(out)) == 1
 
 
 def test_optimiser_settings_are_shown_and_used(capsys, data, tmp_path):
     common = ("train", "--data", data, "--hidden", "4", "--epochs", "1", "--out")
-    output = succeeds(capsys, *common, str(tmp_path / "a"), "--momentum", "0.9", "--nesterov", "--weight-decay", "1e-4", "--lr", ".02", "--batch-size", "200")
+    output = succeeds(
+        capsys,
+        *common,
+        str(tmp_path / "a"),
+        "--momentum",
+        "0.9",
+        "--nesterov",
+        "--weight-decay",
+        "1e-4",
+        "--lr",
+        ".02",
+        "--batch-size",
+        "200",
+    )
     assert "SGD, learning rate 0.02, Nesterov momentum 0.9, weight decay 0.0001\n" in output
     assert "1 epoch of 1 step, batches of 200" in output
     succeeds(capsys, *common, str(tmp_path / "b"), "--lr", ".02", "--batch-size", "200")
@@ -182,8 +297,23 @@ def test_optimiser_settings_are_shown_and_used(capsys, data, tmp_path):
 
 def test_threads(capsys, data, out):
     try:
-        output = succeeds(capsys, "train", "--data", data, "--hidden", "none", "--epochs", "1", "--threads", "2", "--out", out)
-        assert f"machine    {'2 threads' if cnet.get_num_threads() == 2 else '1 thread'}, " in output  # 1 in a serial build
+        output = succeeds(
+            capsys,
+            "train",
+            "--data",
+            data,
+            "--hidden",
+            "none",
+            "--epochs",
+            "1",
+            "--threads",
+            "2",
+            "--out",
+            out,
+        )
+        assert (
+            f"machine    {'2 threads' if cnet.get_num_threads() == 2 else '1 thread'}, " in output
+        )  # 1 in a serial build
     finally:
         cnet.set_num_threads(1)
 
@@ -192,7 +322,9 @@ def test_data_without_test_set(capsys, tmp_path, out):
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 10
     path = str(tmp_path / "labelled.csv")
-    np.savetxt(path, np.column_stack([labels, make_images(labels, rng).reshape(30, 784)]), "%d", ",")
+    np.savetxt(
+        path, np.column_stack([labels, make_images(labels, rng).reshape(30, 784)]), "%d", ","
+    )
     common = ("train", "--data", path, "--hidden", "none", "--epochs", "1", "--out", out)
     assert "hold some out with --validation" in succeeds(capsys, *common)
     assert "\nValidation: loss " in succeeds(capsys, *common, "--validation", "10")
@@ -214,7 +346,10 @@ def test_late_divergence_saves_the_last_good_net(capsys, data, out, monkeypatch)
 
     monkeypatch.setattr(cnet.Trainer, "fit", fit)
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 1
-    assert capsys.readouterr().err == f"cnet: error: training diverged in epoch 4. Saved the net as of epoch 3 to {out}\n"
+    assert (
+        capsys.readouterr().err
+        == f"cnet: error: training diverged in epoch 4. Saved the net as of epoch 3 to {out}\n"
+    )
     assert cnet.load(out)
 
 
@@ -225,7 +360,10 @@ def test_ctrl_c_saves_the_net(capsys, data, out, monkeypatch):
 
     monkeypatch.setattr(cnet.Trainer, "fit", fit)
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 130
-    assert capsys.readouterr().err == f"cnet: interrupted in epoch 10 of 10: saved the net as trained so far to {out}\n"
+    assert (
+        capsys.readouterr().err
+        == f"cnet: interrupted in epoch 10 of 10: saved the net as trained so far to {out}\n"
+    )
     assert cnet.load(out)
 
 
@@ -243,29 +381,40 @@ def test_ctrl_c_elsewhere(capsys, monkeypatch):
 
 def test_evaluate(capsys, data, trained):
     lines = succeeds(capsys, "evaluate", trained, "--data", data).splitlines()
-    assert re.fullmatch(rf"{re.escape(data)}, test 50 images: loss 0\.\d{{4}}, accuracy 100\.00 % \(50 of 50\)", lines[0])
+    assert re.fullmatch(
+        rf"{re.escape(data)}, test 50 images: loss 0\.\d{{4}}, accuracy 100\.00 % \(50 of 50\)",
+        lines[0],
+    )
     assert lines[1] == ""
     matrix = lines[3:]
     assert matrix[0].split() == [*"0123456789", "recognised"]
-    assert [line.split() for line in matrix[1:]] == [[str(i), *"." * i, "5", *"." * (9 - i), "100.0", "%"] for i in range(10)]
+    assert [line.split() for line in matrix[1:]] == [
+        [str(i), *"." * i, "5", *"." * (9 - i), "100.0", "%"] for i in range(10)
+    ]
     assert all(len(line) <= 80 for line in lines[1:])
 
 
 def test_evaluate_agrees_with_the_trainer(capsys, data, out):
     assert main(["train", "--data", data, "--epochs", "1", "--out", out]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Test: ")).removeprefix("Test: ")
+    line = next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("Test: ")
+    ).removeprefix("Test: ")
     assert line in succeeds(capsys, "evaluate", out, "--data", data)
     model = cnet.load(out)
     with np.load(data) as arrays:
-        figures = cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters())).evaluate(
-            arrays["x_test"].reshape(-1, 784) / 255, arrays["y_test"]
-        )
-    assert line.startswith(f"loss {figures['loss']:.4f}, accuracy {100 * figures['accuracy']:.2f} %")
+        figures = cnet.Trainer(
+            model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters())
+        ).evaluate(arrays["x_test"].reshape(-1, 784) / 255, arrays["y_test"])
+    assert line.startswith(
+        f"loss {figures['loss']:.4f}, accuracy {100 * figures['accuracy']:.2f} %"
+    )
 
 
 def test_a_net_that_ends_in_softmax(capsys, data, trained, out):
     nn.Sequential(*cnet.load(trained), nn.Softmax()).save(out)
-    assert succeeds(capsys, "evaluate", out, "--data", data) == succeeds(capsys, "evaluate", trained, "--data", data)
+    assert succeeds(capsys, "evaluate", out, "--data", data) == succeeds(
+        capsys, "evaluate", trained, "--data", data
+    )
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 10:12] = 255
     np.save(path := out + ".npy", image)
@@ -277,10 +426,16 @@ def test_a_net_that_takes_images(capsys, data, out):
     assert " of 50)" in succeeds(capsys, "evaluate", out, "--data", data)
 
 
-@pytest.mark.parametrize(("sizes", "problem"), [((5, 10), r"takes input of shape \(n, 5\)"), ((784, 1), r"outputs have shape \(1,\)")])
+@pytest.mark.parametrize(
+    ("sizes", "problem"),
+    [((5, 10), r"takes input of shape \(n, 5\)"), ((784, 1), r"outputs have shape \(1,\)")],
+)
 def test_nets_for_something_else(capsys, data, out, sizes, problem):
     nn.Sequential(nn.Linear(*sizes), seed=0).save(out)
-    assert re.search(f"does not classify images of 28x28 pixels: .*{problem}", fails(capsys, "evaluate", out, "--data", data))
+    assert re.search(
+        f"does not classify images of 28x28 pixels: .*{problem}",
+        fails(capsys, "evaluate", out, "--data", data),
+    )
 
 
 def test_a_net_with_weights_that_are_not_finite(capsys, data, out):
@@ -296,37 +451,61 @@ def test_a_net_with_weights_that_are_not_finite(capsys, data, out):
 def test_predict_arrays(capsys, tmp_path, trained):
     labels = np.array([3, 1, 4])
     images = make_images(labels, np.random.default_rng(1))
-    shapes = {"n28": images, "n784": images.reshape(3, 784), "channel": images[:, None], "fortran": np.asfortranarray(images), "float": images / 255}
+    shapes = {
+        "n28": images,
+        "n784": images.reshape(3, 784),
+        "channel": images[:, None],
+        "fortran": np.asfortranarray(images),
+        "float": images / 255,
+    }
     outputs = set()
     for name, array in shapes.items():
         np.save(tmp_path / f"{name}.npy", array)
-        outputs.add(succeeds(capsys, "predict", trained, str(tmp_path / f"{name}.npy")).replace(f"{name}.npy", "*"))
+        outputs.add(
+            succeeds(capsys, "predict", trained, str(tmp_path / f"{name}.npy")).replace(
+                f"{name}.npy", "*"
+            )
+        )
     assert len(outputs) == 1
     lines = outputs.pop().splitlines()
-    assert [re.sub(r"\(\d+\.\d %\)$", "", line) for line in lines] == [f"{tmp_path / '*'}[{i}]: {label} " for i, label in enumerate(labels)]
+    assert [re.sub(r"\(\d+\.\d %\)$", "", line) for line in lines] == [
+        f"{tmp_path / '*'}[{i}]: {label} " for i, label in enumerate(labels)
+    ]
 
 
-def test_a_net_that_rescales_8_bit_pixels_itself_reads_the_same(capsys, data, trained, out, tmp_path):
+def test_a_net_that_rescales_8_bit_pixels_itself_reads_the_same(
+    capsys, data, trained, out, tmp_path
+):
     nn.Sequential(nn.Rescale(1 / 255), *cnet.load(trained)).save(out)
-    assert succeeds(capsys, "evaluate", out, "--data", data) == succeeds(capsys, "evaluate", trained, "--data", data)
+    assert succeeds(capsys, "evaluate", out, "--data", data) == succeeds(
+        capsys, "evaluate", trained, "--data", data
+    )
     images = make_images([3, 1, 4], np.random.default_rng(1))
     for array in (images, images / 255):
         np.save(tmp_path / "images.npy", array)
-        assert succeeds(capsys, "predict", out, str(tmp_path / "images.npy")) == succeeds(capsys, "predict", trained, str(tmp_path / "images.npy"))
+        assert succeeds(capsys, "predict", out, str(tmp_path / "images.npy")) == succeeds(
+            capsys, "predict", trained, str(tmp_path / "images.npy")
+        )
 
 
 def test_predict_one_array(capsys, tmp_path, trained):
     image = make_images([7], np.random.default_rng(1))[0]
     for array in (image, image.reshape(784)):
         np.save(tmp_path / "one.npy", array)
-        assert succeeds(capsys, "predict", trained, str(tmp_path / "one.npy")).startswith(f"{tmp_path / 'one.npy'}: 7 (")
+        assert succeeds(capsys, "predict", trained, str(tmp_path / "one.npy")).startswith(
+            f"{tmp_path / 'one.npy'}: 7 ("
+        )
 
 
 def test_predict_json(capsys, tmp_path, trained, seven):
     path = str(tmp_path / "two.npy")
     np.save(path, make_images([5, 6], np.random.default_rng(1)))
     results = json.loads(succeeds(capsys, "predict", trained, path, seven, "--json"))
-    assert [(result["file"], result["index"]) for result in results] == [(path, 0), (path, 1), (seven, 0)]
+    assert [(result["file"], result["index"]) for result in results] == [
+        (path, 0),
+        (path, 1),
+        (seven, 0),
+    ]
     assert [result["prediction"] for result in results[:2]] == [5, 6]
     assert all(sum(result["probabilities"]) == pytest.approx(1, abs=1e-5) for result in results)
 
@@ -361,7 +540,10 @@ def test_arrays_that_are_no_images(capsys, tmp_path, trained, array, problem):
 
 
 @pytest.mark.parametrize("name", ["bad.npy", "bad.png", "bad.jpg"])
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00\xff\xff", b"\x89PNG\r\n\x1a\n\x00", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", b"\x93NUMPY\x01\x00\xff\xff", b"\x89PNG\r\n\x1a\n\x00", b"PK\x03\x04"],
+)
 def test_malformed_files(capsys, tmp_path, trained, name, content):
     path = tmp_path / name
     path.write_bytes(content)
@@ -371,12 +553,23 @@ def test_malformed_files(capsys, tmp_path, trained, name, content):
 def test_an_array_that_claims_more_than_it_has(capsys, tmp_path, trained):
     path = tmp_path / "huge.npy"
     with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 40, 784)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 40, 784)}
+        )
         file.write(bytes(784))
     assert f"{path} cannot be read as an array" in fails(capsys, "predict", trained, str(path))
 
 
-@pytest.mark.parametrize("header", [b"(10", b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"[" * 5000, b"{'descr': '|u1'}", b"\xff\n"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"(10",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        b"[" * 5000,
+        b"{'descr': '|u1'}",
+        b"\xff\n",
+    ],
+)
 def test_arrays_with_a_malformed_header(capsys, tmp_path, trained, header):
     path = tmp_path / "bad.npy"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(784))
@@ -472,8 +665,15 @@ def test_metadata_cannot_write_to_the_terminal(capsys, out):
     from safetensors.numpy import save_file
 
     model = nn.Sequential(nn.Linear(2, 2), seed=0)
-    architecture = '{"type": "Sequential", "layers": [{"type": "Linear", "in_features": 2, "out_features": 2}]}'
-    save_file(model.state_dict(), out, {"cnet": "1", "architecture": architecture, "note": "a\x1b[31mb\nc\x07"})
+    architecture = (
+        '{"type": "Sequential", "layers": [{"type": "Linear", "in_features": 2, "out_features": '
+        "2}]}"
+    )
+    save_file(
+        model.state_dict(),
+        out,
+        {"cnet": "1", "architecture": architecture, "note": "a\x1b[31mb\nc\x07"},
+    )
     assert "note         a\\x1b[31mb c\\x07\n" in succeeds(capsys, "info", out)
 
 
@@ -499,7 +699,11 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--activation", "rleu"], "--activation: 'rleu' is not one of relu, leaky_relu, tanh, sigmoid, identity (did you mean relu?)"),
+        (
+            ["--activation", "rleu"],
+            "--activation: 'rleu' is not one of relu, leaky_relu, tanh, sigmoid, identity (did "
+            "you mean relu?)",
+        ),
         (["--epochs", "0"], "--epochs: '0' is not a whole number of at least 1"),
         (["--epochs", "1_0"], "--epochs: '1_0' is not a whole number"),
         (["--epochs", "٣"], "--epochs: "),
@@ -512,7 +716,11 @@ def test_version(capsys):
         (["--lr", "-0.1"], "--lr: '-0.1'"),
         (["--momentum", "1"], "--momentum: '1' is not a number of at least 0 and below 1"),
         (["--weight-decay=-1e-4"], "--weight-decay: '-1e-4' is not a number of at least 0"),
-        (["--hidden", "128,-3"], "--hidden: '-3' is not a whole number from 1 to 65536: expected sizes such as 128 or 128,64, or none"),
+        (
+            ["--hidden", "128,-3"],
+            "--hidden: '-3' is not a whole number from 1 to 65536: expected sizes such as 128 or "
+            "128,64, or none",
+        ),
         (["--hidden", "128,"], "--hidden: '' is not a whole number"),
         (["--hidden", "65537"], "--hidden: '65537'"),
         (["--seed", "-1"], "--seed: '-1' is not a whole number of at least 0"),
@@ -534,14 +742,21 @@ def test_unknown_commands(capsys):
 
 
 def test_unknown_data(capsys):
-    assert "'mnits' (did you mean mnist?); expected digits, mnist or a path" in fails(capsys, "train", "--data", "mnits")
+    assert "'mnits' (did you mean mnist?); expected digits, mnist or a path" in fails(
+        capsys, "train", "--data", "mnits"
+    )
 
 
 def test_validation_that_leaves_nothing(capsys, data):
-    assert "validation must be a whole number from 0 to 199" in fails(capsys, "train", "--data", data, "--validation", "200")
+    assert "validation must be a whole number from 0 to 199" in fails(
+        capsys, "train", "--data", data, "--validation", "200"
+    )
 
 
-@pytest.mark.parametrize(("name", "problem"), [("nowhere/m", "there is no folder"), (".", "is a folder"), ("x" * 300, "")])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("nowhere/m", "there is no folder"), (".", "is a folder"), ("x" * 300, "")],
+)
 def test_output_is_checked_before_training(capsys, tmp_path, monkeypatch, name, problem):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cnet.Trainer, "fit", None)
@@ -579,27 +794,58 @@ def test_traceback_on_request(monkeypatch):
 
 def environment(**settings):
     root = str(Path(cnet.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "", "CNET_NUM_THREADS": "1", **settings}
+    return {
+        **os.environ,
+        "PYTHONPATH": root,
+        "PYTHONWARNINGS": "error",
+        "PYTHONUNBUFFERED": "",
+        "CNET_NUM_THREADS": "1",
+        **settings,
+    }
 
 
 def run(*argv, **settings):
-    return subprocess.run([sys.executable, "-m", "cnet", *argv], capture_output=True, env=environment(**settings), timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "cnet", *argv],
+        capture_output=True,
+        env=environment(**settings),
+        timeout=60,
+        check=False,
+    )
 
 
 def test_python_m():
     result = run("--version")
-    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, f"cnet {cnet.__version__}".encode(), b"")
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (
+        0,
+        f"cnet {cnet.__version__}".encode(),
+        b"",
+    )
 
 
 def test_nothing_heavy_is_imported_for_help():
-    code = "import sys; from cnet.cli import main; main(['--help']); sys.exit(bool({'PIL', 'tqdm', 'safetensors', 'pooch'} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, env=environment(), timeout=60, check=False).returncode == 0
+    code = (
+        "import sys; from cnet.cli import main; main(['--help']); sys.exit(bool({'PIL', 'tqdm', "
+        "'safetensors', 'pooch'} & sys.modules.keys()))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=subprocess.DEVNULL,
+            env=environment(),
+            timeout=60,
+            check=False,
+        ).returncode
+        == 0
+    )
 
 
 def test_ascii_terminal(tmp_path, trained, seven):
     name = tmp_path / "sieben-für-zwölf.png"
     name.write_bytes(Path(seven).read_bytes())
-    result = run("predict", trained, str(name), "--picture", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    result = run(
+        "predict", trained, str(name), "--picture", PYTHONIOENCODING="ascii", PYTHONUTF8="1"
+    )
     assert result.returncode == 0, result.stderr
     assert b"sieben-f\\xfcr-zw\\xf6lf.png: " in result.stdout
     assert result.stdout.isascii()
@@ -618,14 +864,33 @@ def ended_in_time(process):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_sigint_while_training(data, out):
-    command = [sys.executable, "-m", "cnet", "train", "--data", data, "--epochs", "1000000", "--out", out]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process, ended_in_time(process):
+    command = [
+        sys.executable,
+        "-m",
+        "cnet",
+        "train",
+        "--data",
+        data,
+        "--epochs",
+        "1000000",
+        "--out",
+        out,
+    ]
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        ) as process,
+        ended_in_time(process),
+    ):
         while b"2/1000000" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.search(r"cnet: interrupted in epoch \d+ of 1000000: saved the net as trained so far to ", stderr.decode())
+    assert re.search(
+        r"cnet: interrupted in epoch \d+ of 1000000: saved the net as trained so far to ",
+        stderr.decode(),
+    )
     assert b"Traceback" not in stderr
     assert b"Test" not in stdout
     assert cnet.load(out)
@@ -637,7 +902,14 @@ def test_closed_pipe(argv):
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        result = subprocess.run([sys.executable, "-m", "cnet", *argv], stdout=writer, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False)
+        result = subprocess.run(
+            [sys.executable, "-m", "cnet", *argv],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
     finally:
         os.close(writer)
     assert (result.returncode, result.stderr) == (141, b"")
@@ -646,7 +918,14 @@ def test_closed_pipe(argv):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk():
     with open("/dev/full", "w") as full:
-        result = subprocess.run([sys.executable, "-m", "cnet", "info"], stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False)
+        result = subprocess.run(
+            [sys.executable, "-m", "cnet", "info"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
     assert (result.returncode, result.stderr) == (1, b"cnet: error: No space left on device\n")
 
 
@@ -658,7 +937,15 @@ def test_in_a_terminal(data, trained, seven, out):
     def terminal_output(*argv):
         primary, secondary = pty.openpty()
         settings = environment(TERM="xterm-256color", PYTHONIOENCODING="utf-8", NO_COLOR="")
-        with subprocess.Popen([sys.executable, "-m", "cnet", *argv], stdout=secondary, stderr=secondary, env=settings) as process, ended_in_time(process):
+        with (
+            subprocess.Popen(
+                [sys.executable, "-m", "cnet", *argv],
+                stdout=secondary,
+                stderr=secondary,
+                env=settings,
+            ) as process,
+            ended_in_time(process),
+        ):
             os.close(secondary)
             output = b""
             with contextlib.suppress(OSError):  # the end of a pseudo-terminal

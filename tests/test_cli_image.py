@@ -1,4 +1,6 @@
-"""Image files made like MNIST's images: photos, scans and drawings give what a clean drawing of the same digit gives."""
+"""Image files made like MNIST's images: photos, scans and drawings give what a clean drawing of the
+same digit gives.
+"""
 
 import contextlib
 import io
@@ -38,7 +40,12 @@ def read(image, tmp_path, name="image.png"):
 
 def enlarged(digit, size=DIGIT):
     """Strength of the ink from 0 to 1, shape (size, size)."""
-    return np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+    return (
+        np.asarray(
+            Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC), np.float32
+        )
+        / 255
+    )
 
 
 def placed(ink, height=SIZE, width=SIZE, top=None, left=None):
@@ -97,7 +104,9 @@ def phone(digit):
     ink = placed(enlarged(digit, 130), 360, 480, 70, 260)
     y, x = np.mgrid[0:1:360j, 0:1:480j]
     noise = np.random.default_rng(2).standard_normal((360, 480))
-    return jpeg(picture(on_paper(ink, 0.85, 0.25) * (1 - 0.45 * (0.6 * x + 0.4 * y)) + 0.03 * noise), 60)
+    return jpeg(
+        picture(on_paper(ink, 0.85, 0.25) * (1 - 0.45 * (0.6 * x + 0.4 * y)) + 0.03 * noise), 60
+    )
 
 
 def to_the_edges(digit, side=26, top=1, left=1):
@@ -105,7 +114,10 @@ def to_the_edges(digit, side=26, top=1, left=1):
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     cut = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     scale = side / max(cut.size)
-    cut = cut.resize((max(1, round(cut.width * scale)), max(1, round(cut.height * scale))), Image.Resampling.BICUBIC)
+    cut = cut.resize(
+        (max(1, round(cut.width * scale)), max(1, round(cut.height * scale))),
+        Image.Resampling.BICUBIC,
+    )
     image = Image.new("L", (28, 28))
     image.paste(cut, (left, top))
     return image
@@ -113,7 +125,11 @@ def to_the_edges(digit, side=26, top=1, left=1):
 
 def transparent(digit, color):
     ink = placed(enlarged(digit)).clip(0, 1)
-    return Image.fromarray((np.dstack([*(np.full_like(ink, level) for level in color), ink]) * 255).round().astype(np.uint8))
+    return Image.fromarray(
+        (np.dstack([*(np.full_like(ink, level) for level in color), ink]) * 255)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def framed(digit):
@@ -124,7 +140,9 @@ def framed(digit):
 
 def on_a_table(digit, turned=0):
     table = Image.new("L", (340, 340), 70)
-    sheet = picture(on_paper(placed(enlarged(digit)))).rotate(turned, Image.Resampling.BICUBIC, expand=True, fillcolor=70)
+    sheet = picture(on_paper(placed(enlarged(digit)))).rotate(
+        turned, Image.Resampling.BICUBIC, expand=True, fillcolor=70
+    )
     table.paste(sheet, ((340 - sheet.width) // 2, (340 - sheet.height) // 2))
     return table
 
@@ -140,39 +158,69 @@ VARIANTS = {
     "in a corner": lambda digit: picture(on_paper(placed(enlarged(digit), 400, 500, 10, 310))),
     "light falling to 0.7": lambda digit: picture(clean(digit) * (1 - 0.3 * X)),
     "light falling to 0.5": lambda digit: picture(clean(digit) * (1 - 0.5 * X)),
-    "light falling to 0.4 along a diagonal": lambda digit: picture(clean(digit) * (1 - 0.3 * (X + Y))),
-    "light falling to 0.5 on light ink": lambda digit: picture((0.1 + 0.8 * placed(enlarged(digit))) * (1 - 0.5 * Y)),
-    "light falling to 0.5 on pencil": lambda digit: picture(clean(digit, paper=0.9, dark=0.6) * (1 - 0.5 * Y)),
+    "light falling to 0.4 along a diagonal": lambda digit: picture(
+        clean(digit) * (1 - 0.3 * (X + Y))
+    ),
+    "light falling to 0.5 on light ink": lambda digit: picture(
+        (0.1 + 0.8 * placed(enlarged(digit))) * (1 - 0.5 * Y)
+    ),
+    "light falling to 0.5 on pencil": lambda digit: picture(
+        clean(digit, paper=0.9, dark=0.6) * (1 - 0.5 * Y)
+    ),
     "a shadow": lambda digit: picture(clean(digit) * np.where(X + 0.3 * Y > 0.85, 0.6, 1)),
-    "a soft shadow": lambda digit: picture(clean(digit) * blurred(np.where(Y - 0.4 * X > 0.5, 0.55, 1), 4)),
-    "dark corners": lambda digit: picture(clean(digit) * (1 - 1.2 * ((X - 0.5) ** 2 + (Y - 0.5) ** 2))),
+    "a soft shadow": lambda digit: picture(
+        clean(digit) * blurred(np.where(Y - 0.4 * X > 0.5, 0.55, 1), 4)
+    ),
+    "dark corners": lambda digit: picture(
+        clean(digit) * (1 - 1.2 * ((X - 0.5) ** 2 + (Y - 0.5) ** 2))
+    ),
     "noise": lambda digit: picture(clean(digit, paper=0.85, dark=0.25) + 0.05 * NOISE),
     "more noise": lambda digit: picture(clean(digit, paper=0.85, dark=0.25) + 0.1 * NOISE),
-    "noise on light ink": lambda digit: picture(0.15 + 0.7 * placed(enlarged(digit)) + 0.05 * NOISE),
-    "salt and pepper": lambda digit: picture(np.where(NOISE > 2.3, 1, np.where(NOISE < -2.3, 0, clean(digit)))),
+    "noise on light ink": lambda digit: picture(
+        0.15 + 0.7 * placed(enlarged(digit)) + 0.05 * NOISE
+    ),
+    "salt and pepper": lambda digit: picture(
+        np.where(NOISE > 2.3, 1, np.where(NOISE < -2.3, 0, clean(digit)))
+    ),
     "dithered": lambda digit: picture(clean(digit)).convert("1"),
     "JPEG of low quality": lambda digit: jpeg(picture(clean(digit)), 15),
-    "one speck": lambda digit: picture(np.where((X > 0.97) & (X < 0.985) & (abs(Y - 0.05) < 0.008), 0.2, clean(digit))),
+    "one speck": lambda digit: picture(
+        np.where((X > 0.97) & (X < 0.985) & (abs(Y - 0.05) < 0.008), 0.2, clean(digit))
+    ),
     "specks": lambda digit: picture(with_specks(clean(digit), 4, 6)),
-    "specks at the sides": lambda digit: picture(np.where((X > 0.98) & (Y < 0.03) | (X < 0.03) & (Y > 0.98), 0.1, clean(digit))),
+    "specks at the sides": lambda digit: picture(
+        np.where((X > 0.98) & (Y < 0.03) | (X < 0.03) & (Y > 0.98), 0.1, clean(digit))
+    ),
     "ruled": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.68, 30))),
     "ruled in black": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.2, 30))),
-    "ruled, not quite level": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.4, 30, tilt=1.5))),
+    "ruled, not quite level": lambda digit: picture(
+        np.minimum(clean(digit), 0.95 * ruled(0.4, 30, tilt=1.5))
+    ),
     "ruled twice": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.4, 150))),
-    "ruled and noisy": lambda digit: picture(np.minimum(clean(digit, paper=0.9, dark=0.2), 0.9 * ruled(0.6, 30)) + 0.04 * NOISE),
+    "ruled and noisy": lambda digit: picture(
+        np.minimum(clean(digit, paper=0.9, dark=0.2), 0.9 * ruled(0.6, 30)) + 0.04 * NOISE
+    ),
     "squared": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.6, 20, squared=True))),
-    "squared, not quite level": lambda digit: picture(np.minimum(clean(digit), 0.95 * ruled(0.5, 20, tilt=1.3, squared=True))),
+    "squared, not quite level": lambda digit: picture(
+        np.minimum(clean(digit), 0.95 * ruled(0.5, 20, tilt=1.3, squared=True))
+    ),
     "framed": framed,
     "a phone's photo": phone,
     "a sheet on a table": on_a_table,
     "a turned sheet on a table": lambda digit: on_a_table(digit, 8),
     "a table at one side": lambda digit: picture(np.where(X < 0.1, 0.3, clean(digit))),
-    "28x28 with a gray background": lambda digit: Image.fromarray((40 + digit * (215 / 255)).round().astype(np.uint8)),
+    "28x28 with a gray background": lambda digit: Image.fromarray(
+        (40 + digit * (215 / 255)).round().astype(np.uint8)
+    ),
     "28x28 to the edges": to_the_edges,
-    "28x28 to the edges, dark on light": lambda digit: to_the_edges(digit).point(lambda level: 255 - level),
+    "28x28 to the edges, dark on light": lambda digit: to_the_edges(digit).point(
+        lambda level: 255 - level
+    ),
     "28x28 in a corner": lambda digit: to_the_edges(digit, 14, 12, 1),
     "28x28 with noise": lambda digit: picture(0.08 + 0.8 * digit / 255 + 0.03 * NOISE[:28, :28]),
-    "28x28 with light falling to 0.5": lambda digit: picture((0.9 - 0.8 * digit / 255) * np.linspace(1, 0.5, 28)),
+    "28x28 with light falling to 0.5": lambda digit: picture(
+        (0.9 - 0.8 * digit / 255) * np.linspace(1, 0.5, 28)
+    ),
     "black on transparent": lambda digit: transparent(digit, (0, 0, 0)),
     "white on transparent": lambda digit: transparent(digit, (1, 1, 1)),
     "yellow on transparent": lambda digit: transparent(digit, (1, 0.9, 0.3)),
@@ -182,10 +230,14 @@ VARIANTS = {
 
 
 def likeness(image, other):
-    """Correlation of two images of ink on black, up to a shift by one pixel, which rounding may bring."""
+    """Correlation of two images of ink on black, up to a shift by one pixel, which rounding may
+    bring.
+    """
     image, other = image.astype(float), other.astype(float)
     shifted = (np.roll(other, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1))
-    return max((image * each).sum() for each in shifted) / np.sqrt((image**2).sum() * (other**2).sum())
+    return max((image * each).sum() for each in shifted) / np.sqrt(
+        (image**2).sum() * (other**2).sum()
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -193,7 +245,9 @@ def test_a_photo_gives_what_a_clean_drawing_gives(variant, digits, tmp_path):
     ending = "tif" if "32" in variant else "png"
     for digit in digits:
         expected = read(picture(clean(digit)), tmp_path).pixels[0]
-        assert likeness(read(VARIANTS[variant](digit), tmp_path, f"image.{ending}").pixels[0], expected) > (0.85 if "turned" in variant else 0.9)
+        assert likeness(
+            read(VARIANTS[variant](digit), tmp_path, f"image.{ending}").pixels[0], expected
+        ) > (0.85 if "turned" in variant else 0.9)
 
 
 def test_a_clean_drawing_gives_its_digit(digits, tmp_path):
@@ -204,9 +258,13 @@ def test_a_clean_drawing_gives_its_digit(digits, tmp_path):
 @pytest.mark.parametrize("width", [3, 31])
 def test_light_that_falls_unevenly_hollows_out_no_stroke(width, digits, tmp_path):
     for digit in digits:
-        strokes = Image.fromarray((enlarged(digit) > 0.5).astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(width))
+        strokes = Image.fromarray((enlarged(digit) > 0.5).astype(np.uint8) * 255).filter(
+            ImageFilter.MaxFilter(width)
+        )
         ink = placed(np.asarray(strokes, np.float32) / 255)
-        plain, shaded = (read(picture(on_paper(ink) * light), tmp_path).pixels[0] for light in (1, 1 - 0.5 * X))
+        plain, shaded = (
+            read(picture(on_paper(ink) * light), tmp_path).pixels[0] for light in (1, 1 - 0.5 * X)
+        )
         assert likeness(shaded, plain) > 0.95
 
 
@@ -225,7 +283,9 @@ def test_a_digit_at_another_place_is_moved(digits, tmp_path):
 
 def test_arrays_of_zeros_and_ones_are_black_and_white(digits, tmp_path):
     np.save(tmp_path / "images.npy", digits // 128)
-    np.testing.assert_array_equal(read_images(str(tmp_path / "images.npy")).pixels, digits // 128 * 255)
+    np.testing.assert_array_equal(
+        read_images(str(tmp_path / "images.npy")).pixels, digits // 128 * 255
+    )
 
 
 # Sizes, levels and modes
@@ -242,7 +302,9 @@ def bar(background, ink, mode="L", size=(160, 120)):
     return image
 
 
-@pytest.mark.parametrize(("background", "ink"), [(255, 0), (0, 255), (200, 60), (40, 120), (20, 45)])
+@pytest.mark.parametrize(
+    ("background", "ink"), [(255, 0), (0, 255), (200, 60), (40, 120), (20, 45)]
+)
 def test_light_on_dark_in_a_box_of_20_and_centered(tmp_path, background, ink):
     ((image,), _) = read(bar(background, ink), tmp_path)
     assert image.dtype == np.uint8
@@ -254,7 +316,9 @@ def test_light_on_dark_in_a_box_of_20_and_centered(tmp_path, background, ink):
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGB", "RGBA", "CMYK"])
 def test_modes(tmp_path, mode):
     name = "image.tif" if mode == "CMYK" else "image.png"
-    np.testing.assert_array_equal(read(bar(255, 0).convert(mode), tmp_path, name).pixels, read(bar(255, 0), tmp_path).pixels)
+    np.testing.assert_array_equal(
+        read(bar(255, 0).convert(mode), tmp_path, name).pixels, read(bar(255, 0), tmp_path).pixels
+    )
 
 
 @pytest.mark.parametrize("scale", [255, 4095, 65535, 0.02, 1, 255.0])
@@ -262,20 +326,27 @@ def test_modes(tmp_path, mode):
 def test_levels_on_any_scale(tmp_path, scale, background, ink):
     """16-bit images of fewer bits, and floating-point images of any range."""
     levels = np.asarray(bar(background, ink)) / 255 * scale
-    image = Image.fromarray(levels.astype(np.float32 if isinstance(scale, float) or scale == 1 else np.uint16))
+    image = Image.fromarray(
+        levels.astype(np.float32 if isinstance(scale, float) or scale == 1 else np.uint16)
+    )
     expected = read(bar(background, ink), tmp_path).pixels
     np.testing.assert_array_equal(read(image, tmp_path, "image.tif").pixels, expected)
 
 
 def test_floating_point_levels_below_0(tmp_path):
     levels = np.asarray(bar(10, 200), np.float32) / 255 * 2 - 1
-    np.testing.assert_array_equal(read(Image.fromarray(levels), tmp_path, "image.tif").pixels, read(bar(10, 200), tmp_path).pixels)
+    np.testing.assert_array_equal(
+        read(Image.fromarray(levels), tmp_path, "image.tif").pixels,
+        read(bar(10, 200), tmp_path).pixels,
+    )
 
 
 def test_levels_that_are_no_numbers(tmp_path):
     levels = np.asarray(bar(10, 200), np.float32).copy()
     levels[3, 4] = np.nan
-    with pytest.raises(CommandError, match="cannot be read as an image: it has pixels that are not finite numbers"):
+    with pytest.raises(
+        CommandError, match="cannot be read as an image: it has pixels that are not finite numbers"
+    ):
         read(Image.fromarray(levels), tmp_path, "image.tif")
 
 
@@ -343,7 +414,9 @@ BLANK = {
 
 @pytest.mark.parametrize("kind", BLANK)
 def test_blank_images(kind, tmp_path):
-    with pytest.raises(CommandError, match=r"image\.png is blank: no ink stands out from the paper"):
+    with pytest.raises(
+        CommandError, match=r"image\.png is blank: no ink stands out from the paper"
+    ):
         read(Image.fromarray(BLANK[kind].clip(0, 255).astype(np.uint8)), tmp_path)
 
 
@@ -356,7 +429,9 @@ def test_transparent_images_that_show_nothing(tmp_path):
 def test_a_first_picture_that_is_blank(tmp_path):
     path = tmp_path / "animation.gif"
     Image.new("L", (160, 120), 255).save(path, save_all=True, append_images=[bar(255, 0)])
-    with pytest.raises(CommandError, match="is blank: in the first of its 2 pictures, no ink stands out"):
+    with pytest.raises(
+        CommandError, match="is blank: in the first of its 2 pictures, no ink stands out"
+    ):
         read_images(str(path))
 
 
@@ -369,7 +444,16 @@ def remarks(image, tmp_path):
 
 def test_no_remark_where_all_is_well(digits, tmp_path):
     for digit in digits:
-        for variant in ("pencil", "light falling to 0.5", "noise", "ruled", "specks", "a phone's photo", "a sheet on a table", "white on transparent"):
+        for variant in (
+            "pencil",
+            "light falling to 0.5",
+            "noise",
+            "ruled",
+            "specks",
+            "a phone's photo",
+            "a sheet on a table",
+            "white on transparent",
+        ):
             assert remarks(VARIANTS[variant](digit), tmp_path) == ()
 
 
@@ -383,7 +467,9 @@ def test_remarks_on_what_may_be_no_digit(digits, tmp_path):
     assert "other marks were left out" in remarks(VARIANTS["a table at one side"](digit), tmp_path)
     assert "the ink reaches the edge of the image" in remarks(picture(ruled(0.5, 30)), tmp_path)
     assert "the ink reaches the edge of the image" in remarks(picture(0.5 + 0.15 * NOISE), tmp_path)
-    assert remarks(picture(on_paper(placed(np.ones((60, 60), np.float32)))), tmp_path) == ("the ink fills a rectangle",)
+    assert remarks(picture(on_paper(placed(np.ones((60, 60), np.float32)))), tmp_path) == (
+        "the ink fills a rectangle",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -427,32 +513,53 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it looks like a HEIC photo: export it as JPEG or PNG"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "it looks like a HEIC photo: export it as JPEG or PNG",
+        ),
         (b"\0\0\0\x18ftypmif1" + bytes(50), "it looks like a HEIC photo"),
-        (b"<!DOCTYPE html><html>", "it looks like an HTML page: the download failed, fetch the file again"),
-        (b'<svg xmlns="http://www.w3.org/2000/svg">', "it looks like an SVG drawing: export it as PNG"),
+        (
+            b"<!DOCTYPE html><html>",
+            "it looks like an HTML page: the download failed, fetch the file again",
+        ),
+        (
+            b'<svg xmlns="http://www.w3.org/2000/svg">',
+            "it looks like an SVG drawing: export it as PNG",
+        ),
         (b"%PDF-1.7", "it looks like a PDF document: export the page as PNG"),
         (b"PK\x03\x04", "it looks like a zip archive"),
-        (b"label,1x1\n5,0", "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)"),
+        (
+            b"label,1x1\n5,0",
+            "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)",
+        ),
     ],
 )
 def test_other_kinds_of_files(content, problem, tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
-    with pytest.raises(CommandError, match=re.escape(f"{path} cannot be read as an image: {problem}")):
+    with pytest.raises(
+        CommandError, match=re.escape(f"{path} cannot be read as an image: {problem}")
+    ):
         read_images(str(path))
 
 
 @pytest.mark.parametrize("name", ["-", os.devnull])
 def test_standard_input_and_devices(name):
-    with pytest.raises(CommandError, match="no regular file; standard input and pipes are not read: save the image to a file"):
+    with pytest.raises(
+        CommandError,
+        match="no regular file; standard input and pipes are not read: save the image to a file",
+    ):
         read_images(name)
 
 
 def test_more_pixels_than_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
     for size in ((160, 120), (500, 400)):
-        with pytest.raises(CommandError, match="it has more than 0 million pixels: make it smaller, 2000 pixels a side are enough"):
+        with pytest.raises(
+            CommandError,
+            match="it has more than 0 million pixels: make it smaller, 2000 pixels a side are "
+            "enough",
+        ):
             read(bar(255, 0, size=size), tmp_path)
 
 

@@ -1,4 +1,6 @@
-"""Docstrings, the guide and README.md: every example runs and shows what it says, and every public name is explained."""
+"""Docstrings, the guide and README.md: every example runs and shows what it says, and every public
+name is explained.
+"""
 
 import ast
 import contextlib
@@ -20,7 +22,9 @@ import cnet
 from cnet import datasets
 
 MODULES = [
-    info.name for info in pkgutil.walk_packages(cnet.__path__, "cnet.") if not info.name.startswith("cnet._core.") and not info.name.endswith("__main__")
+    info.name
+    for info in pkgutil.walk_packages(cnet.__path__, "cnet.")
+    if not info.name.startswith("cnet._core.") and not info.name.endswith("__main__")
 ]
 PUBLIC = [
     "cnet",
@@ -37,7 +41,9 @@ PUBLIC = [
 if importlib.util.find_spec("sklearn"):
     PUBLIC.append("cnet.sklearn")
 else:
-    MODULES = [name for name in MODULES if not name.startswith(("cnet.sklearn", "cnet.optim._lbfgs"))]  # SciPy comes with scikit-learn
+    MODULES = [
+        name for name in MODULES if not name.startswith(("cnet.sklearn", "cnet.optim._lbfgs"))
+    ]  # SciPy comes with scikit-learn
 NEEDED = {"cnet._torch": "torch", "cnet._torch_layers": "torch", "cnet._onnx": "onnx"}
 """What examples import that the test suite does not require."""
 
@@ -48,7 +54,11 @@ def as_it_was(monkeypatch, tmp_path):
     before = cnet.get_num_threads()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stderr", io.StringIO())  # no terminal, whatever runs the tests
-    monkeypatch.setattr(socket.socket, "connect", lambda self, address: pytest.fail(f"an example connects to {address}"))
+    monkeypatch.setattr(
+        socket.socket,
+        "connect",
+        lambda self, address: pytest.fail(f"an example connects to {address}"),
+    )
     yield
     cnet.set_num_threads(before)
 
@@ -69,7 +79,11 @@ def names_of(module):
     if hasattr(module, "__all__"):
         return list(module.__all__)
     return [
-        name for name, value in vars(module).items() if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value)
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+        and callable(value)
     ]
 
 
@@ -92,7 +106,11 @@ def test_public_modules_say_what_they_are(name):
 
 def section(doc, title):
     """The text of a section of a numpydoc docstring."""
-    found = re.search(rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\w[\w ]*\n-{{3,}}\n|\Z)", doc, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\w[\w ]*\n-{{3,}}\n|\Z)",
+        doc,
+        re.MULTILINE | re.DOTALL,
+    )
     return found.group(1) if found else ""
 
 
@@ -102,19 +120,26 @@ def test_public_names_have_a_summary_an_example_and_their_parameters(value):
     assert doc, "no docstring"
     summary = doc.split("\n\n")[0]
     assert summary.endswith("."), summary
-    if not section(doc, "Parameters") and getattr(value, "__match_args__", ()):  # a record, which functions make: its fields are explained
+    if not section(doc, "Parameters") and getattr(
+        value, "__match_args__", ()
+    ):  # a record, which functions make: its fields are explained
         for field in value.__match_args__:
-            assert re.search(rf"^(\w+, )*{field}\b.* : ", section(doc, "Attributes"), re.MULTILINE), f"the field {field} is not explained"
+            assert re.search(
+                rf"^(\w+, )*{field}\b.* : ", section(doc, "Attributes"), re.MULTILINE
+            ), f"the field {field} is not explained"
         return
     assert ">>> " in section(doc, "Examples"), "no example"
     parameters = [
         name
         for name, parameter in inspect.signature(value).parameters.items()
-        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name != "self"
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     text = section(doc, "Parameters")
     for name in parameters:
-        assert re.search(rf"^(\*?\w+, )*{re.escape(name)}\b.* : ", text, re.MULTILINE), f"the parameter {name} is not explained"
+        assert re.search(rf"^(\*?\w+, )*{re.escape(name)}\b.* : ", text, re.MULTILINE), (
+            f"the parameter {name} is not explained"
+        )
 
 
 def methods():
@@ -122,14 +147,18 @@ def methods():
         (value,) = param.values
         if inspect.isclass(value):
             for name, method in vars(value).items():
-                if not name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property)):
+                if not name.startswith("_") and (
+                    inspect.isfunction(method) or isinstance(method, property)
+                ):
                     yield pytest.param(value, name, id=f"{value.__name__}.{name}")
 
 
 @pytest.mark.parametrize(("kind", "name"), list(methods()))
 def test_public_methods_are_explained(kind, name):
     """Where they are first defined; `inspect` finds it for those that override."""
-    assert inspect.getdoc(getattr(kind, name)) or name == "data", f"{kind.__name__}.{name} has no docstring"
+    assert inspect.getdoc(getattr(kind, name)) or name == "data", (
+        f"{kind.__name__}.{name} has no docstring"
+    )
 
 
 ROOT = Path(__file__).parent.parent
@@ -138,7 +167,9 @@ PAGES = sorted({*DOCS.glob("*.md"), ROOT / "README.md"} - {DOCS / "README.md"})
 WORDS = {"torch": "torch", "onnx.reference": "onnx", "sklearn": "sklearn", "plot.": "matplotlib"}
 """What blocks that have these words cannot do without."""
 
-here = pytest.mark.skipif(not DOCS.exists(), reason="the folder of the guide is not beside that of the tests")
+here = pytest.mark.skipif(
+    not DOCS.exists(), reason="the folder of the guide is not beside that of the tests"
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +179,20 @@ def mnist(tmp_path_factory):
     folder.mkdir()
     data = datasets.digits(train=600, test=200, flatten=False)
     x, y = (np.concatenate([part] * 10) for part in (data.train.x[:, 0], data.train.y))
-    np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=data.test.x[:, 0], y_test=data.test.y)
+    np.savez(
+        folder / "mnist.npz", x_train=x, y_train=y, x_test=data.test.x[:, 0], y_test=data.test.y
+    )
     return folder.parent
 
 
 def blocks(page):
-    """Each block of Python, at its line of the page, with what it prints: a block of text behind it."""
+    """Each block of Python, at its line of the page, with what it prints: a block of text behind
+    it.
+    """
     text = page.read_text(encoding="utf-8")
-    for found in re.finditer(r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", text, re.MULTILINE | re.DOTALL):
+    for found in re.finditer(
+        r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", text, re.MULTILINE | re.DOTALL
+    ):
         yield "\n" * text.count("\n", 0, found.start(1)) + found[1], found[2]
 
 
@@ -170,7 +207,9 @@ def test_examples_of_a_page_show_what_happens(page, as_it_was, mnist, monkeypatc
         with contextlib.redirect_stdout(io.StringIO()) as shown:
             exec(compile(code, str(page), "exec"), namespace)
         if expected is not None:
-            assert doctest.OutputChecker().check_output(expected, shown.getvalue(), doctest.ELLIPSIS), shown.getvalue()
+            assert doctest.OutputChecker().check_output(
+                expected, shown.getvalue(), doctest.ELLIPSIS
+            ), shown.getvalue()
 
 
 @here
@@ -179,7 +218,9 @@ def test_the_reference_has_every_public_name_and_no_other(name):
     page = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
     module = importlib.import_module(name)
     listed = re.findall(r"^   (\w+)$", page, re.MULTILINE)
-    modules = {attribute for attribute in names_of(module) if inspect.ismodule(getattr(module, attribute))}
+    modules = {
+        attribute for attribute in names_of(module) if inspect.ismodule(getattr(module, attribute))
+    }
     assert sorted(listed) == sorted({*names_of(module)} - modules - {"__version__"})
     assert all(f"({name}.{attribute}.md)" in page for attribute in modules)
     assert f"\n{name}\n" in (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
@@ -188,8 +229,14 @@ def test_the_reference_has_every_public_name_and_no_other(name):
 @here
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_tests_that_a_page_names_are_there(page):
-    for path, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8")):
-        functions = {node.name for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+    for path, name in re.findall(
+        r"(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text(encoding="utf-8")
+    ):
+        functions = {
+            node.name
+            for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef)
+        }
         assert not name or name in functions, f"{path} has no {name}"
 
 

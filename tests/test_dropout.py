@@ -22,7 +22,9 @@ def x(rng):
 def test_in_inference_it_passes_its_input_on(x):
     np.testing.assert_array_equal(nn.Dropout(0.9)(x), x)
     np.testing.assert_array_equal(nn.Dropout(0.9).forward(x), x)
-    np.testing.assert_array_equal(nn.Dropout(0.5)(np.array([[51, 255]], np.uint8)), np.array([[51, 255]], np.float32))
+    np.testing.assert_array_equal(
+        nn.Dropout(0.5)(np.array([[51, 255]], np.uint8)), np.array([[51, 255]], np.float32)
+    )
 
 
 @pytest.mark.parametrize("p", [0, 0.1, 0.5, 0.9, 1])
@@ -64,7 +66,9 @@ def test_the_mask_depends_on_the_place_in_the_batch_and_on_nothing_else(x, isa, 
     for n in (1, 2, 3, 7):
         threads(n)
         masks.append(mask(nn.Dropout(0.5, seed=1), x))
-        np.testing.assert_array_equal(mask(nn.Dropout(0.5, seed=1), -x[:7].astype(np.float64)), masks[0][:7])
+        np.testing.assert_array_equal(
+            mask(nn.Dropout(0.5, seed=1), -x[:7].astype(np.float64)), masks[0][:7]
+        )
     for other in masks[1:]:
         np.testing.assert_array_equal(other, masks[0])
 
@@ -86,7 +90,13 @@ def test_the_same_mask_on_every_instruction_set(x):
 def test_a_net_seeds_its_layers_each_differently(x):
     def make(seed):
         inner = nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
-        return nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5), inner, nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)), seed=seed)
+        return nn.Sequential(
+            nn.Dropout(0.5),
+            nn.Dropout(0.5),
+            inner,
+            nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)),
+            seed=seed,
+        )
 
     def layers(model):
         return [module for module in model.modules() if isinstance(module, nn.Dropout)]
@@ -107,10 +117,16 @@ def test_weights_do_not_depend_on_dropout():
     b = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), seed=0)
     np.testing.assert_array_equal(a[2].weight.data, b[2].weight.data)
     model = nn.Sequential(nn.Linear(300, 200), nn.Dropout(), nn.ReLU(), seed=0)
-    assert model[0].weight.data.var() == pytest.approx(2 / 300, rel=0.03), "the suggestion is looked for behind it"
+    assert model[0].weight.data.var() == pytest.approx(2 / 300, rel=0.03), (
+        "the suggestion is looked for behind it"
+    )
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "copy", "pickle"])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["deepcopy", "copy", "pickle"],
+)
 def test_a_copy_goes_on_with_the_masks_that_would_have_come(duplicate, x):
     layer = nn.Dropout(0.5, seed=0)
     mask(layer, x)
@@ -133,7 +149,9 @@ def test_images_with_channels_last(rng):
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), "0.5", None])
 def test_settings_are_checked(p):
-    with pytest.raises(ValueError, match=r"p is .*, expected a finite number of at least 0 and at most 1"):
+    with pytest.raises(
+        ValueError, match=r"p is .*, expected a finite number of at least 0 and at most 1"
+    ):
         nn.Dropout(p)
     with pytest.raises((TypeError, ValueError), match="seed is"):
         nn.Dropout(0.5, seed=-1)
@@ -146,13 +164,19 @@ def test_gradients_of_another_shape_are_refused(x):
         layer.backward(np.ones((4, 5)))
 
 
-def test_training_gives_the_same_bits_for_the_same_seed_and_any_number_of_threads(rng, threads, tmp_path):
+def test_training_gives_the_same_bits_for_the_same_seed_and_any_number_of_threads(
+    rng, threads, tmp_path
+):
     x, y = rng.standard_normal((300, 8)).astype(np.float32), rng.integers(0, 3, 300)
     weights = []
     for n, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
         threads(n)
-        model = nn.Sequential(nn.Linear(8, 200), nn.ReLU(), nn.Dropout(0.5), nn.Linear(200, 3), seed=seed)
-        trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters(), lr=0.1))
+        model = nn.Sequential(
+            nn.Linear(8, 200), nn.ReLU(), nn.Dropout(0.5), nn.Linear(200, 3), seed=seed
+        )
+        trainer = cnet.Trainer(
+            model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters(), lr=0.1)
+        )
         trainer.fit(x, y, epochs=2, seed=0, verbose=False)
         weights.append(model[0].weight.data)
     np.testing.assert_array_equal(weights[1], weights[0])

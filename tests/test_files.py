@@ -1,4 +1,6 @@
-"""Files that are written: what is there already survives, and every failure leaves the old file or the new one, and nothing else."""
+"""Files that are written: what is there already survives, and every failure leaves the old file or
+the new one, and nothing else.
+"""
 
 import errno
 import itertools
@@ -34,7 +36,9 @@ def trainer(seed=0):
 
 
 def by_callback(path, seed):
-    trainer(seed).fit(np.eye(3), np.ones((3, 2)), seed=0, callbacks=[ModelCheckpoint(path)], verbose=False)
+    trainer(seed).fit(
+        np.eye(3), np.ones((3, 2)), seed=0, callbacks=[ModelCheckpoint(path)], verbose=False
+    )
 
 
 WRITERS = {
@@ -81,7 +85,13 @@ def test_a_private_file_is_private_while_it_is_written(path, monkeypatch):
     path.chmod(0o600)
     modes = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, content: (modes.append(stat.S_IMODE(os.fstat(fd).st_mode)), write(fd, content))[1])
+    monkeypatch.setattr(
+        os,
+        "write",
+        lambda fd, content: (modes.append(stat.S_IMODE(os.fstat(fd).st_mode)), write(fd, content))[
+            1
+        ],
+    )
     net().save(path)
     assert {*modes} == {0o600}
 
@@ -125,7 +135,10 @@ def test_a_read_only_file_is_not_replaced(write, mode, path):
     write(path)
     content = path.read_bytes()
     path.chmod(mode)
-    with pytest.raises(PermissionError, match=r"the file is read-only: make it writable, or choose another name: '.*m'"):
+    with pytest.raises(
+        PermissionError,
+        match=r"the file is read-only: make it writable, or choose another name: '.*m'",
+    ):
         write(path, 1)
     assert path.read_bytes() == content
     assert os.listdir(path.parent) == ["m"]
@@ -185,14 +198,18 @@ def test_a_pipe_that_nobody_reads_is_an_error(path, monkeypatch):
 @posix
 def test_standard_output_gets_the_content(path):
     code = "from cnet import nn\nnn.Sequential(nn.Linear(3, 2), seed=0).save('/dev/stdout')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=120, check=True
+    )
     net().save(path)
     assert done.stdout == path.read_bytes()
 
 
 @pytest.fixture
 def device(path):
-    """A function that makes a device of this test's own: code that replaces one by a file must not do so to the system's."""
+    """A function that makes a device of this test's own: code that replaces one by a file must not
+    do so to the system's.
+    """
 
     def make(minor):
         try:
@@ -235,7 +252,10 @@ def test_a_socket_is_refused(write, path, monkeypatch):
 def test_a_missing_folder_is_found_out_before_any_work(write, path, monkeypatch):
     monkeypatch.setattr(nn.Module, "state_dict", lambda self: pytest.fail("work was done"))
     target = path / "deeper" / "best.safetensors"
-    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*deeper': create it first: '.*best\.safetensors'") as caught:
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"there is no folder '.*deeper': create it first: '.*best\.safetensors'",
+    ) as caught:
         write(target)
     assert caught.value.filename == str(target)
 
@@ -243,7 +263,9 @@ def test_a_missing_folder_is_found_out_before_any_work(write, path, monkeypatch)
 def test_a_folder_is_no_file(write, path):
     path.mkdir()
     for target in (path, f"{path}{os.sep}", os.path.join(path, "new", "")):
-        with pytest.raises(IsADirectoryError, match=r"it is a folder, expected a file|it names no file"):
+        with pytest.raises(
+            IsADirectoryError, match=r"it is a folder, expected a file|it names no file"
+        ):
             write(target)
     with pytest.raises(FileNotFoundError, match="it names no file: ''"):
         write("")
@@ -289,7 +311,18 @@ def fail(number):
     raise OSError(number, os.strerror(number))
 
 
-CALLS = ["open", "write", "fsync", "fchmod", "fchown", "replace", "ftruncate", "lseek", "stat", "scandir"]
+CALLS = [
+    "open",
+    "write",
+    "fsync",
+    "fchmod",
+    "fchown",
+    "replace",
+    "ftruncate",
+    "lseek",
+    "stat",
+    "scandir",
+]
 
 
 def unless_it_is_its_turn(calls, failing, number, call, *args, **kwargs):
@@ -299,8 +332,12 @@ def unless_it_is_its_turn(calls, failing, number, call, *args, **kwargs):
 @posix
 @pytest.mark.parametrize("state", ["new", "old", "hard link"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
-def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(state, number, path, monkeypatch):
-    """The first call of the operating system fails, then the second, and so on until saving succeeds."""
+def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(
+    state, number, path, monkeypatch
+):
+    """The first call of the operating system fails, then the second, and so on until saving
+    succeeds.
+    """
     net(1).save(path)
     new = path.read_bytes()
     old = None
@@ -317,7 +354,11 @@ def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(state, number
         calls = itertools.count()
         with monkeypatch.context() as patch:
             for name in CALLS:
-                patch.setattr(os, name, partial(unless_it_is_its_turn, calls, failed, number, getattr(os, name)))
+                patch.setattr(
+                    os,
+                    name,
+                    partial(unless_it_is_its_turn, calls, failed, number, getattr(os, name)),
+                )
             try:
                 net(1).save(path)
                 error = None
@@ -325,8 +366,13 @@ def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(state, number
                 error = caught
         content = path.read_bytes() if path.exists() else None
         assert content == new if error is None else content in (old, new)
-        assert error is None or (error.errno, error.filename) in ((number, str(path)), (number, None))
-        assert os.listdir(path.parent) == [name for name in os.listdir(path.parent) if name in ("m", "other")]
+        assert error is None or (error.errno, error.filename) in (
+            (number, str(path)),
+            (number, None),
+        )
+        assert os.listdir(path.parent) == [
+            name for name in os.listdir(path.parent) if name in ("m", "other")
+        ]
         if next(calls) <= failed:
             break
         failed += 1
@@ -338,7 +384,9 @@ def test_whichever_call_fails_the_old_file_or_the_new_one_is_there(state, number
 @posix
 def test_a_write_may_be_short(path, monkeypatch):
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, content: write(fd, content[: max(1, len(content) // 2)]))
+    monkeypatch.setattr(
+        os, "write", lambda fd, content: write(fd, content[: max(1, len(content) // 2)])
+    )
     net().save(path)
     monkeypatch.undo()
     np.testing.assert_array_equal(cnet.load(path)[0].weight.data, net()[0].weight.data)
@@ -390,7 +438,9 @@ model.save(os.path.join(folder, "m"))
 
 
 @posix
-@pytest.mark.parametrize(("mode", "error"), [(0o333, None), (0o555, "is not writable"), (0o666, "Permission denied")])
+@pytest.mark.parametrize(
+    ("mode", "error"), [(0o333, None), (0o555, "is not writable"), (0o666, "Permission denied")]
+)
 def test_folders_with_few_permissions(mode, error):
     """Without the rights of root: one may write into a folder that may not be listed."""
     with tempfile.TemporaryDirectory() as parent:
@@ -398,7 +448,13 @@ def test_folders_with_few_permissions(mode, error):
         folder = os.path.join(parent, "folder")
         os.mkdir(folder)
         os.chmod(folder, mode)
-        done = subprocess.run([sys.executable, "-c", UNPRIVILEGED, folder], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, folder],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         os.chmod(folder, 0o755)
         assert done.returncode == (0 if error is None else 1), done.stderr
         assert error is None or (error in done.stderr and ".cnet-" not in done.stderr)
@@ -411,9 +467,14 @@ def test_folders_with_few_permissions(mode, error):
 @posix
 @pytest.mark.parametrize("name", ["m", "epoch-01.safetensors", "ü 模型" * 20, "x" * 255])
 def test_temporary_files_of_a_killed_process_are_removed_by_the_next_save(name, tmp_path):
-    code = "import os, signal, sys\nfrom cnet import nn\nos.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\nnn.Linear(3, 2, seed=0).save(sys.argv[1])"
+    code = (
+        "import os, signal, sys\nfrom cnet import nn\nos.fsync = lambda fd: os.kill(os.getpid(), "
+        "signal.SIGKILL)\nnn.Linear(3, 2, seed=0).save(sys.argv[1])"
+    )
     for i in range(3):
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / name)], timeout=120, check=False
+        )
         assert done.returncode == -signal.SIGKILL
         (left,) = os.listdir(tmp_path)
         assert i or left.startswith(f".{name[:20]}")
@@ -424,7 +485,14 @@ def test_temporary_files_of_a_killed_process_are_removed_by_the_next_save(name, 
 
 
 def test_files_of_others_are_not_removed(tmp_path):
-    names = [".m.cnet-notes", ".m.cnet-0123456789ab.bak", ".m2.cnet-0123456789ab", "m.cnet-0123456789ab", ".cnet-0123456789ab", ".m.cnet-"]
+    names = [
+        ".m.cnet-notes",
+        ".m.cnet-0123456789ab.bak",
+        ".m2.cnet-0123456789ab",
+        "m.cnet-0123456789ab",
+        ".cnet-0123456789ab",
+        ".m.cnet-",
+    ]
     for name in names:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / ".m.cnet-0123456789aa").mkdir()
@@ -458,7 +526,12 @@ for _ in range(150):
 def test_processes_and_threads_that_save_under_one_name_do_not_disturb_each_other(path):
     """Nobody takes the temporary file of a living one for one that was left over."""
     models = [nn.Linear(30, 20, seed=seed) for seed in range(4)]
-    others = [subprocess.Popen([sys.executable, "-c", SAVING, str(path), str(seed)], stderr=subprocess.PIPE, text=True) for seed in (0, 1)]
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", SAVING, str(path), str(seed)], stderr=subprocess.PIPE, text=True
+        )
+        for seed in (0, 1)
+    ]
     errors = []
 
     def save(model):

@@ -1,4 +1,6 @@
-"""Processes that are forked: they never hang, and come to the same bits, whoever's threads ran before."""
+"""Processes that are forked: they never hang, and come to the same bits, whoever's threads ran
+before.
+"""
 
 import importlib.util
 import os
@@ -44,7 +46,7 @@ def in_child(function):
     with open(reader) as file:
         result = file.read()
     status = os.waitpid(pid, 0)[1]
-    assert status == 0, f"a child ended with status {status}: it hung" if os.WIFSIGNALED(status) else status
+    assert status == 0, f"a child {'hung' if os.WIFSIGNALED(status) else 'failed'}: {status}"
     return result
 
 def in_thread(function):
@@ -62,8 +64,8 @@ def two_threads():
 # Python 3.12 warns of any fork while there are threads, which is what is tried here.
 WARNINGS = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
 
-# Another library that computes on threads of the OpenMP runtime that cnet uses, such as PyTorch, LightGBM or an OpenBLAS built
-# so. In a wheel, cnet's runtime is its own.
+# Another library that computes on threads of the OpenMP runtime that cnet uses, such as PyTorch,
+# LightGBM or an OpenBLAS built so. In a wheel, cnet's runtime is its own.
 FOREIGN = """
 import ctypes, os, threading
 
@@ -74,7 +76,8 @@ def runtime():
 
 def foreign(path):
     threads = set()
-    region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: threads.add(threading.get_native_id()))
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    region = prototype(lambda _: threads.add(threading.get_native_id()))
     ctypes.CDLL(path).GOMP_parallel(region, None, 2, 0)
     assert len(threads) == 2
 """
@@ -103,7 +106,9 @@ assert cnet.get_num_threads() == 2
 assert work(0) == first
 print(*sorted(digest for _, digest in results))
 """
-    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(3))
+    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(
+        alone[seed] for seed in range(3)
+    )
 
 
 @openmp
@@ -114,14 +119,33 @@ results = in_children(2)
 assert {n for n, _ in results} == {2}
 print(*sorted(digest for _, digest in results))
 """
-    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(alone[seed] for seed in range(2))
+    assert python(WARNINGS, WORK, FORK, code).stdout.split() == sorted(
+        alone[seed] for seed in range(2)
+    )
 
 
 @openmp
-@pytest.mark.parametrize("forker", ["in_child(run)", "in_thread(lambda: in_child(run))", "in_child(lambda: in_child(run))", "in_child(lambda: in_thread(run))"])
-@pytest.mark.parametrize("user", ["foreign(path)", "in_thread(lambda: foreign(path))", "(foreign(path), in_thread(lambda: foreign(path)))"])
+@pytest.mark.parametrize(
+    "forker",
+    [
+        "in_child(run)",
+        "in_thread(lambda: in_child(run))",
+        "in_child(lambda: in_child(run))",
+        "in_child(lambda: in_thread(run))",
+    ],
+)
+@pytest.mark.parametrize(
+    "user",
+    [
+        "foreign(path)",
+        "in_thread(lambda: foreign(path))",
+        "(foreign(path), in_thread(lambda: foreign(path)))",
+    ],
+)
 def test_a_child_forked_after_another_library_used_openmp_does_not_hang(gomp, user, forker, alone):
-    """Whichever thread used it, and whichever forks; in children, in their children and in their threads."""
+    """Whichever thread used it, and whichever forks; in children, in their children and in their
+    threads.
+    """
     code = f"""
 path = {gomp!r}
 two_threads()
@@ -164,14 +188,19 @@ print(in_child(run), in_child(lambda: in_thread(run)), in_child(lambda: in_child
 def test_pools_of_forked_workers(gomp, pool, alone):
     if pool == "joblib":
         pytest.importorskip("joblib")
-        code = "import joblib; results = joblib.Parallel(2, backend='multiprocessing')(joblib.delayed(work)(seed) for seed in range(4))"
+        code = (
+            "import joblib; results = joblib.Parallel(2, "
+            "backend='multiprocessing')(joblib.delayed(work)(seed) for seed in range(4))"
+        )
     else:
         code = """
 with multiprocessing.get_context("fork").Pool(2) as pool:
     results = pool.map_async(work, range(4)).get(30)
 """
     before = f"two_threads()\nforeign({gomp!r})\nprint(*in_child(lambda: work(0)).split())\n"
-    assert python(WARNINGS, FOREIGN, WORK, FORK, before, code, "\nprint(*results)").stdout.split() == [alone[0], *(alone[seed] for seed in range(4))]
+    assert python(
+        WARNINGS, FOREIGN, WORK, FORK, before, code, "\nprint(*results)"
+    ).stdout.split() == [alone[0], *(alone[seed] for seed in range(4))]
 
 
 @openmp
@@ -182,12 +211,27 @@ def test_a_child_forked_after_a_library_used_its_threads_does_not_hang(name, fir
         pytest.skip(f"{name} is not a requirement of the test suite")
     use = {
         "torch": "import torch; torch.set_num_threads(2); torch.randn(3000, 3000).exp().sum()",
-        "lightgbm": "import lightgbm; lightgbm.LGBMRegressor(n_estimators=2, n_jobs=2, verbose=-1).fit(rows, rows[:, 0])",
-        "xgboost": "import xgboost; xgboost.XGBRegressor(n_estimators=2, n_jobs=2).fit(rows, rows[:, 0])",
+        "lightgbm": (
+            "import lightgbm; lightgbm.LGBMRegressor(n_estimators=2, n_jobs=2, "
+            "verbose=-1).fit(rows, rows[:, 0])"
+        ),
+        "xgboost": (
+            "import xgboost; xgboost.XGBRegressor(n_estimators=2, n_jobs=2).fit(rows, rows[:, 0])"
+        ),
     }[name]
-    other = f"import warnings; warnings.simplefilter('ignore'); import numpy as np; rows = np.random.rand(5000, 4)\n{use}\n"
-    code = f"two_threads()\n{use}\nprint(in_child(lambda: work(0)), in_thread(lambda: in_child(lambda: work(1))))"
-    parts = [other, "import threading\n", WORK, FORK] if first == "other" else ["import threading\n", WORK, FORK, other]
+    other = (
+        "import warnings; warnings.simplefilter('ignore'); import numpy as np; rows = "
+        f"np.random.rand(5000, 4)\n{use}\n"
+    )
+    code = (
+        f"two_threads()\n{use}\nprint(in_child(lambda: work(0)), in_thread(lambda: "
+        "in_child(lambda: work(1))))"
+    )
+    parts = (
+        [other, "import threading\n", WORK, FORK]
+        if first == "other"
+        else ["import threading\n", WORK, FORK, other]
+    )
     assert python(*parts, code).stdout.split() == [alone[0], alone[1]]
 
 
@@ -240,8 +284,14 @@ finally:
 @pytest.mark.parametrize(
     ("begin", "busy"),
     [
-        ("t.fit(X, Y, epochs=2, callbacks=[wait], verbose=False)", "t.fit(X, Y, epochs=1, verbose=False)['loss'][0] > 0"),
-        ("begun.set(); model(rows)", "_program.predict(model, X) is not None and np.array_equal(model(X), model.forward(X))"),
+        (
+            "t.fit(X, Y, epochs=2, callbacks=[wait], verbose=False)",
+            "t.fit(X, Y, epochs=1, verbose=False)['loss'][0] > 0",
+        ),
+        (
+            "begun.set(); model(rows)",
+            "_program.predict(model, X) is not None and np.array_equal(model(X), model.forward(X))",
+        ),
         ("estimator.fit(X, Y)", "estimator.set_params(callbacks=None).fit(X, Y).n_iter_ > 0"),
     ],
     ids=["fit", "predict", "estimator"],

@@ -1,4 +1,6 @@
-"""Frozen parameters: `requires_grad = False` leaves them as they are, as if the optimizer did not have them."""
+"""Frozen parameters: `requires_grad = False` leaves them as they are, as if the optimizer did not
+have them.
+"""
 
 import copy
 
@@ -16,7 +18,15 @@ Y = X[:, :3].argmax(axis=1)
 
 
 def net(dtype="float32"):
-    layers = nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 6, bias=False), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, 3)
+    layers = (
+        nn.Linear(5, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Linear(8, 6, bias=False),
+        nn.LayerNorm(6),
+        nn.Tanh(),
+        nn.Linear(6, 3),
+    )
     return nn.Sequential(*layers, seed=0, dtype=dtype)
 
 
@@ -59,17 +69,33 @@ def parts(names, model):
 @pytest.mark.parametrize("lower", [True, False], ids=["compiled", "by layers"])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize(
-    "names", [["0.weight", "0.bias"], ["1.weight", "4.bias"], ["6.weight", "6.bias"], ["3.weight", "6.bias", "0.bias"], ["0.bias", "6.weight"]]
+    "names",
+    [
+        ["0.weight", "0.bias"],
+        ["1.weight", "4.bias"],
+        ["6.weight", "6.bias"],
+        ["3.weight", "6.bias", "0.bias"],
+        ["0.bias", "6.weight"],
+    ],
 )
-def test_a_frozen_parameter_is_as_one_that_the_optimizer_does_not_have(names, make, lower, dtype, monkeypatch):
+def test_a_frozen_parameter_is_as_one_that_the_optimizer_does_not_have(
+    names, make, lower, dtype, monkeypatch
+):
     if not lower:
         monkeypatch.setattr("cnet._engine.lower", lambda *parts: None)
     frozen, left_out = net(dtype), net(dtype)
     for name, parameter in frozen.named_parameters():
         parameter.requires_grad = name not in names
     results = []
-    for model, optimizer in ((frozen, make(frozen.parameters())), (left_out, make(parts(names, left_out)))):
-        results.append(Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(X, Y, epochs=3, batch_size=16, seed=0, verbose=False))
+    for model, optimizer in (
+        (frozen, make(frozen.parameters())),
+        (left_out, make(parts(names, left_out))),
+    ):
+        results.append(
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
+                X, Y, epochs=3, batch_size=16, seed=0, verbose=False
+            )
+        )
     assert results[0] == results[1]
     np.testing.assert_array_equal(state(frozen), state(left_out))
     start = net(dtype).state_dict()
@@ -99,7 +125,14 @@ def test_parameters_are_frozen_and_thawed_at_any_time(data):
                 patch.setattr("cnet._engine.lower", lambda *parts: None)
             freeze(0)
             if by_callback:
-                trainer.fit(X, Y, epochs=len(plan), seed=0, callbacks=[lambda trainer, logs: freeze(trainer.epoch)], verbose=False)
+                trainer.fit(
+                    X,
+                    Y,
+                    epochs=len(plan),
+                    seed=0,
+                    callbacks=[lambda trainer, logs: freeze(trainer.epoch)],
+                    verbose=False,
+                )
             else:
                 for epoch in range(len(plan)):
                     freeze(epoch)
@@ -115,11 +148,19 @@ def test_a_frozen_layer_by_hand():
     model = net()
     assert model[0].requires_grad_(False) is model[0]
     model[3].weight.requires_grad_(False)
-    assert [name for name, parameter in model.named_parameters() if not parameter.requires_grad] == ["0.weight", "0.bias", "3.weight"]
+    assert [
+        name for name, parameter in model.named_parameters() if not parameter.requires_grad
+    ] == ["0.weight", "0.bias", "3.weight"]
     before = {name: value.copy() for name, value in model.state_dict().items()}
-    optimizer = optim.SGD(filter(lambda parameter: parameter.requires_grad, model.parameters()), lr=0.1)
+    optimizer = optim.SGD(
+        filter(lambda parameter: parameter.requires_grad, model.parameters()), lr=0.1
+    )
     model.backward(nn.CrossEntropyLoss().forward_backward(model.forward(X, training=True), Y)[1])
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == ["0.weight", "0.bias", "3.weight"]
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == [
+        "0.weight",
+        "0.bias",
+        "3.weight",
+    ]
     optimizer.step()
     after = model.state_dict()
     same = {name for name, value in before.items() if np.array_equal(value, after[name])}
@@ -136,12 +177,19 @@ def test_frozen_parameters_elsewhere(kind):
             parameter.data -= 0.01 * np.sign(parameter.grad)
 
     own = kind == "layer of ones own"
-    model = nn.Sequential(*([Plain(), nn.Linear(5, 3)] if own else [nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)]), seed=0)
+    model = nn.Sequential(
+        *([Plain(), nn.Linear(5, 3)] if own else [nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)]),
+        seed=0,
+    )
     frozen = [model[0].body[0].weight] if own else [model[0].weight, model[2].bias]
     for parameter in frozen:
         parameter.requires_grad = False
     before = [parameter.data.copy() for parameter in frozen]
-    make = {"lbfgs": optim.LBFGS, "optimizer of ones own": lambda p: SignSGD(p, {}), "layer of ones own": lambda p: optim.SGD(p, lr=0.1)}[kind]
+    make = {
+        "lbfgs": optim.LBFGS,
+        "optimizer of ones own": lambda p: SignSGD(p, {}),
+        "layer of ones own": lambda p: optim.SGD(p, lr=0.1),
+    }[kind]
     trainer = Trainer(model, nn.CrossEntropyLoss(), make(model.parameters()))
     first = trainer.evaluate(X, Y)["loss"]
     trainer.fit(X, Y, epochs=2, seed=0, verbose=False)
@@ -154,7 +202,10 @@ def test_a_net_that_is_frozen_as_a_whole_is_not_trained():
     trainer_ = trainer()
     trainer_.model.requires_grad_(False)
     before = state(trainer_.model)
-    with pytest.raises(ValueError, match="every parameter that the optimizer holds is frozen: requires_grad is False"):
+    with pytest.raises(
+        ValueError,
+        match="every parameter that the optimizer holds is frozen: requires_grad is False",
+    ):
         trainer_.fit(X, Y, verbose=False)
     np.testing.assert_array_equal(state(trainer_.model), before)
     assert trainer_.evaluate(X, Y)["loss"] > 0
@@ -179,7 +230,9 @@ def test_a_checkpoint_of_a_net_with_frozen_layers_goes_on(tmp_path):
     second.fit(X, Y, epochs=2, verbose=False)
     np.testing.assert_array_equal(state(second.model), state(whole.model))
     whole.model.save(tmp_path / "m.safetensors")
-    assert all(parameter.requires_grad for parameter in cnet.load(tmp_path / "m.safetensors").parameters())
+    assert all(
+        parameter.requires_grad for parameter in cnet.load(tmp_path / "m.safetensors").parameters()
+    )
     assert not copy.deepcopy(whole.model)[0].weight.requires_grad
 
 
@@ -195,7 +248,11 @@ def test_divergence_restores_frozen_parameters_too():
 
 
 def test_requires_grad_is_of_parameters_and_a_truth_value():
-    with pytest.raises(AttributeError, match=r"requires_grad belongs to parameters: requires_grad_\(False\) freezes all parameters of a module"):
+    with pytest.raises(
+        AttributeError,
+        match=r"requires_grad belongs to parameters: requires_grad_\(False\) freezes all "
+        r"parameters of a module",
+    ):
         net().requires_grad = False
     for value in (0, None, "no"):
         with pytest.raises(TypeError, match=f"requires_grad is {value!r}, expected True or False"):

@@ -26,12 +26,17 @@ def trained(layer, loss, rng, **settings):
     x = rng.standard_normal((40, 3))
     model = nn.Sequential(nn.Linear(3, 8), layer, nn.Linear(8, 2), seed=0, dtype="float64")
     trainer = cnet.Trainer(model, loss, optim.Adam(model.parameters(), lr=0.01))
-    history = trainer.fit(x, x[:, :2] ** 2, epochs=4, seed=0, validation_data=(x, x[:, :2]), verbose=False, **settings)
+    history = trainer.fit(
+        x, x[:, :2] ** 2, epochs=4, seed=0, validation_data=(x, x[:, :2]), verbose=False, **settings
+    )
     return history, model(x)
 
 
 def test_they_train_as_the_layer_and_the_loss_do():
-    by_class, by_function = (trained(layer, loss, np.random.default_rng(0)) for layer, loss in ((nn.Tanh(), nn.MSELoss()), (tanh, squares)))
+    by_class, by_function = (
+        trained(layer, loss, np.random.default_rng(0))
+        for layer, loss in ((nn.Tanh(), nn.MSELoss()), (tanh, squares))
+    )
     for name in by_class[0]:
         np.testing.assert_allclose(by_function[0][name], by_class[0][name], rtol=1e-9)
     np.testing.assert_allclose(by_function[1], by_class[1], rtol=1e-9)
@@ -42,7 +47,11 @@ def test_rows_have_weights_and_heads_have_functions(rng):
     assert np.isfinite(history["loss"]).all()
     heads = nn.Heads(a=nn.Linear(8, 2), b=nn.Linear(8, 2))
     model = nn.Sequential(nn.Linear(3, 8), heads, seed=0)
-    trainer = cnet.Trainer(model, nn.HeadsLoss(heads, {"a": squares, "b": nn.MSELoss()}), optim.SGD(model.parameters(), lr=0.01))
+    trainer = cnet.Trainer(
+        model,
+        nn.HeadsLoss(heads, {"a": squares, "b": nn.MSELoss()}),
+        optim.SGD(model.parameters(), lr=0.01),
+    )
     x = rng.standard_normal((20, 3))
     assert len(trainer.fit(x, {"a": x[:, :2], "b": x[:, 1:]}, epochs=2, verbose=False)["loss"]) == 2
 
@@ -58,10 +67,14 @@ def test_no_gradient_has_to_pass_a_first_layer(rng):
     x, y = rng.random((30, 5), np.float32), rng.integers(0, 2, 30)
     model = nn.Sequential(np.log1p, nn.Linear(5, 2), seed=0)
     assert "FunctionLayer(log1p)" in repr(model)
-    cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(x, y, verbose=False)
+    cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(
+        x, y, verbose=False
+    )
     np.testing.assert_allclose(model(x), model[1](np.log1p(x)))
     late = nn.Sequential(nn.Linear(5, 2), np.log1p, seed=0)
-    with pytest.raises(RuntimeError, match=r"FunctionLayer\(log1p\) has no way back.*return \(output, backward\)"):
+    with pytest.raises(
+        RuntimeError, match=r"FunctionLayer\(log1p\) has no way back.*return \(output, backward\)"
+    ):
         late.backward(late.forward(x, training=True))
 
 

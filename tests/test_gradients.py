@@ -1,7 +1,8 @@
 """Backward passes against central finite differences in float64, for every kernel, layer and loss.
 
-The numerical gradient is taken of the float64 reference; a backward kernel is held to it in both dtypes. The float64
-kernels are also held against finite differences of the compiled forward pass, through whole nets.
+The numerical gradient is taken of the float64 reference; a backward kernel is held to it in both
+dtypes. The float64 kernels are also held against finite differences of the compiled forward pass,
+through whole nets.
 """
 
 import numpy as np
@@ -16,7 +17,9 @@ MOST_ELEMENTS = 20
 
 
 def numerical_gradient(function, a, positions, relative_step=False):
-    """d function / d a at flat `positions`: a five-point stencil, whose error is of the fourth order."""
+    """d function / d a at flat `positions`: a five-point stencil, whose error is of the fourth
+    order.
+    """
     result = []
     for i in positions:
         values = []
@@ -30,7 +33,11 @@ def numerical_gradient(function, a, positions, relative_step=False):
 
 
 def positions(rng, a):
-    return np.arange(a.size) if a.size <= MOST_ELEMENTS else rng.choice(a.size, MOST_ELEMENTS, replace=False)
+    return (
+        np.arange(a.size)
+        if a.size <= MOST_ELEMENTS
+        else rng.choice(a.size, MOST_ELEMENTS, replace=False)
+    )
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.wrt], ids=lambda case: case.name)
@@ -41,12 +48,21 @@ def test_kernels(case, isa, dtype, rng):
         exact = in_double(inputs)
         for output, name in case.wrt.items():
             where = positions(rng, exact[name])
-            numerical = numerical_gradient(lambda a, exact=exact, name=name: case.loss({**exact, name: a}), exact[name], where, case.relative_step)
-            assert normalised_error(outputs[output].ravel()[where], numerical) <= TOLERANCE[dtype], (output, shape)
+            numerical = numerical_gradient(
+                lambda a, exact=exact, name=name: case.loss({**exact, name: a}),
+                exact[name],
+                where,
+                case.relative_step,
+            )
+            assert (
+                normalised_error(outputs[output].ravel()[where], numerical) <= TOLERANCE[dtype]
+            ), (output, shape)
 
 
 def check_module(module, loss, x, target, rng):
-    """Parameters and input of a float64 module under a loss, through forward passes of the module itself."""
+    """Parameters and input of a float64 module under a loss, through forward passes of the module
+    itself.
+    """
     grad = loss.forward_backward(module.forward(x, training=True), target)[1]
     dx = module.backward(grad)
 
@@ -69,12 +85,30 @@ def check_module(module, loss, x, target, rng):
         assert normalised_error(parameter.grad.ravel()[where], numerical) <= 1e-9
 
 
-ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.GELU, nn.Softmax, nn.Identity, nn.Flatten]
+ACTIVATIONS = [
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.ELU,
+    nn.GELU,
+    nn.Softmax,
+    nn.Identity,
+    nn.Flatten,
+]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nets(activation, isa, rng):
-    model = nn.Sequential(nn.Linear(5, 9), activation(), nn.Linear(9, 4, bias=False), activation(), nn.Linear(4, 3), seed=1, dtype="float64")
+    model = nn.Sequential(
+        nn.Linear(5, 9),
+        activation(),
+        nn.Linear(9, 4, bias=False),
+        activation(),
+        nn.Linear(4, 3),
+        seed=1,
+        dtype="float64",
+    )
     x = rng.standard_normal((500, 5))
     # Rows for which no activation is near the kink of ReLU, where finite differences mean nothing.
     clear = np.minimum(np.abs(model[:1](x)).min(axis=1), np.abs(model[:3](x)).min(axis=1)) > 0.05
@@ -90,7 +124,10 @@ def test_nets(activation, isa, rng):
         (nn.NLLLoss(), np.array([[1.0, 0, 0], [0.2, 0.3, 0.5], [0, 0, 2], [0, 0, 0]])),
         (nn.MSELoss(), np.arange(12.0).reshape(4, 3)),
         (nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), np.array([0, 2, 1, 1])),
-        (nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), np.array([[1.0, 0, 0], [0.2, 0.3, 0.5], [0, 0, 2], [0, 0, 0]])),
+        (
+            nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1),
+            np.array([[1.0, 0, 0], [0.2, 0.3, 0.5], [0, 0, 2], [0, 0, 0]]),
+        ),
         (nn.L1Loss(), np.arange(12.0).reshape(4, 3)),
         (nn.HuberLoss(3.3), np.arange(12.0).reshape(4, 3)),
         (nn.QuantileLoss(0.3), np.arange(12.0).reshape(4, 3)),
@@ -105,7 +142,9 @@ def test_losses(loss, target, isa, rng):
 
 
 def test_backward_params_gives_the_gradients_of_backward(isa, dtype, rng):
-    model = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4), seed=1, dtype=dtype)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Tanh(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4), seed=1, dtype=dtype
+    )
     x = rng.standard_normal((7, 3, 4)).astype(dtype)
     grad = rng.standard_normal((7, 4)).astype(dtype)
     model.forward(x, training=True)

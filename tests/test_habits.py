@@ -1,4 +1,6 @@
-"""What users of PyTorch and Keras type by habit: it does the same here, or an error says what to type."""
+"""What users of PyTorch and Keras type by habit: it does the same here, or an error says what to
+type.
+"""
 
 import copy
 import inspect
@@ -20,7 +22,15 @@ Y = X[:, :3].argmax(axis=1)
 
 
 def net(dtype="float32"):
-    layers = nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 6, bias=False), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, 3)
+    layers = (
+        nn.Linear(5, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Linear(8, 6, bias=False),
+        nn.LayerNorm(6),
+        nn.Tanh(),
+        nn.Linear(6, 3),
+    )
     return nn.Sequential(*layers, seed=0, dtype=dtype)
 
 
@@ -46,19 +56,40 @@ def state(model):
         (lambda: nn.Flatten(1), nn.Flatten),
         (lambda: nn.Flatten(start_dim=1, end_dim=-1), nn.Flatten),
         (lambda: nn.Linear(3, 2, device="cpu"), lambda: nn.Linear(3, 2)),
-        (lambda: nn.Linear(3, 2, True, device=None, dtype=np.float64), lambda: nn.Linear(3, 2, dtype="float64")),
-        (lambda: nn.Conv2d(3, 4, 3, 1, 1, 1, 1, False), lambda: nn.Conv2d(3, 4, 3, padding=1, bias=False)),
+        (
+            lambda: nn.Linear(3, 2, True, device=None, dtype=np.float64),
+            lambda: nn.Linear(3, 2, dtype="float64"),
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, 1, 1, 1, 1, False),
+            lambda: nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        ),
         (lambda: nn.Conv2d(3, 4, 3, padding="same"), lambda: nn.Conv2d(3, 4, 3, padding=1)),
-        (lambda: nn.Conv2d(3, 4, (5, 1), padding="same", dilation=[1, 1]), lambda: nn.Conv2d(3, 4, (5, 1), padding=(2, 0))),
-        (lambda: nn.Conv2d(3, 4, 3, stride=2, padding="valid"), lambda: nn.Conv2d(3, 4, 3, stride=2)),
-        (lambda: nn.Conv2d(3, 4, 3, groups=np.int64(1), padding_mode="zeros", device="cpu"), lambda: nn.Conv2d(3, 4, 3)),
+        (
+            lambda: nn.Conv2d(3, 4, (5, 1), padding="same", dilation=[1, 1]),
+            lambda: nn.Conv2d(3, 4, (5, 1), padding=(2, 0)),
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, stride=2, padding="valid"),
+            lambda: nn.Conv2d(3, 4, 3, stride=2),
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, groups=np.int64(1), padding_mode="zeros", device="cpu"),
+            lambda: nn.Conv2d(3, 4, 3),
+        ),
         (lambda: nn.MaxPool2d(2, None, 0, 1, False, False), lambda: nn.MaxPool2d(2)),
         (lambda: nn.MaxPool2d(2, dilation=1, ceil_mode=False), lambda: nn.MaxPool2d(2)),
         (lambda: nn.AvgPool2d(2, None, 0, False, True, None), lambda: nn.AvgPool2d(2)),
         (lambda: nn.BatchNorm1d(3, 1e-5, 0.1, True, True), lambda: nn.BatchNorm1d(3)),
-        (lambda: nn.BatchNorm2d(3, track_running_stats=True, bias=True, device="cpu"), lambda: nn.BatchNorm2d(3)),
+        (
+            lambda: nn.BatchNorm2d(3, track_running_stats=True, bias=True, device="cpu"),
+            lambda: nn.BatchNorm2d(3),
+        ),
         (lambda: nn.LayerNorm(3, device="cpu", bias=False), lambda: nn.LayerNorm(3, bias=False)),
-        (lambda: nn.CrossEntropyLoss(None, reduction="mean", ignore_index=-100), nn.CrossEntropyLoss),
+        (
+            lambda: nn.CrossEntropyLoss(None, reduction="mean", ignore_index=-100),
+            nn.CrossEntropyLoss,
+        ),
         (lambda: nn.NLLLoss(reduction="mean", ignore_index=-100), nn.NLLLoss),
         (lambda: nn.MSELoss(reduction="mean"), nn.MSELoss),
         (lambda: nn.L1Loss(reduction="mean"), nn.L1Loss),
@@ -67,7 +98,10 @@ def state(model):
         (lambda: nn.PoissonNLLLoss(True, False, reduction="mean"), nn.PoissonNLLLoss),
         (lambda: nn.BCEWithLogitsLoss(reduction="mean"), nn.BCEWithLogitsLoss),
         (lambda: nn.CrossEntropyLoss().to("cpu"), nn.CrossEntropyLoss),
-        (lambda: nn.Parameter((3,), True, dtype="float64"), lambda: nn.Parameter((3,), dtype="float64")),
+        (
+            lambda: nn.Parameter((3,), True, dtype="float64"),
+            lambda: nn.Parameter((3,), dtype="float64"),
+        ),
     ],
 )
 def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
@@ -82,32 +116,65 @@ def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.Conv2d(1, 2, 3, 1, 1, 2), "dilation is 2, and cnet has only 1: a layer of your own"),
+        (
+            lambda: nn.Conv2d(1, 2, 3, 1, 1, 2),
+            "dilation is 2, and cnet has only 1: a layer of your own",
+        ),
         (lambda: nn.Conv2d(2, 2, 3, groups=2), "groups is 2"),
-        (lambda: nn.Conv2d(2, 2, 3, padding_mode="reflect"), r"padding_mode is 'reflect', and cnet has only 'zeros': pad the images with numpy\.pad"),
-        (lambda: nn.Conv2d(2, 2, 4, padding="same"), r"padding is 'same' for a kernel_size of \(4, 4\), which needs more on one side"),
-        (lambda: nn.Conv2d(2, 2, 3, stride=2, padding="same"), r"padding is 'same' for a stride of \(2, 2\)"),
+        (
+            lambda: nn.Conv2d(2, 2, 3, padding_mode="reflect"),
+            r"padding_mode is 'reflect', and cnet has only 'zeros': pad the images with numpy\.pad",
+        ),
+        (
+            lambda: nn.Conv2d(2, 2, 4, padding="same"),
+            r"padding is 'same' for a kernel_size of \(4, 4\), which needs more on one side",
+        ),
+        (
+            lambda: nn.Conv2d(2, 2, 3, stride=2, padding="same"),
+            r"padding is 'same' for a stride of \(2, 2\)",
+        ),
         (lambda: nn.Conv2d(2, 2, 3, device="cuda"), "device is 'cuda', and cnet has only 'cpu'"),
         (lambda: nn.MaxPool2d(2, dilation=(1, 2)), r"dilation is \(1, 2\)"),
         (lambda: nn.MaxPool2d(2, return_indices=True), "return_indices is True"),
-        (lambda: nn.MaxPool2d(3, 2, 1, 1, False, True), "ceil_mode is True, and cnet has only False: pad the images"),
+        (
+            lambda: nn.MaxPool2d(3, 2, 1, 1, False, True),
+            "ceil_mode is True, and cnet has only False: pad the images",
+        ),
         (lambda: nn.AvgPool2d(2, count_include_pad=False), "count_include_pad is False"),
         (lambda: nn.AvgPool2d(2, divisor_override=3), "divisor_override is 3"),
         (lambda: nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats is False"),
-        (lambda: nn.BatchNorm1d(3, bias=False), "bias is False, and cnet has only True: affine=False leaves out"),
+        (
+            lambda: nn.BatchNorm1d(3, bias=False),
+            "bias is False, and cnet has only True: affine=False leaves out",
+        ),
         (lambda: nn.Softmax(0), "dim is 0, and cnet has only -1: rows have one axis"),
         (lambda: nn.Flatten(0), "start_dim is 0"),
         (lambda: nn.Flatten(1, 2), "end_dim is 2"),
         (lambda: nn.ReLU(inplace="yes"), "inplace is 'yes'"),
-        (lambda: nn.MSELoss(reduction="sum"), "reduction is 'sum', and cnet has only 'mean': a loss is the mean over the batch"),
+        (
+            lambda: nn.MSELoss(reduction="sum"),
+            "reduction is 'sum', and cnet has only 'mean': a loss is the mean over the batch",
+        ),
         (lambda: nn.CrossEntropyLoss(reduction="none"), "reduction is 'none'"),
         (lambda: nn.HuberLoss("sum"), "reduction is 'sum'"),
         (lambda: nn.CrossEntropyLoss(ignore_index=0), "ignore_index is 0, .*sample_weight of 0"),
         (lambda: nn.PoissonNLLLoss(True, True), "full is True"),
-        (lambda: optim.SGD(net().parameters(), 0.1, 0.9, 0.5), r"dampening is 0\.5, and cnet has only 0: multiply lr by 1 - dampening"),
-        (lambda: optim.SGD(net().parameters(), 0.1, 0.9, True), r"dampening is True, .*nesterov is given by its name"),
-        (lambda: optim.LBFGS(net().parameters(), 0.1), r"lr is 0\.1, and cnet has only 1: L-BFGS searches along"),
-        (lambda: nn.init.Normal(0), r"std is 0, expected a number above 0; nn\.init\.Zeros\(\) gives zeros"),
+        (
+            lambda: optim.SGD(net().parameters(), 0.1, 0.9, 0.5),
+            r"dampening is 0\.5, and cnet has only 0: multiply lr by 1 - dampening",
+        ),
+        (
+            lambda: optim.SGD(net().parameters(), 0.1, 0.9, True),
+            r"dampening is True, .*nesterov is given by its name",
+        ),
+        (
+            lambda: optim.LBFGS(net().parameters(), 0.1),
+            r"lr is 0\.1, and cnet has only 1: L-BFGS searches along",
+        ),
+        (
+            lambda: nn.init.Normal(0),
+            r"std is 0, expected a number above 0; nn\.init\.Zeros\(\) gives zeros",
+        ),
     ],
 )
 def test_other_settings_are_refused_with_what_to_do(make, message):
@@ -118,20 +185,46 @@ def test_other_settings_are_refused_with_what_to_do(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.init.Normal(0, 0.01), "positional argument"),  # PyTorch and Keras have the mean first
+        (
+            lambda: nn.init.Normal(0, 0.01),
+            "positional argument",
+        ),  # PyTorch and Keras have the mean first
         (lambda: nn.CrossEntropyLoss(None, 0.1), "positional argument"),
-        (lambda: optim.SGD(net().parameters(), learning_rate=0.1), r"SGD\(\) got an unexpected keyword argument 'learning_rate': it is called lr"),
-        (lambda: optim.AdamW(net().parameters(), beta_1=0.9), r"AdamW\(\) got .* 'beta_1': both are betas=\(beta_1, beta_2\)"),
+        (
+            lambda: optim.SGD(net().parameters(), learning_rate=0.1),
+            r"SGD\(\) got an unexpected keyword argument 'learning_rate': it is called lr",
+        ),
+        (
+            lambda: optim.AdamW(net().parameters(), beta_1=0.9),
+            r"AdamW\(\) got .* 'beta_1': both are betas=\(beta_1, beta_2\)",
+        ),
         (lambda: optim.RMSprop(net().parameters(), rho=0.9), "it is called alpha"),
         (lambda: optim.Adam(net().parameters(), weight_deccay=0.9), r"did you mean weight_decay\?"),
-        (lambda: optim.LBFGS(net().parameters(), line_search_fn="strong_wolfe"), "there is a line search"),
-        (lambda: nn.BCEWithLogitsLoss(pos_weight=[1.0]), r"BCEWithLogitsLoss\(\) got .* 'pos_weight': .*sample_weight"),
+        (
+            lambda: optim.LBFGS(net().parameters(), line_search_fn="strong_wolfe"),
+            "there is a line search",
+        ),
+        (
+            lambda: nn.BCEWithLogitsLoss(pos_weight=[1.0]),
+            r"BCEWithLogitsLoss\(\) got .* 'pos_weight': .*sample_weight",
+        ),
         (lambda: nn.MSELoss(size_average=True), "leave it out: a loss is the mean over the batch"),
         (lambda: nn.CrossEntropyLoss(from_logits=True), "CrossEntropyLoss .*take logits"),
         (lambda: nn.CrossEntropyLoss(label_smothing=0.1), r"did you mean label_smoothing\?"),
-        (lambda: nn.Parameter([0.1, 0.2]), r"shape is \[0\.1, 0\.2\], expected a tuple of integers such as \(3, 2\), or an array of values"),
-        (lambda: nn.Parameter(np.array([3, 2])), "a parameter got an array of int64, expected its values as floats, or its shape as a tuple"),
-        (lambda: nn.Sequential({"a": nn.ReLU()}), r"layers have no names here, so pass \*layers\.values\(\)"),
+        (
+            lambda: nn.Parameter([0.1, 0.2]),
+            r"shape is \[0\.1, 0\.2\], expected a tuple of integers such as \(3, 2\), or an "
+            r"array of values",
+        ),
+        (
+            lambda: nn.Parameter(np.array([3, 2])),
+            "a parameter got an array of int64, expected its values as floats, or its shape as a "
+            "tuple",
+        ),
+        (
+            lambda: nn.Sequential({"a": nn.ReLU()}),
+            r"layers have no names here, so pass \*layers\.values\(\)",
+        ),
     ],
 )
 def test_arguments_that_are_not_there(make, message):
@@ -141,11 +234,31 @@ def test_arguments_that_are_not_there(make, message):
 
 def test_help_shows_the_arguments():
     assert list(inspect.signature(nn.Conv2d).parameters)[:9] == [
-        *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode")
+        *(
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "bias",
+            "padding_mode",
+        )
     ]
     assert "validation_data" in inspect.signature(Trainer.fit).parameters
-    assert list(inspect.signature(optim.SGD).parameters)[:4] == ["params", "lr", "momentum", "dampening"]
-    assert list(inspect.signature(nn.CrossEntropyLoss).parameters) == ["weight", "label_smoothing", "ignore_index", "reduction"]
+    assert list(inspect.signature(optim.SGD).parameters)[:4] == [
+        "params",
+        "lr",
+        "momentum",
+        "dampening",
+    ]
+    assert list(inspect.signature(nn.CrossEntropyLoss).parameters) == [
+        "weight",
+        "label_smoothing",
+        "ignore_index",
+        "reduction",
+    ]
 
 
 # What is called on modules, parameters and losses
@@ -155,7 +268,9 @@ def test_methods_of_a_module_that_change_nothing():
     model = net()
     before = state(model)
     assert model.train() is model.train(False) is model.eval() is model.cpu() is model
-    assert model.to("cpu") is model.to(np.float32) is model.to(device="cpu", dtype="float32") is model
+    assert (
+        model.to("cpu") is model.to(np.float32) is model.to(device="cpu", dtype="float32") is model
+    )
     model.train()
     np.testing.assert_array_equal(model(X), net()(X))
     np.testing.assert_array_equal(state(model), before)
@@ -163,7 +278,11 @@ def test_methods_of_a_module_that_change_nothing():
         with pytest.raises(ValueError, match=f"device is '{device}'"):
             model.to(device)
     for dtype in ("float64", np.float64):
-        with pytest.raises(ValueError, match=r'of float32: give another dtype at construction, such as nn\.Sequential\(\.\.\., dtype="float64"\)'):
+        with pytest.raises(
+            ValueError,
+            match=r"of float32: give another dtype at construction, such as nn\.Sequential\("
+            r'\.\.\., dtype="float64"\)',
+        ):
             model.to(dtype)
 
 
@@ -197,7 +316,10 @@ def test_a_parameter_stands_for_its_values():
     assert (weight.numel(), weight.size, weight.ndim, weight.shape) == (6, 6, 2, (3, 2))
     assert nn.Parameter(np.ones((1, 1))).item() == 1
     np.testing.assert_array_equal(np.asarray(nn.Buffer((2,), fill=3)), [3, 3])
-    with pytest.raises(AttributeError, match="'Parameter' object has no attribute 'mean': its values are data, an array of NumPy"):
+    with pytest.raises(
+        AttributeError,
+        match="'Parameter' object has no attribute 'mean': its values are data, an array of NumPy",
+    ):
         weight.mean()
     for twin in (copy.deepcopy(weight), pickle.loads(pickle.dumps(weight))):
         np.testing.assert_array_equal(twin, weight)
@@ -217,7 +339,11 @@ def test_a_parameter_is_made_of_values():
 
 def test_values_are_not_assigned_to_the_name_of_a_parameter():
     layer = nn.Linear(3, 2, seed=0)
-    with pytest.raises(TypeError, match=r"weight is a parameter or buffer, and was assigned a ndarray: assign values to weight\.data"):
+    with pytest.raises(
+        TypeError,
+        match=r"weight is a parameter or buffer, and was assigned a ndarray: assign values to "
+        r"weight\.data",
+    ):
         layer.weight = np.ones((3, 2))
     layer.weight.data = np.ones((3, 2))
     layer.bias = None
@@ -239,7 +365,10 @@ def test_a_loss_is_called_and_is_a_float():
     assert f"{loss:.3f}" == f"{loss.item():.3f}"
     for made in (copy.copy(loss), pickle.loads(pickle.dumps(loss))):
         assert made == loss
-    with pytest.raises(AttributeError, match=r"there is no graph of operations.*call model\.backward\(criterion\.backward\(\)\)"):
+    with pytest.raises(
+        AttributeError,
+        match=r"there is no graph of operations.*call model\.backward\(criterion\.backward\(\)\)",
+    ):
         loss.backward()
     model.backward(criterion.backward())
     assert model[0].weight.grad is not None
@@ -272,11 +401,19 @@ def test_a_loop_of_pytorch_needs_one_other_line():
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: nn.Dense, r"^module 'cnet\.nn' has no attribute 'Dense': use nn\.Linear\(in_features, out_features\)$"),
+        (
+            lambda: nn.Dense,
+            r"^module 'cnet\.nn' has no attribute 'Dense': use nn\.Linear\(in_features, "
+            r"out_features\)$",
+        ),
         (lambda: nn.Relu, r"^module 'cnet\.nn' has no attribute 'Relu' \(did you mean ReLU\?\)$"),
         (lambda: nn.Crossentropyloss, r"did you mean CrossEntropyLoss\?"),
         (lambda: nn.Conv2D, r"use nn\.Conv2d"),
-        (lambda: nn.LSTM, "cnet does not have it; a layer of your own is a function or a small class, see docs/extending"),
+        (
+            lambda: nn.LSTM,
+            "cnet does not have it; a layer of your own is a function or a small class, see "
+            "docs/extending",
+        ),
         (lambda: nn.Conv1d, "cnet does not have it"),
         (lambda: nn.SiLU, "cnet does not have it"),
         (lambda: nn.KLDivLoss, "a loss of your own"),
@@ -296,16 +433,26 @@ def test_a_loop_of_pytorch_needs_one_other_line():
         (lambda: cnet.AdamW, r"it is optim\.AdamW$"),
         (lambda: cnet.save, r"model\.save"),
         (lambda: cnet.Trayner, r"did you mean Trainer\?"),
-        (lambda: net().fit, r"^'Sequential' object has no attribute 'fit': a trainer does it: cnet\.Trainer\(model, loss, optimizer\)\.fit"),
+        (
+            lambda: net().fit,
+            r"^'Sequential' object has no attribute 'fit': a trainer does it: "
+            r"cnet\.Trainer\(model, loss, optimizer\)\.fit",
+        ),
         (lambda: net().predict, r"call the model: model\(x\)"),
         (lambda: net().append, r"nn\.Sequential\(\*model, nn\.ReLU\(\)\) is a longer one"),
         (lambda: net().cuda, "cnet computes on the CPU"),
         (lambda: net().training, r"model\.forward\(x, training=True\) is training"),
         (lambda: net().double, 'dtype="float64"'),
         (lambda: net().laiers, r"did you mean layers\?"),
-        (lambda: nn.Linear(3, 2).wieght, r"'Linear' object has no attribute 'wieght' \(did you mean weight\?\)"),
+        (
+            lambda: nn.Linear(3, 2).wieght,
+            r"'Linear' object has no attribute 'wieght' \(did you mean weight\?\)",
+        ),
         (lambda: nn.MSELoss()([[1.0]], [1.0]).detach, "use it as it is"),
-        (lambda: nn.MSELoss()([[1.0]], [1.0]).nonsense, "'LossValue' object has no attribute 'nonsense'$"),
+        (
+            lambda: nn.MSELoss()([[1.0]], [1.0]).nonsense,
+            "'LossValue' object has no attribute 'nonsense'$",
+        ),
     ],
 )
 def test_names_that_are_not_there_are_answered(ask, message):
@@ -317,16 +464,31 @@ def test_names_that_are_not_there_are_answered(ask, message):
 
 def test_what_answers_name_is_there():
     """Each `nn.Name`, `optim.Name` and `cnet.name` that an answer tells to use."""
-    tables = {name: table for name, table in vars(_answers).items() if isinstance(table, dict) and name.isupper()}
+    tables = {
+        name: table
+        for name, table in vars(_answers).items()
+        if isinstance(table, dict) and name.isupper()
+    }
     assert len(tables) > 10
     for table in tables.values():
         for answer in table.values():
             for module, name in re.findall(r"\b(nn|optim|cnet|datasets)\.(\w+)", answer):
                 if module != "cnet" or name != "sklearn":
-                    assert hasattr({"nn": nn, "optim": optim, "cnet": cnet, "datasets": cnet.datasets}[module], name), answer
-    for names, module in ((_answers.NN, nn), (_answers.OPTIM, optim), (_answers.TOP, cnet), (_answers.INIT, nn.init), (_answers.MODULE, nn.Sequential)):
+                    assert hasattr(
+                        {"nn": nn, "optim": optim, "cnet": cnet, "datasets": cnet.datasets}[module],
+                        name,
+                    ), answer
+    for names, module in (
+        (_answers.NN, nn),
+        (_answers.OPTIM, optim),
+        (_answers.TOP, cnet),
+        (_answers.INIT, nn.init),
+        (_answers.MODULE, nn.Sequential),
+    ):
         for name in names:
-            assert name == "sklearn" or not hasattr(module, name), f"{name} is there: it needs no answer"
+            assert name == "sklearn" or not hasattr(module, name), (
+                f"{name} is there: it needs no answer"
+            )
 
 
 def trainer():
@@ -340,22 +502,63 @@ def trainer():
         (
             lambda: trainer().fit(X, Y, validation_split=0.1),
             TypeError,
-            r"Trainer\.fit\(\) got .* 'validation_split': split the data before: data = datasets\.split",
+            r"Trainer\.fit\(\) got .* 'validation_split': split the data before: data = "
+            r"datasets\.split",
         ),
-        (lambda: trainer().fit(X, Y, class_weight={0: 1}), TypeError, r"nn\.CrossEntropyLoss\(weight="),
-        (lambda: trainer().fit(X, Y, initial_epoch=3), TypeError, "fit goes on after the epochs of earlier calls"),
+        (
+            lambda: trainer().fit(X, Y, class_weight={0: 1}),
+            TypeError,
+            r"nn\.CrossEntropyLoss\(weight=",
+        ),
+        (
+            lambda: trainer().fit(X, Y, initial_epoch=3),
+            TypeError,
+            "fit goes on after the epochs of earlier calls",
+        ),
         (lambda: trainer().fit(X, Y, validation_freq=2), TypeError, "evaluated after each epoch"),
         (lambda: trainer().fit(X, Y, workers=2), TypeError, "DataLoader"),
         (lambda: trainer().fit(X, Y, epoch=2), TypeError, r"'epoch' \(did you mean epochs\?\)"),
-        (lambda: trainer().fit(X, Y, nonsense=2), TypeError, r"unexpected keyword argument 'nonsense'$"),
+        (
+            lambda: trainer().fit(X, Y, nonsense=2),
+            TypeError,
+            r"unexpected keyword argument 'nonsense'$",
+        ),
         (lambda: trainer().evaluate(X, Y, verbose=0), TypeError, "leave it out: nothing is shown"),
-        (lambda: trainer().evaluate(X, Y, batch_size=10), TypeError, "the result does not depend on it"),
-        (lambda: Trainer(net(), nn.MSELoss(), optim.SGD(net().parameters()), epochs=3), TypeError, "'epochs': pass it to fit"),
-        (lambda: Trainer(net(), "mse", optim.SGD(net().parameters())), TypeError, r"loss is 'mse', expected one such as nn\.MSELoss\(\)"),
-        (lambda: Trainer(net(), "sparse_categorical_crossentropy", None), TypeError, r"expected one such as nn\.CrossEntropyLoss\(\) for logits"),
-        (lambda: Trainer(net(), "best", None), TypeError, r"loss is 'best', expected one such as nn\.CrossEntropyLoss\(\)"),
-        (lambda: Trainer(net(), nn.MSELoss(), "Adam"), TypeError, r"optimizer is 'Adam', expected one such as optim\.Adam\(model\.parameters\(\)\)"),
-        (lambda: trainer().predict, AttributeError, r"'Trainer' object has no attribute 'predict': call the model: trainer\.model\(x\)"),
+        (
+            lambda: trainer().evaluate(X, Y, batch_size=10),
+            TypeError,
+            "the result does not depend on it",
+        ),
+        (
+            lambda: Trainer(net(), nn.MSELoss(), optim.SGD(net().parameters()), epochs=3),
+            TypeError,
+            "'epochs': pass it to fit",
+        ),
+        (
+            lambda: Trainer(net(), "mse", optim.SGD(net().parameters())),
+            TypeError,
+            r"loss is 'mse', expected one such as nn\.MSELoss\(\)",
+        ),
+        (
+            lambda: Trainer(net(), "sparse_categorical_crossentropy", None),
+            TypeError,
+            r"expected one such as nn\.CrossEntropyLoss\(\) for logits",
+        ),
+        (
+            lambda: Trainer(net(), "best", None),
+            TypeError,
+            r"loss is 'best', expected one such as nn\.CrossEntropyLoss\(\)",
+        ),
+        (
+            lambda: Trainer(net(), nn.MSELoss(), "Adam"),
+            TypeError,
+            r"optimizer is 'Adam', expected one such as optim\.Adam\(model\.parameters\(\)\)",
+        ),
+        (
+            lambda: trainer().predict,
+            AttributeError,
+            r"'Trainer' object has no attribute 'predict': call the model: trainer\.model\(x\)",
+        ),
         (lambda: trainer().train, AttributeError, r"use fit\(x, y, epochs=\.\.\.\)"),
         (lambda: trainer().evalute, AttributeError, r"did you mean evaluate\?"),
     ],
@@ -380,7 +583,10 @@ def test_verbose_shows_progress(verbose, capfd):
 
 
 def test_metrics_are_there_after_an_import():
-    code = "import cnet; cnet.metrics.accuracy([1], [1]); import sys; assert not {'torch', 'sklearn', 'difflib'} & sys.modules.keys()"
+    code = (
+        "import cnet; cnet.metrics.accuracy([1], [1]); import sys; assert not {'torch', "
+        "'sklearn', 'difflib'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
@@ -434,7 +640,9 @@ def test_a_forward_without_training_is_called_without_it(layer):
     np.testing.assert_array_equal(model(X), other(X))
     own = model[0]
     for x in (X, X.tolist()):
-        np.testing.assert_array_equal(own.forward(np.asarray(x, "f4"), training=True), own.forward(np.asarray(x, "f4")))
+        np.testing.assert_array_equal(
+            own.forward(np.asarray(x, "f4"), training=True), own.forward(np.asarray(x, "f4"))
+        )
         np.testing.assert_array_equal(own.forward(np.asarray(x, "f4"), True), own(x))
     alone = Trainer(layer(), nn.MSELoss(), optim.SGD(layer().parameters()))
     assert alone.evaluate(X, X)["loss"] > 0
@@ -446,5 +654,11 @@ def test_a_layer_without_a_way_back_says_what_it_needs():
             return x
 
     model = nn.Sequential(nn.Linear(5, 3), OneWay(), seed=0)
-    with pytest.raises(TypeError, match=r"OneWay does not define backward\(grad\): there is no automatic differentiation.*docs/extending"):
-        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters())).fit(X, Y, verbose=False)
+    with pytest.raises(
+        TypeError,
+        match=r"OneWay does not define backward\(grad\): there is no automatic "
+        r"differentiation.*docs/extending",
+    ):
+        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters())).fit(
+            X, Y, verbose=False
+        )

@@ -16,7 +16,9 @@ N = 64
 
 def trainer(*layers, loss=None):
     model = nn.Sequential(*layers, seed=0)
-    return cnet.Trainer(model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1e-9))
+    return cnet.Trainer(
+        model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1e-9)
+    )
 
 
 def images(rng, dtype="u1", shape=(16,)):
@@ -31,22 +33,30 @@ def warned(fit):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit()
-    assert all(warning.category is UserWarning and warning.filename == __file__ for warning in caught)
+    assert all(
+        warning.category is UserWarning and warning.filename == __file__ for warning in caught
+    )
     return [str(warning.message) for warning in caught]
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("before", [[], [nn.Flatten(), nn.ReLU(), nn.Dropout(0.1)]], ids=["first", "behind others"])
+@pytest.mark.parametrize(
+    "before", [[], [nn.Flatten(), nn.ReLU(), nn.Dropout(0.1)]], ids=["first", "behind others"]
+)
 def test_large_inputs_get_one_warning_in_a_first_fit(dtype, streamed, before, rng):
     x, y = images(rng, dtype)
     one = trainer(*before, nn.Sequential(nn.Linear(16, 3)))
     arguments = (batches(x, y),) if streamed else (x, y)
     validation = batches(x, y) if streamed else (x, y)
-    (message,) = warned(lambda: one.fit(*arguments, epochs=2, validation_data=validation, verbose=False))
+    (message,) = warned(
+        lambda: one.fit(*arguments, epochs=2, validation_data=validation, verbose=False)
+    )
     assert message.startswith(LARGE)
     assert "where it enters Linear(in_features=16, out_features=3)" in message
-    assert all(remedy in message for remedy in ("nn.Rescale(1 / 255)", "StandardScaler", "nn.BatchNorm1d"))
+    assert all(
+        remedy in message for remedy in ("nn.Rescale(1 / 255)", "StandardScaler", "nn.BatchNorm1d")
+    )
     assert not warned(lambda: one.fit(*arguments, verbose=False) and one.evaluate(x, y))
 
 
@@ -80,7 +90,16 @@ class Own(nn.Module):
         [nn.Sequential(Own()), nn.Linear(16, 3)],
         [lambda x: x / 255, nn.Linear(16, 3)],
     ],
-    ids=["rescale", "rescale about 0", "batch norm", "layer norm", "sigmoid", "own layer", "own layer inside", "function"],
+    ids=[
+        "rescale",
+        "rescale about 0",
+        "batch norm",
+        "layer norm",
+        "sigmoid",
+        "own layer",
+        "own layer inside",
+        "function",
+    ],
 )
 def test_no_warning_where_something_brings_inputs_to_scale_or_may_do_so(layers, rng):
     x, y = images(rng)
@@ -90,14 +109,24 @@ def test_no_warning_where_something_brings_inputs_to_scale_or_may_do_so(layers, 
 
 def test_no_warning_for_usual_inputs(rng):
     y = rng.integers(0, 3, N)
-    for x in (rng.standard_normal((N, 16)), rng.random((N, 16)), rng.integers(0, 17, (N, 16)), np.zeros((N, 16)), rng.integers(0, 2, (N, 16), np.uint8)):
+    for x in (
+        rng.standard_normal((N, 16)),
+        rng.random((N, 16)),
+        rng.integers(0, 17, (N, 16)),
+        np.zeros((N, 16)),
+        rng.integers(0, 2, (N, 16), np.uint8),
+    ):
         assert not warned(lambda x=x: trainer(nn.Linear(16, 3)).fit(x, y, verbose=False))
 
 
 def test_standardized_by_augmentation(rng):
     x, y = images(rng)
     one = trainer(nn.Linear(16, 3))
-    assert not warned(lambda: one.fit(x, y, augment=Augment(standardize=True), validation_data=(x, y), verbose=False))
+    assert not warned(
+        lambda: one.fit(
+            x, y, augment=Augment(standardize=True), validation_data=(x, y), verbose=False
+        )
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -105,7 +134,15 @@ def test_validation_data_that_is_scaled_unlike_training_data(streamed, rng):
     x, y = images(rng)
     scaled = (x / 255).astype(np.float32)
     one = trainer(nn.Linear(16, 3))
-    (message,) = warned(lambda: one.fit(scaled, y, epochs=2, validation_data=batches(x, y) if streamed else (x, y), verbose=False))
+    (message,) = warned(
+        lambda: one.fit(
+            scaled,
+            y,
+            epochs=2,
+            validation_data=batches(x, y) if streamed else (x, y),
+            verbose=False,
+        )
+    )
     assert message.startswith(UNLIKE)
     assert message.endswith("scale both alike")
     (message,) = warned(lambda: one.evaluate(x, y))
@@ -142,7 +179,9 @@ def test_a_warning_that_is_an_error_comes_before_the_first_step(rng):
 def test_estimators_warn_too(solver, rng):
     from cnet.sklearn import MLPClassifier
 
-    one = MLPClassifier(4, solver=solver, learning_rate_init=1e-9, max_iter=2, tol=1e9, warm_start=True)
+    one = MLPClassifier(
+        4, solver=solver, learning_rate_init=1e-9, max_iter=2, tol=1e9, warm_start=True
+    )
     with pytest.warns(UserWarning, match=LARGE):
         one.fit(*images(rng))
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,6 @@
-"""Whatever users pass: every dtype and layout gives what the plain array gives, or a sentence that says what is wrong."""
+"""Whatever users pass: every dtype and layout gives what the plain array gives, or a sentence that
+says what is wrong.
+"""
 
 import tracemalloc
 
@@ -65,7 +67,9 @@ LAYOUTS = {
     "read-only": read_only,
     "bytes": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
     "misaligned": misaligned,
-    "misaligned bytes": lambda a: np.frombuffer(b"x" + a.tobytes(), a.dtype, offset=1).reshape(a.shape),
+    "misaligned bytes": lambda a: np.frombuffer(b"x" + a.tobytes(), a.dtype, offset=1).reshape(
+        a.shape
+    ),
     "swapped bytes": lambda a: a.astype(a.dtype.newbyteorder()),
     "list": lambda a: a.tolist(),
     "list of arrays": list,
@@ -73,7 +77,9 @@ LAYOUTS = {
     "memoryview": lambda a: memoryview(np.ascontiguousarray(a)),
     "wrapped": Wrapped,
     "subclass": lambda a: a.view(np.recarray),
-    "odd strides where there is one row": lambda a: as_strided(a, a.shape, (12345, *a.strides[1:])) if len(a) == 1 else a,
+    "odd strides where there is one row": lambda a: (
+        as_strided(a, a.shape, (12345, *a.strides[1:])) if len(a) == 1 else a
+    ),
 }
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "g"]
@@ -88,12 +94,16 @@ cases = given(
 
 
 def model(real="float32"):
-    return nn.Sequential(nn.Linear(FEATURES, 5), nn.Tanh(), nn.Linear(5, CLASSES), seed=0, dtype=real)
+    return nn.Sequential(
+        nn.Linear(FEATURES, 5), nn.Tanh(), nn.Linear(5, CLASSES), seed=0, dtype=real
+    )
 
 
 def trainer(real="float32", loss=None):
     net = model(real)
-    return Trainer(net, loss or nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+    return Trainer(
+        net, loss or nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    )
 
 
 def state(trainer):
@@ -140,8 +150,18 @@ def test_fit_and_evaluate(dtype, layout, rows, real, seed):
     x = LAYOUTS[layout](a)
     one, other = trainer(real), trainer(real)
     with Untouched(x, labels):
-        figures = one.fit(x, labels, epochs=2, batch_size=3, seed=1, validation_data=(x, labels), verbose=False)
-        assert figures == other.fit(a.astype(real), labels, epochs=2, batch_size=3, seed=1, validation_data=(a.astype(real), labels), verbose=False)
+        figures = one.fit(
+            x, labels, epochs=2, batch_size=3, seed=1, validation_data=(x, labels), verbose=False
+        )
+        assert figures == other.fit(
+            a.astype(real),
+            labels,
+            epochs=2,
+            batch_size=3,
+            seed=1,
+            validation_data=(a.astype(real), labels),
+            verbose=False,
+        )
         assert state(one) == state(other)
         assert one.evaluate(x, labels) == other.evaluate(a.astype(real), labels)
 
@@ -164,19 +184,34 @@ def test_manual_steps(dtype, layout, rows, real, seed):
     assert results[0] == results[1]
 
 
-@given(layout=st.sampled_from(sorted(LAYOUTS)), dtype=st.sampled_from(DTYPES), rows=st.sampled_from([1, 2, 5, 40]), seed=st.integers(0, 2**32 - 1))
+@given(
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    dtype=st.sampled_from(DTYPES),
+    rows=st.sampled_from([1, 2, 5, 40]),
+    seed=st.integers(0, 2**32 - 1),
+)
 @settings(max_examples=150, deadline=None)
 def test_labels(layout, dtype, rows, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, FEATURES)).astype(np.float32)
     labels = rng.integers(0, 2 if dtype == "?" else CLASSES, rows)
     y = labels.astype(dtype)
-    y = y if layout == "reversed columns" else every_other(y[:, None])[:, 0] if layout == "every other" else LAYOUTS[layout](y)
+    y = (
+        y
+        if layout == "reversed columns"
+        else every_other(y[:, None])[:, 0]
+        if layout == "every other"
+        else LAYOUTS[layout](y)
+    )
     one, other = trainer(), trainer()
     with Untouched(y):
-        assert one.fit(x, y, batch_size=3, seed=1, verbose=False) == other.fit(x, labels, batch_size=3, seed=1, verbose=False)
+        assert one.fit(x, y, batch_size=3, seed=1, verbose=False) == other.fit(
+            x, labels, batch_size=3, seed=1, verbose=False
+        )
         assert state(one) == state(other)
-        assert nn.CrossEntropyLoss().forward(other.model(x), y) == nn.CrossEntropyLoss().forward(other.model(x), labels)
+        assert nn.CrossEntropyLoss().forward(other.model(x), y) == nn.CrossEntropyLoss().forward(
+            other.model(x), labels
+        )
 
 
 @given(
@@ -194,7 +229,9 @@ def test_targets_of_two_axes(layout, dtype, rows, loss, seed):
     y = LAYOUTS[layout](targets.astype(dtype))
     one, other = trainer(loss=loss()), trainer(loss=loss())
     with Untouched(y):
-        assert one.fit(x, y, batch_size=3, seed=1, verbose=False) == other.fit(x, targets, batch_size=3, seed=1, verbose=False)
+        assert one.fit(x, y, batch_size=3, seed=1, verbose=False) == other.fit(
+            x, targets, batch_size=3, seed=1, verbose=False
+        )
         assert state(one) == state(other)
 
 
@@ -211,12 +248,23 @@ def test_kernels_get_aligned_memory(rng):
     assert nn.MSELoss().prepare_target(x, (FEATURES,), x.dtype).flags.aligned
 
 
-@pytest.mark.parametrize("spelling", [lambda y: y, lambda y: y[:, None], lambda y: np.eye(CLASSES)[y], lambda y: np.eye(CLASSES, dtype=bool)[y]])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda y: y,
+        lambda y: y[:, None],
+        lambda y: np.eye(CLASSES)[y],
+        lambda y: np.eye(CLASSES, dtype=bool)[y],
+    ],
+)
 def test_spellings_of_labels_that_train_alike(spelling, rng):
     x = rng.standard_normal((20, FEATURES))
     y = rng.integers(0, CLASSES, 20)
     one, other = trainer(), trainer()
-    figures, expected = (t.fit(x, labels, epochs=2, seed=0, verbose=False) for t, labels in ((one, spelling(y)), (other, y)))
+    figures, expected = (
+        t.fit(x, labels, epochs=2, seed=0, verbose=False)
+        for t, labels in ((one, spelling(y)), (other, y))
+    )
     assert figures["accuracy"] == expected["accuracy"]
     np.testing.assert_allclose(figures["loss"], expected["loss"], rtol=1e-6)
 
@@ -225,7 +273,13 @@ def test_images_of_any_layout(rng):
     images = rng.integers(0, 8, (30, 4, 5), np.uint8)
     y = rng.integers(0, CLASSES, 30)
     states = set()
-    for x in (images, np.asfortranarray(images), every_other(images), images.transpose(2, 0, 1).copy().transpose(1, 2, 0), read_only(images)):
+    for x in (
+        images,
+        np.asfortranarray(images),
+        every_other(images),
+        images.transpose(2, 0, 1).copy().transpose(1, 2, 0),
+        read_only(images),
+    ):
         net = nn.Sequential(nn.Flatten(), nn.Linear(20, CLASSES), seed=0)
         t = Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1))
         with Untouched(x):
@@ -240,11 +294,15 @@ def test_rows_repeated_without_memory(rng):
     x = np.broadcast_to(row, (50, FEATURES))
     y = np.broadcast_to(np.int64(1), 50)
     one, other = trainer(), trainer()
-    assert one.fit(x, y, seed=0, verbose=False) == other.fit(x.copy(), y.copy(), seed=0, verbose=False)
+    assert one.fit(x, y, seed=0, verbose=False) == other.fit(
+        x.copy(), y.copy(), seed=0, verbose=False
+    )
     np.testing.assert_array_equal(one.model(x), other.model(x.copy()))
     overlapping = as_strided(np.arange(60, dtype=np.float32), (50, FEATURES), (4, 4))
     np.testing.assert_array_equal(one.model(overlapping), one.model(overlapping.copy()))
-    assert one.fit(overlapping, y, seed=0, verbose=False) == other.fit(overlapping.copy(), y, seed=0, verbose=False)
+    assert one.fit(overlapping, y, seed=0, verbose=False) == other.fit(
+        overlapping.copy(), y, seed=0, verbose=False
+    )
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8", ">f4"])
@@ -255,7 +313,9 @@ def test_memory_mapped_files(dtype, tmp_path, rng):
     np.save(tmp_path / "y.npy", y)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     one, other = trainer(), trainer()
-    history = one.fit(mapped, np.load(tmp_path / "y.npy", mmap_mode="r"), epochs=2, seed=0, verbose=False)
+    history = one.fit(
+        mapped, np.load(tmp_path / "y.npy", mmap_mode="r"), epochs=2, seed=0, verbose=False
+    )
     assert history == other.fit(a, y, epochs=2, seed=0, verbose=False)
     np.testing.assert_array_equal(one.model(mapped), other.model(a))
 
@@ -333,14 +393,24 @@ NO_NUMBERS = {
     "words": ([["a"] * FEATURES] * 10, "has dtype <U1, expected real numbers"),
     "words among objects": (
         np.array([["a"] * FEATURES] * 10, object),
-        r"holds the text 'a' at \(0, 0\), expected real numbers: numbers in text become numbers by .*astype\(float\), and labels by np.unique\(",
+        r"holds the text 'a' at \(0, 0\), expected real numbers: numbers in text become "
+        r"numbers by .*astype\(float\), and labels by np.unique\(",
     ),
     "numbers in text": (X.astype(str).astype(object), "holds the text '"),
     "numbers in bytes": (X.astype("S8").astype(object), "holds the text b'"),
-    "ragged": ([[1.0] * FEATURES, [1.0]], "cannot be read as an array of real numbers: setting an array element with a sequence"),
-    "huge integers": ([[10**400] * FEATURES] * 10, "cannot be read as an array of real numbers: int too large to convert to float"),
+    "ragged": (
+        [[1.0] * FEATURES, [1.0]],
+        "cannot be read as an array of real numbers: setting an array element with a sequence",
+    ),
+    "huge integers": (
+        [[10**400] * FEATURES] * 10,
+        "cannot be read as an array of real numbers: int too large to convert to float",
+    ),
     "dictionary": ({"a": 1}, "cannot be read as an array of real numbers"),
-    "sparse": (Sparse(), r"is a sparse matrix, which cnet does not take: convert it with .*\.toarray\(\)"),
+    "sparse": (
+        Sparse(),
+        r"is a sparse matrix, which cnet does not take: convert it with .*\.toarray\(\)",
+    ),
     "broken": (Broken(), "cannot be read as an array of real numbers: can't be had"),
 }
 
@@ -349,7 +419,12 @@ NO_NUMBERS = {
 def test_no_numbers(x, message):
     t = trainer()
     before = state(t)
-    for call in (lambda: t.fit(x, Y, verbose=False), lambda: t.evaluate(x, Y), lambda: t.model(x), lambda: t.model.forward(x)):
+    for call in (
+        lambda: t.fit(x, Y, verbose=False),
+        lambda: t.evaluate(x, Y),
+        lambda: t.model(x),
+        lambda: t.model.forward(x),
+    ):
         with pytest.raises(TypeError, match=f"x {message}"):
             call()
     with pytest.raises(TypeError, match=f"validation x {message}"):
@@ -370,8 +445,14 @@ def test_numbers_that_are_not_finite_are_named_with_their_place(bad, dtype):
     x = X.astype(dtype)
     x[7, 2] = bad
     t = trainer()
-    for call in (lambda: t.fit(x, Y, verbose=False), lambda: t.evaluate(x, Y), lambda: t.fit(np.asfortranarray(x), Y, verbose=False)):
-        with pytest.raises(ValueError, match=rf"x holds {bad} at \(7, 2\): every value must be finite$"):
+    for call in (
+        lambda: t.fit(x, Y, verbose=False),
+        lambda: t.evaluate(x, Y),
+        lambda: t.fit(np.asfortranarray(x), Y, verbose=False),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"x holds {bad} at \(7, 2\): every value must be finite$"
+        ):
             call()
     with pytest.raises(ValueError, match=rf"validation x holds {bad} at \(7, 2\)"):
         t.fit(X, Y, validation_data=(x, Y), verbose=False)
@@ -382,7 +463,9 @@ def test_numbers_that_are_not_finite_are_named_with_their_place(bad, dtype):
     soft = np.eye(CLASSES, dtype=dtype)[Y]
     soft[4, 1] = bad
     for loss in (nn.CrossEntropyLoss(), nn.MSELoss()):
-        with pytest.raises(ValueError, match=rf"y holds {bad} at \(4, 1\): every value must be finite"):
+        with pytest.raises(
+            ValueError, match=rf"y holds {bad} at \(4, 1\): every value must be finite"
+        ):
             trainer(loss=loss).fit(X, soft, verbose=False)
 
 
@@ -390,19 +473,25 @@ def test_the_place_is_found_in_large_data():
     x = np.zeros((10_000, 2), np.float32)
     x[9_000, 1] = np.nan
     with pytest.raises(ValueError, match=r"x holds nan at \(9000, 1\)"):
-        Trainer(net := nn.Linear(2, 2), nn.CrossEntropyLoss(), optim.SGD(net.parameters())).fit(x, np.zeros(10_000, int), verbose=False)
+        Trainer(net := nn.Linear(2, 2), nn.CrossEntropyLoss(), optim.SGD(net.parameters())).fit(
+            x, np.zeros(10_000, int), verbose=False
+        )
 
 
 def test_numbers_that_only_a_wider_float_holds():
     x = X.astype(np.float64)
     x[3, 1] = -1e300
-    with pytest.raises(ValueError, match=r"x holds -1e\+300 at \(3, 1\): every value must be finite in float32"):
+    with pytest.raises(
+        ValueError, match=r"x holds -1e\+300 at \(3, 1\): every value must be finite in float32"
+    ):
         trainer().fit(x, Y, verbose=False)
     assert trainer("float64").evaluate(x, Y)["loss"] > 0
     y = np.zeros((10, CLASSES))
     y[3, 1] = 1e300
     for loss in (nn.MSELoss(), nn.CrossEntropyLoss()):
-        with pytest.raises(ValueError, match=r"y holds 1e\+300 at \(3, 1\): every value must be finite in float32"):
+        with pytest.raises(
+            ValueError, match=r"y holds 1e\+300 at \(3, 1\): every value must be finite in float32"
+        ):
             trainer(loss=loss).fit(X, y, verbose=False)
 
 
@@ -412,7 +501,11 @@ BAD_TARGETS = {
     "huge unsigned": (Y.astype("u8") + np.uint64(2**63), "y holds label 9223372036854775810, but"),
     "huge float": (Y * 1e300, r"y holds label 2e\+300, but"),
     "fractions": (Y + 0.5, "y holds fractions, expected labels: whole numbers from 0"),
-    "too wide": (np.eye(4)[Y], r"y has shape \(10, 4\), expected labels \(n,\) or rows of weights \(n, 3\): the model has 3 outputs"),
+    "too wide": (
+        np.eye(4)[Y],
+        r"y has shape \(10, 4\), expected labels \(n,\) or rows of weights \(n, 3\): the "
+        r"model has 3 outputs",
+    ),
     "too many axes": (np.zeros((10, 3, 1)), r"y has shape \(10, 3, 1\), expected labels"),
     "a number": (5, r"y has shape \(\), expected labels"),
     "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: weights of classes must not be negative"),
@@ -428,7 +521,10 @@ def test_targets_that_do_not_fit(y, message):
     for call in (lambda: t.fit(X, y, verbose=False), lambda: t.evaluate(X, y)):
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(ValueError, match=message.replace("x has", "validation x has").replace("rows, y", "rows, validation y")):
+    with pytest.raises(
+        ValueError,
+        match=message.replace("x has", "validation x has").replace("rows, y", "rows, validation y"),
+    ):
         t.fit(X, Y, validation_data=(X, y), verbose=False)
     if "rows, y" not in message:
         with pytest.raises(ValueError, match=message):
@@ -446,24 +542,41 @@ def test_a_loss_wants_as_many_targets_as_outputs():
         nn.MSELoss().forward(np.ones((3, 2)), np.ones((2, 2)))
 
 
-@pytest.mark.parametrize("y", [np.zeros((10, 1)), np.zeros(10), np.zeros((10, 2, 3)), 1.0], ids=["column", "row", "three axes", "number"])
+@pytest.mark.parametrize(
+    "y",
+    [np.zeros((10, 1)), np.zeros(10), np.zeros((10, 2, 3)), 1.0],
+    ids=["column", "row", "three axes", "number"],
+)
 def test_targets_of_mean_squared_error_do_not_broadcast(y):
-    with pytest.raises(ValueError, match=r"y has shape .*, expected \(n, 3\): the shape of the outputs"):
+    with pytest.raises(
+        ValueError, match=r"y has shape .*, expected \(n, 3\): the shape of the outputs"
+    ):
         trainer(loss=nn.MSELoss()).fit(X, y, verbose=False)
 
 
 def test_classification_takes_outputs_of_one_axis():
     images = nn.Sequential(nn.Identity(), nn.Tanh())
-    with pytest.raises(ValueError, match=r"CrossEntropyLoss takes outputs of shape \(n, classes\), the model's are \(n, 2, 3\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"CrossEntropyLoss takes outputs of shape \(n, classes\), the "
+        r"model's are \(n, 2, 3\)",
+    ):
         nn.CrossEntropyLoss().forward(images(np.ones((4, 2, 3))), [0, 1, 1, 0])
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (X[0], r"takes input of shape \(n, 6\), got \(n,\); for a single row pass x\[None\] \(x has shape \(6,\), y \(10,\)\)"),
+        (
+            X[0],
+            r"takes input of shape \(n, 6\), got \(n,\); for a single row pass x\[None\] \(x "
+            r"has shape \(6,\), y \(10,\)\)",
+        ),
         (X[:, :5], r"takes input of shape \(n, 6\), got \(n, 5\)"),
-        (X.reshape(10, 2, 3), r"got \(n, 2, 3\); put nn.Flatten\(\) before it, or reshape x to \(n, 6\)"),
+        (
+            X.reshape(10, 2, 3),
+            r"got \(n, 2, 3\); put nn.Flatten\(\) before it, or reshape x to \(n, 6\)",
+        ),
         (X[:, :0], r"got \(n, 0\)"),
         (1.0, "x is a single number, expected an array with one row per example"),
         (X[:0], "x has no rows"),
@@ -493,14 +606,34 @@ def test_inputs_that_do_not_fit(x, message):
         ({"batch_size": 32.0}, TypeError, r"batch_size is 32\.0, expected"),
         ({"seed": -1}, ValueError, "seed is -1, expected an integer of at least 0, or None"),
         ({"seed": 1.5}, TypeError, r"seed is 1\.5, expected an integer of at least 0, or None"),
-        ({"validation_data": X}, TypeError, r"validation_data is of type ndarray, expected a pair \(x, y\)"),
-        ({"validation_data": (X, Y, Y, Y)}, TypeError, r"validation_data is of type tuple, expected a pair \(x, y\)"),
+        (
+            {"validation_data": X},
+            TypeError,
+            r"validation_data is of type ndarray, expected a pair \(x, y\)",
+        ),
+        (
+            {"validation_data": (X, Y, Y, Y)},
+            TypeError,
+            r"validation_data is of type tuple, expected a pair \(x, y\)",
+        ),
         ({"validation_data": (X,)}, TypeError, "validation_data is of type tuple, expected a pair"),
         ({"validation_data": 0.1}, TypeError, "validation_data is of type float, expected a pair"),
-        ({"validation_data": (X, Y[:3])}, ValueError, "validation x has 10 rows, validation y 3: expected one target per row"),
+        (
+            {"validation_data": (X, Y[:3])},
+            ValueError,
+            "validation x has 10 rows, validation y 3: expected one target per row",
+        ),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no rows"),
-        ({"callbacks": 3}, TypeError, r"callbacks is 3, expected a callback or a list such as \[callback\]"),
-        ({"callbacks": [3]}, TypeError, "3 is no callback: expected a cnet.callbacks.Callback or a function"),
+        (
+            {"callbacks": 3},
+            TypeError,
+            r"callbacks is 3, expected a callback or a list such as \[callback\]",
+        ),
+        (
+            {"callbacks": [3]},
+            TypeError,
+            "3 is no callback: expected a cnet.callbacks.Callback or a function",
+        ),
         ({"callbacks": [dict]}, TypeError, "is no callback"),
     ],
     ids=str,
@@ -517,39 +650,95 @@ def test_settings_of_fit_are_checked_before_the_first_step(settings, error, mess
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": [nn.Linear(6, 3)]}, r"model is .*, expected one such as nn.Sequential\(\.\.\.\)"),
+        (
+            {"model": [nn.Linear(6, 3)]},
+            r"model is .*, expected one such as nn.Sequential\(\.\.\.\)",
+        ),
         ({"model": nn.Linear}, "model is .*, expected one such as"),
-        ({"loss": nn.CrossEntropyLoss}, r"loss is .*, expected one such as nn.CrossEntropyLoss\(\)"),
+        (
+            {"loss": nn.CrossEntropyLoss},
+            r"loss is .*, expected one such as nn.CrossEntropyLoss\(\)",
+        ),
         ({"loss": "cross_entropy"}, "loss is 'cross_entropy', expected one such as"),
-        ({"optimizer": "sgd"}, r"optimizer is 'sgd', expected one such as optim.SGD\(model.parameters\(\), lr=0.1\)"),
+        (
+            {"optimizer": "sgd"},
+            r"optimizer is 'sgd', expected one such as optim.SGD\(model.parameters\(\), lr=0.1\)",
+        ),
     ],
 )
 def test_a_trainer_wants_a_model_a_loss_and_an_optimizer(arguments, message):
     net = model()
     with pytest.raises(TypeError, match=message):
-        Trainer(**{"model": net, "loss": nn.CrossEntropyLoss(), "optimizer": optim.SGD(net.parameters()), **arguments})
+        Trainer(
+            **{
+                "model": net,
+                "loss": nn.CrossEntropyLoss(),
+                "optimizer": optim.SGD(net.parameters()),
+                **arguments,
+            }
+        )
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda p: optim.SGD(p, lr=-0.1), ValueError, r"lr is -0\.1, expected a finite number of at least 0"),
+        (
+            lambda p: optim.SGD(p, lr=-0.1),
+            ValueError,
+            r"lr is -0\.1, expected a finite number of at least 0",
+        ),
         (lambda p: optim.SGD(p, lr=float("nan")), ValueError, "lr is nan"),
         (lambda p: optim.SGD(p, lr=float("inf")), ValueError, "lr is inf"),
         (lambda p: optim.SGD(p, lr="0.1"), ValueError, r"lr is '0\.1'"),
         (lambda p: optim.SGD(p, lr=None), ValueError, "lr is None"),
         (lambda p: optim.SGD(p, momentum=-1), ValueError, "momentum is -1"),
         (lambda p: optim.SGD(p, weight_decay=-1), ValueError, "weight_decay is -1"),
-        (lambda p: optim.SGD(p, nesterov=True), ValueError, r"nesterov needs momentum, such as momentum=0\.9"),
+        (
+            lambda p: optim.SGD(p, nesterov=True),
+            ValueError,
+            r"nesterov needs momentum, such as momentum=0\.9",
+        ),
         (lambda p: optim.SGD([]), ValueError, "the optimizer got no parameters"),
-        (lambda p: optim.SGD(nn.ReLU().parameters()), ValueError, "the optimizer got no parameters"),
-        (lambda p: optim.SGD(model()), TypeError, r"the optimizer got Linear.*: pass model.parameters\(\)"),
-        (lambda p: optim.SGD(model().state_dict()), TypeError, r"the optimizer got '0.weight', expected parameters"),
-        (lambda p: optim.SGD([*p, *p]), ValueError, "a parameter appears twice: each belongs to one group, once"),
-        (lambda p: optim.SGD([{"params": p}, {"params": p[:1]}]), ValueError, "a parameter appears twice"),
-        (lambda p: optim.SGD([{"params": p, "learning_rate": 1}]), ValueError, "parameter group 0 sets learning_rate, which is not one of lr, momentum"),
-        (lambda p: optim.SGD([{"lr": 1}]), TypeError, "parameter group 0 is .*, expected a dict such as"),
-        (lambda p: optim.SGD([{"params": p[:1]}, p[1]]), TypeError, "parameter group 1 is Parameter.*, expected a dict"),
+        (
+            lambda p: optim.SGD(nn.ReLU().parameters()),
+            ValueError,
+            "the optimizer got no parameters",
+        ),
+        (
+            lambda p: optim.SGD(model()),
+            TypeError,
+            r"the optimizer got Linear.*: pass model.parameters\(\)",
+        ),
+        (
+            lambda p: optim.SGD(model().state_dict()),
+            TypeError,
+            r"the optimizer got '0.weight', expected parameters",
+        ),
+        (
+            lambda p: optim.SGD([*p, *p]),
+            ValueError,
+            "a parameter appears twice: each belongs to one group, once",
+        ),
+        (
+            lambda p: optim.SGD([{"params": p}, {"params": p[:1]}]),
+            ValueError,
+            "a parameter appears twice",
+        ),
+        (
+            lambda p: optim.SGD([{"params": p, "learning_rate": 1}]),
+            ValueError,
+            "parameter group 0 sets learning_rate, which is not one of lr, momentum",
+        ),
+        (
+            lambda p: optim.SGD([{"lr": 1}]),
+            TypeError,
+            "parameter group 0 is .*, expected a dict such as",
+        ),
+        (
+            lambda p: optim.SGD([{"params": p[:1]}, p[1]]),
+            TypeError,
+            "parameter group 1 is Parameter.*, expected a dict",
+        ),
         (lambda p: optim.SGD([{"params": p, "lr": -1}]), ValueError, "lr is -1"),
     ],
 )
@@ -559,6 +748,8 @@ def test_settings_of_optimizers_are_checked(make, error, message):
 
 
 def test_labels_out_of_range_are_refused_by_the_quick_path_too():
-    """`forward_backward` leaves the check of whole data sets to `prepare_target`; the kernel still looks."""
+    """`forward_backward` leaves the check of whole data sets to `prepare_target`; the kernel still
+    looks.
+    """
     with pytest.raises(ValueError, match=r"label 3 of row 1 is outside 0\.\.2"):
         nn.CrossEntropyLoss().forward_backward(np.ones((2, 3)), np.array([0, 3]))

@@ -1,4 +1,6 @@
-"""Nets from PyTorch and to it. Runs where PyTorch is installed, as in CI; `test_onnx` has other runtimes."""
+"""Nets from PyTorch and to it. Runs where PyTorch is installed, as in CI; `test_onnx` has other
+runtimes.
+"""
 
 import io
 import subprocess
@@ -11,7 +13,9 @@ from nets import LAYERS, kinds, layer, random_net
 import cnet
 from cnet import nn
 
-torch = pytest.importorskip("torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0"
+)
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -76,7 +80,9 @@ def test_nets_go_to_pytorch_and_back(seed, dtype):
 )
 def test_other_ways_to_say_it(make, shape, rng):
     theirs = make()
-    same_outputs(cnet.from_torch(theirs), theirs, rng.standard_normal((6, *shape)).astype(np.float32))
+    same_outputs(
+        cnet.from_torch(theirs), theirs, rng.standard_normal((6, *shape)).astype(np.float32)
+    )
 
 
 def test_names_and_nets_in_nets(rng):
@@ -110,10 +116,16 @@ def test_weights_are_copied(rng):
 
 
 def test_what_comes_from_pytorch_is_trained_and_saved(tmp_path, rng):
-    model = cnet.from_torch(torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(8, 3)))
+    model = cnet.from_torch(
+        torch.nn.Sequential(
+            torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(8, 3)
+        )
+    )
     x, y = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(0, 3, 60)
     before = model.state_dict()["0.weight"]
-    cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters(), lr=0.1)).fit(x, y, seed=0, verbose=False)
+    cnet.Trainer(model, nn.CrossEntropyLoss(), cnet.optim.SGD(model.parameters(), lr=0.1)).fit(
+        x, y, seed=0, verbose=False
+    )
     assert (model.state_dict()["0.weight"] != before).any()
     model.save(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(cnet.load(tmp_path / "m.safetensors")(x), model(x))
@@ -121,7 +133,9 @@ def test_what_comes_from_pytorch_is_trained_and_saved(tmp_path, rng):
 
 def test_what_goes_to_pytorch_is_trained_pickled_and_draws_no_random_numbers(rng):
     state = torch.get_rng_state()
-    theirs = cnet.to_torch(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), seed=0))
+    theirs = cnet.to_torch(
+        nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), seed=0)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     theirs(torch.ones(6, 5)).sum().backward()
     torch.optim.SGD(theirs.parameters(), lr=0.1).step()
@@ -133,12 +147,22 @@ def test_what_goes_to_pytorch_is_trained_pickled_and_draws_no_random_numbers(rng
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: torch.nn.LSTM(3, 4), r"^the module is torch\.nn\.LSTM: .*Sequential, Linear, Conv2d"),
         (
-            lambda: torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Sequential(torch.nn.ReLU(), torch.nn.LSTM(3, 4)), torch.nn.SiLU()),
+            lambda: torch.nn.LSTM(3, 4),
+            r"^the module is torch\.nn\.LSTM: .*Sequential, Linear, Conv2d",
+        ),
+        (
+            lambda: torch.nn.Sequential(
+                torch.nn.Linear(3, 4),
+                torch.nn.Sequential(torch.nn.ReLU(), torch.nn.LSTM(3, 4)),
+                torch.nn.SiLU(),
+            ),
             r"^layer 1\.1 is torch\.nn\.LSTM, layer 2 is torch\.nn\.SiLU: ",
         ),
-        (lambda: type("Net", (torch.nn.Sequential,), {})(torch.nn.ReLU()), r"^the module is \S+\.Net: "),
+        (
+            lambda: type("Net", (torch.nn.Sequential,), {})(torch.nn.ReLU()),
+            r"^the module is \S+\.Net: ",
+        ),
         (lambda: torch.nn.LazyLinear(3), r"LazyLinear"),
         (lambda: np.ones(3), r"expected a torch\.nn\.Module"),
         (lambda: nn.Linear(3, 4), r"expected a torch\.nn\.Module"),
@@ -152,9 +176,15 @@ def test_layers_that_cnet_has_not(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: torch.nn.Conv2d(1, 2, 3, dilation=(2, 1)), r"dilation is \(2, 1\), and cnet has only 1"),
+        (
+            lambda: torch.nn.Conv2d(1, 2, 3, dilation=(2, 1)),
+            r"dilation is \(2, 1\), and cnet has only 1",
+        ),
         (lambda: torch.nn.Conv2d(2, 2, 3, groups=2), "groups is 2"),
-        (lambda: torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), "padding_mode is 'reflect', and cnet has only 'zeros'"),
+        (
+            lambda: torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
+            "padding_mode is 'reflect', and cnet has only 'zeros'",
+        ),
         (lambda: torch.nn.Conv2d(1, 2, (3, 2), padding="same"), "padding is 'same'"),
         (lambda: torch.nn.MaxPool2d(2, dilation=2), "dilation is 2"),
         (lambda: torch.nn.MaxPool2d(2, ceil_mode=True), "ceil_mode is True"),
@@ -162,14 +192,23 @@ def test_layers_that_cnet_has_not(make, message):
         (lambda: torch.nn.AvgPool2d(2, ceil_mode=True), "ceil_mode is True"),
         (lambda: torch.nn.AvgPool2d(2, count_include_pad=False), "count_include_pad is False"),
         (lambda: torch.nn.AvgPool2d(2, divisor_override=3), "divisor_override is 3"),
-        (lambda: torch.nn.BatchNorm1d(2, track_running_stats=False), "track_running_stats is False"),
+        (
+            lambda: torch.nn.BatchNorm1d(2, track_running_stats=False),
+            "track_running_stats is False",
+        ),
         (lambda: torch.nn.Flatten(0), "start_dim is 0"),
         (lambda: torch.nn.Flatten(1, 2), "end_dim is 2"),
         (lambda: torch.nn.Softmax(0), "dim is 0"),
         (lambda: torch.nn.LeakyReLU(-0.1), "negative_slope is -0.1"),
-        (lambda: torch.nn.Linear(3, 4).half(), "dtype is 'float16', expected 'float32' or 'float64'"),
+        (
+            lambda: torch.nn.Linear(3, 4).half(),
+            "dtype is 'float16', expected 'float32' or 'float64'",
+        ),
         (lambda: torch.nn.Linear(3, 4).bfloat16(), "dtype is 'bfloat16'"),
-        (lambda: prune(torch.nn.Linear(3, 4)), "it has bias, weight_orig, weight_mask, expected weight, bias"),
+        (
+            lambda: prune(torch.nn.Linear(3, 4)),
+            "it has bias, weight_orig, weight_mask, expected weight, bias",
+        ),
     ],
 )
 def test_settings_that_cnet_has_not(make, message):
@@ -196,33 +235,87 @@ def mixed(module):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: hooked(torch.nn.Linear(3, 4), "register_forward_hook", lambda module, x, y: 3 * y), "it has forward hooks, which cnet would leave out"),
-        (lambda: hooked(torch.nn.ReLU(), "register_forward_pre_hook", lambda module, x: (3 * x[0],)), "it has forward hooks"),
-        (lambda: hooked(torch.nn.Linear(3, 4), "register_full_backward_hook", lambda module, x, y: None), "it has backward hooks"),
-        (lambda: hooked(torch.nn.Sequential(torch.nn.Linear(3, 4)), "register_forward_hook", lambda module, x, y: 3 * y), "it has forward hooks"),
+        (
+            lambda: hooked(
+                torch.nn.Linear(3, 4), "register_forward_hook", lambda module, x, y: 3 * y
+            ),
+            "it has forward hooks, which cnet would leave out",
+        ),
+        (
+            lambda: hooked(
+                torch.nn.ReLU(), "register_forward_pre_hook", lambda module, x: (3 * x[0],)
+            ),
+            "it has forward hooks",
+        ),
+        (
+            lambda: hooked(
+                torch.nn.Linear(3, 4), "register_full_backward_hook", lambda module, x, y: None
+            ),
+            "it has backward hooks",
+        ),
+        (
+            lambda: hooked(
+                torch.nn.Sequential(torch.nn.Linear(3, 4)),
+                "register_forward_hook",
+                lambda module, x, y: 3 * y,
+            ),
+            "it has forward hooks",
+        ),
         (lambda: with_forward(torch.nn.Linear(3, 4)), "its forward was replaced"),
         (lambda: with_forward(torch.nn.Sequential(torch.nn.ReLU())), "its forward was replaced"),
-        (lambda: torch.nn.Linear(3, 4, device="meta"), "its parameters are on the meta device, where they have no values"),
+        (
+            lambda: torch.nn.Linear(3, 4, device="meta"),
+            "its parameters are on the meta device, where they have no values",
+        ),
         (lambda: torch.nn.BatchNorm1d(3, device="meta"), "its parameters are on the meta device"),
-        (lambda: torch.nn.Linear(3, 4).half(), "dtype is 'float16', expected 'float32' or 'float64'"),
-        (lambda: mixed(torch.nn.Linear(3, 4)), "its parameters are of several dtypes: float32, float64"),
-        (lambda: torch.nn.BatchNorm1d(3, bias=False), "it has weight, running_mean, .*, expected weight, bias"),
-        (lambda: torch.nn.utils.spectral_norm(torch.nn.Linear(3, 4)), "it has bias, weight_orig, .*, expected weight, bias"),
+        (
+            lambda: torch.nn.Linear(3, 4).half(),
+            "dtype is 'float16', expected 'float32' or 'float64'",
+        ),
+        (
+            lambda: mixed(torch.nn.Linear(3, 4)),
+            "its parameters are of several dtypes: float32, float64",
+        ),
+        (
+            lambda: torch.nn.BatchNorm1d(3, bias=False),
+            "it has weight, running_mean, .*, expected weight, bias",
+        ),
+        (
+            lambda: torch.nn.utils.spectral_norm(torch.nn.Linear(3, 4)),
+            "it has bias, weight_orig, .*, expected weight, bias",
+        ),
     ],
 )
 def test_what_a_module_does_beside_its_class_is_not_left_out(make, message, nested):
-    module = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(make())) if nested else make()
-    with pytest.raises(ValueError, match=rf"^{r'layer 1.0' if nested else 'the module'} is torch\.nn\.\w+: {message}"):
+    module = (
+        torch.nn.Sequential(torch.nn.Identity(), torch.nn.Sequential(make())) if nested else make()
+    )
+    with pytest.raises(
+        ValueError,
+        match=rf"^{r'layer 1.0' if nested else 'the module'} is torch\.nn\.\w+: {message}",
+    ):
         cnet.from_torch(module)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4)), r"ParametrizedLinear \(call .*remove_parametrizations first\)"),
-        (lambda: torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(3, 4, 3)), "remove_parametrizations first"),
-        (lambda: torch.nn.DataParallel(torch.nn.Linear(3, 4)), r"DataParallel \(pass the module in it, module\.module\)"),
-        (lambda: torch.compile(torch.nn.Linear(3, 4), backend="eager"), r"OptimizedModule \(pass the module that was compiled, module\._orig_mod\)"),
+        (
+            lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4)),
+            r"ParametrizedLinear \(call .*remove_parametrizations first\)",
+        ),
+        (
+            lambda: torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(3, 4, 3)),
+            "remove_parametrizations first",
+        ),
+        (
+            lambda: torch.nn.DataParallel(torch.nn.Linear(3, 4)),
+            r"DataParallel \(pass the module in it, module\.module\)",
+        ),
+        (
+            lambda: torch.compile(torch.nn.Linear(3, 4), backend="eager"),
+            r"OptimizedModule \(pass the module that was compiled, module\._orig_mod\)",
+        ),
     ],
 )
 def test_modules_that_wrap_others_say_what_to_pass(make, message):
@@ -233,14 +326,18 @@ def test_modules_that_wrap_others_say_what_to_pass(make, message):
 
 
 def test_what_is_frozen_stays_frozen():
-    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+    )
     theirs[0].requires_grad_(False)
     theirs[2].bias.requires_grad_(False)
     frozen = ["0.weight", "0.bias", "2.bias"]
     ours = cnet.from_torch(theirs)
     back = cnet.to_torch(ours)
     for net in (ours, back):
-        assert [name for name, parameter in net.named_parameters() if not parameter.requires_grad] == frozen
+        assert [
+            name for name, parameter in net.named_parameters() if not parameter.requires_grad
+        ] == frozen
 
 
 def prune(module):
@@ -253,7 +350,9 @@ def test_what_pytorch_has_not():
     class Own(nn.Linear):
         pass
 
-    with pytest.raises(TypeError, match=r"^layer 0\.0 is Own, layer 1 is Heads: .*Sequential, Linear"):
+    with pytest.raises(
+        TypeError, match=r"^layer 0\.0 is Own, layer 1 is Heads: .*Sequential, Linear"
+    ):
         cnet.to_torch(nn.Sequential(nn.Sequential(Own(3, 4)), nn.Heads(nn.Linear(4, 2))))
     with pytest.raises(TypeError, match="expected a module of cnet"):
         cnet.to_torch(torch.nn.Linear(3, 4))

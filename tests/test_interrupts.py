@@ -1,4 +1,4 @@
-"""Ctrl-C: it is answered soon, and leaves a model that works and is what its optimizer believes it to be."""
+"""Ctrl-C is answered soon, and leaves a model that works and agrees with its optimizer."""
 
 import os
 import signal
@@ -30,7 +30,8 @@ for i in range(15):
     timer = threading.Timer(random.random() * 0.05, interrupt)
     try:
         timer.start()
-        t.fit(X, Y, epochs=10**9, batch_size=random.choice([8, 64, 512]), validation_data=(X, Y) if i % 2 else None, verbose=False)
+        batch, validation = random.choice([8, 64, 512]), (X, Y) if i % 2 else None
+        t.fit(X, Y, 10**9, batch_size=batch, validation_data=validation, verbose=False)
         sys.exit("not interrupted")
     except KeyboardInterrupt:
         latencies.append(time.monotonic() - sent[0])
@@ -38,7 +39,8 @@ for i in range(15):
     assert all(np.isfinite(p.data).all() for p in t.model.parameters())
     lengths = {len(values) for values in t.history.values()}
     assert len(lengths) <= 1, t.history
-    assert t.epoch - epoch - max(lengths, default=0) in (0, 1)  # one more if validation was interrupted
+    # One more if validation was interrupted.
+    assert t.epoch - epoch - max(lengths, default=0) in (0, 1)
     assert np.isfinite(t.model(X)).all()
     t.evaluate(X, Y)
     epoch = t.epoch
@@ -61,21 +63,28 @@ import signal, threading
 from cnet import callbacks
 
 def dense(normalization):
-    hidden = [nn.Linear(784, 1024), normalization, nn.ReLU(), nn.Dropout(0.2), nn.Linear(1024, 1024), nn.ReLU()]
-    return nn.Sequential(*hidden, nn.Linear(1024, 10), seed=0), np.random.default_rng(0).random((20_000, 784), np.float32)
+    first = [nn.Linear(784, 1024), normalization, nn.ReLU(), nn.Dropout(0.2)]
+    hidden = [*first, nn.Linear(1024, 1024), nn.ReLU()]
+    x = np.random.default_rng(0).random((20_000, 784), np.float32)
+    return nn.Sequential(*hidden, nn.Linear(1024, 10), seed=0), x
 
 def heads():
     model, x = dense(nn.ReLU())
-    return nn.Sequential(*list(model)[:-1], nn.Heads(a=nn.Linear(1024, 10), b=nn.Linear(1024, 3)), seed=0), x
+    heads = nn.Heads(a=nn.Linear(1024, 10), b=nn.Linear(1024, 3))
+    return nn.Sequential(*list(model)[:-1], heads, seed=0), x
 
 def conv():
-    layers = [nn.Conv2d(1, 32, 5), nn.ReLU(), nn.Conv2d(32, 64, 5), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(1600, 10), seed=0), np.random.default_rng(0).random((1_500, 1, 28, 28), np.float32)
+    first = [nn.Conv2d(1, 32, 5), nn.ReLU(), nn.Conv2d(32, 64, 5), nn.BatchNorm2d(64)]
+    layers = [*first, nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(1600, 10)]
+    x = np.random.default_rng(0).random((1_500, 1, 28, 28), np.float32)
+    return nn.Sequential(*layers, seed=0), x
 
 def state(t):
     arrays = [p.data for p in t.model.parameters()] + [b.data for _, b in t.model.named_buffers()]
     remembered = [(s.arrays.tobytes(), s.steps) for s in t.optimizer._state.values() if s.steps]
-    return hashlib.sha256(repr(([a.tobytes() for a in arrays], remembered, [l.step for l in t.model if isinstance(l, nn.Dropout)])).encode()).hexdigest()
+    steps = [layer.step for layer in t.model if isinstance(layer, nn.Dropout)]
+    everything = [a.tobytes() for a in arrays], remembered, steps
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
 
 class Interrupt(callbacks.Callback):
     def on_train_begin(self, *_):
@@ -85,7 +94,16 @@ class Interrupt(callbacks.Callback):
 
 @posix
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("net", ["dense(nn.Tanh())", "dense(nn.BatchNorm1d(1024))", "dense(nn.LayerNorm(1024))", "heads()", "conv()"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        "dense(nn.Tanh())",
+        "dense(nn.BatchNorm1d(1024))",
+        "dense(nn.LayerNorm(1024))",
+        "heads()",
+        "conv()",
+    ],
+)
 def test_an_interrupt_ends_a_long_step_before_it_changes_anything(net, threads):
     code = f"""
 cnet.set_num_threads({threads})
@@ -93,7 +111,8 @@ model, x = {net}
 y, loss = np.arange(len(x)) % 3, nn.CrossEntropyLoss()
 if "heads" in {net!r}:
     y, loss = dict(a=y, b=y), nn.HeadsLoss(model[-1], loss)
-t = cnet.Trainer(model, loss, optim.Adam(model.parameters(), clip_norm=1.0 if "Layer" in {net!r} else None))
+clip_norm = 1.0 if "Layer" in {net!r} else None
+t = cnet.Trainer(model, loss, optim.Adam(model.parameters(), clip_norm=clip_norm))
 before = state(t)
 try:
     t.fit(x, y, batch_size=len(x), callbacks=[Interrupt()], verbose=False)
@@ -106,7 +125,9 @@ except KeyboardInterrupt:
 
 @posix
 def test_a_step_that_an_interrupt_did_not_end_is_taken_as_ever():
-    """The handler of interrupts lets training go on. What was counted of the step that was given up does not count twice."""
+    """The handler of interrupts lets training go on. What was counted of the step that was
+    given up does not count twice.
+    """
     code = """
 cnet.set_num_threads(2)
 seen = []
@@ -116,7 +137,8 @@ for callback in [], [Interrupt()]:
     model, x = dense(nn.BatchNorm1d(1024))
     x, y = x[:3_000], np.arange(3_000) % 10
     t = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
-    history = t.fit(x, y, batch_size=3_000, epochs=2, seed=0, callbacks=callback, validation_data=(x, y), verbose=False)
+    settings = dict(batch_size=3_000, epochs=2, seed=0, callbacks=callback, verbose=False)
+    history = t.fit(x, y, validation_data=(x, y), **settings)
     results.append((history, state(t)))
 assert seen == [1]
 assert results[0] == results[1]
@@ -135,7 +157,8 @@ random.seed(0)
 x, y = np.random.default_rng(0).random((4_000, 100), np.float32), np.arange(4_000) % 10
 
 def make():
-    model = nn.Sequential(nn.Linear(100, 500), nn.BatchNorm1d(500), nn.ReLU(), nn.Dropout(0.2), nn.Linear(500, 10), seed=0)
+    layers = [nn.Linear(100, 500), nn.BatchNorm1d(500), nn.ReLU(), nn.Dropout(0.2)]
+    model = nn.Sequential(*layers, nn.Linear(500, 10), seed=0)
     return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
 
 interrupted, other = make(), make()
@@ -158,7 +181,10 @@ assert interrupted.model[3].step
 
 @posix
 def test_an_interrupt_ends_a_long_prediction(monkeypatch):
-    model, x = nn.Sequential(nn.Linear(1000, 1000), nn.Tanh(), nn.Linear(1000, 2), seed=0), np.ones((20_000, 1000), np.float32)
+    model, x = (
+        nn.Sequential(nn.Linear(1000, 1000), nn.Tanh(), nn.Linear(1000, 2), seed=0),
+        np.ones((20_000, 1000), np.float32),
+    )
     calls = []
     choose = _program.autotuner.choose
 
@@ -238,7 +264,9 @@ print(places)
 
 
 def test_an_interrupt_is_not_taken_in_another_thread(shared, alone):
-    """Training off the main thread is left alone by signals, which Python gives to the main thread."""
+    """Training off the main thread is left alone by signals, which Python gives to the main
+    thread.
+    """
     result = []
     thread = threading.Thread(target=lambda: result.append(shared["work"](0)))
     thread.start()

@@ -15,7 +15,10 @@ cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def in_double(arrays):
-    return {k: v.astype(np.float64) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in arrays.items()}
+    return {
+        k: v.astype(np.float64) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+        for k, v in arrays.items()
+    }
 
 
 def normalised_error(got, expected):
@@ -34,13 +37,18 @@ def run(case, dtype, inputs):
     return outputs
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.expected], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.expected], ids=lambda case: case.name
+)
 def test_parity_with_numpy(case, isa, dtype, rng):
     for shape in case.shapes:
         inputs = case.inputs(rng, shape, dtype)
         outputs = run(case, dtype, inputs)
         for name, expected in case.expected(in_double(inputs)).items():
-            assert normalised_error(outputs[name], expected) <= case.slack * TOLERANCE[dtype], (name, shape)
+            assert normalised_error(outputs[name], expected) <= case.slack * TOLERANCE[dtype], (
+                name,
+                shape,
+            )
 
 
 @cases
@@ -55,23 +63,39 @@ def test_same_bits_for_any_number_of_threads(case, isa, dtype, rng, threads):
                 np.testing.assert_array_equal(value, alone[name], f"{name} {shape} {n} threads")
 
 
-BY_ROW = ("layer_norm_forward", "linear_forward", "linear_backward_input", "conv_forward", "conv_backward_input", "max_pool", "avg_pool", "softmax")
+BY_ROW = (
+    "layer_norm_forward",
+    "linear_forward",
+    "linear_backward_input",
+    "conv_forward",
+    "conv_backward_input",
+    "max_pool",
+    "avg_pool",
+    "softmax",
+)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(BY_ROW)], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.name.startswith(BY_ROW)], ids=lambda c: c.name
+)
 def test_a_row_does_not_depend_on_its_place_or_its_batch(case, isa, dtype, rng):
     for shape in case.shapes[1:]:
         inputs = case.inputs(rng, shape, dtype)
         whole = next(iter(run(case, dtype, inputs).values()))
         order = rng.permutation(len(whole))
         for rows in (order, order[: len(order) // 2 + 1], order[:1]):
-            part = {k: np.ascontiguousarray(v[rows]) if k in ("x", "dout") else v for k, v in inputs.items()}
+            part = {
+                k: np.ascontiguousarray(v[rows]) if k in ("x", "dout") else v
+                for k, v in inputs.items()
+            }
             result = next(iter(run(case, dtype, part).values()))
             np.testing.assert_array_equal(result, whole[rows])
 
 
 def test_sets_that_fuse_multiply_and_add_agree_in_every_bit_of_a_product(dtype, rng):
-    """Blocks of the sum are the same everywhere, so only the rounding of the x86 baseline differs."""
+    """Blocks of the sum are the same everywhere, so only the rounding of the x86 baseline
+    differs.
+    """
     from cnet._core import _isa
 
     case = next(case for case in CASES if case.name == "linear_forward")
@@ -90,7 +114,9 @@ def test_sets_that_fuse_multiply_and_add_agree_in_every_bit_of_a_product(dtype, 
         _isa.use_isa(before)
 
 
-EXTREME = np.array([-np.inf, -1e30, -1000, -100, -88, -20, -1e-6, -0.0, 0.0, 1e-6, 20, 88, 100, 1000, 1e30, np.inf])
+EXTREME = np.array(
+    [-np.inf, -1e30, -1000, -100, -88, -20, -1e-6, -0.0, 0.0, 1e-6, 20, 88, 100, 1000, 1e30, np.inf]
+)
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [("TANH", -1, 1), ("SIGMOID", 0, 1)])
@@ -124,11 +150,17 @@ def test_rows_classified_rightly(n, isa, dtype, rng):
 
 
 def test_philox_gives_the_numbers_of_its_authors():
-    """Known answers from the authors' library, Random123; the kernel of dropout is held against this generator."""
+    """Known answers from the authors' library, Random123; the kernel of dropout is held against
+    this generator.
+    """
     for counter, key, words in [
         ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
     ]:
         assert tuple(reference.philox([[word] for word in counter], key).ravel().tolist()) == words
 
@@ -212,12 +244,16 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
         k.linear_forward(np.zeros((4, 4), dtype), a, np.zeros((3, 5), dtype), None)
     with pytest.raises(ValueError, match="b has 4 elements, expected 5"):
         k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((3, 5), dtype), np.zeros(4, dtype))
-    with pytest.raises(ValueError, match=r"label 3 of row 1 is outside 0\.\.2: there are 3 classes"):
+    with pytest.raises(
+        ValueError, match=r"label 3 of row 1 is outside 0\.\.2: there are 3 classes"
+    ):
         k.loss(k.CROSS_ENTROPY, 0, np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
     with pytest.raises(ValueError, match="weights has 2 elements, expected 3"):
         k.loss(k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, np.ones(2, dtype))
     with pytest.raises(ValueError, match="row_weights has 3 elements, expected 4"):
-        k.loss(k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, None, np.ones(3, dtype))
+        k.loss(
+            k.CROSS_ENTROPY, 0, None, None, a, np.zeros(4, np.int64), None, None, np.ones(3, dtype)
+        )
     with pytest.raises(ValueError, match=r"targets has shape \(4, 2\), expected \(4, 3\)"):
         k.loss(k.MSE, 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
     with pytest.raises(ValueError, match="loss 2 needs targets"):
@@ -241,23 +277,42 @@ def test_losses_of_elements_at_any_magnitude(kind, isa, dtype):
 
 
 def test_a_bounded_loss_takes_probabilities_as_within_epsilon_of_0_and_1(isa, dtype):
-    """As scikit-learn does. The gradient is not bounded, and a loss of outputs that are not finite is not finite, as training diverges."""
-    eps, logits = np.finfo(dtype).eps, np.array([-1e3, -30, 0, 30, 1e3, np.nan, np.inf, -np.inf], dtype)
+    """As scikit-learn does. The gradient is not bounded, and a loss of outputs that are not finite
+    is not finite, as training diverges.
+    """
+    eps, logits = (
+        np.finfo(dtype).eps,
+        np.array([-1e3, -30, 0, 30, 1e3, np.nan, np.inf, -np.inf], dtype),
+    )
     for n in (2, 40):  # the one by lanes, the other by rows
         x = np.full((len(logits), n), -1e30, dtype)
         x[:, 0], x[:, 1] = logits, 0
         rows, dx, free = np.empty(len(x), dtype), np.empty_like(x), np.empty_like(x)
-        loops(dtype).loss(loops(dtype).CROSS_ENTROPY, -1, rows, dx, x, np.zeros(len(x), np.int64), None)
-        loops(dtype).loss(loops(dtype).CROSS_ENTROPY, 0, None, free, x, np.zeros(len(x), np.int64), None)
-        np.testing.assert_allclose(rows[:5], np.logaddexp(0, -logits[:5].astype(np.float64)).clip(eps, -np.log(eps)), rtol=1e-6, atol=eps / 2)
+        loops(dtype).loss(
+            loops(dtype).CROSS_ENTROPY, -1, rows, dx, x, np.zeros(len(x), np.int64), None
+        )
+        loops(dtype).loss(
+            loops(dtype).CROSS_ENTROPY, 0, None, free, x, np.zeros(len(x), np.int64), None
+        )
+        np.testing.assert_allclose(
+            rows[:5],
+            np.logaddexp(0, -logits[:5].astype(np.float64)).clip(eps, -np.log(eps)),
+            rtol=1e-6,
+            atol=eps / 2,
+        )
         assert not np.isfinite(rows[5:]).any()
         np.testing.assert_array_equal(dx, free)
-    x, t = np.stack([logits, -logits], axis=1), np.broadcast_to(np.array([1, 0], dtype), (len(logits), 2)).copy()
+    x, t = (
+        np.stack([logits, -logits], axis=1),
+        np.broadcast_to(np.array([1, 0], dtype), (len(logits), 2)).copy(),
+    )
     rows, dx, free = np.empty(len(x), dtype), np.empty_like(x), np.empty_like(x)
     loops(dtype).loss(loops(dtype).BCE, -1, rows, dx, x, None, t)
     loops(dtype).loss(loops(dtype).BCE, 0, None, free, x, None, t)
     with np.errstate(over="ignore"):
         p = (1 / (1 + np.exp(-x[:5]))).clip(eps, 1 - eps)
-    np.testing.assert_allclose(rows[:5], np.where(t[:5] == 1, -np.log(p), -np.log(1 - p)).mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        rows[:5], np.where(t[:5] == 1, -np.log(p), -np.log(1 - p)).mean(axis=1), rtol=1e-6
+    )
     assert not np.isfinite(rows[5:]).any()
     np.testing.assert_array_equal(dx, free)

@@ -1,4 +1,6 @@
-"""Data in a file of ten gigabytes, most of which is a hole: it is trained on where it lies, in the memory of a few batches."""
+"""Data in a file of ten gigabytes, most of which is a hole: it is trained on where it lies, in the
+memory of a few batches.
+"""
 
 import os
 import subprocess
@@ -86,6 +88,11 @@ def sparse(tmp_path_factory):
 
 @pytest.mark.parametrize("stage", ["uint8", "batches", "float32"])
 def test_training_on_more_than_fits_into_memory(sparse, stage):
-    done = subprocess.run([sys.executable, "-c", CODE, str(sparse), stage], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(sparse), stage],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 90, "megabytes"

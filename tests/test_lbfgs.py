@@ -33,7 +33,9 @@ def test_a_linear_model_is_solved_exactly(dtype):
     model = nn.Sequential(nn.Linear(4, 1), seed=0, dtype=dtype)
     trainer = Trainer(model, nn.MSELoss(), optim.LBFGS(model.parameters(), tol=1e-9))
     history = trainer.fit(X, Y, verbose=False)
-    np.testing.assert_allclose(model[0].weight.data.ravel(), [1, -2, 0.5, 0], atol=1e-5 if dtype == "float64" else 1e-3)
+    np.testing.assert_allclose(
+        model[0].weight.data.ravel(), [1, -2, 0.5, 0], atol=1e-5 if dtype == "float64" else 1e-3
+    )
     assert len(history["loss"]) == 1
     assert history["loss"][0] < (1e-10 if dtype == "float64" else 1e-6)
 
@@ -50,7 +52,10 @@ def test_it_classifies_better_than_as_many_steps_of_sgd():
     assert (trainer.epoch, trainer.step) == (1, 1)
     sgd = make()
     sgd.optimizer = optim.SGD(sgd.model.parameters(), lr=0.1)
-    assert sgd.fit(X, LABELS, epochs=100, batch_size=60, verbose=False)["loss"][-1] > 2 * history["loss"][0]
+    assert (
+        sgd.fit(X, LABELS, epochs=100, batch_size=60, verbose=False)["loss"][-1]
+        > 2 * history["loss"][0]
+    )
 
 
 def test_scipy_finds_the_same():
@@ -60,13 +65,21 @@ def test_scipy_finds_the_same():
     parameters = other.model.parameters()
 
     def objective(packed):
-        for parameter, values in zip(parameters, np.split(packed, np.cumsum([p.size for p in parameters])[:-1]), strict=True):
+        for parameter, values in zip(
+            parameters, np.split(packed, np.cumsum([p.size for p in parameters])[:-1]), strict=True
+        ):
             parameter.data = values.reshape(parameter.shape)
         loss, grad = other.loss.forward_backward(other.model.forward(X, training=True), LABELS)
         other.model.backward(grad)
         return loss, np.concatenate([p.grad.ravel() for p in parameters])
 
-    expected = minimize(objective, weights(other), jac=True, method="L-BFGS-B", options={"maxiter": 20, "gtol": 1e-5})
+    expected = minimize(
+        objective,
+        weights(other),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 20, "gtol": 1e-5},
+    )
     trainer.fit(X, LABELS, verbose=False)
     np.testing.assert_array_equal(weights(trainer), expected.x)
     assert len(trainer.optimizer.losses) == expected.nit + 1
@@ -79,22 +92,32 @@ def test_torch_comes_to_the_same_minimum():
     theirs = to_torch(model)  # the same start: where they end differs by what they call near enough
     y = np.sin(Y)
     trainer = Trainer(model, nn.MSELoss(), optim.LBFGS(model.parameters(), tol=1e-12))
-    optimizer = torch.optim.LBFGS(theirs.parameters(), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+    optimizer = torch.optim.LBFGS(
+        theirs.parameters(), max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-12
+    )
 
     def closure():
         optimizer.zero_grad()
-        loss = torch.nn.functional.mse_loss(theirs(torch.from_numpy(X)), torch.from_numpy(y)[:, None])
+        loss = torch.nn.functional.mse_loss(
+            theirs(torch.from_numpy(X)), torch.from_numpy(y)[:, None]
+        )
         loss.backward()
         return loss
 
     optimizer.step(closure)
     trainer.fit(X, y, verbose=False)
     assert trainer.evaluate(X, y)["loss"] == pytest.approx(closure().item(), rel=1e-8)
-    np.testing.assert_allclose(model[0].weight.data.ravel(), theirs[0].weight.detach().numpy().ravel(), atol=1e-4)
+    np.testing.assert_allclose(
+        model[0].weight.data.ravel(), theirs[0].weight.detach().numpy().ravel(), atol=1e-4
+    )
 
 
 def test_settings_end_it():
-    for settings, ended in (({"max_iter": 3}, "ITERATIONS"), ({"max_eval": 4}, "EVALUATIONS|FUNC"), ({"tol": 0.1}, "GRADIENT|PGTOL")):
+    for settings, ended in (
+        ({"max_iter": 3}, "ITERATIONS"),
+        ({"max_eval": 4}, "EVALUATIONS|FUNC"),
+        ({"tol": 0.1}, "GRADIENT|PGTOL"),
+    ):
         trainer = make(**settings)
         trainer.fit(X, LABELS, verbose=False)
         assert len(trainer.optimizer.losses) <= 10
@@ -109,7 +132,9 @@ def test_settings_end_it():
 def test_some_parameters_alone():
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2), seed=0)
     before = model[0].weight.data.copy()
-    history = Trainer(model, nn.CrossEntropyLoss(), optim.LBFGS(model[2].parameters())).fit(X, LABELS, epochs=2, verbose=False)
+    history = Trainer(model, nn.CrossEntropyLoss(), optim.LBFGS(model[2].parameters())).fit(
+        X, LABELS, epochs=2, verbose=False
+    )
     np.testing.assert_array_equal(model[0].weight.data, before)
     assert history["loss"][1] <= history["loss"][0]
 
@@ -151,7 +176,9 @@ def test_batches_are_all_rows():
 
 
 def test_what_is_random_is_refused():
-    with pytest.raises(ValueError, match=r"the same result each time, but Dropout.* draws random numbers"):
+    with pytest.raises(
+        ValueError, match=r"the same result each time, but Dropout.* draws random numbers"
+    ):
         make(layers=[nn.Dropout(0.1)]).fit(X, LABELS, verbose=False)
     with pytest.raises(ValueError, match="LBFGS needs the same rows each time: leave augment out"):
         make().fit(X, LABELS, augment=Augment(shift=1), verbose=False)
@@ -171,14 +198,22 @@ def test_an_interrupt_leaves_the_last_iteration():
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, LABELS, verbose=False)
     assert len(trainer.optimizer.losses) > 3
-    assert trainer.evaluate(X, LABELS)["loss"] == pytest.approx(trainer.optimizer.losses[-1], rel=1e-12)
+    assert trainer.evaluate(X, LABELS)["loss"] == pytest.approx(
+        trainer.optimizer.losses[-1], rel=1e-12
+    )
 
 
 def test_divergence_leaves_the_weights_from_before():
     model = nn.Sequential(nn.Linear(4, 1), seed=0)
     model[0].weight.data[...] = 1e30
     trainer = Trainer(model, nn.MSELoss(), optim.LBFGS(model.parameters()))
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"training diverged in epoch 1: the loss of step 1 is inf.* epoch$"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(
+            FloatingPointError,
+            match=r"training diverged in epoch 1: the loss of step 1 is inf.* epoch$",
+        ),
+    ):
         trainer.fit(X, Y, verbose=False)
     np.testing.assert_array_equal(model[0].weight.data, np.float32(1e30))
 

@@ -1,4 +1,6 @@
-"""What losses take for labels and outputs, and what they refuse: columns, one output, names, probabilities, weights of nothing."""
+"""What losses take for labels and outputs, and what they refuse: columns, one output, names,
+probabilities, weights of nothing.
+"""
 
 import warnings
 
@@ -49,10 +51,16 @@ def batches(x, y):
 WAYS = {
     "arrays": lambda trainer, y: trainer.fit(X, y, epochs=2, seed=0, verbose=False),
     "batches": lambda trainer, y: trainer.fit(batches(X, y), epochs=2, verbose=False),
-    "weights": lambda trainer, y: trainer.fit(X, y, epochs=2, seed=0, verbose=False, sample_weight=np.arange(1, N + 1)),
+    "weights": lambda trainer, y: trainer.fit(
+        X, y, epochs=2, seed=0, verbose=False, sample_weight=np.arange(1, N + 1)
+    ),
     "evaluate": lambda trainer, y: trainer.evaluate(X, y),
-    "validation": lambda trainer, y: trainer.fit(X, np.ravel(y), epochs=2, seed=0, verbose=False, validation_data=(X, y)),
-    "validation in batches": lambda trainer, y: trainer.fit(X, np.ravel(y), epochs=2, seed=0, verbose=False, validation_data=batches(X, y)),
+    "validation": lambda trainer, y: trainer.fit(
+        X, np.ravel(y), epochs=2, seed=0, verbose=False, validation_data=(X, y)
+    ),
+    "validation in batches": lambda trainer, y: trainer.fit(
+        X, np.ravel(y), epochs=2, seed=0, verbose=False, validation_data=batches(X, y)
+    ),
 }
 
 
@@ -83,11 +91,19 @@ def test_a_column_of_targets_by_hand(loss, outputs, end, y):
     loss = loss()
     expected = loss.forward(output, y)
     gradient = loss.backward()
-    for got in (loss.forward(output, y[:, None]), loss(output, y[:, None]), loss(output, y[:, None].tolist()), loss.forward_backward(output, y[:, None])[0]):
+    for got in (
+        loss.forward(output, y[:, None]),
+        loss(output, y[:, None]),
+        loss(output, y[:, None].tolist()),
+        loss.forward_backward(output, y[:, None])[0],
+    ):
         assert got == expected
     np.testing.assert_array_equal(loss.forward_backward(output, y[:, None])[1], gradient)
     weights = np.arange(1.0, N + 1)
-    assert loss.weighted(output, y[:, None], weights)[0] == loss.weighted(output, loss.prepare_target(y, output.shape[1:], output.dtype), weights)[0]
+    assert (
+        loss.weighted(output, y[:, None], weights)[0]
+        == loss.weighted(output, loss.prepare_target(y, output.shape[1:], output.dtype), weights)[0]
+    )
 
 
 @columns
@@ -99,13 +115,34 @@ def test_a_column_of_targets_of_a_head(loss, outputs, end, y):
     assert WAYS["arrays"](array, np.column_stack([y, other])) == expected
 
 
-@pytest.mark.parametrize("make_loss", [nn.CrossEntropyLoss, lambda: nn.CrossEntropyLoss([2.0]), lambda: nn.CrossEntropyLoss(label_smoothing=0.1), nn.NLLLoss])
+@pytest.mark.parametrize(
+    "make_loss",
+    [
+        nn.CrossEntropyLoss,
+        lambda: nn.CrossEntropyLoss([2.0]),
+        lambda: nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.NLLLoss,
+    ],
+)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-@pytest.mark.parametrize("y", [LABELS, LABELS * 0, LABELS[:, None], np.ones((N, 1)), LABELS[:, None] > 0, np.zeros((N, 1), "f4")])
+@pytest.mark.parametrize(
+    "y",
+    [
+        LABELS,
+        LABELS * 0,
+        LABELS[:, None],
+        np.ones((N, 1)),
+        LABELS[:, None] > 0,
+        np.zeros((N, 1), "f4"),
+    ],
+)
 def test_one_output_has_no_classes(make_loss, way, y):
     trainer = make(make_loss, 1, [nn.Sigmoid] if make_loss is nn.NLLLoss else [])
     before = trainer.model.state_dict()
-    with pytest.raises(ValueError, match=r"got one output.*use nn\.BCEWithLogitsLoss, .* or give the model two outputs"):
+    with pytest.raises(
+        ValueError,
+        match=r"got one output.*use nn\.BCEWithLogitsLoss, .* or give the model two outputs",
+    ):
         way(trainer, y)
     for name, value in trainer.model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -115,7 +152,12 @@ def test_one_output_has_no_classes_by_hand_or_in_a_head():
     output = np.ones((4, 1))
     for loss in (nn.CrossEntropyLoss(), nn.NLLLoss()):
         for target in (np.zeros(4, int), np.ones((4, 1)), [[1], [0], [1], [0]]):
-            for ask in (loss.forward, loss, loss.forward_backward, lambda output, target, loss=loss: loss.weighted(output, target, np.ones(4))):
+            for ask in (
+                loss.forward,
+                loss,
+                loss.forward_backward,
+                lambda output, target, loss=loss: loss.weighted(output, target, np.ones(4)),
+            ):
                 with pytest.raises(ValueError, match="got one output"):
                     ask(output, target)
     trainer = make(nn.CrossEntropyLoss, 1, heads=True)
@@ -132,7 +174,9 @@ def test_a_table_of_targets_is_a_row_of_weights_or_an_error(classes, width, extr
     y[:, 0] = 1
     loss = nn.CrossEntropyLoss()
     if y.shape == (N, classes) or y.shape == (N, 1):
-        assert loss.prepare_target(y, (classes,), np.dtype("f8")).shape == ((N,) if width == 1 else (N, classes))
+        assert loss.prepare_target(y, (classes,), np.dtype("f8")).shape == (
+            (N,) if width == 1 else (N, classes)
+        )
     else:
         with pytest.raises(ValueError, match=r"expected labels \(n,\) or rows of weights"):
             loss.prepare_target(y, (classes,), np.dtype("f8"))
@@ -141,13 +185,29 @@ def test_a_table_of_targets_is_a_row_of_weights_or_an_error(classes, width, extr
 @pytest.mark.parametrize(
     ("loss", "outputs", "y", "message"),
     [
-        (nn.MSELoss, 3, LABELS, r"y has shape \(24,\), expected \(n, 3\): the shape of the outputs; labels of classes are for nn\.CrossEntropyLoss"),
+        (
+            nn.MSELoss,
+            3,
+            LABELS,
+            r"y has shape \(24,\), expected \(n, 3\): the shape of the outputs; labels of "
+            r"classes are for nn\.CrossEntropyLoss",
+        ),
         (nn.MSELoss, 3, X.T, r"y has shape \(3, 24\), expected \(n, 3\)"),
         (nn.MSELoss, 1, X[:, :1].T, r"y has shape \(1, 24\), expected \(n, 1\)"),
         (nn.BCEWithLogitsLoss, 3, LABELS[:, None], r"expected \(n, 3\).*nn\.CrossEntropyLoss"),
-        (nn.BCEWithLogitsLoss, 1, LABELS * 2 - 1, "y holds -1.0: targets of BCEWithLogitsLoss are from 0 to 1"),
+        (
+            nn.BCEWithLogitsLoss,
+            1,
+            LABELS * 2 - 1,
+            "y holds -1.0: targets of BCEWithLogitsLoss are from 0 to 1",
+        ),
         (nn.CrossEntropyLoss, 2, LABELS[None], r"y has shape \(1, 24\), expected labels"),
-        (nn.CrossEntropyLoss, 2, LABELS + 1, "y holds label 2, but the model has 2 outputs, so labels are 0 to 1"),
+        (
+            nn.CrossEntropyLoss,
+            2,
+            LABELS + 1,
+            "y holds label 2, but the model has 2 outputs, so labels are 0 to 1",
+        ),
         (nn.CrossEntropyLoss, 2, LABELS - 100, "y holds label -100, .*there is no ignore_index"),
         (nn.CrossEntropyLoss, 2, LABELS + 0.5, "y holds fractions, expected labels"),
         (nn.CrossEntropyLoss, 2, np.where(LABELS, np.nan, 0), "y holds nan"),
@@ -155,15 +215,31 @@ def test_a_table_of_targets_is_a_row_of_weights_or_an_error(classes, width, extr
 )
 def test_targets_of_another_shape_or_range(loss, outputs, y, message):
     trainer = make(loss, outputs)
-    for ask in (trainer.evaluate, lambda x, y: trainer.fit(x, y, verbose=False), lambda x, y: loss()(trainer.model(x), y)):
+    for ask in (
+        trainer.evaluate,
+        lambda x, y: trainer.fit(x, y, verbose=False),
+        lambda x, y: loss()(trainer.model(x), y),
+    ):
         with pytest.raises(ValueError, match=message):
             ask(X, y)
 
 
-@pytest.mark.parametrize("y", [np.array(["no", "yes"])[LABELS], np.array(["no", "yes"], object)[LABELS], ["a"] * N, LABELS.astype(str)])
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array(["no", "yes"])[LABELS],
+        np.array(["no", "yes"], object)[LABELS],
+        ["a"] * N,
+        LABELS.astype(str),
+    ],
+)
 def test_names_of_classes_are_told_how_to_be_numbered(y):
     trainer = make(nn.CrossEntropyLoss, 2)
-    for ask in (lambda: trainer.fit(X, y, verbose=False), lambda: trainer.evaluate(X, y), lambda: trainer.loss(trainer.model(X), y)):
+    for ask in (
+        lambda: trainer.fit(X, y, verbose=False),
+        lambda: trainer.evaluate(X, y),
+        lambda: trainer.loss(trainer.model(X), y),
+    ):
         with pytest.raises(TypeError, match=r"np\.unique\(y, return_inverse=True\)"):
             ask()
 
@@ -171,9 +247,20 @@ def test_names_of_classes_are_told_how_to_be_numbered(y):
 def test_a_column_of_labels_is_read_by_metrics_too():
     predicted = np.roll(LABELS, 1)
     for column in (LABELS[:, None], LABELS[:, None].tolist()):
-        assert cnet.metrics.accuracy(column, predicted) == cnet.metrics.accuracy(predicted[:, None], LABELS) == cnet.metrics.accuracy(LABELS, predicted)
-        np.testing.assert_array_equal(cnet.metrics.confusion_matrix(column, predicted), cnet.metrics.confusion_matrix(LABELS, predicted))
-    with pytest.raises(ValueError, match=r"expected class numbers of shape \(n,\); for rows of outputs pass y_true\.argmax\(axis=1\)"):
+        assert (
+            cnet.metrics.accuracy(column, predicted)
+            == cnet.metrics.accuracy(predicted[:, None], LABELS)
+            == cnet.metrics.accuracy(LABELS, predicted)
+        )
+        np.testing.assert_array_equal(
+            cnet.metrics.confusion_matrix(column, predicted),
+            cnet.metrics.confusion_matrix(LABELS, predicted),
+        )
+    with pytest.raises(
+        ValueError,
+        match=r"expected class numbers of shape \(n,\); for rows of outputs pass "
+        r"y_true\.argmax\(axis=1\)",
+    ):
         cnet.metrics.accuracy(np.ones((N, 2)), predicted)
 
 
@@ -194,12 +281,18 @@ class Row(nn.Module):
 def test_a_column_of_targets_for_outputs_without_an_axis(loss):
     expected = WAYS["arrays"](make(loss, 1), X[:, 1])
     for y in (X[:, 1], X[:, 1:2]):
-        assert WAYS["arrays"](make(loss, 1, [Row]), y)["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+        assert WAYS["arrays"](make(loss, 1, [Row]), y)["loss"] == pytest.approx(
+            expected["loss"], rel=1e-6
+        )
 
 
 def test_whole_numbers_are_targets_of_a_regression():
-    assert make(nn.MSELoss, 1).evaluate(X, LABELS) == make(nn.MSELoss, 1).evaluate(X, LABELS.astype(float))
-    assert make(nn.BCEWithLogitsLoss, 1).evaluate(X, LABELS > 0) == make(nn.BCEWithLogitsLoss, 1).evaluate(X, LABELS)
+    assert make(nn.MSELoss, 1).evaluate(X, LABELS) == make(nn.MSELoss, 1).evaluate(
+        X, LABELS.astype(float)
+    )
+    assert make(nn.BCEWithLogitsLoss, 1).evaluate(X, LABELS > 0) == make(
+        nn.BCEWithLogitsLoss, 1
+    ).evaluate(X, LABELS)
 
 
 # Losses of users
@@ -223,7 +316,9 @@ def squares(output, target):
 @pytest.mark.parametrize("way", [WAYS[name] for name in ("arrays", "batches", "evaluate")])
 def test_a_loss_that_spreads_targets_over_a_column_of_outputs_is_told_so(loss, way):
     with pytest.raises(
-        ValueError, match=r"gradient of shape \((8|24), \1\), expected that of the output, \(\1, 1\): the target is of shape \(\1,\), .*reshape"
+        ValueError,
+        match=r"gradient of shape \((8|24), \1\), expected that of the output, \(\1, 1\): the "
+        r"target is of shape \(\1,\), .*reshape",
     ):
         way(make(loss, 1), X[:, 1])
     expected = WAYS["evaluate"](make(nn.MSELoss, 1), X[:, 1])
@@ -238,7 +333,11 @@ def test_a_loss_for_each_sample_is_no_loss():
         def backward(self):
             return np.zeros((N, 1))
 
-    with pytest.raises(TypeError, match=r"returned an array of shape \(24, 1\), expected the mean over the batch, a single number"):
+    with pytest.raises(
+        TypeError,
+        match=r"returned an array of shape \(24, 1\), expected the mean over the batch, a single "
+        r"number",
+    ):
         make(Each, 1).evaluate(X, X[:, 1:2])
     with pytest.raises(TypeError, match="a single number"):
         Each()(X[:, :1], X[:, 1:2])
@@ -247,14 +346,19 @@ def test_a_loss_for_each_sample_is_no_loss():
         def forward(self, output, target):
             pass
 
-    with pytest.raises(TypeError, match=r"Nothing\(\) returned None, expected the mean over the batch, a single number"):
+    with pytest.raises(
+        TypeError,
+        match=r"Nothing\(\) returned None, expected the mean over the batch, a single number",
+    ):
         make(Nothing, 1).fit(X, X[:, 1:2], verbose=False)
 
 
 def test_targets_of_any_dtype_by_hand_in_one_go():
     output = make(nn.MSELoss, 1).model(X)
     for target in (LABELS, LABELS[:, None], LABELS.tolist(), LABELS.astype("f4"), LABELS > 0):
-        assert nn.MSELoss().forward_backward(output, target)[0] == nn.MSELoss().forward(output, LABELS)
+        assert nn.MSELoss().forward_backward(output, target)[0] == nn.MSELoss().forward(
+            output, LABELS
+        )
 
 
 # Probabilities and logits
@@ -265,7 +369,10 @@ def ends(*layers, width=2):
     return model, optim.SGD(model.parameters())
 
 
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, lambda: nn.CrossEntropyLoss(label_smoothing=0.1)])
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, lambda: nn.CrossEntropyLoss(label_smoothing=0.1)],
+)
 @pytest.mark.parametrize(
     "layers",
     [
@@ -279,7 +386,11 @@ def ends(*layers, width=2):
 )
 def test_probabilities_before_a_loss_of_logits_are_warned_of_once(loss, layers):
     model, optimizer = ends(*layers())
-    with pytest.warns(UserWarning, match=r"^the net ends in (Softmax|Sigmoid)\(\), but .*Loss takes logits, .*: leave that layer out") as caught:
+    with pytest.warns(
+        UserWarning,
+        match=r"^the net ends in (Softmax|Sigmoid)\(\), but .*Loss takes logits, .*: leave that "
+        r"layer out",
+    ) as caught:
         trainer = Trainer(model, loss(), optimizer)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -289,10 +400,18 @@ def test_probabilities_before_a_loss_of_logits_are_warned_of_once(loss, layers):
 
 
 def test_probabilities_of_a_head_before_a_loss_of_logits_are_warned_of():
-    heads = nn.Heads(good=nn.Linear(2, 2), bad=nn.Sequential(nn.Linear(2, 2), nn.Softmax()), fine=nn.Sequential(nn.Linear(2, 2), nn.Softmax()))
+    heads = nn.Heads(
+        good=nn.Linear(2, 2),
+        bad=nn.Sequential(nn.Linear(2, 2), nn.Softmax()),
+        fine=nn.Sequential(nn.Linear(2, 2), nn.Softmax()),
+    )
     model, optimizer = ends(heads)
-    loss = nn.HeadsLoss(heads, {"good": nn.CrossEntropyLoss(), "bad": nn.CrossEntropyLoss(), "fine": nn.NLLLoss()})
-    with pytest.warns(UserWarning, match=r"^head bad ends in Softmax\(\), but CrossEntropyLoss takes logits") as caught:
+    loss = nn.HeadsLoss(
+        heads, {"good": nn.CrossEntropyLoss(), "bad": nn.CrossEntropyLoss(), "fine": nn.NLLLoss()}
+    )
+    with pytest.warns(
+        UserWarning, match=r"^head bad ends in Softmax\(\), but CrossEntropyLoss takes logits"
+    ) as caught:
         Trainer(model, loss, optimizer)
     assert len(caught) == 1
     trunk = nn.Heads(a=nn.Identity(), b=nn.Linear(2, 2))
@@ -322,19 +441,41 @@ def test_what_belongs_together_is_not_warned_of(layers, loss):
     assert np.isfinite(trainer.fit(X, np.eye(2)[LABELS], verbose=False)["loss"]).all()
 
 
-@pytest.mark.parametrize("layer", [nn.Identity, nn.ReLU, nn.Tanh, nn.LeakyReLU, nn.ELU, nn.GELU, lambda: nn.Linear(2, 2), lambda: nn.LayerNorm(2)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Identity,
+        nn.ReLU,
+        nn.Tanh,
+        nn.LeakyReLU,
+        nn.ELU,
+        nn.GELU,
+        lambda: nn.Linear(2, 2),
+        lambda: nn.LayerNorm(2),
+    ],
+)
 def test_a_net_without_probabilities_before_a_loss_of_probabilities_is_refused(layer):
     model, optimizer = ends(layer())
     trainer, before = Trainer(model, nn.NLLLoss(), optimizer), model.state_dict()
-    for ask in (lambda: trainer.fit(X, LABELS, verbose=False), lambda: trainer.fit(batches(X, LABELS), verbose=False), lambda: trainer.evaluate(X, LABELS)):
-        with pytest.raises(ValueError, match=r"^the net ends in .*, but NLLLoss takes probabilities, .*use nn\.CrossEntropyLoss, or put nn\.Softmax\(\) at"):
+    for ask in (
+        lambda: trainer.fit(X, LABELS, verbose=False),
+        lambda: trainer.fit(batches(X, LABELS), verbose=False),
+        lambda: trainer.evaluate(X, LABELS),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r"^the net ends in .*, but NLLLoss takes probabilities, .*use "
+            r"nn\.CrossEntropyLoss, or put nn\.Softmax\(\) at",
+        ):
             ask()
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
     heads = nn.Heads(a=nn.Linear(2, 2), b=nn.Softmax())
     model, optimizer = ends(layer(), heads)
     with pytest.raises(ValueError, match=r"^head a ends in Linear"):
-        Trainer(model, nn.HeadsLoss(heads, nn.NLLLoss()), optimizer).fit(X, {"a": LABELS, "b": LABELS}, verbose=False)
+        Trainer(model, nn.HeadsLoss(heads, nn.NLLLoss()), optimizer).fit(
+            X, {"a": LABELS, "b": LABELS}, verbose=False
+        )
 
 
 class LogSoftmax(nn.Module):
@@ -348,11 +489,17 @@ class LogSoftmax(nn.Module):
         return grad - self.probabilities * grad.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("end", [LogSoftmax, lambda: lambda x: (x, lambda grad: grad)], ids=["class", "function"])
+@pytest.mark.parametrize(
+    "end", [LogSoftmax, lambda: lambda x: (x, lambda grad: grad)], ids=["class", "function"]
+)
 def test_outputs_of_a_layer_of_ones_own_are_looked_at_before_the_first_step(end):
     model, optimizer = ends(end())
     trainer, before = Trainer(model, nn.NLLLoss(), optimizer), model.state_dict()
-    for ask in (lambda: trainer.fit(X, LABELS, verbose=False), lambda: trainer.fit(batches(X, LABELS), verbose=False), lambda: trainer.evaluate(X, LABELS)):
+    for ask in (
+        lambda: trainer.fit(X, LABELS, verbose=False),
+        lambda: trainer.fit(batches(X, LABELS), verbose=False),
+        lambda: trainer.evaluate(X, LABELS),
+    ):
         with pytest.raises(ValueError, match=r"output holds .*, and NLLLoss takes probabilities"):
             ask()
     for name, value in model.state_dict().items():
@@ -368,27 +515,46 @@ def test_outputs_of_a_net_without_layers_of_its_own_are_looked_at():
             trainer.evaluate(wrong, [1])
 
 
-@pytest.mark.parametrize("output", [np.log([[0.3, 0.7]]), [[2.0, -1.0]], [[0.5, 1.5]], [[40.0, 3.0]], [[-1e-9, 1.0]]])
+@pytest.mark.parametrize(
+    "output", [np.log([[0.3, 0.7]]), [[2.0, -1.0]], [[0.5, 1.5]], [[40.0, 3.0]], [[-1e-9, 1.0]]]
+)
 def test_a_loss_of_probabilities_refuses_what_is_none(output, dtype):
     output, loss = np.asarray(output, dtype), nn.NLLLoss()
     target = np.array([0])
-    for ask in (loss.forward, loss, loss.forward_backward, lambda output, target: loss.weighted(output, target, np.ones(1))):
-        with pytest.raises(ValueError, match=r"output holds .*NLLLoss takes probabilities, .*not logarithms \(which PyTorch's takes\)"):
+    for ask in (
+        loss.forward,
+        loss,
+        loss.forward_backward,
+        lambda output, target: loss.weighted(output, target, np.ones(1)),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r"output holds .*NLLLoss takes probabilities, .*not logarithms \(which PyTorch's "
+            r"takes\)",
+        ):
             ask(output, target)
 
 
 def test_probabilities_may_be_a_rounding_above_one_or_not_finite(dtype):
     loss, one = nn.NLLLoss(), np.nextafter(dtype.type(1), dtype.type(2))
     assert loss.forward(np.array([[one, 0]], dtype), [0]) == pytest.approx(0, abs=1e-6)
-    assert np.isnan(loss.forward(np.array([[np.nan, 0]], dtype), [0]))  # a training that diverges says so in its own words
+    assert np.isnan(
+        loss.forward(np.array([[np.nan, 0]], dtype), [0])
+    )  # a training that diverges says so in its own words
 
 
 def test_means_below_zero_are_no_means():
     loss = nn.PoissonNLLLoss(log_input=False)
-    with pytest.raises(ValueError, match=r"output holds -1.0: with log_input=False outputs are means, at least 0"):
+    with pytest.raises(
+        ValueError, match=r"output holds -1.0: with log_input=False outputs are means, at least 0"
+    ):
         loss.forward([[-1.0], [2.0]], [1, 1])
     model, optimizer = ends(width=1)
-    with pytest.warns(UserWarning, match=r"ends in Linear.*which may give numbers below 0.*nn\.ReLU\(\) at the end, or .*log_input=True"):
+    with pytest.warns(
+        UserWarning,
+        match=r"ends in Linear.*which may give numbers below 0.*nn\.ReLU\(\) at the end, or "
+        r".*log_input=True",
+    ):
         Trainer(model, loss, optimizer)
 
 
@@ -410,7 +576,12 @@ def test_weights_of_heads_that_are_all_zero_are_refused():
 
 @pytest.mark.parametrize(
     ("y", "sample_weight"),
-    [(LABELS * 0, None), (np.tile([1.0, 0.0], (N, 1)), None), (LABELS, LABELS == 0), (LABELS[:, None] * 0, None)],
+    [
+        (LABELS * 0, None),
+        (np.tile([1.0, 0.0], (N, 1)), None),
+        (LABELS, LABELS == 0),
+        (LABELS[:, None] * 0, None),
+    ],
     ids=["labels", "rows", "weights of samples", "column"],
 )
 def test_data_whose_classes_have_no_weight_is_refused(y, sample_weight):
@@ -437,6 +608,10 @@ def test_a_batch_whose_classes_have_no_weight_is_passed_over():
 
 def test_cnet_has_no_other_loss_than_those():
     """A new loss wants a place in the table above."""
-    found = {name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Loss)}
+    found = {
+        name
+        for name in nn.__all__
+        if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Loss)
+    }
     assert found - {"Loss", "HeadsLoss"} == {type(loss()).__name__ for loss, *_ in COLUMNS.values()}
     assert cnet.nn is nn

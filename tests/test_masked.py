@@ -1,4 +1,6 @@
-"""Values that are masked or missing: refused with their place wherever arrays come in, as NumPy would show what lies under a mask."""
+"""Values that are masked or missing: refused with their place wherever arrays come in, as NumPy
+would show what lies under a mask.
+"""
 
 import sys
 
@@ -28,7 +30,14 @@ def make(loss=nn.CrossEntropyLoss):
 def estimator(name, **settings):
     from cnet import sklearn
 
-    return getattr(sklearn, name)(hidden_layer_sizes=(3,), random_state=0, max_iter=300, tol=1.0, n_iter_no_change=1, **settings)
+    return getattr(sklearn, name)(
+        hidden_layer_sizes=(3,),
+        random_state=0,
+        max_iter=300,
+        tol=1.0,
+        n_iter_no_change=1,
+        **settings,
+    )
 
 
 class Lazy:
@@ -48,7 +57,9 @@ PLACES = {
     "sample_weight of fit": lambda m: make().fit(X, Y, sample_weight=m(np.ones(12)), verbose=False),
     "validation x": lambda m: make().fit(X, Y, validation_data=(m(X), Y), verbose=False),
     "validation y": lambda m: make().fit(X, Y, validation_data=(X, m(Y)), verbose=False),
-    "validation weights": lambda m: make().fit(X, Y, validation_data=(X, Y, m(np.ones(12))), verbose=False),
+    "validation weights": lambda m: make().fit(
+        X, Y, validation_data=(X, Y, m(np.ones(12))), verbose=False
+    ),
     "x of a batch": lambda m: make().fit([(m(X), Y)], verbose=False),
     "y of a batch": lambda m: make().fit([(X, m(Y))], verbose=False),
     "weights of a batch": lambda m: make().fit([(X, Y, m(np.ones(12)))], verbose=False),
@@ -57,12 +68,18 @@ PLACES = {
     "evaluate": lambda m: make().evaluate(m(X), Y),
     "a prediction": lambda m: make().model(m(X)),
     "forward": lambda m: make().model.forward(m(X)),
-    "backward": lambda m: (net := make().model, net.forward(X, training=True), net.backward(m(X[:, :3]))),
+    "backward": lambda m: (
+        net := make().model,
+        net.forward(X, training=True),
+        net.backward(m(X[:, :3])),
+    ),
     "a loss": lambda m: nn.MSELoss().forward(m(X), X),
     "a target": lambda m: nn.MSELoss().forward(X, m(X)),
     "weights of classes": lambda m: nn.CrossEntropyLoss(weight=m(np.ones(12))),
     "weights": lambda m: setattr(nn.Linear(4, 12).bias, "data", m(np.ones(12))),
-    "a state": lambda m: nn.Linear(4, 12, seed=0).load_state_dict({"weight": np.ones((12, 4)), "bias": m(np.ones(12))}),
+    "a state": lambda m: nn.Linear(4, 12, seed=0).load_state_dict(
+        {"weight": np.ones((12, 4)), "bias": m(np.ones(12))}
+    ),
     "images": lambda m: Augment(shape=(2, 2), shift=1)(m(X)),
     "images to measure": lambda m: Augment(shape=(2, 2), standardize=True).fit(m(X)),
     "accuracy": lambda m: metrics.accuracy(Y, m(Y)),
@@ -71,7 +88,9 @@ PLACES = {
     "confusion": lambda m: metrics.confusion_matrix(m(Y), Y),
     "splits": lambda m: datasets.split(m(X), Y),
     "splits of labels": lambda m: datasets.split(X, m(Y)),
-    "standardized": lambda m: datasets.Dataset(datasets.Split(X, Y), None, None, np.zeros(4), np.ones(4)).standardize(m(X)),
+    "standardized": lambda m: datasets.Dataset(
+        datasets.Split(X, Y), None, None, np.zeros(4), np.ones(4)
+    ).standardize(m(X)),
     "digits": lambda m: datasets.draw_digits(m(Y)),
 }
 PICTURES = {
@@ -81,9 +100,15 @@ PICTURES = {
 ESTIMATORS = {
     "X of an estimator": lambda m: estimator("MLPClassifier").fit(m(X), Y),
     "y of an estimator": lambda m: estimator("MLPClassifier").fit(X, m(Y)),
-    "weights of an estimator": lambda m: estimator("MLPClassifier").fit(X, Y, sample_weight=m(np.ones(12))),
-    "X_val": lambda m: estimator("MLPClassifier", early_stopping=True).fit(X, Y, X_val=m(X), y_val=Y),
-    "y_val": lambda m: estimator("MLPClassifier", early_stopping=True).fit(X, Y, X_val=X, y_val=m(Y)),
+    "weights of an estimator": lambda m: estimator("MLPClassifier").fit(
+        X, Y, sample_weight=m(np.ones(12))
+    ),
+    "X_val": lambda m: estimator("MLPClassifier", early_stopping=True).fit(
+        X, Y, X_val=m(X), y_val=Y
+    ),
+    "y_val": lambda m: estimator("MLPClassifier", early_stopping=True).fit(
+        X, Y, X_val=X, y_val=m(Y)
+    ),
     "partial_fit": lambda m: estimator("MLPRegressor").partial_fit(m(X), Y),
     "L-BFGS": lambda m: estimator("MLPRegressor", solver="lbfgs").fit(X, m(X[:, 0])),
     "predict": lambda m: estimator("MLPClassifier").fit(X, Y).predict(m(X)),
@@ -91,7 +116,9 @@ ESTIMATORS = {
     "a regressor's predict": lambda m: estimator("MLPRegressor").fit(X, Y).predict(m(X)),
     "score": lambda m: estimator("MLPClassifier").fit(X, Y).score(X, m(Y)),
     "a regressor's score": lambda m: estimator("MLPRegressor").fit(X, Y).score(X, m(Y)),
-    "weights of a score": lambda m: estimator("MLPRegressor").fit(X, Y).score(X, Y, sample_weight=m(np.ones(12))),
+    "weights of a score": lambda m: (
+        estimator("MLPRegressor").fit(X, Y).score(X, Y, sample_weight=m(np.ones(12)))
+    ),
 }
 
 
@@ -108,7 +135,11 @@ def use(request):
 
 
 def test_masked_values_are_refused(use):
-    with pytest.raises(ValueError, match=r"is masked at \(7(, 0)?,?\): fill in a value with .*\.filled\(value\), or leave out such rows"):
+    with pytest.raises(
+        ValueError,
+        match=r"is masked at \(7(, 0)?,?\): fill in a value with .*\.filled\(value\), or leave out "
+        r"such rows",
+    ):
         use(masked)
 
 
@@ -138,14 +169,25 @@ def test_dask_keeps_a_mask():
 
 def of_pandas(dtype):
     pandas = pytest.importorskip("pandas")
-    return pandas.DataFrame({"a": pandas.array([1, 0, 1], dtype), "b": pandas.array([1, None, 0], dtype), "c": [0.5, 1.0, 1.5], "d": [1, 2, 3]})
+    return pandas.DataFrame(
+        {
+            "a": pandas.array([1, 0, 1], dtype),
+            "b": pandas.array([1, None, 0], dtype),
+            "c": [0.5, 1.0, 1.5],
+            "d": [1, 2, 3],
+        }
+    )
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "boolean"])
 def test_missing_values_of_pandas_are_named_with_their_place(dtype):
     table = of_pandas(dtype)
     for call in (lambda x: make().fit(x, [0, 1, 2], verbose=False), make().model):
-        with pytest.raises(ValueError, match=r"x holds a missing value \(<NA>\) at row 1, column 'b': fill it in, or leave out such rows"):
+        with pytest.raises(
+            ValueError,
+            match=r"x holds a missing value \(<NA>\) at row 1, column 'b': fill it in, or leave "
+            r"out such rows",
+        ):
             call(table)
     with pytest.raises(ValueError, match=r"y holds a missing value \(<NA>\) at \(1,\)"):
         make().fit(X[:3], np.array(table["b"], object), verbose=False)
@@ -176,7 +218,9 @@ def test_labels_in_text_are_refused_alike(labels, kind):
     else:
         y = {"list": labels, "array": np.array(labels), "objects": np.array(labels, object)}[kind]
     with pytest.raises(
-        TypeError, match=r"y (has dtype|holds the text).*, expected real numbers: numbers in text become numbers by y\.astype\(float\), and labels by "
+        TypeError,
+        match=r"y (has dtype|holds the text).*, expected real numbers: numbers in text become "
+        r"numbers by y\.astype\(float\), and labels by ",
     ) as e:
         make().fit(X[:3], y, verbose=False)
     advice = str(e.value).rpartition(" by ")[2].partition(" (x has")[0]
@@ -188,13 +232,18 @@ def test_labels_in_text_are_refused_alike(labels, kind):
 
 def test_other_objects_get_advice():
     cases = [
-        ({"a": [1.0], "b": [2.0]}, r"it is of type dict: for columns pass np\.column_stack\(list\(x\.values\(\)\)\)"),
+        (
+            {"a": [1.0], "b": [2.0]},
+            r"it is of type dict: for columns pass np\.column_stack\(list\(x\.values\(\)\)\)",
+        ),
         ((row for row in X), r"it is of type generator: pass list\(x\)"),
         ({1.0, 2.0}, "it is of type set$"),
         (None, "it is of type NoneType$"),
     ]
     for x, message in cases:
-        with pytest.raises(TypeError, match=f"x cannot be read as an array of real numbers: {message}"):
+        with pytest.raises(
+            TypeError, match=f"x cannot be read as an array of real numbers: {message}"
+        ):
             make().model(x)
 
 

@@ -30,9 +30,17 @@ def test_a_monitored_metric_has_to_be_there():
     modes = {"loss": "min", "accuracy": "max"}
     assert monitored_mode("accuracy", "auto", modes) == "max"
     assert monitored_mode("accuracy", "min", modes) == "min"
-    with pytest.raises(ValueError, match="monitor is 'val_loss', but an epoch ends with loss, accuracy; pass validation_data to fit"):
+    with pytest.raises(
+        ValueError,
+        match="monitor is 'val_loss', but an epoch ends with loss, accuracy; pass validation_data "
+        "to fit",
+    ):
         monitored_mode("val_loss", "auto", modes)
-    with pytest.raises(ValueError, match=r"monitor is 'auc', but an epoch ends with loss, accuracy; a callback that adds auc to logs has to declare it"):
+    with pytest.raises(
+        ValueError,
+        match=r"monitor is 'auc', but an epoch ends with loss, accuracy; a callback that adds auc "
+        r"to logs has to declare it",
+    ):
         monitored_mode("auc", "auto", modes)
     with pytest.raises(ValueError, match="mode is 'biggest', expected 'auto', 'min' or 'max'"):
         monitored_mode("loss", "biggest", modes)
@@ -71,7 +79,11 @@ def test_the_names_are_known_before_the_first_step(validates):
         def on_train_begin(self, trainer, epochs, steps):
             seen.append(dict(trainer.metric_modes))
 
-    history = trainer.fit(x, y, validation_data=(x, y) if validates else None, callbacks=[Sees()], verbose=False)
+    history = trainer.fit(
+        x, y, validation_data=(x, y) if validates else None, callbacks=[Sees()], verbose=False
+    )
     expected = {"loss": "min", "accuracy_digit": "max"}
-    assert seen == [expected | {"val_loss": "min", "val_accuracy_digit": "max"} if validates else expected]
+    assert seen == [
+        expected | {"val_loss": "min", "val_accuracy_digit": "max"} if validates else expected
+    ]
     assert list(history) == list(seen[0])

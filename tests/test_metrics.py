@@ -45,14 +45,18 @@ def test_no_rows():
         accuracy([], [])
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64, np.float32, np.float64, ">i4", bool])
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int32, np.uint64, np.float32, np.float64, ">i4", bool]
+)
 def test_any_real_dtype(dtype):
     labels = np.array([1, 0, 1]).astype(dtype)
     assert accuracy(labels, [1, 0, 0]) == pytest.approx(2 / 3)
     np.testing.assert_array_equal(confusion_matrix(labels, labels), [[1, 0], [0, 2]])
 
 
-@pytest.mark.parametrize("bad", [[-1], [0.5], [np.nan], [np.inf], [2.0**60], np.array([2**63], np.uint64)])
+@pytest.mark.parametrize(
+    "bad", [[-1], [0.5], [np.nan], [np.inf], [2.0**60], np.array([2**63], np.uint64)]
+)
 def test_what_is_no_class_number(bad):
     with pytest.raises(ValueError, match="y_pred holds other values"):
         accuracy([0], bad)
@@ -101,11 +105,19 @@ def test_report_is_scikit_learns():
         np.testing.assert_allclose(ours, values)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(-2, 2), min_size=4, max_size=4)), min_size=1), st.integers(1, 5))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.lists(st.integers(-2, 2), min_size=4, max_size=4)),
+        min_size=1,
+    ),
+    st.integers(1, 5),
+)
 def test_top_k_is_the_start_of_a_stable_order(rows, k):
     true, scores = [row[0] for row in rows], np.array([row[1] for row in rows])
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    assert top_k_accuracy(true, scores, k) == pytest.approx(np.mean([label in found for label, found in zip(true, best, strict=True)]))
+    assert top_k_accuracy(true, scores, k) == pytest.approx(
+        np.mean([label in found for label, found in zip(true, best, strict=True)])
+    )
     assert top_k_accuracy(true, scores, 1) == accuracy(true, scores.argmax(axis=1))
 
 
@@ -128,7 +140,14 @@ def test_top_k_refuses(arguments, kind, problem):
 
 def test_reports_and_histories_are_tables_to_pandas():
     pandas = pytest.importorskip("pandas")
-    assert list(pandas.DataFrame(class_report([0, 1, 1], [0, 1, 0])).columns) == ["precision", "recall", "f1", "support"]
+    assert list(pandas.DataFrame(class_report([0, 1, 1], [0, 1, 0])).columns) == [
+        "precision",
+        "recall",
+        "f1",
+        "support",
+    ]
     model = nn.Sequential(nn.Linear(2, 2), seed=0)
-    history = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(np.eye(2), [0, 1], epochs=3, verbose=False)
+    history = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1)).fit(
+        np.eye(2), [0, 1], epochs=3, verbose=False
+    )
     assert pandas.DataFrame(history).shape == (3, 2)

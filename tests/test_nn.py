@@ -34,7 +34,11 @@ each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 
 
 def net(*sizes, activation=nn.ReLU, **settings):
-    layers = [layer for n_in, n_out in itertools.pairwise(sizes) for layer in (nn.Linear(n_in, n_out), activation())]
+    layers = [
+        layer
+        for n_in, n_out in itertools.pairwise(sizes)
+        for layer in (nn.Linear(n_in, n_out), activation())
+    ]
     return nn.Sequential(*layers[:-1], **settings)
 
 
@@ -90,11 +94,20 @@ def test_a_seed_reaches_into_nested_nets():
     assert_same(make(1), make(1))
     assert not np.array_equal(weights(make(1))[0], weights(make(None))[0])
     inner = make(1)[0][0]
-    assert inner[0].weight.data.var() == pytest.approx(2 / 300, rel=0.03), "as the net that it is in suggests"
+    assert inner[0].weight.data.var() == pytest.approx(2 / 300, rel=0.03), (
+        "as the net that it is in suggests"
+    )
     assert inner[2].weight.data.var() == pytest.approx(2 / 400, rel=0.03)
 
 
-@pytest.mark.parametrize("use", [lambda net: net(np.ones((1, 5))), lambda net: net.state_dict(), lambda net: net.load_state_dict(net.state_dict())])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda net: net(np.ones((1, 5))),
+        lambda net: net.state_dict(),
+        lambda net: net.load_state_dict(net.state_dict()),
+    ],
+)
 def test_a_nested_net_that_was_used_keeps_its_weights(use):
     inner = net(5, 4, 3)
     use(inner)
@@ -115,8 +128,13 @@ def test_a_seed_of_a_layer_fills_it_at_once():
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "one"])
 def test_bad_seeds_are_refused(seed):
-    for make in (lambda: nn.Sequential(nn.Linear(1, 1), seed=seed), lambda: nn.Linear(1, 1, seed=seed)):
-        with pytest.raises((TypeError, ValueError), match=r"seed is .*, expected an integer of at least 0, or None"):
+    for make in (
+        lambda: nn.Sequential(nn.Linear(1, 1), seed=seed),
+        lambda: nn.Linear(1, 1, seed=seed),
+    ):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"seed is .*, expected an integer of at least 0, or None"
+        ):
             make()
 
 
@@ -182,15 +200,23 @@ def test_initialisers_by_name_and_as_objects(initializer, mean, variance):
 
 
 def test_a_given_initialiser_takes_precedence_over_the_suggestion():
-    model = nn.Sequential(nn.Linear(30, 20, weight_init="zeros", bias_init=nn.init.Uniform(1, 2)), nn.ReLU(), seed=0)
+    model = nn.Sequential(
+        nn.Linear(30, 20, weight_init="zeros", bias_init=nn.init.Uniform(1, 2)), nn.ReLU(), seed=0
+    )
     assert (model[0].weight.data == 0).all()
     assert ((model[0].bias.data >= 1) & (model[0].bias.data < 2)).all()
 
 
-@pytest.mark.parametrize("initializer", ["kaiming", 3, nn.init.He, lambda shape, rng: np.zeros(shape)], ids=["name", "number", "class", "function"])
+@pytest.mark.parametrize(
+    "initializer",
+    ["kaiming", 3, nn.init.He, lambda shape, rng: np.zeros(shape)],
+    ids=["name", "number", "class", "function"],
+)
 def test_unknown_initialisers_are_refused(initializer):
     with pytest.raises(
-        ValueError, match=r"initializer is .*, expected one of 'zeros', 'ones', 'normal', 'uniform', 'xavier', 'he' or an nn\.init\.Initializer"
+        ValueError,
+        match=r"initializer is .*, expected one of 'zeros', 'ones', 'normal', 'uniform', 'xavier', "
+        r"'he' or an nn\.init\.Initializer",
     ):
         nn.Linear(3, 2, weight_init=initializer)
 
@@ -220,14 +246,20 @@ class Preset(nn.init.Initializer):
 def test_what_an_initialiser_gives_is_copied():
     """Training updates parameters in place, and two layers may have one initialiser."""
     values = np.ones((2, 2), np.float32)
-    model = nn.Sequential(nn.Linear(2, 2, weight_init=Preset(values)), nn.Linear(2, 2, weight_init=Preset(values)), seed=0)
+    model = nn.Sequential(
+        nn.Linear(2, 2, weight_init=Preset(values)),
+        nn.Linear(2, 2, weight_init=Preset(values)),
+        seed=0,
+    )
     model[0].weight.data[...] = 5
     assert (values == 1).all()
     assert (model[1].weight.data == 1).all()
 
 
 def test_an_initialiser_that_gives_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"gave values of shape \(3, 2\), the parameter has \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"gave values of shape \(3, 2\), the parameter has \(2, 3\)"
+    ):
         nn.Linear(2, 3, weight_init=Preset(np.ones((3, 2))), seed=0)
 
 
@@ -236,7 +268,12 @@ def test_an_initialiser_that_gives_another_shape_is_refused():
 
 def test_a_list_of_layers_is_the_same_net():
     layers = [nn.Linear(5, 4, seed=0), nn.ReLU()]
-    assert list(nn.Sequential(layers)) == layers == list(nn.Sequential(*layers)) == list(nn.Sequential(tuple(layers)))
+    assert (
+        list(nn.Sequential(layers))
+        == layers
+        == list(nn.Sequential(*layers))
+        == list(nn.Sequential(tuple(layers)))
+    )
 
 
 def test_layers_by_index_and_slice():
@@ -259,7 +296,11 @@ def test_layers_by_index_and_slice():
     [
         ((), ValueError, "no layers, expected at least one"),
         (([],), ValueError, "no layers, expected at least one"),
-        ((nn.Linear(2, 2), 3), TypeError, r"layer 1 is 3, expected a layer such as nn\.Linear\(784, 10\)"),
+        (
+            (nn.Linear(2, 2), 3),
+            TypeError,
+            r"layer 1 is 3, expected a layer such as nn\.Linear\(784, 10\)",
+        ),
         ((nn.ReLU,), TypeError, "layer 0 is .*ReLU.*: construct it"),
         ((nn.Linear(2, 2), nn.MSELoss()), TypeError, r"layer 1 is MSELoss\(\), expected a layer"),
         (([nn.ReLU()], nn.ReLU()), TypeError, "layer 0 is "),
@@ -279,7 +320,11 @@ def test_a_layer_that_appears_twice_is_refused_also_within_a_nested_net():
 
 
 def test_shapes_that_do_not_match_are_found_at_construction():
-    with pytest.raises(ValueError, match=r"layer 2: Linear\(in_features=5, out_features=3\) takes input of shape \(n, 5\), got \(n, 4\)$"):
+    with pytest.raises(
+        ValueError,
+        match=r"layer 2: Linear\(in_features=5, out_features=3\) takes input of shape \(n, 5\), "
+        r"got \(n, 4\)$",
+    ):
         nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(5, 3))
     with pytest.raises(ValueError, match=r"layer 1: Linear\(in_features=9"):
         nn.Sequential(nn.Linear(6, 4), nn.Sequential(nn.ReLU(), nn.Linear(9, 3)))
@@ -305,7 +350,11 @@ def test_the_dtype_of_a_net():
 
 def test_mixed_dtypes_are_refused():
     layers = nn.Linear(3, 2), nn.Linear(2, 2, dtype="float64")
-    with pytest.raises(ValueError, match=r"layers have different dtypes \(float32, float64\): give Sequential the dtype that all shall have"):
+    with pytest.raises(
+        ValueError,
+        match=r"layers have different dtypes \(float32, float64\): give Sequential the dtype that "
+        r"all shall have",
+    ):
         nn.Sequential(*layers)
     assert nn.Sequential(*layers, dtype="float32").dtype == np.float32
 
@@ -314,15 +363,28 @@ def test_mixed_dtypes_are_refused():
 def test_other_dtypes_are_refused(dtype):
     makers = [lambda: nn.Linear(3, 2, dtype=dtype), lambda: nn.Parameter((3,), dtype)]
     if dtype is not None:  # which keeps the dtype of the layers
-        makers += [lambda: nn.Sequential(nn.Linear(3, 2), dtype=dtype), lambda: nn.Sequential(nn.ReLU(), dtype=dtype)]
+        makers += [
+            lambda: nn.Sequential(nn.Linear(3, 2), dtype=dtype),
+            lambda: nn.Sequential(nn.ReLU(), dtype=dtype),
+        ]
     for make in makers:
         with pytest.raises(ValueError, match=r"dtype is .*, expected 'float32' or 'float64'"):
             make()
 
 
-@pytest.mark.parametrize("make", [nn.ReLU, nn.Softmax, nn.Identity, nn.Flatten, lambda: nn.Sequential(nn.Tanh(), nn.Identity())])
+@pytest.mark.parametrize(
+    "make",
+    [nn.ReLU, nn.Softmax, nn.Identity, nn.Flatten, lambda: nn.Sequential(nn.Tanh(), nn.Identity())],
+)
 def test_what_has_no_parameters_works_in_the_dtype_of_its_input(make):
-    for given, expected in (("f4", "f4"), ("f8", "f8"), (">f8", "f8"), ("f2", "f4"), ("i4", "f4"), ("u1", "f4")):
+    for given, expected in (
+        ("f4", "f4"),
+        ("f8", "f8"),
+        (">f8", "f8"),
+        ("f2", "f4"),
+        ("i4", "f4"),
+        ("u1", "f4"),
+    ):
         for rows in (1, 1500):
             x = np.ones((rows, 3), given)
             assert make()(x).dtype == np.dtype(expected)
@@ -334,9 +396,13 @@ def test_what_has_no_parameters_works_in_the_dtype_of_its_input(make):
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_sizes_are_checked(size):
-    with pytest.raises(ValueError, match=f"in_features is {size}, expected an integer of at least 1"):
+    with pytest.raises(
+        ValueError, match=f"in_features is {size}, expected an integer of at least 1"
+    ):
         nn.Linear(size, 2)
-    with pytest.raises(ValueError, match=f"out_features is {size}, expected an integer of at least 1"):
+    with pytest.raises(
+        ValueError, match=f"out_features is {size}, expected an integer of at least 1"
+    ):
         nn.Linear(2, size)
 
 
@@ -348,7 +414,9 @@ def test_sizes_are_integers(size):
 
 @pytest.mark.parametrize("slope", [-0.1, float("inf"), float("nan"), 10**400, 1e39, "0.1", None])
 def test_slopes_are_checked(slope):
-    with pytest.raises(ValueError, match=r"negative_slope is .*, expected a finite number of at least 0"):
+    with pytest.raises(
+        ValueError, match=r"negative_slope is .*, expected a finite number of at least 0"
+    ):
         nn.LeakyReLU(slope)
 
 
@@ -379,9 +447,15 @@ def test_a_parameter():
 
 
 def test_state_has_pytorchs_names_and_shapes():
-    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 3, bias=False), nn.Tanh()), seed=0)
+    model = nn.Sequential(
+        nn.Linear(5, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 3, bias=False), nn.Tanh()), seed=0
+    )
     state = model.state_dict()
-    assert {name: value.shape for name, value in state.items()} == {"0.weight": (4, 5), "0.bias": (4,), "2.0.weight": (3, 4)}
+    assert {name: value.shape for name, value in state.items()} == {
+        "0.weight": (4, 5),
+        "0.bias": (4,),
+        "2.0.weight": (3, 4),
+    }
     np.testing.assert_array_equal(state["0.weight"].T, model[0].weight.data)
     assert all(value.flags.c_contiguous for value in state.values())
     assert [name for name, _ in model.named_parameters()] == list(state)
@@ -411,12 +485,37 @@ def test_state_round_trip():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda s: s.pop("2.bias"), KeyError, "the state has no 2.bias; it has 0.weight, 0.bias, 2.weight"),
-        (lambda s: s.update(extra=1), KeyError, "the state has extra, which this model has not; it has 0.weight, 0.bias, 2.weight, 2.bias"),
-        (lambda s: s.update({"2.weight": s["2.weight"].T}), ValueError, r"2.weight has shape \(4, 3\) in the state, expected \(3, 4\)"),
-        (lambda s: s.update({"2.bias": s["2.bias"][:1]}), ValueError, r"2.bias has shape \(1,\) in the state, expected \(3,\)"),
-        (lambda s: s.update({"2.bias": 1.0}), ValueError, r"2.bias has shape \(\) in the state, expected \(3,\)"),
-        (lambda s: s.update({"2.bias": ["a", "b", "c"]}), TypeError, "2.bias has dtype <U1, expected real numbers"),
+        (
+            lambda s: s.pop("2.bias"),
+            KeyError,
+            "the state has no 2.bias; it has 0.weight, 0.bias, 2.weight",
+        ),
+        (
+            lambda s: s.update(extra=1),
+            KeyError,
+            "the state has extra, which this model has not; it has 0.weight, 0.bias, 2.weight, "
+            "2.bias",
+        ),
+        (
+            lambda s: s.update({"2.weight": s["2.weight"].T}),
+            ValueError,
+            r"2.weight has shape \(4, 3\) in the state, expected \(3, 4\)",
+        ),
+        (
+            lambda s: s.update({"2.bias": s["2.bias"][:1]}),
+            ValueError,
+            r"2.bias has shape \(1,\) in the state, expected \(3,\)",
+        ),
+        (
+            lambda s: s.update({"2.bias": 1.0}),
+            ValueError,
+            r"2.bias has shape \(\) in the state, expected \(3,\)",
+        ),
+        (
+            lambda s: s.update({"2.bias": ["a", "b", "c"]}),
+            TypeError,
+            "2.bias has dtype <U1, expected real numbers",
+        ),
         (lambda s: s.update({"2.bias": s["2.bias"] * 1j}), TypeError, "2.bias has dtype complex64"),
         (lambda s: s.clear(), KeyError, "it has nothing"),
     ],
@@ -442,10 +541,17 @@ def table(capsys):
 
 
 def test_summary_shows_nested_layers_under_their_names_in_the_state(capsys):
-    nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Sequential(nn.Linear(128, 10, bias=False), nn.Softmax())).summary()
+    nn.Sequential(
+        nn.Linear(784, 128), nn.ReLU(), nn.Sequential(nn.Linear(128, 10, bias=False), nn.Softmax())
+    ).summary()
     rows, total = table(capsys)
     assert [row[0].split()[0] for row in rows] == ["0", "1", "2.0", "2.1"]
-    assert [(row[1] + row[2], row[3]) for row in rows] == [("(n,128)", "100,480"), ("(n,128)", "0"), ("(n,10)", "1,280"), ("(n,10)", "0")]
+    assert [(row[1] + row[2], row[3]) for row in rows] == [
+        ("(n,128)", "100,480"),
+        ("(n,128)", "0"),
+        ("(n,10)", "1,280"),
+        ("(n,10)", "0"),
+    ]
     assert total == "total: 101,760 parameters, 407.0 kB as float32"
 
 
@@ -474,8 +580,17 @@ def test_notebooks_show_a_table():
         def __repr__(self):
             return "<script>alert('&')</script>"
 
-    table = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), Strange(), nn.Heads(digit=nn.Linear(72, 10), parity=nn.Linear(72, 2)), seed=0)._repr_html_()
-    rows = [["".join(cell.itertext()) for cell in row] for row in ElementTree.fromstring(table).iter("tr")]  # well-formed, and so escaped
+    table = nn.Sequential(
+        nn.Conv2d(1, 2, 3),
+        nn.Flatten(),
+        Strange(),
+        nn.Heads(digit=nn.Linear(72, 10), parity=nn.Linear(72, 2)),
+        seed=0,
+    )._repr_html_()
+    rows = [
+        ["".join(cell.itertext()) for cell in row]
+        for row in ElementTree.fromstring(table).iter("tr")
+    ]  # well-formed, and so escaped
     assert rows == [
         ["layer", "output", "parameters"],
         ["0 Conv2d(in_channels=1, out_channels=2, kernel_size=3)", "?", "20"],
@@ -496,7 +611,10 @@ def test_repr():
     assert repr(nn.LeakyReLU(0.25)) == "LeakyReLU(negative_slope=0.25)"
     assert repr(nn.CrossEntropyLoss()) == "CrossEntropyLoss()"
     assert repr(nn.init.He()) == "He(distribution='uniform')"
-    assert repr(nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh()))) == "Sequential(\n  (0): ReLU()\n  (1): Sequential(\n    (0): Tanh()\n  )\n)"
+    assert (
+        repr(nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())))
+        == "Sequential(\n  (0): ReLU()\n  (1): Sequential(\n    (0): Tanh()\n  )\n)"
+    )
 
 
 # Forward and backward by hand
@@ -517,8 +635,20 @@ def test_backward_before_forward_is_an_error(make, rng):
     assert layer.backward(x).shape == x.shape
 
 
-ELEMENT_LOSSES = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.QuantileLoss, nn.PoissonNLLLoss, nn.BCEWithLogitsLoss)
-LOSSES = [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), nn.NLLLoss(), *(loss() for loss in ELEMENT_LOSSES)]
+ELEMENT_LOSSES = (
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.HuberLoss,
+    nn.QuantileLoss,
+    nn.PoissonNLLLoss,
+    nn.BCEWithLogitsLoss,
+)
+LOSSES = [
+    nn.CrossEntropyLoss(),
+    nn.CrossEntropyLoss(label_smoothing=0.1),
+    nn.NLLLoss(),
+    *(loss() for loss in ELEMENT_LOSSES),
+]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -534,7 +664,9 @@ def test_gradients_of_another_shape_are_refused(make, rng):
         return
     layer.forward(rng.standard_normal((4, 6)), training=True)
     for shape in [(4, 5), (3, 6), (6, 4), (24,), (4, 6, 1)]:
-        with pytest.raises(ValueError, match=re.escape(f"got a gradient of shape {shape}, expected (4, 6)")):
+        with pytest.raises(
+            ValueError, match=re.escape(f"got a gradient of shape {shape}, expected (4, 6)")
+        ):
             layer.backward(np.ones(shape))
 
 
@@ -553,15 +685,28 @@ def test_gradients_may_be_of_any_layout(make, rng):
     expected = layer.backward(grad)
     read_only = grad.copy()
     read_only.flags.writeable = False
-    for other in (np.asfortranarray(grad), grad[::-1].copy()[::-1], grad.astype(">f4"), grad.astype("i8"), grad.tolist(), read_only):
+    for other in (
+        np.asfortranarray(grad),
+        grad[::-1].copy()[::-1],
+        grad.astype(">f4"),
+        grad.astype("i8"),
+        grad.tolist(),
+        read_only,
+    ):
         np.testing.assert_array_equal(layer.backward(other), expected)
     positive = np.abs(grad)
-    np.testing.assert_array_equal(layer.backward(positive.astype(np.uint8)), layer.backward(positive), "gradients are no grey levels")
+    np.testing.assert_array_equal(
+        layer.backward(positive.astype(np.uint8)),
+        layer.backward(positive),
+        "gradients are no grey levels",
+    )
 
 
 def test_outputs_of_a_loss_are_no_grey_levels():
     output, target = np.array([[200], [3]], np.uint8), [[1.0], [1.0]]
-    assert nn.MSELoss().forward(output, target) == nn.MSELoss().forward(output.astype(np.float32), target)
+    assert nn.MSELoss().forward(output, target) == nn.MSELoss().forward(
+        output.astype(np.float32), target
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -576,7 +721,11 @@ def test_losses_of_no_rows(loss, dtype):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_forward_backward_gives_the_bits_of_forward_and_backward(loss, isa, dtype, rng):
     output = rng.random((9, 4)).astype(dtype)
-    target = rng.random((9, 4)).astype(dtype) if isinstance(loss, ELEMENT_LOSSES) else rng.integers(0, 4, 9)
+    target = (
+        rng.random((9, 4)).astype(dtype)
+        if isinstance(loss, ELEMENT_LOSSES)
+        else rng.integers(0, 4, 9)
+    )
     value, grad = loss.forward_backward(output, target)
     assert loss.forward(output, target) == value
     np.testing.assert_array_equal(loss.backward(), grad)
@@ -597,11 +746,26 @@ def test_mean_squared_error_of_rows_of_any_shape(rng):
         (lambda: nn.HuberLoss(0), "delta is 0, expected a finite number above 0"),
         (lambda: nn.QuantileLoss(1), "quantile is 1, expected a number above 0 and below 1"),
         (lambda: nn.PoissonNLLLoss(eps=-1), "eps is -1"),
-        (lambda: nn.CrossEntropyLoss(label_smoothing=1.5), "label_smoothing is 1.5, expected a number from 0 to 1"),
-        (lambda: nn.CrossEntropyLoss([1, -1]), r"weight is \[1, -1\], expected a finite number of at least 0 for each class"),
-        (lambda: nn.CrossEntropyLoss([1, 2]).forward(np.zeros((1, 3)), [0]), "weight has 2 numbers, but the model has 3 outputs"),
-        (lambda: nn.PoissonNLLLoss().forward([[1.0]], [-1]), "y holds -1.0: targets of PoissonNLLLoss are at least 0"),
-        (lambda: nn.BCEWithLogitsLoss().forward([[1.0]], [2]), "y holds 2.0: targets of BCEWithLogitsLoss are from 0 to 1"),
+        (
+            lambda: nn.CrossEntropyLoss(label_smoothing=1.5),
+            "label_smoothing is 1.5, expected a number from 0 to 1",
+        ),
+        (
+            lambda: nn.CrossEntropyLoss([1, -1]),
+            r"weight is \[1, -1\], expected a finite number of at least 0 for each class",
+        ),
+        (
+            lambda: nn.CrossEntropyLoss([1, 2]).forward(np.zeros((1, 3)), [0]),
+            "weight has 2 numbers, but the model has 3 outputs",
+        ),
+        (
+            lambda: nn.PoissonNLLLoss().forward([[1.0]], [-1]),
+            "y holds -1.0: targets of PoissonNLLLoss are at least 0",
+        ),
+        (
+            lambda: nn.BCEWithLogitsLoss().forward([[1.0]], [2]),
+            "y holds 2.0: targets of BCEWithLogitsLoss are from 0 to 1",
+        ),
     ],
 )
 def test_settings_and_targets_out_of_bounds_are_refused(make, message):
@@ -645,20 +809,28 @@ def test_inputs_of_other_shapes_are_refused_with_a_hint():
     linear = nn.Linear(4, 2)
     with pytest.raises(ValueError, match=r"takes input of shape \(n, 4\), got \(n, 5\)$"):
         linear(np.ones((3, 5)))
-    with pytest.raises(ValueError, match=r"got \(n, 2, 2\); put nn.Flatten\(\) before it, or reshape x to \(n, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"got \(n, 2, 2\); put nn.Flatten\(\) before it, or reshape x to \(n, 4\)"
+    ):
         linear(np.ones((3, 2, 2)))
     with pytest.raises(ValueError, match=r"got \(n,\); for a single row pass x\[None\]"):
         linear(np.ones(4))
     with pytest.raises(ValueError, match=r"got \(n,\); for rows of one number pass x\[:, None\]"):
         nn.Linear(1, 2)(np.ones(4))
-    with pytest.raises(ValueError, match="x is a single number, expected an array with one row per example"):
+    with pytest.raises(
+        ValueError, match="x is a single number, expected an array with one row per example"
+    ):
         linear(3.0)
-    with pytest.raises(ValueError, match=r"Softmax\(\) takes input of shape \(n, 6\), got \(n, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"Softmax\(\) takes input of shape \(n, 6\), got \(n, 2, 3\)"
+    ):
         nn.Softmax()(np.ones((1, 2, 3)))
 
 
 def test_nan_passes_through_a_net(dtype):
-    """Inference is not guarded: a row with a NaN gives a row of NaN, and leaves the others alone."""
+    """Inference is not guarded: a row with a NaN gives a row of NaN, and leaves the others
+    alone.
+    """
     model = net(4, 5, 3, activation=nn.Tanh, seed=0, dtype=dtype)
     x = np.ones((3, 4), dtype)
     x[1, 2] = np.nan
@@ -671,7 +843,11 @@ def test_nan_passes_through_a_net(dtype):
 
 
 @each_layer
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "copy", "pickle"])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["deepcopy", "copy", "pickle"],
+)
 def test_copies_compute_the_same_and_leave_the_training_batch_behind(make, duplicate, rng):
     layer = make()
     x = rng.standard_normal((50, 6)).astype(np.float32)
@@ -754,7 +930,9 @@ def test_gradients_through_layers_that_users_write(rng):
     from test_gradients import check_module
 
     model = nn.Sequential(nn.Linear(4, 3), Residual(3), nn.Linear(3, 2), seed=0, dtype="float64")
-    check_module(model, nn.CrossEntropyLoss(), rng.standard_normal((5, 4)), np.array([0, 1, 1, 0, 1]), rng)
+    check_module(
+        model, nn.CrossEntropyLoss(), rng.standard_normal((5, 4)), np.array([0, 1, 1, 0, 1]), rng
+    )
 
 
 def test_what_a_module_must_define():

@@ -11,7 +11,15 @@ from cnet import nn
 
 
 def net(**settings):
-    layers = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(27, 4), nn.BatchNorm1d(4, momentum=None), nn.LayerNorm(4)
+    layers = (
+        nn.Conv2d(2, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(27, 4),
+        nn.BatchNorm1d(4, momentum=None),
+        nn.LayerNorm(4),
+    )
     return nn.Sequential(*layers, **settings)
 
 
@@ -35,7 +43,9 @@ def test_the_state_holds_what_pytorchs_does():
 
 def test_a_weight_of_two_axes_lies_as_it_says(rng):
     weight = rng.standard_normal((2, 3))
-    layer = nn.LayerNorm((2, 3), dtype="float64").load_state_dict({"weight": weight, "bias": np.zeros((2, 3))})
+    layer = nn.LayerNorm((2, 3), dtype="float64").load_state_dict(
+        {"weight": weight, "bias": np.zeros((2, 3))}
+    )
     plain = nn.LayerNorm((2, 3), elementwise_affine=False)
     x = rng.standard_normal((5, 2, 3))
     np.testing.assert_allclose(layer(x), plain(x) * weight)
@@ -65,7 +75,11 @@ def test_far_from_zero_no_digits_are_lost(dtype, rng):
     x = (1e3 + noise).astype(dtype)
     out = nn.BatchNorm1d(2, eps=0, dtype=dtype).forward(x, training=True)
     exact = x.astype(np.float64)
-    np.testing.assert_allclose(out, (exact - exact.mean(axis=0)) / exact.std(axis=0), atol=2e-4 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(
+        out,
+        (exact - exact.mean(axis=0)) / exact.std(axis=0),
+        atol=2e-4 if dtype == np.float32 else 1e-12,
+    )
 
 
 def test_same_bits_for_any_number_of_threads(isa, dtype, rng, threads, x):
@@ -74,7 +88,14 @@ def test_same_bits_for_any_number_of_threads(isa, dtype, rng, threads, x):
         threads(n)
         model = net(seed=0, dtype=dtype)
         out = model.forward(x, training=True)
-        results.append([out, model.backward(np.ones((8, 4))), *model.state_dict().values(), *(parameter.grad for parameter in model.parameters())])
+        results.append(
+            [
+                out,
+                model.backward(np.ones((8, 4))),
+                *model.state_dict().values(),
+                *(parameter.grad for parameter in model.parameters()),
+            ]
+        )
     for result in results[1:]:
         for got, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(got, expected)
@@ -97,7 +118,9 @@ def test_gradients_through_a_net(isa, rng):
     model = nn.Sequential(*layers, seed=0, dtype="float64")
     x, y, loss = rng.standard_normal((7, 4)), rng.integers(0, 3, 7), nn.CrossEntropyLoss()
     dx = model.backward(loss.forward_backward(model.forward(x, training=True), y)[1])
-    numerical = numerical_gradient(lambda a: loss.forward(model.forward(a, training=True), y), x, np.arange(x.size))
+    numerical = numerical_gradient(
+        lambda a: loss.forward(model.forward(a, training=True), y), x, np.arange(x.size)
+    )
     np.testing.assert_allclose(dx.ravel(), numerical, atol=1e-9)
     for parameter in model.parameters():
 
@@ -108,7 +131,9 @@ def test_gradients_through_a_net(isa, rng):
             parameter.data = before
             return value
 
-        numerical = numerical_gradient(of_parameter, parameter.data.copy(), np.arange(parameter.size))
+        numerical = numerical_gradient(
+            of_parameter, parameter.data.copy(), np.arange(parameter.size)
+        )
         np.testing.assert_allclose(parameter.grad.ravel(), numerical, atol=1e-9)
 
 
@@ -128,11 +153,18 @@ def test_layouts(rng):
 
 def test_a_dtype_for_the_whole_net(x):
     model = net(seed=0, dtype="float64")
-    assert {state.dtype for name, state in model.state_dict().items() if "num" not in name} == {np.dtype("float64")}
+    assert {state.dtype for name, state in model.state_dict().items() if "num" not in name} == {
+        np.dtype("float64")
+    }
     assert model.state_dict()["1.num_batches_tracked"].dtype == np.int64
     with pytest.raises(ValueError, match="layers have different dtypes"):
         nn.Sequential(nn.BatchNorm1d(3, affine=False, dtype="float64"), nn.Linear(3, 2))
-    assert nn.Sequential(nn.BatchNorm1d(3, affine=False, dtype="float64"))(np.ones((2, 3), np.float32)).dtype == np.float64
+    assert (
+        nn.Sequential(nn.BatchNorm1d(3, affine=False, dtype="float64"))(
+            np.ones((2, 3), np.float32)
+        ).dtype
+        == np.float64
+    )
 
 
 def test_saved_and_loaded(tmp_path, dtype, x):
@@ -145,7 +177,12 @@ def test_saved_and_loaded(tmp_path, dtype, x):
         np.testing.assert_array_equal(loaded.state_dict()[name], value)
         assert loaded.state_dict()[name].dtype == value.dtype
     np.testing.assert_array_equal(loaded(x), model(x))
-    kinds = nn.LayerNorm((2, 3), 0.5), nn.LayerNorm(3, elementwise_affine=False), nn.LayerNorm(3, bias=False), nn.BatchNorm1d(3, 0.1, 0.2, affine=False)
+    kinds = (
+        nn.LayerNorm((2, 3), 0.5),
+        nn.LayerNorm(3, elementwise_affine=False),
+        nn.LayerNorm(3, bias=False),
+        nn.BatchNorm1d(3, 0.1, 0.2, affine=False),
+    )
     for layer in kinds:
         layer.save(tmp_path / "m.safetensors")
         assert repr(cnet.load(tmp_path / "m.safetensors")) == repr(layer)
@@ -159,12 +196,18 @@ def test_a_state_that_does_not_fit_changes_nothing(x):
         with pytest.raises(ValueError, match=r"has shape \(.*\) in the state, expected \(.*\)"):
             model.load_state_dict({**before, **change})
     with pytest.raises(KeyError, match=r"the state has no 1\.running_var"):
-        model.load_state_dict({name: value for name, value in before.items() if name != "1.running_var"})
+        model.load_state_dict(
+            {name: value for name, value in before.items() if name != "1.running_var"}
+        )
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["deepcopy", "pickle"],
+)
 def test_copies_have_statistics_of_their_own(duplicate, x):
     layer = nn.BatchNorm2d(2)
     layer.forward(x, training=True)
@@ -194,14 +237,38 @@ def test_divergence_gives_the_statistics_back(rng):
     [
         (lambda: nn.BatchNorm1d(0), ValueError, "num_features is 0"),
         (lambda: nn.BatchNorm2d(2.5), TypeError, r"num_features is 2\.5"),
-        (lambda: nn.BatchNorm1d(2, eps=-1), ValueError, "eps is -1, expected a finite number of at least 0"),
-        (lambda: nn.BatchNorm1d(2, momentum=1.5), ValueError, r"momentum is 1\.5, expected a finite number of at least 0 and at most 1"),
-        (lambda: nn.LayerNorm(()), ValueError, r"normalized_shape is \(\), expected at least one axis"),
+        (
+            lambda: nn.BatchNorm1d(2, eps=-1),
+            ValueError,
+            "eps is -1, expected a finite number of at least 0",
+        ),
+        (
+            lambda: nn.BatchNorm1d(2, momentum=1.5),
+            ValueError,
+            r"momentum is 1\.5, expected a finite number of at least 0 and at most 1",
+        ),
+        (
+            lambda: nn.LayerNorm(()),
+            ValueError,
+            r"normalized_shape is \(\), expected at least one axis",
+        ),
         (lambda: nn.LayerNorm((2, 0)), ValueError, "normalized_shape is 0"),
         (lambda: nn.LayerNorm(2, dtype="int8"), ValueError, "dtype is 'int8'"),
-        (lambda: nn.BatchNorm1d(2)(np.zeros((4, 3))), ValueError, r"BatchNorm1d\(num_features=2\) takes input of shape \(n, 2\), got \(n, 3\)"),
-        (lambda: nn.BatchNorm2d(2)(np.zeros((4, 2))), ValueError, r"takes images of shape \(n, 2, height, width\), got \(n, 2\)"),
-        (lambda: nn.LayerNorm((2, 3))(np.zeros((4, 3))), ValueError, r"takes input of shape \(n, \.\.\., 2, 3\), got \(n, 3\)"),
+        (
+            lambda: nn.BatchNorm1d(2)(np.zeros((4, 3))),
+            ValueError,
+            r"BatchNorm1d\(num_features=2\) takes input of shape \(n, 2\), got \(n, 3\)",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2)(np.zeros((4, 2))),
+            ValueError,
+            r"takes images of shape \(n, 2, height, width\), got \(n, 2\)",
+        ),
+        (
+            lambda: nn.LayerNorm((2, 3))(np.zeros((4, 3))),
+            ValueError,
+            r"takes input of shape \(n, \.\.\., 2, 3\), got \(n, 3\)",
+        ),
         (
             lambda: nn.BatchNorm1d(2).forward(np.zeros((1, 2)), training=True),
             ValueError,
@@ -214,9 +281,13 @@ def test_what_does_not_fit(make, error, message):
         make()
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d(6), nn.LayerNorm(6), nn.BatchNorm2d(2), nn.LayerNorm((3, 6))], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(6), nn.LayerNorm(6), nn.BatchNorm2d(2), nn.LayerNorm((3, 6))], ids=repr
+)
 def test_backward_is_checked(layer, rng):
-    x = rng.standard_normal((4, 6) if layer.output_shape.__self__.__class__ is nn.BatchNorm1d else (4, 2, 3, 6))
+    x = rng.standard_normal(
+        (4, 6) if layer.output_shape.__self__.__class__ is nn.BatchNorm1d else (4, 2, 3, 6)
+    )
     with pytest.raises(RuntimeError, match=r"call forward\(x, training=True\) before backward"):
         layer.backward(x)
     layer.forward(x, training=True)
@@ -225,7 +296,11 @@ def test_backward_is_checked(layer, rng):
     assert layer.backward(x).shape == x.shape
 
 
-@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (0, 3)), (nn.BatchNorm2d, (0, 3, 4, 5)), (nn.LayerNorm, (0, 3))], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(nn.BatchNorm1d, (0, 3)), (nn.BatchNorm2d, (0, 3, 4, 5)), (nn.LayerNorm, (0, 3))],
+    ids=str,
+)
 def test_a_training_batch_of_no_rows_changes_nothing(kind, shape, isa, dtype):
     layer = kind(3, dtype=dtype)
     before = layer.state_dict()
@@ -251,15 +326,24 @@ class Same(nn.Module):
 @pytest.mark.parametrize("layers", [[], [Same()]], ids=["compiled", "layer by layer"])
 def test_a_mini_batch_of_one_sample_is_refused_before_its_step(layers, rng):
     x, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), *layers, nn.Linear(4, 1), seed=0, dtype="float64")
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4), *layers, nn.Linear(4, 1), seed=0, dtype="float64"
+    )
     trainer = cnet.Trainer(model, nn.MSELoss(), cnet.optim.SGD(model.parameters(), lr=0.1))
     before = model.state_dict()
-    with pytest.raises(ValueError, match=r"mini-batch of 1 sample .* choose a batch_size that leaves no single sample for the last mini-batch"):
+    with pytest.raises(
+        ValueError,
+        match=r"mini-batch of 1 sample .* choose a batch_size that leaves no single sample for the "
+        r"last mini-batch",
+    ):
         trainer.fit(x, y, batch_size=4, verbose=False)
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
     states = []
-    for batches in ([(x[:4], y[:4]), (x[4:8], y[4:8]), (x[8:], y[8:])], [(x[:4], y[:4]), (x[4:8], y[4:8])]):
+    for batches in (
+        [(x[:4], y[:4]), (x[4:8], y[4:8]), (x[8:], y[8:])],
+        [(x[:4], y[:4]), (x[4:8], y[4:8])],
+    ):
         model.load_state_dict(before)
         if len(batches) == 3:
             with pytest.raises(ValueError, match="batch 3: BatchNorm1d"):
@@ -273,11 +357,15 @@ def test_a_mini_batch_of_one_sample_is_refused_before_its_step(layers, rng):
 
 @pytest.mark.parametrize("layers", [[], [Same()]], ids=["compiled", "layer by layer"])
 @pytest.mark.parametrize("optimizer", [cnet.optim.SGD, cnet.optim.Adam])
-def test_a_model_in_read_only_arrays_predicts_and_trains_to_the_same_bits(layers, optimizer, rng, tmp_path):
+def test_a_model_in_read_only_arrays_predicts_and_trains_to_the_same_bits(
+    layers, optimizer, rng, tmp_path
+):
     """As joblib maps them into memory from a file. The file stays as it is."""
     joblib = pytest.importorskip("joblib")
     x, y = rng.standard_normal((8, 3)), rng.standard_normal(8)
-    model = nn.Sequential(nn.Linear(3, 40), nn.BatchNorm1d(40), *layers, nn.Linear(40, 1), seed=0, dtype="float64")
+    model = nn.Sequential(
+        nn.Linear(3, 40), nn.BatchNorm1d(40), *layers, nn.Linear(40, 1), seed=0, dtype="float64"
+    )
     joblib.dump(model, tmp_path / "model")
     mapped = joblib.load(tmp_path / "model", mmap_mode="r")
     assert not mapped[0].weight.data.flags.writeable

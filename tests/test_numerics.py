@@ -1,4 +1,6 @@
-"""Values far from the usual: activations far from zero, windows that reach far beyond their image, sizes that no memory holds."""
+"""Values far from the usual: activations far from zero, windows that reach far beyond their image,
+sizes that no memory holds.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ def test_gelu_far_from_zero_is_zero_on_one_side_and_its_input_on_the_other(appro
     far = np.array(FAR[str(dtype)], dtype)[:, None]
     layer = nn.GELU(approximate)
     for compiled in (False, True):
-        below, above = (layer(x) if compiled else layer.forward(x, training=True) for x in (-far, far))
+        below, above = (
+            layer(x) if compiled else layer.forward(x, training=True) for x in (-far, far)
+        )
         np.testing.assert_array_equal(above, far)
         assert np.all(below <= 0)
         np.testing.assert_allclose(below, 0, atol=1e-15)
@@ -48,7 +52,9 @@ def test_the_mean_of_a_window_that_reaches_far_beyond_the_image(size, dtype, isa
     out = layer.forward(x, training=True)
     assert out.shape == (1, 1, 1, 1)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
-    np.testing.assert_allclose(layer.backward(np.ones_like(out)), np.full_like(x, 1 / float(size) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(
+        layer.backward(np.ones_like(out)), np.full_like(x, 1 / float(size) ** 2), rtol=1e-6
+    )
     net = nn.Sequential(nn.AvgPool2d((size, size), padding=size // 2), nn.Flatten())
     np.testing.assert_allclose(net(x), expected, rtol=1e-6)  # by the compiled program
     np.testing.assert_array_equal(nn.MaxPool2d(size, padding=size // 2)(x), 12)
@@ -64,13 +70,24 @@ def test_the_mean_of_a_window_that_reaches_far_beyond_the_image(size, dtype, isa
     ],
 )
 def test_windows_that_no_image_has_are_refused(make):
-    with pytest.raises(ValueError, match=r"(kernel_size|stride|padding) is .* at most 281474976710656"):
+    with pytest.raises(
+        ValueError, match=r"(kernel_size|stride|padding) is .* at most 281474976710656"
+    ):
         make()
 
 
-@pytest.mark.parametrize(("padding", "stride"), [(2**40, 2**40), (2**32, 2**32), (2**31 - 1, 2**31), ((2**45, 0), (2**44, 1))])
+@pytest.mark.parametrize(
+    ("padding", "stride"),
+    [(2**40, 2**40), (2**32, 2**32), (2**31 - 1, 2**31), ((2**45, 0), (2**44, 1))],
+)
 def test_a_convolution_that_pads_beyond_all_memory_is_refused_before_a_kernel_runs(padding, stride):
     layer = nn.Conv2d(1, 1, 1, stride=stride, padding=padding, seed=0)
-    for make in (lambda: layer(np.ones((1, 1, 4, 4), np.float32)), lambda: layer.forward(np.ones((1, 1, 4, 4))), lambda: layer.output_shape((1, 4, 4))):
-        with pytest.raises(ValueError, match=r"pads an image of 4 x 4 pixels to \d+ x \d+, which no memory holds"):
+    for make in (
+        lambda: layer(np.ones((1, 1, 4, 4), np.float32)),
+        lambda: layer.forward(np.ones((1, 1, 4, 4))),
+        lambda: layer.output_shape((1, 4, 4)),
+    ):
+        with pytest.raises(
+            ValueError, match=r"pads an image of 4 x 4 pixels to \d+ x \d+, which no memory holds"
+        ):
             make()

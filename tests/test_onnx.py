@@ -9,11 +9,22 @@ from nets import LAYERS, kinds, layer, random_net
 import cnet
 from cnet import nn
 
-onnx = pytest.importorskip("onnx", reason='not required by the test suite: pip install "cnet[onnx]"')
-onnxruntime = pytest.importorskip("onnxruntime", reason="not required by the test suite: pip install onnxruntime")
+onnx = pytest.importorskip(
+    "onnx", reason='not required by the test suite: pip install "cnet[onnx]"'
+)
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="not required by the test suite: pip install onnxruntime"
+)
 
 NEWEST = min(onnx.defs.onnx_opset_version(), 22)
-ROUNDED = {"LeakyReLU", "ELU", "GELU", "BatchNorm1d", "BatchNorm2d", "LayerNorm"}  # attributes of ONNX are of float32
+ROUNDED = {
+    "LeakyReLU",
+    "ELU",
+    "GELU",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "LayerNorm",
+}  # attributes of ONNX are of float32
 NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU"}  # in ONNX Runtime
 
 
@@ -35,7 +46,9 @@ def run(path, x, reference=False):
         from onnx.reference import ReferenceEvaluator
 
         return ReferenceEvaluator(str(path)).run(None, {"input": x})
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"input": x})
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
+        None, {"input": x}
+    )
 
 
 def relative(got, expected):
@@ -51,7 +64,9 @@ def test_layers(kind, settings, shape, dtype, export, rng):
     x = rng.standard_normal((6, *shape)).astype(dtype)
     double = dtype == np.float64
     (output,) = run(path, x, reference=double and kind in NO_DOUBLE)
-    assert relative(output, model(x)) <= (1e-5 if not double else 1e-7 if kind in ROUNDED else 1e-12)
+    assert relative(output, model(x)) <= (
+        1e-5 if not double else 1e-7 if kind in ROUNDED else 1e-12
+    )
 
 
 def test_every_layer_is_among_those():
@@ -70,7 +85,17 @@ def test_nets(seed, export):
 
 
 def test_a_net_of_float64(export, rng):
-    layers = nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 3), nn.Softmax()
+    layers = (
+        nn.Linear(5, 8),
+        nn.BatchNorm1d(8),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        nn.Linear(8, 6),
+        nn.LayerNorm(6),
+        nn.ReLU(),
+        nn.Linear(6, 3),
+        nn.Softmax(),
+    )
     model = nn.Sequential(*layers, seed=0, dtype="float64")
     x = rng.standard_normal((7, 5))
     assert relative(run(export(model), x)[0], model(x)) <= 1e-12
@@ -80,20 +105,38 @@ def test_a_net_of_float64(export, rng):
 
 
 def test_heads_are_outputs_by_name(export, rng):
-    heads = nn.Heads(digit=nn.Sequential(nn.Linear(4, 10), nn.Softmax()), trunk=nn.Identity(), output=nn.Linear(4, 2))
+    heads = nn.Heads(
+        digit=nn.Sequential(nn.Linear(4, 10), nn.Softmax()),
+        trunk=nn.Identity(),
+        output=nn.Linear(4, 2),
+    )
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), heads, seed=0)
     x = rng.standard_normal((7, 6)).astype(np.float32)
     path = export(model)
     file = onnx.load(path)
-    assert [(output.name, sizes(output)) for output in file.graph.output] == [("digit", ["n", 10]), ("trunk", ["n", 4]), ("output", ["n", 2])]
+    assert [(output.name, sizes(output)) for output in file.graph.output] == [
+        ("digit", ["n", 10]),
+        ("trunk", ["n", 4]),
+        ("output", ["n", 2]),
+    ]
     for got, expected in zip(run(path, x), heads.split(model(x)), strict=True):
         assert relative(got, expected) <= 1e-5
-    assert [output.name for output in onnx.load(export(nn.Heads(nn.Linear(3, 2), nn.Linear(3, 2)))).graph.output] == ["0", "1"]
+    assert [
+        output.name
+        for output in onnx.load(export(nn.Heads(nn.Linear(3, 2), nn.Linear(3, 2)))).graph.output
+    ] == ["0", "1"]
 
 
 def test_heads_before_other_layers_and_in_heads(export, rng):
     inner = nn.Heads(a=nn.Linear(4, 3), b=nn.Linear(4, 2))
-    model = nn.Sequential(nn.Linear(6, 4), nn.Heads(c=inner, d=nn.Linear(4, 1)), nn.Linear(6, 2), nn.Heads(nn.Tanh()), nn.Dropout(), seed=0)
+    model = nn.Sequential(
+        nn.Linear(6, 4),
+        nn.Heads(c=inner, d=nn.Linear(4, 1)),
+        nn.Linear(6, 2),
+        nn.Heads(nn.Tanh()),
+        nn.Dropout(),
+        seed=0,
+    )
     x = rng.standard_normal((7, 6)).astype(np.float32)
     (output,) = run(export(model), x)
     assert relative(output, model(x)) <= 1e-5
@@ -104,14 +147,29 @@ def sizes(value):
 
 
 def test_what_the_file_says(export):
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3, bias=False), seed=0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3),
+        nn.Dropout(),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(72, 3, bias=False),
+        seed=0,
+    )
     path = export(model, [1, 8, 8])
     file = onnx.load(path)
     assert (file.producer_name, file.producer_version) == ("cnet", cnet.__version__)
     assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 13)]
     assert file.ir_version == 7
-    assert [(value.name, sizes(value)) for value in [*file.graph.input, *file.graph.output]] == [("input", ["n", 1, 8, 8]), ("output", ["n", 3])]
-    assert [(node.name, node.op_type) for node in file.graph.node] == [("0.Conv", "Conv"), ("2.Relu", "Relu"), ("3.Flatten", "Flatten"), ("4.Gemm", "Gemm")]
+    assert [(value.name, sizes(value)) for value in [*file.graph.input, *file.graph.output]] == [
+        ("input", ["n", 1, 8, 8]),
+        ("output", ["n", 3]),
+    ]
+    assert [(node.name, node.op_type) for node in file.graph.node] == [
+        ("0.Conv", "Conv"),
+        ("2.Relu", "Relu"),
+        ("3.Flatten", "Flatten"),
+        ("4.Gemm", "Gemm"),
+    ]
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
     assert weights.keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
@@ -136,7 +194,11 @@ def test_the_lowest_opset_and_each_above_it(kind, settings, shape, export, rng):
         (output,) = run(path, x)
         assert relative(output, model(x)) <= 1e-5, opset
     if least > 13:
-        with pytest.raises(ValueError, match=rf"^opset is {least - 1}, expected at least {least}: (Gelu|LayerNormalization) needs it"):
+        with pytest.raises(
+            ValueError,
+            match=rf"^opset is {least - 1}, expected at least {least}: (Gelu|LayerNormalization) "
+            r"needs it",
+        ):
             export(model, shape, opset=least - 1)
 
 
@@ -167,8 +229,15 @@ def test_softmax_is_taken_along_a_row(opset, export, rng):
 
 
 def test_nothing_stands_behind_the_last_layer(export, rng):
-    """So that onnx's own converter, which knows no older Identity of these, takes the file to older opsets too."""
-    heads = nn.Heads(a=nn.Sequential(nn.Linear(4, 3), nn.Softmax()), b=nn.Linear(4, 2), c=nn.Identity(), d=nn.Dropout())
+    """So that onnx's own converter, which knows no older Identity of these, takes the file to older
+    opsets too.
+    """
+    heads = nn.Heads(
+        a=nn.Sequential(nn.Linear(4, 3), nn.Softmax()),
+        b=nn.Linear(4, 2),
+        c=nn.Identity(),
+        d=nn.Dropout(),
+    )
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), heads, seed=0)
     file = onnx.load(export(model, opset=20))
     named = [(node.name, *node.output) for node in file.graph.node]
@@ -213,7 +282,9 @@ def test_an_estimators_net(export):
     sklearn = pytest.importorskip("cnet.sklearn")
     datasets = pytest.importorskip("sklearn.datasets")
     x, y = datasets.load_iris(return_X_y=True)
-    estimator = sklearn.MLPClassifier(8, solver="lbfgs", alpha=1.0, max_iter=2000, random_state=0).fit(x, y)
+    estimator = sklearn.MLPClassifier(
+        8, solver="lbfgs", alpha=1.0, max_iter=2000, random_state=0
+    ).fit(x, y)
     (output,) = run(export(estimator.model_), x)
     np.testing.assert_array_equal(output.argmax(axis=1), estimator.predict(x))
 
@@ -237,13 +308,33 @@ def test_a_layer_of_ones_own_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("model", "settings", "error", "message"),
     [
-        (nn.Sequential(nn.Conv2d(1, 2, 3)), {}, ValueError, r"say which with input_shape=, such as input_shape=\(1, 28, 28\)"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3)), {"input_shape": (2, 8, 8)}, ValueError, "takes images of shape"),
-        (nn.Linear(5, 2), {"input_shape": 5}, TypeError, "input_shape is 5, expected the shape of a row"),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3)),
+            {},
+            ValueError,
+            r"say which with input_shape=, such as input_shape=\(1, 28, 28\)",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 3)),
+            {"input_shape": (2, 8, 8)},
+            ValueError,
+            "takes images of shape",
+        ),
+        (
+            nn.Linear(5, 2),
+            {"input_shape": 5},
+            TypeError,
+            "input_shape is 5, expected the shape of a row",
+        ),
         (nn.ReLU(), {"input_shape": (5, 0)}, ValueError, "input_shape is 0, expected"),
         (nn.Linear(5, 2), {"dtype": "float16"}, ValueError, "dtype is 'float16', expected"),
         (nn.Heads(input=nn.Linear(5, 2)), {}, ValueError, "a head is called 'input'"),
-        (nn.Heads(a=nn.Identity()), {"input_shape": (2, 3)}, ValueError, "head a gives rows of shape"),
+        (
+            nn.Heads(a=nn.Identity()),
+            {"input_shape": (2, 3)},
+            ValueError,
+            "head a gives rows of shape",
+        ),
         ([], {}, TypeError, "expected a module of cnet"),
     ],
 )

@@ -16,20 +16,48 @@ def net(seed=1):
 @pytest.mark.parametrize(
     ("construct", "error", "message"),
     [
-        (lambda p: optim.Adam(p, lr=-1), ValueError, "lr is -1, expected a finite number of at least 0"),
-        (lambda p: optim.Adam(p, betas=(0.9, 1.0)), ValueError, r"betas\[1\] is 1.0, expected a number from 0 to below 1"),
+        (
+            lambda p: optim.Adam(p, lr=-1),
+            ValueError,
+            "lr is -1, expected a finite number of at least 0",
+        ),
+        (
+            lambda p: optim.Adam(p, betas=(0.9, 1.0)),
+            ValueError,
+            r"betas\[1\] is 1.0, expected a number from 0 to below 1",
+        ),
         (lambda p: optim.Adam(p, betas=0.9), ValueError, "betas is 0.9, expected two numbers"),
         (lambda p: optim.AdamW([{"params": p, "eps": "x"}]), ValueError, "eps is 'x'"),
         (lambda p: optim.RMSprop(p, alpha=1), ValueError, "alpha is 1, expected"),
-        (lambda p: optim.SGD(p, clip_norm=0), ValueError, "clip_norm is 0, expected a finite number above 0, or None"),
+        (
+            lambda p: optim.SGD(p, clip_norm=0),
+            ValueError,
+            "clip_norm is 0, expected a finite number above 0, or None",
+        ),
         (lambda p: optim.Adam(p, clip_value=np.nan), ValueError, "clip_value is nan"),
-        (lambda p: optim.SGD([{"params": p[:1]}, {"params": p[1:], "lr": -1}]), ValueError, "parameter group 1: lr is -1"),
-        (lambda p: optim.SGD(p, 0.1, True), ValueError, "momentum is True, expected a finite number of at least 0"),
+        (
+            lambda p: optim.SGD([{"params": p[:1]}, {"params": p[1:], "lr": -1}]),
+            ValueError,
+            "parameter group 1: lr is -1",
+        ),
+        (
+            lambda p: optim.SGD(p, 0.1, True),
+            ValueError,
+            "momentum is True, expected a finite number of at least 0",
+        ),
         (lambda p: optim.SGD(p, 10**400), ValueError, "lr is 1000"),
         (lambda p: optim.SGD(p, 1j), ValueError, "lr is 1j"),
         (lambda p: optim.SGD(p, clip_norm=True), ValueError, "clip_norm is True"),
-        (lambda p: optim.SGD([{"params": {*p}}]), TypeError, "parameter group 0 has a set of parameters, which has no order"),
-        (lambda p: optim.SGD([{"params": p, "name": 3}]), ValueError, "parameter group 0 has the name 3, expected a string"),
+        (
+            lambda p: optim.SGD([{"params": {*p}}]),
+            TypeError,
+            "parameter group 0 has a set of parameters, which has no order",
+        ),
+        (
+            lambda p: optim.SGD([{"params": p, "name": 3}]),
+            ValueError,
+            "parameter group 0 has the name 3, expected a string",
+        ),
         (lambda p: optim.SGD([{"params": p, "initial_lr": "x"}]), ValueError, "initial_lr is 'x'"),
     ],
 )
@@ -57,7 +85,9 @@ class Own(optim.Optimizer):
         parameter.data -= settings["lr"] * parameter.grad
 
 
-@pytest.mark.parametrize("where", ["step", "fit", "within fit, compiled", "within fit, layer by layer"])
+@pytest.mark.parametrize(
+    "where", ["step", "fit", "within fit, compiled", "within fit, layer by layer"]
+)
 @pytest.mark.parametrize(
     ("optimizer", "change", "message"),
     [
@@ -68,7 +98,11 @@ class Own(optim.Optimizer):
         (optim.SGD, {"lr": None}, "lr is None"),
         (optim.SGD, {"momentum": -0.9}, r"momentum is -0\.9"),
         (optim.SGD, {"weight_decay": [0.1]}, r"weight_decay is \[0\.1\]"),
-        (optim.SGD, {"learning_rate": 0.01}, "parameter group 0 sets learning_rate, which is not one of lr, momentum"),
+        (
+            optim.SGD,
+            {"learning_rate": 0.01},
+            "parameter group 0 sets learning_rate, which is not one of lr, momentum",
+        ),
         (optim.SGD, {"nesterov": True}, "nesterov needs momentum"),
         (optim.Adam, {"betas": (0.9, 1)}, r"betas\[1\] is 1"),
         (optim.RMSprop, {"alpha": np.nan}, "alpha is nan"),
@@ -87,7 +121,9 @@ def test_a_setting_that_was_spoiled_is_refused_by_the_next_step(optimizer, chang
 
     def go_on():
         if where == "step":
-            model.backward(nn.CrossEntropyLoss().forward_backward(model.forward(x, training=True), y)[1])
+            model.backward(
+                nn.CrossEntropyLoss().forward_backward(model.forward(x, training=True), y)[1]
+            )
             spoil()
             optimizer.step()
         elif where == "fit":
@@ -115,7 +151,9 @@ def test_a_setting_that_is_missing_is_said():
 
 def test_groups_may_have_a_name():
     first, second = net().parameters(), net().parameters()
-    optimizer = optim.Adam([{"params": first, "name": "one"}, {"params": second, "name": "two", "lr": 0.5}])
+    optimizer = optim.Adam(
+        [{"params": first, "name": "one"}, {"params": second, "name": "two", "lr": 0.5}]
+    )
     optimizer.step()
     assert [group["name"] for group in optimizer.param_groups] == ["one", "two"]
     assert [group["name"] for group in optimizer.state_dict()["param_groups"]] == ["one", "two"]
@@ -140,7 +178,11 @@ def test_a_group_is_added():
         ({"params": [p := nn.Parameter((1,)), p]}, ValueError, "a parameter appears twice"),
         ({"params": [3]}, TypeError, "the optimizer got 3"),
         ({"params": p, "lr": "x"}, ValueError, "parameter group 2: lr is 'x'"),
-        ({"params": p, "momentum": 0.9}, ValueError, "parameter group 2 sets momentum, which is not one of lr, betas"),
+        (
+            {"params": p, "momentum": 0.9},
+            ValueError,
+            "parameter group 2 sets momentum, which is not one of lr, betas",
+        ),
         ([p], TypeError, "parameter group 2 is"),
     ):
         with pytest.raises(error, match=message):
@@ -215,8 +257,13 @@ def step(model, optimizer, seed):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_state_is_all_that_an_optimizer_goes_on_from(name, dtype):
-    first, second = (nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 4), seed=1, dtype=dtype) for _ in range(2))
-    one = OPTIMIZERS[name]([{"params": first[0].parameters()}, {"params": first[2].parameters(), "name": "last"}])
+    first, second = (
+        nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 4), seed=1, dtype=dtype)
+        for _ in range(2)
+    )
+    one = OPTIMIZERS[name](
+        [{"params": first[0].parameters()}, {"params": first[2].parameters(), "name": "last"}]
+    )
     for seed in range(5):
         step(first, one, seed)
     one.param_groups[0]["lr"] *= 0.5
@@ -250,7 +297,9 @@ def test_a_state_goes_into_a_trainer_in_the_middle():
     trainers = []
     for _ in range(2):
         model = net()
-        trainers.append(Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.01)))
+        trainers.append(
+            Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.01))
+        )
     whole, resumed = trainers
     whole.fit(x, y, epochs=3, shuffle=False, verbose=False)
     resumed.model.load_state_dict(whole.model.state_dict())
@@ -272,7 +321,16 @@ def test_the_state_has_the_names_and_shapes_of_pytorch():
         "exp_avg_sq": (2, 3),
         "max_exp_avg_sq": (2, 3),
     }
-    assert state["param_groups"] == [{"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "amsgrad": True, "params": [0, 1]}]
+    assert state["param_groups"] == [
+        {
+            "lr": 0.1,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0.01,
+            "amsgrad": True,
+            "params": [0, 1],
+        }
+    ]
 
 
 def changed(state, change):
@@ -288,7 +346,10 @@ def changed(state, change):
         (lambda s: s.update(more=1), 'expected a dictionary with "state" and "param_groups"'),
         (lambda s: s.update(state=[1]), 'expected a dictionary with "state" and "param_groups"'),
         (lambda s: s.update(param_groups=[3]), "list of numbers under"),
-        (lambda s: s.update(param_groups=[]), r"the state has groups of \[\] parameters, this optimizer of \[4\]"),
+        (
+            lambda s: s.update(param_groups=[]),
+            r"the state has groups of \[\] parameters, this optimizer of \[4\]",
+        ),
         (lambda s: s["param_groups"][0].update(params=[0, 1, 2]), r"groups of \[3\] parameters"),
         (lambda s: s["param_groups"][0].update(params=[0, 1, 2, 2]), "the state has groups of"),
         (lambda s: s["param_groups"][0].update(lr=-1), "lr is -1"),
@@ -296,15 +357,36 @@ def changed(state, change):
         (lambda s: s["param_groups"][0].update(betas=None), "betas is None"),
         (lambda s: s["param_groups"][0].update(more=1), "parameter group 0 sets more"),
         (lambda s: s["param_groups"][0].pop("eps"), "parameter group 0 has no eps"),
-        (lambda s: s["state"].update({7: s["state"][0]}), "the state has a parameter 7, but this optimizer has 4"),
+        (
+            lambda s: s["state"].update({7: s["state"][0]}),
+            "the state has a parameter 7, but this optimizer has 4",
+        ),
         (lambda s: s["state"].update({"0": s["state"][0]}), "the state has a parameter '0'"),
-        (lambda s: s["state"].update({True: s["state"][1]}) or s["state"].update({-1: 1}), "the state has a parameter -1"),
-        (lambda s: s["state"].update({3: None}), "parameter 3 of the state: it is no dictionary with step and any of exp_avg"),
-        (lambda s: s["state"][3].update(more=1), "parameter 3 of the state: it is no dictionary with step"),
+        (
+            lambda s: s["state"].update({True: s["state"][1]}) or s["state"].update({-1: 1}),
+            "the state has a parameter -1",
+        ),
+        (
+            lambda s: s["state"].update({3: None}),
+            "parameter 3 of the state: it is no dictionary with step and any of exp_avg",
+        ),
+        (
+            lambda s: s["state"][3].update(more=1),
+            "parameter 3 of the state: it is no dictionary with step",
+        ),
         (lambda s: s["state"][3].pop("step"), "it is no dictionary with step"),
-        *((lambda s, value=value: s["state"][3].update(step=value), "step is ") for value in (-1, 2**63, 1.5, None, True, "x")),
-        (lambda s: s["state"][3].update(exp_avg=np.zeros(4, "f4")), r"exp_avg is float32 of shape \(4,\), expected an array of float32 of shape \(3,\)"),
-        (lambda s: s["state"][3].update(exp_avg=np.zeros(3)), r"exp_avg is float64 of shape \(3,\)"),
+        *(
+            (lambda s, value=value: s["state"][3].update(step=value), "step is ")
+            for value in (-1, 2**63, 1.5, None, True, "x")
+        ),
+        (
+            lambda s: s["state"][3].update(exp_avg=np.zeros(4, "f4")),
+            r"exp_avg is float32 of shape \(4,\), expected an array of float32 of shape \(3,\)",
+        ),
+        (
+            lambda s: s["state"][3].update(exp_avg=np.zeros(3)),
+            r"exp_avg is float64 of shape \(3,\)",
+        ),
         (lambda s: s["state"][3].update(exp_avg=[0, 0, 0]), "exp_avg is list, expected an array"),
     ],
 )
@@ -314,7 +396,9 @@ def test_states_that_do_not_fit_change_nothing(change, message):
     step(model, optimizer, 0)
     before = optimizer.state_dict()
     with pytest.raises(ValueError, match=message):
-        optimizer.load_state_dict(changed({**before, "param_groups": [{**before["param_groups"][0], "lr": 0.5}]}, change))
+        optimizer.load_state_dict(
+            changed({**before, "param_groups": [{**before["param_groups"][0], "lr": 0.5}]}, change)
+        )
     assert_equal(optimizer.state_dict()["state"], before["state"])
     assert optimizer.state_dict()["param_groups"] == before["param_groups"]
 
@@ -332,11 +416,17 @@ def test_a_state_that_is_no_array_is_refused():
 
 @pytest.mark.parametrize(
     ("lr", "hint"),
-    [(0.5, "; a learning rate below 0.5 may help, such as 0.05"), (1e30, "; a learning rate below 1e+30 may help, such as 0.1"), (0.0, "before the epoch$")],
+    [
+        (0.5, "; a learning rate below 0.5 may help, such as 0.05"),
+        (1e30, "; a learning rate below 1e+30 may help, such as 0.1"),
+        (0.0, "before the epoch$"),
+    ],
 )
 def test_a_rate_that_may_help(lr, hint):
     model = nn.Sequential(nn.Linear(3, 1), seed=0)
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=lr))
     x = np.ones((40, 3), np.float32)
-    with pytest.raises(FloatingPointError, match=hint if hint.endswith("$") else re.escape(hint) + "$"):
+    with pytest.raises(
+        FloatingPointError, match=hint if hint.endswith("$") else re.escape(hint) + "$"
+    ):
         trainer.fit(x, np.full(40, -1e30), epochs=20, batch_size=8, verbose=False)

@@ -1,4 +1,6 @@
-"""A penalty that belongs to the sum of the losses of a mini-batch: same bits compiled and layer by layer, and right values."""
+"""A penalty that belongs to the sum of the losses of a mini-batch: same bits compiled and layer by
+layer, and right values.
+"""
 
 import numpy as np
 import pytest
@@ -44,10 +46,24 @@ class Squares(Trainer):
 
 
 def make(kind, dtype, **settings):
-    model = nn.Sequential(nn.Linear(5, 70), nn.Tanh(), nn.Linear(70, 80), nn.Tanh(), nn.Linear(80, 3), seed=1, dtype=dtype)  # the second has 5,600 weights
+    model = nn.Sequential(
+        nn.Linear(5, 70),
+        nn.Tanh(),
+        nn.Linear(70, 80),
+        nn.Tanh(),
+        nn.Linear(80, 3),
+        seed=1,
+        dtype=dtype,
+    )  # the second has 5,600 weights
     weights = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
     biases = [layer.bias for layer in model if isinstance(layer, nn.Linear)]
-    return Squares(model, nn.CrossEntropyLoss(), kind([{"params": weights, "weight_decay": PENALTY}, {"params": biases}], lr=0.01, **settings))
+    return Squares(
+        model,
+        nn.CrossEntropyLoss(),
+        kind(
+            [{"params": weights, "weight_decay": PENALTY}, {"params": biases}], lr=0.01, **settings
+        ),
+    )
 
 
 def train(trainer, x, y, weights, batch, compiled):
@@ -58,13 +74,20 @@ def train(trainer, x, y, weights, batch, compiled):
     return [*trainer.model.state_dict().values(), np.array(trainer.squares)]
 
 
-KINDS = [(SGD, {}), (SGD, {"momentum": 0.9, "nesterov": True}), (SGD, {"clip_norm": 0.1}), (Adam, {"eps": 0.1})]
+KINDS = [
+    (SGD, {}),
+    (SGD, {"momentum": 0.9, "nesterov": True}),
+    (SGD, {"clip_norm": 0.1}),
+    (Adam, {"eps": 0.1}),
+]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch", [2, 8, 300])
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
-def test_same_bits_compiled_and_layer_by_layer(kind, settings, batch, weighted, isa, dtype, rng, threads, monkeypatch):
+def test_same_bits_compiled_and_layer_by_layer(
+    kind, settings, batch, weighted, isa, dtype, rng, threads, monkeypatch
+):
     """Large batches are walked in blocks; small ones are shared out by products."""
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     n = 37 if batch < 300 else 701
@@ -74,7 +97,11 @@ def test_same_bits_compiled_and_layer_by_layer(kind, settings, batch, weighted, 
     assert len(by_hand[-1]) == 2 * -(-n // batch)
     for count in (1, 2, 7):
         threads(count)
-        for a, b in zip(train(make(kind, dtype, **settings), x, y, weights, batch, compiled=True), by_hand, strict=True):
+        for a, b in zip(
+            train(make(kind, dtype, **settings), x, y, weights, batch, compiled=True),
+            by_hand,
+            strict=True,
+        ):
             np.testing.assert_array_equal(a, b)
 
 
@@ -91,12 +118,21 @@ def test_penalty_and_squares_are_those_of_the_formula(weighted, rng):
         squares.append(sum((matrix**2).sum() for matrix in matrices))
         weight = weights[rows].sum() if weighted else rows.stop - rows.start
         steps = [0.01 * PENALTY / weight * matrix for matrix in matrices]
-        other.fit(x[rows], y[rows], sample_weight=weights[rows] if weighted else None, batch_size=4, shuffle=False, verbose=False)
+        other.fit(
+            x[rows],
+            y[rows],
+            sample_weight=weights[rows] if weighted else None,
+            batch_size=4,
+            shuffle=False,
+            verbose=False,
+        )
         for matrix, step in zip(matrices, steps, strict=True):
             matrix -= step
     trainer.fit(x, y, sample_weight=weights, batch_size=4, shuffle=False, verbose=False)
     np.testing.assert_allclose(trainer.squares, squares, rtol=1e-13)
-    for a, b in zip(trainer.model.state_dict().values(), other.model.state_dict().values(), strict=True):
+    for a, b in zip(
+        trainer.model.state_dict().values(), other.model.state_dict().values(), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-14)
     assert not other.squares
 
@@ -116,7 +152,9 @@ def test_a_mini_batch_that_weighs_nothing_has_no_penalty(rng):
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr(_engine, "lower", lambda *parts: None)
-            empty.fit(x, y, sample_weight=[1.0, 1.0, 0.0, 0.0], batch_size=2, shuffle=False, verbose=False)
+            empty.fit(
+                x, y, sample_weight=[1.0, 1.0, 0.0, 0.0], batch_size=2, shuffle=False, verbose=False
+            )
             first = make(SGD, "float64")
             first.fit(x[:2], y[:2], batch_size=2, shuffle=False, verbose=False)
         np.testing.assert_array_equal(empty.model[0].weight.data, first.model[0].weight.data)
@@ -128,5 +166,8 @@ def test_subclasses_of_compiled_optimizers_are_run_from_python():
             return super()._rule(settings)._replace(lr=1.0)
 
     model = nn.Sequential(nn.Linear(2, 1), seed=0)
-    lowered = [_program.lower(model, nn.MSELoss(), kind(model.parameters()), (2,)) is not None for kind in (SGD, Mine, optim.SGD)]
+    lowered = [
+        _program.lower(model, nn.MSELoss(), kind(model.parameters()), (2,)) is not None
+        for kind in (SGD, Mine, optim.SGD)
+    ]
     assert lowered == [True, False, True]

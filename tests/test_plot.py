@@ -1,4 +1,6 @@
-"""Plots: what they show, where they draw, how often, and what they refuse. Drawn without a screen."""
+"""Plots: what they show, where they draw, how often, and what they refuse. Drawn without a
+screen.
+"""
 
 import subprocess
 import sys
@@ -17,7 +19,12 @@ from cnet import nn, optim, plot  # noqa: E402
 from cnet.callbacks import WeightRecorder  # noqa: E402
 from cnet.plot import _axes, _live  # noqa: E402
 
-HISTORY = {"loss": [0.9, 0.4, 0.2], "accuracy": [0.7, 0.9, 0.95], "val_loss": [0.8, 0.5, 0.6], "val_accuracy": [0.75, 0.85, 0.8]}
+HISTORY = {
+    "loss": [0.9, 0.4, 0.2],
+    "accuracy": [0.7, 0.9, 0.95],
+    "val_loss": [0.8, 0.5, 0.6],
+    "val_accuracy": [0.75, 0.85, 0.8],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +44,9 @@ def model():
 def fit(model, callback, epochs=4, **settings):
     x = np.eye(4, dtype=np.float32)[:3]
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
-    trainer.fit(x, np.arange(3), epochs=epochs, seed=0, callbacks=[callback], verbose=False, **settings)
+    trainer.fit(
+        x, np.arange(3), epochs=epochs, seed=0, callbacks=[callback], verbose=False, **settings
+    )
     return trainer
 
 
@@ -80,7 +89,9 @@ def test_the_best_figure_is_marked_where_the_name_tells_what_is_better(name, bes
     (ax,) = plot.history({name: [0.5, 0.6, 0.7], f"val_{name}": [0.5, 0.85, 0.25]})
     assert [label for label in curves(ax) if label.startswith("best")] == ([best] if best else [])
     plt.gcf().canvas.draw()
-    assert any("%" in tick.get_text() for tick in ax.get_yticklabels()) == (best is not None and "%" in best)
+    assert any("%" in tick.get_text() for tick in ax.get_yticklabels()) == (
+        best is not None and "%" in best
+    )
 
 
 def test_figures_that_are_not_finite_are_never_the_best():
@@ -90,10 +101,14 @@ def test_figures_that_are_not_finite_are_never_the_best():
     assert not any(label.startswith("best") for label in curves(ax))
 
 
-@pytest.mark.parametrize("names", [["loss"], ["loss", "val_loss"], ["loss", "mean_error"], ["val_loss"]])
+@pytest.mark.parametrize(
+    "names", [["loss"], ["loss", "val_loss"], ["loss", "mean_error"], ["val_loss"]]
+)
 def test_history_of_what_there_is(names):
     axes = plot.history({name: [0.5, 0.25] for name in names})
-    assert [ax.get_title() for ax in axes] == list(dict.fromkeys(name.removeprefix("val_").replace("_", " ") for name in names))
+    assert [ax.get_title() for ax in axes] == list(
+        dict.fromkeys(name.removeprefix("val_").replace("_", " ") for name in names)
+    )
     assert (axes[0].get_legend() is None) == (names != ["loss", "val_loss"])
 
 
@@ -164,18 +179,32 @@ def test_settings_of_matplotlib_stay_as_they_are(model):
 
 
 def test_largest_weights_are_recorded_before_training_and_after_each_epoch(model):
-    seen = [{name: np.abs(value).max() for name, value in model.state_dict().items() if name.endswith("weight")}]
+    seen = [
+        {
+            name: np.abs(value).max()
+            for name, value in model.state_dict().items()
+            if name.endswith("weight")
+        }
+    ]
     recorder = WeightRecorder()
 
     class Check(cnet.callbacks.Callback):
         def on_epoch_end(self, trainer, logs):
-            seen.append({name: np.abs(value).max() for name, value in trainer.model.state_dict().items() if name.endswith("weight")})
+            seen.append(
+                {
+                    name: np.abs(value).max()
+                    for name, value in trainer.model.state_dict().items()
+                    if name.endswith("weight")
+                }
+            )
 
     x = np.eye(4, dtype=np.float32)[:3]
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
     trainer.fit(x, np.arange(3), epochs=3, callbacks=[recorder, Check()], verbose=False)
     trainer.fit(x, np.arange(3), epochs=2, callbacks=[recorder, Check()], verbose=False)
-    assert recorder.max_abs == {name: [float(values[name]) for values in seen] for name in ("0.weight", "2.weight")}
+    assert recorder.max_abs == {
+        name: [float(values[name]) for values in seen] for name in ("0.weight", "2.weight")
+    }
     ax = plot.max_weights(recorder)
     for name, line in curves(ax).items():
         np.testing.assert_array_equal(line.get_ydata(), recorder.max_abs[name])
@@ -189,7 +218,10 @@ def test_names_are_listed_as_the_curves_end():
 
 @pytest.mark.parametrize(
     ("recorder", "error", "sentence"),
-    [(3, TypeError, "recorder is of type int, expected a callbacks.WeightRecorder"), (WeightRecorder(), ValueError, "the recorder holds nothing")],
+    [
+        (3, TypeError, "recorder is of type int, expected a callbacks.WeightRecorder"),
+        (WeightRecorder(), ValueError, "the recorder holds nothing"),
+    ],
 )
 def test_nothing_recorded(recorder, error, sentence):
     with pytest.raises(error, match=sentence):
@@ -204,7 +236,9 @@ def test_confusion_matrix_shows_counts():
     texts = {tuple(round(v) for v in text.get_position()): text.get_text() for text in ax.texts}
     assert texts == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "2", (0, 2): "1"}
     assert ax.get_title() == "4 of 6 right, 66.67 %"
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [1 / 3, 0, 2 / 3]])
+    np.testing.assert_allclose(
+        ax.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [1 / 3, 0, 2 / 3]]
+    )
 
 
 def test_confusion_matrix_with_names():
@@ -274,7 +308,9 @@ def test_images_of_any_form(x, shape, picture):
 
 def test_channels_are_colours(rng):
     x = rng.random((1, 3, 4, 5))
-    np.testing.assert_array_equal(plot.images(x)[0, 0].images[0].get_array(), x[0].transpose(1, 2, 0))
+    np.testing.assert_array_equal(
+        plot.images(x)[0, 0].images[0].get_array(), x[0].transpose(1, 2, 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -319,11 +355,19 @@ def test_the_worst_mistakes_come_first(one_hot):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        (("net", np.zeros((1, 4)), [0]), TypeError, "model is 'net', expected one such as nn.Sequential"),
+        (
+            ("net", np.zeros((1, 4)), [0]),
+            TypeError,
+            "model is 'net', expected one such as nn.Sequential",
+        ),
         ((Answers(), np.eye(4), np.arange(4)), ValueError, "the model makes no mistake"),
         ((Answers(), np.eye(4), np.arange(3)), ValueError, r"x has 4 rows, y the shape \(3,\)"),
         ((Answers(), np.zeros((0, 4)), np.zeros(0, int)), ValueError, "expected at least one row"),
-        ((Answers(), np.eye(4), [0, 1, 2, 4]), ValueError, "y holds other values than classes 0 to 3"),
+        (
+            (Answers(), np.eye(4), [0, 1, 2, 4]),
+            ValueError,
+            "y holds other values than classes 0 to 3",
+        ),
         ((Answers(), np.eye(4), [0.5] * 4), ValueError, "y holds other values than classes 0 to 3"),
         ((Answers(), np.zeros((2, 2, 2)), [0, 1]), ValueError, r"outputs have shape \(2, 2, 2\)"),
     ],
@@ -340,7 +384,10 @@ def test_weights_of_the_first_layer(model):
         low, high = ax.images[0].get_clim()
         assert low == -high
     assert len(shown(plot.weights(model, n=2))) == 2
-    assert len(shown(plot.weights(nn.Sequential(nn.Flatten(), nn.Linear(6, 5), seed=0), shape=(2, 3)))) == 5
+    assert (
+        len(shown(plot.weights(nn.Sequential(nn.Flatten(), nn.Linear(6, 5), seed=0), shape=(2, 3))))
+        == 5
+    )
 
 
 def test_a_net_without_weights():
@@ -355,7 +402,9 @@ def test_a_net_without_weights():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A time that stands still unless it is told to move; drawing takes as long as `drawing` says."""
+    """A time that stands still unless it is told to move; drawing takes as long as `drawing`
+    says.
+    """
     state = types.SimpleNamespace(now=100.0, drawing=0.0, draws=[])
     monkeypatch.setattr(_live.time, "monotonic", lambda: state.now)
     draw = _live.history
@@ -382,7 +431,14 @@ class Tick(cnet.callbacks.Callback):
 def fit_live(model, clock, live, seconds, epochs):
     x = np.eye(4, dtype=np.float32)[:3]
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
-    trainer.fit(x, np.arange(3), epochs=epochs, seed=0, callbacks=[Tick(clock, seconds), live], verbose=False)
+    trainer.fit(
+        x,
+        np.arange(3),
+        epochs=epochs,
+        seed=0,
+        callbacks=[Tick(clock, seconds), live],
+        verbose=False,
+    )
     return trainer
 
 
@@ -391,7 +447,9 @@ def test_the_live_plot_shows_all_epochs_in_the_end(model):
     trainer = fit(model, live, epochs=5)
     loss, accuracy = live.axes
     np.testing.assert_array_equal(curves(loss)["training"].get_ydata(), trainer.history["loss"])
-    np.testing.assert_array_equal(curves(accuracy)["training"].get_ydata(), trainer.history["accuracy"])
+    np.testing.assert_array_equal(
+        curves(accuracy)["training"].get_ydata(), trainer.history["accuracy"]
+    )
     assert len(plt.get_fignums()) == 1
 
 
@@ -476,13 +534,20 @@ def test_a_window_is_opened_once(model, monkeypatch):
     manager = type(plt.figure().canvas.manager)
     plt.close("all")
     monkeypatch.setattr(manager, "show", lambda self: events.append("show"), raising=False)
-    monkeypatch.setattr(matplotlib.backend_bases.FigureCanvasBase, "flush_events", lambda self: events.append("flush"))
+    monkeypatch.setattr(
+        matplotlib.backend_bases.FigureCanvasBase,
+        "flush_events",
+        lambda self: events.append("flush"),
+    )
     fit(model, plot.LivePlot(interval=0), epochs=3)
     assert events.count("show") == 1
     assert events.count("flush") >= 2
 
 
-@pytest.mark.parametrize(("interval", "error"), [("soon", TypeError), (None, TypeError), (-1, ValueError), (float("nan"), ValueError)])
+@pytest.mark.parametrize(
+    ("interval", "error"),
+    [("soon", TypeError), (None, TypeError), (-1, ValueError), (float("nan"), ValueError)],
+)
 def test_bad_intervals(interval, error):
     with pytest.raises(error, match=r"interval is .*, expected a number of seconds"):
         plot.LivePlot(interval=interval)
@@ -492,8 +557,16 @@ def test_bad_intervals(interval, error):
 
 
 def test_cnet_does_not_import_matplotlib():
-    code = "import sys, cnet; cnet.plot.history; cnet.plot.LivePlot; print('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True).stdout == "False\n"
+    code = (
+        "import sys, cnet; cnet.plot.history; cnet.plot.LivePlot; print('matplotlib' in "
+        "sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -511,7 +584,9 @@ def test_cnet_does_not_import_matplotlib():
 def test_without_matplotlib_it_is_said_how_to_install_it(draw, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     monkeypatch.delattr(matplotlib, "pyplot")
-    with pytest.raises(ModuleNotFoundError, match=r'plots need Matplotlib: pip install "cnet\[plot\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'plots need Matplotlib: pip install "cnet\[plot\]"'
+    ):
         draw(model)
 
 

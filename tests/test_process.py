@@ -1,4 +1,6 @@
-"""cnet and the process it runs in: threads, the environment, other libraries. Interrupts and forks have files of their own."""
+"""cnet and the process it runs in: threads, the environment, other libraries. Interrupts and forks
+have files of their own.
+"""
 
 import importlib.util
 import os
@@ -44,7 +46,9 @@ def test_threads_that_train_nets_of_their_own_get_what_they_get_alone(shared, al
     x = shared["X"].copy()
     x.flags.writeable = False
     try:
-        assert in_threads([lambda seed=seed: shared["work"](seed, x) for seed in range(8)]) == [alone[seed] for seed in range(8)]
+        assert in_threads([lambda seed=seed: shared["work"](seed, x) for seed in range(8)]) == [
+            alone[seed] for seed in range(8)
+        ]
     finally:
         cnet.set_num_threads(before)
 
@@ -74,8 +78,10 @@ import numpy as np
 
 def state():
     signals = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
-    floats = sys.float_info.min / 2, np.finfo(np.float32).tiny / np.float32(2), 1e16 + 1.0, -1e16 - 1.0
-    rest = list(warnings.filters), random.getstate(), threading.active_count(), os.getcwd(), sys.getrecursionlimit()
+    tiny = sys.float_info.min / 2, np.finfo(np.float32).tiny / np.float32(2)
+    floats = *tiny, 1e16 + 1.0, -1e16 - 1.0
+    python = threading.active_count(), os.getcwd(), sys.getrecursionlimit()
+    rest = list(warnings.filters), random.getstate(), *python
     return dict(os.environ), signals, floats, np.geterr(), *rest
 
 def in_thread():
@@ -105,7 +111,19 @@ def test_importing_is_light():
     """What only some need is imported when it is needed."""
     code = "import sys, cnet; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = set(python(code).stdout.split())
-    assert not loaded & {"torch", "sklearn", "scipy", "pandas", "matplotlib", "PIL", "pooch", "requests", "tqdm", "safetensors", "multiprocessing"}
+    assert not loaded & {
+        "torch",
+        "sklearn",
+        "scipy",
+        "pandas",
+        "matplotlib",
+        "PIL",
+        "pooch",
+        "requests",
+        "tqdm",
+        "safetensors",
+        "multiprocessing",
+    }
 
 
 # How many threads
@@ -147,7 +165,10 @@ def test_precedence_of_the_environment(monkeypatch, environment, expected):
 @pytest.mark.parametrize("value", ["0", "-1", "two", "2.5", "4097", "1e3", "٣", "²"])
 def test_a_bad_number_in_our_own_variable_is_an_error(monkeypatch, value):
     clear(monkeypatch, CNET_NUM_THREADS=value, OMP_NUM_THREADS="2")
-    with pytest.raises(ValueError, match=f"CNET_NUM_THREADS is '{re.escape(value)}', expected an integer of 1 to 4096"):
+    with pytest.raises(
+        ValueError,
+        match=f"CNET_NUM_THREADS is '{re.escape(value)}', expected an integer of 1 to 4096",
+    ):
         _threads._default()
 
 
@@ -183,7 +204,14 @@ def test_systems_without_affinity(monkeypatch):
         ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
         ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
         ({"cpu/cpu.cfs_quota_us": "250000\n"}, None),
-        ({"cpu.max": "nonsense\n", "cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        (
+            {
+                "cpu.max": "nonsense\n",
+                "cpu/cpu.cfs_quota_us": "50000\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+        ),
     ],
     ids=str,
 )
@@ -230,7 +258,10 @@ def test_variables_are_read_at_import():
     assert python(code, CNET_NUM_THREADS="3", OMP_NUM_THREADS="2").stdout.split()[0] == expected
     result = python(code, check=False, CNET_NUM_THREADS="none")
     assert result.returncode
-    assert result.stderr.splitlines()[-1] == "ValueError: CNET_NUM_THREADS is 'none', expected an integer of 1 to 4096"
+    assert (
+        result.stderr.splitlines()[-1]
+        == "ValueError: CNET_NUM_THREADS is 'none', expected an integer of 1 to 4096"
+    )
 
 
 # Instruction sets
@@ -243,7 +274,10 @@ def test_the_instruction_set_is_chosen_at_import():
     result = python(code, check=False, CNET_ISA="mmx")
     assert result.returncode
     last = result.stderr.splitlines()[-1]
-    assert last == f"ValueError: instruction set 'mmx': there is no such set in this build; choose one of {', '.join(_isa.available_isas())} (CNET_ISA)"
+    assert last == (
+        "ValueError: instruction set 'mmx': there is no such set in this build; choose one "
+        f"of {', '.join(_isa.available_isas())} (CNET_ISA)"
+    )
 
 
 def test_sets_that_cannot_be_used_are_refused():
@@ -261,9 +295,22 @@ def test_show_config(capsys):
     cnet.show_config()
     lines = capsys.readouterr().out.splitlines()
     shown = {line[:17].strip(): line[17:] for line in lines}
-    assert list(shown) == ["cnet", "instruction set", "OpenMP", "threads", "abi3", "compiler", "Python", "NumPy", "platform"]
+    assert list(shown) == [
+        "cnet",
+        "instruction set",
+        "OpenMP",
+        "threads",
+        "abi3",
+        "compiler",
+        "Python",
+        "NumPy",
+        "platform",
+    ]
     assert shown["cnet"] == cnet.__version__
-    assert shown["instruction set"].startswith(f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this build: ")
+    assert shown["instruction set"].startswith(
+        f"{_isa.active_isa()} (this processor runs: {', '.join(_isa.available_isas())}; in this "
+        "build: "
+    )
     assert shown["OpenMP"].startswith("yes" if core_threads.openmp() else "no: serial build")
     assert shown["threads"] == str(cnet.get_num_threads())
     assert shown["abi3"] in ("yes", "no")
@@ -283,13 +330,16 @@ OTHERS = {
     "torch": """
 import torch
 torch.set_num_threads(2)
-theirs = lambda: (torch.get_num_threads(), float((torch.ones(600, 600) @ torch.ones(600, 600)).sum()))
+ones = torch.ones(600, 600)
+theirs = lambda: (torch.get_num_threads(), float((ones @ ones).sum()))
 expected = (2, 600.0**3)
 """,
     "sklearn": """
 from sklearn.ensemble import HistGradientBoostingClassifier
 features = np.linspace(0, 1, 400).reshape(200, 2)
-theirs = lambda: HistGradientBoostingClassifier(max_iter=3).fit(features, features[:, 0] > 0.5).score(features, features[:, 0] > 0.5)
+label = features[:, 0] > 0.5
+trees = HistGradientBoostingClassifier(max_iter=3)
+theirs = lambda: trees.fit(features, label).score(features, label)
 expected = 1.0
 """,
 }
@@ -300,9 +350,10 @@ expected = 1.0
 def test_other_libraries_before_and_after(name, first, alone):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not a requirement of the test suite")
-    other = "import warnings; import numpy as np\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n" + "".join(
-        f"    {line}\n" for line in OTHERS[name].splitlines()
-    )
+    other = (
+        "import warnings; import numpy as np\nwith warnings.catch_warnings():\n    "
+        "warnings.simplefilter('ignore')\n"
+    ) + "".join(f"    {line}\n" for line in OTHERS[name].splitlines())
     parts = [f"{WORK}\nfrom cnet._core import _threads\n_threads.allow(2, always=True)\n", other]
     after = """
 warnings.simplefilter("ignore")
@@ -314,7 +365,9 @@ assert cnet.get_num_threads() in (1, 2)
 assert sys.float_info.min / 2 > 0
 print(*digests)
 """
-    assert python(*(parts if first == "cnet" else reversed(parts)), after).stdout.split() == [alone[0]]
+    assert python(*(parts if first == "cnet" else reversed(parts)), after).stdout.split() == [
+        alone[0]
+    ]
 
 
 def test_work_is_the_same_in_another_process(alone):

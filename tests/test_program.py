@@ -1,4 +1,6 @@
-"""The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and optimiser there is."""
+"""The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and
+optimiser there is.
+"""
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
@@ -15,22 +17,58 @@ from cnet.callbacks import Callback
 # Bits are compared here, for any net with any loss.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
 
-ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.Softmax, nn.Identity, nn.Flatten]
+ACTIVATIONS = [
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.ELU,
+    nn.Softmax,
+    nn.Identity,
+    nn.Flatten,
+]
 
 
-def train(layers, loss, dtype, x, y, *, compiled, batch=8, epochs=2, groups=None, optimizer=optim.SGD, **settings):
+def train(
+    layers,
+    loss,
+    dtype,
+    x,
+    y,
+    *,
+    compiled,
+    batch=8,
+    epochs=2,
+    groups=None,
+    optimizer=optim.SGD,
+    **settings,
+):
     model = nn.Sequential(*(layer() for layer in layers), seed=1, dtype=dtype)
     parameters = model.parameters() if groups is None else groups(model)
     trainer = Trainer(model, loss(), optimizer(parameters, **{"lr": 0.1, **settings}))
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
-        kind = type(_engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), trainer.loss.prepare_target(y, (3,), model.dtype)))
+        kind = type(
+            _engine.engine(
+                model,
+                trainer.loss,
+                trainer.optimizer,
+                Rows(x, model.dtype),
+                trainer.loss.prepare_target(y, (3,), model.dtype),
+            )
+        )
         assert kind is (_engine.Compiled if compiled else _engine.Loop)
-        history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
+        history = trainer.fit(
+            x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
+        )
     states = trainer.optimizer.copy_state()
     remembered = [states[parameter] for parameter in model.parameters() if parameter in states]
-    return [*model.state_dict().values(), *(state.arrays for state in remembered), *(state.steps for state in remembered)], history
+    return [
+        *model.state_dict().values(),
+        *(state.arrays for state in remembered),
+        *(state.steps for state in remembered),
+    ], history
 
 
 def same(a, b):
@@ -46,7 +84,11 @@ def data(rng, n=37, width=5):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.9, "nesterov": True}], ids=["plain", "momentum", "nesterov"])
+@pytest.mark.parametrize(
+    "sgd",
+    [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.9, "nesterov": True}],
+    ids=["plain", "momentum", "nesterov"],
+)
 def test_layers(activation, sgd, isa, dtype, rng):
     x, y = data(rng)
     layers = [
@@ -72,8 +114,18 @@ OPTIMIZERS = [
     {"optimizer": optim.RMSprop, "lr": 0.01, "momentum": 0.5, "weight_decay": 0.1},
     {"optimizer": optim.RMSprop, "lr": 0.01, "centered": True},
 ]
-optimizers = pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda s: "-".join(map(str, [s["optimizer"].__name__, *list(s)[1:]])))
-LAYERS = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 9, bias=False), nn.Tanh, lambda: nn.Linear(9, 3)]
+optimizers = pytest.mark.parametrize(
+    "settings",
+    OPTIMIZERS,
+    ids=lambda s: "-".join(map(str, [s["optimizer"].__name__, *list(s)[1:]])),
+)
+LAYERS = [
+    lambda: nn.Linear(5, 33),
+    nn.ReLU,
+    lambda: nn.Linear(33, 9, bias=False),
+    nn.Tanh,
+    lambda: nn.Linear(9, 3),
+]
 
 
 @optimizers
@@ -90,15 +142,37 @@ def test_optimisers(settings, isa, dtype, rng, threads):
 def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=701)
-    same(*(train(LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=300, compiled=compiled, **settings) for compiled in (True, False)))
+    same(
+        *(
+            train(
+                LAYERS,
+                nn.CrossEntropyLoss,
+                dtype,
+                x.astype(dtype),
+                y,
+                batch=300,
+                compiled=compiled,
+                **settings,
+            )
+            for compiled in (True, False)
+        )
+    )
 
 
-@pytest.mark.parametrize("settings", [*OPTIMIZERS, {"optimizer": optim.SGD}, {"optimizer": optim.SGD, "clip_norm": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [*OPTIMIZERS, {"optimizer": optim.SGD}, {"optimizer": optim.SGD, "clip_norm": 0.1}],
+    ids=str,
+)
 @pytest.mark.parametrize("columns", [201, 400, 784])
 @pytest.mark.parametrize("outputs", [10, 40])
 def test_inputs_of_the_first_layer_are_shared_out(settings, columns, outputs, isa, rng, threads):
     x = np.where(np.arange(columns) % 3, rng.integers(0, 8, (61, columns)), 0)
-    layers = [lambda: nn.Linear(columns, outputs, bias=outputs == 10), nn.LeakyReLU, lambda: nn.Linear(outputs, 3)]
+    layers = [
+        lambda: nn.Linear(columns, outputs, bias=outputs == 10),
+        nn.LeakyReLU,
+        lambda: nn.Linear(outputs, 3),
+    ]
     for data in x.astype(np.uint8), (x / 8).astype(np.float32):
         arguments = (layers, nn.CrossEntropyLoss, "float32", data, rng.integers(0, 3, 61))
         by_hand = train(*arguments, batch=20, compiled=False, **settings)
@@ -122,12 +196,27 @@ def test_shared_inputs_of_rows_in_their_own_order(shuffle, dtype, rng, threads):
     np.testing.assert_array_equal(trained[0], trained[2])
 
 
-@pytest.mark.parametrize("limits", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"clip_norm": 0.1, "clip_value": 0.05}, {"clip_norm": 1e6}], ids=str)
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"clip_norm": 0.1},
+        {"clip_value": 0.01},
+        {"clip_norm": 0.1, "clip_value": 0.05},
+        {"clip_norm": 1e6},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("batch", [8, 300])
 def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=301)
-    layers = [lambda: nn.Linear(5, 150), nn.ReLU, lambda: nn.Linear(150, 60), nn.Tanh, lambda: nn.Linear(60, 3)]  # 9,000 weights: some chunks
+    layers = [
+        lambda: nn.Linear(5, 150),
+        nn.ReLU,
+        lambda: nn.Linear(150, 60),
+        nn.Tanh,
+        lambda: nn.Linear(60, 3),
+    ]  # 9,000 weights: some chunks
     arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
     settings = {"batch": batch, "epochs": 1, "momentum": 0.9, **limits}
     by_hand = train(*arguments, compiled=False, **settings)
@@ -149,7 +238,9 @@ def test_limits_of_gradients_may_come_and_go(rng):
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
+                x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
+            )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -180,7 +271,9 @@ def test_what_an_optimiser_remembers_is_kept_while_settings_come_and_go(rng):
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
+                x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
+            )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -193,8 +286,18 @@ def test_losses(loss, targets, isa, dtype, rng):
         y = np.eye(3, dtype=dtype)[y]
     elif targets == "soft":
         y = rng.random((len(y), 3))
-    layers = [lambda: nn.Linear(5, 6), nn.Tanh, lambda: nn.Linear(6, 3), *([nn.Softmax] if loss is nn.NLLLoss else [])]
-    same(*(train(layers, loss, dtype, x.astype(dtype), y, compiled=compiled) for compiled in (True, False)))
+    layers = [
+        lambda: nn.Linear(5, 6),
+        nn.Tanh,
+        lambda: nn.Linear(6, 3),
+        *([nn.Softmax] if loss is nn.NLLLoss else []),
+    ]
+    same(
+        *(
+            train(layers, loss, dtype, x.astype(dtype), y, compiled=compiled)
+            for compiled in (True, False)
+        )
+    )
 
 
 @pytest.mark.parametrize("batch", [8, 300])
@@ -215,7 +318,13 @@ def test_losses(loss, targets, isa, dtype, rng):
 def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=301)
-    y = y if target == "labels" else np.eye(3)[y] if target == "one-hot" else rng.standard_normal((301, 3))
+    y = (
+        y
+        if target == "labels"
+        else np.eye(3)[y]
+        if target == "one-hot"
+        else rng.standard_normal((301, 3))
+    )
     arguments = (LAYERS, loss, dtype, x.astype(dtype), y)
     by_hand = train(*arguments, compiled=False, epochs=1, batch=batch)
     for n in (1, 3):
@@ -227,16 +336,52 @@ def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, mon
 def test_batches_of_any_size(batch, dtype, rng):
     x, y = data(rng, n=301)
     layers = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 3)]
-    same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, momentum=0.5) for compiled in (True, False)))
+    same(
+        *(
+            train(
+                layers,
+                nn.CrossEntropyLoss,
+                dtype,
+                x.astype(dtype),
+                y,
+                batch=batch,
+                compiled=compiled,
+                momentum=0.5,
+            )
+            for compiled in (True, False)
+        )
+    )
 
 
 @pytest.mark.parametrize("batch", [130, 300, 1100, 2500])
-@pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"])
+@pytest.mark.parametrize(
+    "sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"]
+)
 def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x, y = data(rng, n=2501)
-    layers = [lambda: nn.Linear(5, 33), nn.ReLU, lambda: nn.Linear(33, 9, bias=False), nn.Softmax, lambda: nn.Linear(9, 3)]
-    same(*(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, **sgd) for compiled in (True, False)))
+    layers = [
+        lambda: nn.Linear(5, 33),
+        nn.ReLU,
+        lambda: nn.Linear(33, 9, bias=False),
+        nn.Softmax,
+        lambda: nn.Linear(9, 3),
+    ]
+    same(
+        *(
+            train(
+                layers,
+                nn.CrossEntropyLoss,
+                dtype,
+                x.astype(dtype),
+                y,
+                batch=batch,
+                compiled=compiled,
+                **sgd,
+            )
+            for compiled in (True, False)
+        )
+    )
 
 
 def test_images_of_uint8(isa, dtype, rng):
@@ -249,12 +394,34 @@ def test_images_of_uint8(isa, dtype, rng):
 
 def test_groups_of_parameters_and_layers_that_are_not_trained(rng):
     x, y = data(rng)
-    layers = [lambda: nn.Linear(5, 8), nn.ReLU, lambda: nn.Linear(8, 9), nn.Tanh, lambda: nn.Linear(9, 3)]
+    layers = [
+        lambda: nn.Linear(5, 8),
+        nn.ReLU,
+        lambda: nn.Linear(8, 9),
+        nn.Tanh,
+        lambda: nn.Linear(9, 3),
+    ]
 
     def own_rates(model):
-        return [{"params": model[2].parameters(), "lr": 0.3, "momentum": 0.9}, {"params": [model[4].bias]}]
+        return [
+            {"params": model[2].parameters(), "lr": 0.3, "momentum": 0.9},
+            {"params": [model[4].bias]},
+        ]
 
-    same(*(train(layers, nn.CrossEntropyLoss, np.float32, x.astype("f4"), y, compiled=compiled, groups=own_rates) for compiled in (True, False)))
+    same(
+        *(
+            train(
+                layers,
+                nn.CrossEntropyLoss,
+                np.float32,
+                x.astype("f4"),
+                y,
+                compiled=compiled,
+                groups=own_rates,
+            )
+            for compiled in (True, False)
+        )
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -274,7 +441,17 @@ def test_any_net(widths, kinds, batch, momentum, dtype, seed):
         layers += [lambda i=i: nn.Linear(sizes[i], sizes[i + 1]), kinds[i % 3]]
     same(
         *(
-            train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=batch, compiled=compiled, momentum=momentum, lr=0.01)
+            train(
+                layers,
+                nn.CrossEntropyLoss,
+                dtype,
+                x.astype(dtype),
+                y,
+                batch=batch,
+                compiled=compiled,
+                momentum=momentum,
+                lr=0.01,
+            )
             for compiled in (True, False)
         )
     )
@@ -282,17 +459,36 @@ def test_any_net(widths, kinds, batch, momentum, dtype, seed):
 
 def test_same_bits_for_any_number_of_threads(isa, dtype, rng, threads):
     x, y = data(rng, n=60)
-    layers = [lambda: nn.Linear(5, 70), nn.ReLU, lambda: nn.Linear(70, 33), nn.Tanh, lambda: nn.Linear(33, 3)]
+    layers = [
+        lambda: nn.Linear(5, 70),
+        nn.ReLU,
+        lambda: nn.Linear(70, 33),
+        nn.Tanh,
+        lambda: nn.Linear(33, 3),
+    ]
     results = []
     for n in (1, 2, 3, 4, 7):
         threads(n)
-        results.append(train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=25, compiled=True, momentum=0.9))
+        results.append(
+            train(
+                layers,
+                nn.CrossEntropyLoss,
+                dtype,
+                x.astype(dtype),
+                y,
+                batch=25,
+                compiled=True,
+                momentum=0.9,
+            )
+        )
     for result in results[1:]:
         same(result, results[0])
 
 
 def test_threads_may_be_added_while_it_runs(rng, threads):
-    """The scratch of an update has room for the threads that there were when the program was built."""
+    """The scratch of an update has room for the threads that there were when the program was
+    built.
+    """
     x, y = data(rng, n=60)
 
     class More(Callback):
@@ -306,7 +502,9 @@ def test_threads_may_be_added_while_it_runs(rng, threads):
     trainer.fit(x, y, epochs=3, batch_size=4, seed=3, callbacks=[More()], verbose=False)
     threads(1)
     other = nn.Sequential(nn.Linear(5, 70), nn.ReLU(), nn.Linear(70, 3), seed=1)
-    Trainer(other, nn.CrossEntropyLoss(), optim.SGD(other.parameters(), lr=0.1)).fit(x, y, epochs=3, batch_size=4, seed=3, verbose=False)
+    Trainer(other, nn.CrossEntropyLoss(), optim.SGD(other.parameters(), lr=0.1)).fit(
+        x, y, epochs=3, batch_size=4, seed=3, verbose=False
+    )
     np.testing.assert_array_equal(model.state_dict()["0.weight"], other.state_dict()["0.weight"])
 
 
@@ -318,12 +516,16 @@ def test_settings_changed_between_epochs_take_effect(rng):
         optimizer = optim.SGD(model.parameters(), lr=0.1)
 
         def change(trainer, logs, optimizer=optimizer):
-            optimizer.param_groups[0].update(lr=0.01 * trainer.epoch, momentum=0.9 if trainer.epoch > 1 else 0)
+            optimizer.param_groups[0].update(
+                lr=0.01 * trainer.epoch, momentum=0.9 if trainer.epoch > 1 else 0
+            )
 
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(x.astype("f4"), y, epochs=4, seed=3, callbacks=[change], verbose=False)
+            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
+                x.astype("f4"), y, epochs=4, seed=3, callbacks=[change], verbose=False
+            )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -356,7 +558,9 @@ def test_what_is_written_in_python_runs_layer_by_layer(rng):
     ]:
         model = nn.Sequential(nn.Linear(5, 8), layer(), nn.Linear(8, 3), seed=1)
         rows = Rows(x.astype("f4"), model.dtype)
-        assert type(_engine.engine(model, loss(), kind(model.parameters()), rows, y)) is _engine.Loop
+        assert (
+            type(_engine.engine(model, loss(), kind(model.parameters()), rows, y)) is _engine.Loop
+        )
 
 
 def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
@@ -373,7 +577,15 @@ def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
 @pytest.mark.parametrize("rows", [0, 1, 3, 128, 300])
 def test_predictions(rows, isa, dtype, rng, threads):
     """`model(x)` runs a program, `model.forward(x)` layer by layer."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(35, 150), nn.Tanh(), nn.Linear(150, 3), nn.Softmax(), seed=0, dtype=dtype)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(35, 150),
+        nn.Tanh(),
+        nn.Linear(150, 3),
+        nn.Softmax(),
+        seed=0,
+        dtype=dtype,
+    )
     x = rng.standard_normal((rows, 5, 7)).astype(dtype)
     assert _program.predict(model, x) is not None
     for n in (1, 3):
@@ -424,7 +636,9 @@ def test_threads_may_share_a_net_for_predictions(rng):
 
 
 def test_a_module_of_ones_own_may_compare_as_it_likes(rng):
-    """One that defines `__eq__` has no hash, and so no place among the nets whose programs are kept."""
+    """One that defines `__eq__` has no hash, and so no place among the nets whose programs are
+    kept.
+    """
 
     class Twice(nn.Module):
         def forward(self, x, training=False):

@@ -19,7 +19,17 @@ def heads():
 
 TRUNKS = {
     "dense": ((FEATURES,), lambda: [nn.Linear(FEATURES, 9), nn.LeakyReLU()]),
-    "images": ((1, 6, 6), lambda: [nn.Conv2d(1, 9, 3), nn.BatchNorm2d(9), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.LayerNorm(9)]),
+    "images": (
+        (1, 6, 6),
+        lambda: [
+            nn.Conv2d(1, 9, 3),
+            nn.BatchNorm2d(9),
+            nn.ReLU(),
+            nn.AvgPool2d(4),
+            nn.Flatten(),
+            nn.LayerNorm(9),
+        ],
+    ),
     "none": ((9,), lambda: []),
 }
 LOSSES = {
@@ -37,21 +47,51 @@ def make(trunk, dtype=np.float32):
 
 def data(rng, trunk, n=ROWS):
     one_hot = np.eye(3, dtype="f4")[rng.integers(0, 3, n)]
-    y = {"digit": rng.integers(0, 4, n), "deep": one_hot, "trunk": rng.random((n, 9)), "chances": rng.integers(0, 2, n)}
+    y = {
+        "digit": rng.integers(0, 4, n),
+        "deep": one_hot,
+        "trunk": rng.random((n, 9)),
+        "chances": rng.integers(0, 2, n),
+    }
     return rng.random((n, *TRUNKS[trunk][0])).astype("f4"), y
 
 
-def train(trunk, dtype, x, y, compiled, batch=8, freeze=None, weights=None, optimizer=optim.SGD, **settings):
+def train(
+    trunk,
+    dtype,
+    x,
+    y,
+    compiled,
+    batch=8,
+    freeze=None,
+    weights=None,
+    optimizer=optim.SGD,
+    **settings,
+):
     model, end = make(trunk, dtype)
-    parameters = [parameter for name, parameter in model.named_parameters() if freeze is None or not name.startswith(freeze)]
-    trainer = Trainer(model, nn.HeadsLoss(end, LOSSES, weights), optimizer(parameters, **{"lr": 0.05, **settings}))
+    parameters = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if freeze is None or not name.startswith(freeze)
+    ]
+    trainer = Trainer(
+        model, nn.HeadsLoss(end, LOSSES, weights), optimizer(parameters, **{"lr": 0.05, **settings})
+    )
     kinds = []
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
         for kind in (_engine.Loop, _engine.Compiled):
-            patch.setattr(kind, "run", lambda self, *parts, run=kind.run, **options: kinds.append(type(self)) or run(self, *parts, **options))
-        history = trainer.fit(x, y, epochs=2, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
+            patch.setattr(
+                kind,
+                "run",
+                lambda self, *parts, run=kind.run, **options: (
+                    kinds.append(type(self)) or run(self, *parts, **options)
+                ),
+            )
+        history = trainer.fit(
+            x, y, epochs=2, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
+        )
     assert {*kinds} == {_engine.Compiled if compiled else _engine.Loop}
     return [*model.state_dict().values(), *history.values()], list(history)
 
@@ -63,11 +103,19 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"optimizer": optim.Adam, "lr": 0.01, "clip_norm": 0.5}], ids=["momentum", "adam"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"momentum": 0.9}, {"optimizer": optim.Adam, "lr": 0.01, "clip_norm": 0.5}],
+    ids=["momentum", "adam"],
+)
 def test_several_heads(trunk, settings, isa, dtype, rng, threads):
     x, y = data(rng, trunk)
     expected = train(trunk, dtype, x, y, compiled=False, **settings)
-    assert [name for name in expected[1] if name.startswith("accuracy")] == ["accuracy_digit", "accuracy_deep", "accuracy_chances"]
+    assert [name for name in expected[1] if name.startswith("accuracy")] == [
+        "accuracy_digit",
+        "accuracy_deep",
+        "accuracy_chances",
+    ]
     for n in (1, 2, 7):
         threads(n)
         same(train(trunk, dtype, x, y, compiled=True, **settings), expected)
@@ -77,13 +125,25 @@ def test_several_heads(trunk, settings, isa, dtype, rng, threads):
 @pytest.mark.parametrize("batch", [2, 45, 1500])
 def test_batches(trunk, batch, rng):
     x, y = data(rng, trunk, n=3005)
-    same(*(train(trunk, np.float32, x, y, compiled, batch=batch, weights={"digit": 0.3, "trunk": 2}) for compiled in (True, False)))
+    same(
+        *(
+            train(
+                trunk, np.float32, x, y, compiled, batch=batch, weights={"digit": 0.3, "trunk": 2}
+            )
+            for compiled in (True, False)
+        )
+    )
 
 
 @pytest.mark.parametrize("freeze", ["0.", "1.", "2.digit", "2.deep.1"])
 def test_frozen_parts(freeze, rng):
     x, y = data(rng, "dense")
-    same(*(train("dense", np.float32, x, y, compiled, freeze=freeze, weights=[1, 0, 2, 0.1]) for compiled in (True, False)))
+    same(
+        *(
+            train("dense", np.float32, x, y, compiled, freeze=freeze, weights=[1, 0, 2, 0.1])
+            for compiled in (True, False)
+        )
+    )
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)

@@ -11,28 +11,42 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoi
 
 NETS = {
     "cnn": ((1, 12, 12), [
-        lambda: nn.Conv2d(1, 9, 3), nn.ReLU, lambda: nn.MaxPool2d(2), lambda: nn.Conv2d(9, 5, 2), nn.LeakyReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
+        lambda: nn.Conv2d(1, 9, 3), nn.ReLU, lambda: nn.MaxPool2d(2), lambda: nn.Conv2d(9, 5, 2),
+        nn.LeakyReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
         lambda: nn.Linear(20, 8), nn.ReLU, nn.Dropout, lambda: nn.Linear(8, 3),
     ]),
     "colours": ((3, 7, 8), [
-        lambda: nn.Conv2d(3, 4, (2, 3), stride=(1, 2), padding=1), nn.GELU, lambda: nn.Conv2d(4, 17, 3, bias=False), nn.Tanh,
-        lambda: nn.AvgPool2d(2, stride=1, padding=1), nn.ELU, nn.Flatten, lambda: nn.Linear(17 * 7 * 3, 3),
+        lambda: nn.Conv2d(3, 4, (2, 3), stride=(1, 2), padding=1), nn.GELU, lambda: nn.Conv2d(4, 17,
+        3, bias=False), nn.Tanh,
+        lambda: nn.AvgPool2d(2, stride=1, padding=1), nn.ELU, nn.Flatten, lambda: nn.Linear(17 * 7 *
+        3, 3),
     ]),
-    "first dropped": ((2, 4, 4), [lambda: nn.Dropout(0.3), lambda: nn.Conv2d(2, 3, 3), lambda: nn.Dropout(0.2), nn.Flatten, lambda: nn.Linear(12, 3)]),
-    "first pooled": ((2, 6, 6), [lambda: nn.MaxPool2d(3, stride=2, padding=1), nn.Sigmoid, nn.Flatten, lambda: nn.Linear(18, 3)]),
+    "first dropped": ((2, 4, 4), [
+        lambda: nn.Dropout(0.3), lambda: nn.Conv2d(2, 3, 3), lambda: nn.Dropout(0.2), nn.Flatten,
+        lambda: nn.Linear(12, 3),
+    ]),
+    "first pooled": ((2, 6, 6), [
+        lambda: nn.MaxPool2d(3, stride=2, padding=1), nn.Sigmoid, nn.Flatten, lambda: nn.Linear(18,
+        3),
+    ]),
     "nets in nets": ((1, 5, 5), [
-        lambda: nn.Sequential(nn.Identity(), nn.Conv2d(1, 6, 5)), nn.ReLU, nn.Flatten, lambda: nn.Sequential(nn.Linear(6, 3), nn.Softmax()), nn.Softmax,
+        lambda: nn.Sequential(nn.Identity(), nn.Conv2d(1, 6, 5)), nn.ReLU, nn.Flatten, lambda:
+        nn.Sequential(nn.Linear(6, 3), nn.Softmax()), nn.Softmax,
     ]),
     "few channels": ((2, 1, 1), [lambda: nn.Conv2d(2, 4, 1), nn.Flatten, lambda: nn.Linear(4, 3)]),
     "dense": ((5,), [
-        lambda: nn.Dropout(0.1), lambda: nn.Linear(5, 40), nn.GELU, lambda: nn.GELU("tanh"), lambda: nn.Dropout(0), lambda: nn.Linear(40, 3), nn.GELU,
+        lambda: nn.Dropout(0.1), lambda: nn.Linear(5, 40), nn.GELU, lambda: nn.GELU("tanh"), lambda:
+        nn.Dropout(0), lambda: nn.Linear(40, 3), nn.GELU,
     ]),
     "batch norm": ((2, 6, 5), [
-        lambda: nn.BatchNorm2d(2), lambda: nn.Conv2d(2, 5, 3), lambda: nn.BatchNorm2d(5, momentum=None), nn.ReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
-        lambda: nn.Linear(10, 9, bias=False), lambda: nn.BatchNorm1d(9, affine=False), nn.Tanh, lambda: nn.Linear(9, 3), lambda: nn.BatchNorm1d(3),
+        lambda: nn.BatchNorm2d(2), lambda: nn.Conv2d(2, 5, 3), lambda: nn.BatchNorm2d(5,
+        momentum=None), nn.ReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
+        lambda: nn.Linear(10, 9, bias=False), lambda: nn.BatchNorm1d(9, affine=False), nn.Tanh,
+        lambda: nn.Linear(9, 3), lambda: nn.BatchNorm1d(3),
     ]),
     "layer norm": ((2, 3, 7), [
-        lambda: nn.LayerNorm(7), nn.GELU, nn.Flatten, lambda: nn.Linear(42, 12), lambda: nn.LayerNorm(12, bias=False), nn.ELU, lambda: nn.Linear(12, 3),
+        lambda: nn.LayerNorm(7), nn.GELU, nn.Flatten, lambda: nn.Linear(42, 12), lambda:
+        nn.LayerNorm(12, bias=False), nn.ELU, lambda: nn.Linear(12, 3),
         lambda: nn.LayerNorm(3, elementwise_affine=False),
     ]),
     "only norms": ((3,), [lambda: nn.BatchNorm1d(3, momentum=0.3), lambda: nn.LayerNorm(3)]),
@@ -49,16 +63,22 @@ def data(rng, shape, n=37):
     return rng.random((n, *shape)).astype("f4"), rng.integers(0, 3, n)
 
 
-def train(net, dtype, x, y, compiled, batch=8, freeze=None, epochs=2, optimizer=optim.SGD, **settings):
+def train(
+    net, dtype, x, y, compiled, batch=8, freeze=None, epochs=2, optimizer=optim.SGD, **settings
+):
     _, model = make(net, dtype)
     parameters = model.parameters() if freeze is None else model.parameters()[freeze:]
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer(parameters, **{"lr": 0.05, **settings}))
+    trainer = Trainer(
+        model, nn.CrossEntropyLoss(), optimizer(parameters, **{"lr": 0.05, **settings})
+    )
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
         engine = _engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y)
         assert type(engine) is (_engine.Compiled if compiled else _engine.Loop)
-        history = trainer.fit(x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False)
+        history = trainer.fit(
+            x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
+        )
     steps = [layer.step for layer in model.modules() if isinstance(layer, nn.Dropout)]
     return [*model.state_dict().values(), np.array(steps), *history.values()]
 
@@ -69,7 +89,11 @@ def same(a, b):
 
 
 @nets
-@pytest.mark.parametrize("settings", [{"momentum": 0.9, "nesterov": True}, {"optimizer": optim.Adam, "lr": 0.01, "clip_norm": 0.5}], ids=["nesterov", "adam"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"momentum": 0.9, "nesterov": True}, {"optimizer": optim.Adam, "lr": 0.01, "clip_norm": 0.5}],
+    ids=["nesterov", "adam"],
+)
 def test_layers(net, settings, isa, dtype, rng, threads):
     x, y = data(rng, NETS[net][0])
     x = x.astype(dtype)
@@ -84,7 +108,12 @@ def test_layers(net, settings, isa, dtype, rng, threads):
 def test_batches(net, batch, rng):
     x, y = data(rng, NETS[net][0], n=302)
     batch = max(batch, 2) if "norm" in net else batch  # of one row there is no variance
-    same(*(train(net, np.float32, x, y, compiled, batch=batch, epochs=1) for compiled in (True, False)))
+    same(
+        *(
+            train(net, np.float32, x, y, compiled, batch=batch, epochs=1)
+            for compiled in (True, False)
+        )
+    )
 
 
 @nets
@@ -99,7 +128,9 @@ def test_masks_go_on_however_steps_are_split_over_calls(seconds, most, rng, monk
     monkeypatch.setattr(_engine, "_SECONDS_PER_CALL", seconds)
     monkeypatch.setattr(_engine, "_MOST_SECONDS", most)
     x, y = data(rng, NETS["cnn"][0])
-    same(*(train("cnn", np.float32, x, y, compiled, epochs=3, batch=5) for compiled in (True, False)))
+    same(
+        *(train("cnn", np.float32, x, y, compiled, epochs=3, batch=5) for compiled in (True, False))
+    )
 
 
 @nets
@@ -133,6 +164,8 @@ def test_images_out_of_a_net_are_compared_in_the_order_of_their_axes(rng):
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr(_engine, "lower", lambda *parts: None)
-            history = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1)).fit(x, y, epochs=3, batch_size=6, seed=0, verbose=False)
+            history = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1)).fit(
+                x, y, epochs=3, batch_size=6, seed=0, verbose=False
+            )
         results.append([model[0].weight.data, history["loss"]])
     same(*results)

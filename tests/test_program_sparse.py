@@ -1,4 +1,6 @@
-"""Data of which few elements are not 0: a program works from lists of those, to the bits of the layer-by-layer loop."""
+"""Data of which few elements are not 0: a program works from lists of those, to the bits of the
+layer-by-layer loop.
+"""
 
 import numpy as np
 import pytest
@@ -8,12 +10,23 @@ from cnet import Trainer, _program, nn, optim
 from cnet._core import loops
 from cnet._rows import Rows
 
-SETTINGS = [{"optimizer": optim.SGD}, {"optimizer": optim.SGD, "weight_decay": 0.1}, {"optimizer": optim.SGD, "clip_norm": 0.1}, *OPTIMIZERS]
+SETTINGS = [
+    {"optimizer": optim.SGD},
+    {"optimizer": optim.SGD, "weight_decay": 0.1},
+    {"optimizer": optim.SGD, "clip_norm": 0.1},
+    *OPTIMIZERS,
+]
 
 
 def sparse(rng, rows, width, share=0.15):
-    """Numbers from -1 to 1, or -0.0, or 0; a row and a column of nothing else, and a row without any."""
-    x = np.where(rng.random((rows, width)) < share, rng.uniform(-1, 1, (rows, width)), rng.choice([0.0, -0.0], (rows, width)))
+    """Numbers from -1 to 1, or -0.0, or 0; a row and a column of nothing else, and a row without
+    any.
+    """
+    x = np.where(
+        rng.random((rows, width)) < share,
+        rng.uniform(-1, 1, (rows, width)),
+        rng.choice([0.0, -0.0], (rows, width)),
+    )
     x[rows // 2], x[rows // 3], x[:, width // 5] = rng.uniform(-1, 1, width), 0, 0.5
     x[:, : width // 8] = 0
     return x
@@ -28,11 +41,18 @@ def is_sparse(x, dtype, outputs=10):
 def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
     x, y = sparse(rng, 61, width).astype(dtype), rng.integers(0, 3, 61)
     assert is_sparse(x, dtype)
-    layers = [lambda: nn.Linear(width, outputs, bias=outputs != 10), nn.LeakyReLU, lambda: nn.Linear(outputs, 3)]
+    layers = [
+        lambda: nn.Linear(width, outputs, bias=outputs != 10),
+        nn.LeakyReLU,
+        lambda: nn.Linear(outputs, 3),
+    ]
     by_hand = train(layers, nn.CrossEntropyLoss, dtype, x, y, batch=20, compiled=False, **settings)
     for n in (1, 2, 5):
         threads(n)
-        same(train(layers, nn.CrossEntropyLoss, dtype, x, y, batch=20, compiled=True, **settings), by_hand)
+        same(
+            train(layers, nn.CrossEntropyLoss, dtype, x, y, batch=20, compiled=True, **settings),
+            by_hand,
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 5, 17, 202, 300])
@@ -52,7 +72,9 @@ def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, 
 @pytest.mark.parametrize("batch", [20, 300])
 def test_images_of_uint8(batch, isa, dtype, rng, threads, monkeypatch):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
-    x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 8, (301, 28, 28)), 0).astype(np.uint8)
+    x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 8, (301, 28, 28)), 0).astype(
+        np.uint8
+    )
     assert is_sparse(x, dtype)
     layers = [nn.Flatten, lambda: nn.Linear(784, 70), nn.ReLU, lambda: nn.Linear(70, 3)]
     arguments = (layers, nn.CrossEntropyLoss, dtype, x, rng.integers(0, 3, 301))
@@ -70,7 +92,15 @@ def test_rows_in_their_own_order(dtype, rng, threads):
         model = nn.Sequential(nn.Linear(300, 40), nn.Tanh(), nn.Linear(40, 3), seed=0, dtype=dtype)
         trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
         trainer.fit(x, y, epochs=2, batch_size=24, shuffle=False, verbose=False)
-        trained.append(np.concatenate([trainer.evaluate(x, y)["loss"], *(parameter.data for parameter in model.parameters())], axis=None))
+        trained.append(
+            np.concatenate(
+                [
+                    trainer.evaluate(x, y)["loss"],
+                    *(parameter.data for parameter in model.parameters()),
+                ],
+                axis=None,
+            )
+        )
     np.testing.assert_array_equal(trained[0], trained[1])
     np.testing.assert_array_equal(trained[0], trained[2])
 
@@ -91,9 +121,13 @@ def test_nets_that_do_not_begin_with_a_dense_layer_read_all_elements(rng):
 @pytest.mark.parametrize("share", [0, 0.1, 0.6])
 @pytest.mark.parametrize("width", [5, 100, 784, 9000])
 def test_predictions(rows, share, width, isa, dtype, rng, threads):
-    """Rows are looked at as they come; some parts of a batch may be made into lists, and others not."""
+    """Rows are looked at as they come; some parts of a batch may be made into lists, and others
+    not.
+    """
     model = nn.Sequential(nn.Linear(width, 70), nn.Tanh(), nn.Linear(70, 3), seed=0, dtype=dtype)
-    x = np.where(rng.random((rows, width)) < share, rng.standard_normal((rows, width)), 0).astype(dtype)
+    x = np.where(rng.random((rows, width)) < share, rng.standard_normal((rows, width)), 0).astype(
+        dtype
+    )
     x[rows // 2 :] = np.where(rng.random((rows - rows // 2, width)) < 0.2, 1, x[rows // 2 :])
     for n in (1, 3):
         threads(n)
@@ -124,7 +158,11 @@ def test_where_lists_are_used(rng, tmp_path):
     third = np.where(rng.random((1000, 64)) < 0.33, 1, 0)
     assert not is_sparse(third.astype("f4"), "f4"), "too few outputs"
     assert is_sparse(third.astype("f4"), "f4", outputs=48)
-    assert not is_sparse(third.astype("u1"), "f4", outputs=48), "lists would take more than half as much memory"
+    assert not is_sparse(third.astype("u1"), "f4", outputs=48), (
+        "lists would take more than half as much memory"
+    )
     np.save(tmp_path / "x.npy", x)
-    assert not is_sparse(np.load(tmp_path / "x.npy", mmap_mode="r"), "f4"), "it may be larger than memory"
+    assert not is_sparse(np.load(tmp_path / "x.npy", mmap_mode="r"), "f4"), (
+        "it may be larger than memory"
+    )
     assert not is_sparse(np.load(tmp_path / "x.npy", mmap_mode="r")[10:].reshape(90, 4, 16), "f4")

@@ -35,7 +35,18 @@ def test_gradients_and_layouts(rng):
         layer.backward(np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("settings", [{"scale": 0}, {"scale": 1e-40}, {"scale": np.nan}, {"scale": np.inf}, {"scale": "1"}, {"scale": True}, {"scale": None}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scale": 0},
+        {"scale": 1e-40},
+        {"scale": np.nan},
+        {"scale": np.inf},
+        {"scale": "1"},
+        {"scale": True},
+        {"scale": None},
+    ],
+)
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(ValueError, match=r"^scale is "):
         nn.Rescale(**settings)
@@ -53,23 +64,39 @@ def test_it_is_saved_with_the_net(tmp_path):
 
 
 def image_net(shape, scale, offset):
-    return [lambda: nn.Rescale(scale, offset), nn.Flatten, lambda: nn.Linear(int(np.prod(shape)), 20), nn.ReLU, lambda: nn.Linear(20, 3)]
+    return [
+        lambda: nn.Rescale(scale, offset),
+        nn.Flatten,
+        lambda: nn.Linear(int(np.prod(shape)), 20),
+        nn.ReLU,
+        lambda: nn.Linear(20, 3),
+    ]
 
 
 @pytest.mark.parametrize(("scale", "offset"), PIXELS)
 @pytest.mark.parametrize("share", [0.15, 1.0], ids=["few", "dense"])
 @pytest.mark.parametrize("given", ["u1", "f4", "f8", "i4"])
-def test_a_program_rescales_as_it_gathers_to_the_bits_of_the_layer(scale, offset, share, given, isa, dtype, rng, threads, monkeypatch):
+def test_a_program_rescales_as_it_gathers_to_the_bits_of_the_layer(
+    scale, offset, share, given, isa, dtype, rng, threads, monkeypatch
+):
     monkeypatch.setattr(_program, "_MOST_ROWS", 200)
     x = np.where(rng.random((301, 20, 20)) < share, rng.integers(1, 256, (301, 20, 20)), 0)
     y = rng.integers(0, 3, 301)
     layers = image_net((20, 20), scale, offset)
-    expected = train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=60, compiled=False)
+    expected = train(
+        layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=60, compiled=False
+    )
     sums = train(layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y, batch=250, compiled=False)
     for n in (1, 3):
         threads(n)
-        same(train(layers, nn.CrossEntropyLoss, dtype, x.astype(given), y, batch=60, compiled=True), expected)
-        same(train(layers, nn.CrossEntropyLoss, dtype, x.astype(given), y, batch=250, compiled=True), sums)
+        same(
+            train(layers, nn.CrossEntropyLoss, dtype, x.astype(given), y, batch=60, compiled=True),
+            expected,
+        )
+        same(
+            train(layers, nn.CrossEntropyLoss, dtype, x.astype(given), y, batch=250, compiled=True),
+            sums,
+        )
 
 
 def test_bytes_are_kept_sparse_where_zeros_stay_zeros(rng):
@@ -83,10 +110,34 @@ def test_bytes_are_kept_sparse_where_zeros_stay_zeros(rng):
 
 
 NETS = {
-    "images": lambda: [nn.Rescale(1 / 255, -0.5), nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)],
-    "nested": lambda: [nn.Sequential(nn.Flatten(), nn.Rescale(1 / 255)), nn.Sequential(nn.Linear(128, 9), nn.Tanh()), nn.Linear(9, 3)],
-    "twice, and inside": lambda: [nn.Rescale(1 / 255), nn.Rescale(2, -1), nn.Flatten(), nn.Linear(128, 9), nn.Rescale(0.5, 1), nn.Tanh(), nn.Linear(9, 3)],
-    "no parameters before": lambda: [nn.Rescale(1 / 255), nn.MaxPool2d(2), nn.Flatten(), nn.BatchNorm1d(32), nn.Linear(32, 3)],
+    "images": lambda: [
+        nn.Rescale(1 / 255, -0.5),
+        nn.Conv2d(2, 4, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 36, 3),
+    ],
+    "nested": lambda: [
+        nn.Sequential(nn.Flatten(), nn.Rescale(1 / 255)),
+        nn.Sequential(nn.Linear(128, 9), nn.Tanh()),
+        nn.Linear(9, 3),
+    ],
+    "twice, and inside": lambda: [
+        nn.Rescale(1 / 255),
+        nn.Rescale(2, -1),
+        nn.Flatten(),
+        nn.Linear(128, 9),
+        nn.Rescale(0.5, 1),
+        nn.Tanh(),
+        nn.Linear(9, 3),
+    ],
+    "no parameters before": lambda: [
+        nn.Rescale(1 / 255),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.BatchNorm1d(32),
+        nn.Linear(32, 3),
+    ],
     "softmax regression": lambda: [nn.Flatten(), nn.Rescale(-1 / 255, 1), nn.Linear(128, 3)],
 }
 
@@ -96,10 +147,17 @@ NETS = {
 def test_wherever_it_stands(net, batch, isa, dtype, rng, threads):
     x, y = rng.integers(0, 256, (53, 2, 8, 8), np.uint8), rng.integers(0, 3, 53)
     results = []
-    for given, compiled, n in ((x, False, 1), (x, True, 1), (x, True, 3), (x.astype(dtype), True, 2)):
+    for given, compiled, n in (
+        (x, False, 1),
+        (x, True, 1),
+        (x, True, 3),
+        (x.astype(dtype), True, 2),
+    ):
         threads(n)
         layers = [lambda layer=layer: layer for layer in NETS[net]()]
-        results.append(train(layers, nn.CrossEntropyLoss, dtype, given, y, batch=batch, compiled=compiled))
+        results.append(
+            train(layers, nn.CrossEntropyLoss, dtype, given, y, batch=batch, compiled=compiled)
+        )
     for result in results[1:]:
         same(result, results[0])
 
@@ -121,9 +179,14 @@ def test_heads_that_rescale(rng, threads):
     x, y = rng.integers(0, 256, (40, 30), np.uint8), rng.integers(0, 3, 40)
     results = []
     for compiled in (True, False):
-        heads = nn.Heads(nn.Sequential(nn.Rescale(1 / 255), nn.Linear(30, 3)), nn.Sequential(nn.Rescale(1 / 255), nn.Linear(30, 3)))
+        heads = nn.Heads(
+            nn.Sequential(nn.Rescale(1 / 255), nn.Linear(30, 3)),
+            nn.Sequential(nn.Rescale(1 / 255), nn.Linear(30, 3)),
+        )
         model = nn.Sequential(nn.Rescale(0.9), heads, seed=0)
-        trainer = cnet.Trainer(model, nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(model.parameters(), lr=0.1))
+        trainer = cnet.Trainer(
+            model, nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(model.parameters(), lr=0.1)
+        )
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
                 patch.setattr("cnet._engine.lower", lambda *parts: None)
@@ -154,7 +217,13 @@ def test_uint8_is_numbers_like_any_other_for_nets_and_augmentation(rng):
         model = nn.Sequential(nn.Linear(7, 16), nn.ReLU(), nn.Linear(16, 2), seed=0)
         trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.3))
         history = trainer.fit(table.astype(dtype), y, epochs=30, seed=0, verbose=False)
-        losses.append((history["loss"], trainer.evaluate(table.astype(dtype), y), model(table.astype(dtype)).tolist()))
+        losses.append(
+            (
+                history["loss"],
+                trainer.evaluate(table.astype(dtype), y),
+                model(table.astype(dtype)).tolist(),
+            )
+        )
     assert all(loss == losses[0] for loss in losses)
     assert losses[0][0][-1] < 0.1
     images = datasets.digits(20, 0, normalize=False).train.x

@@ -1,4 +1,6 @@
-"""Training that is cut and resumed is the training that was not: callbacks go on too, in any order of their list."""
+"""Training that is cut and resumed is the training that was not: callbacks go on too, in any order
+of their list.
+"""
 
 import copy
 import itertools
@@ -28,7 +30,9 @@ def _without_waiting_for_the_disk(monkeypatch):
 
 
 def make(seed=0):
-    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Tanh(), nn.Linear(8, 3), seed=seed)
+    model = nn.Sequential(
+        nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Tanh(), nn.Linear(8, 3), seed=seed
+    )
     return cnet.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.05))
 
 
@@ -36,7 +40,15 @@ def fit(trainer, callbacks, epochs=EPOCHS, seed=None, **arguments):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(40, 5)), rng.integers(0, 3, 40)
     return trainer.fit(
-        x[:30], y[:30], epochs=epochs, batch_size=8, seed=seed, validation_data=(x[30:], y[30:]), callbacks=callbacks, verbose=False, **arguments
+        x[:30],
+        y[:30],
+        epochs=epochs,
+        batch_size=8,
+        seed=seed,
+        validation_data=(x[30:], y[30:]),
+        callbacks=callbacks,
+        verbose=False,
+        **arguments,
     )
 
 
@@ -73,19 +85,25 @@ def slower(trainer, logs):
 
 KINDS = {
     "stop": lambda trainer, folder: EarlyStopping(patience=2, restore_best_weights=True),
-    "stop by accuracy": lambda trainer, folder: EarlyStopping("val_accuracy", 0.01, 3, baseline=0.5, start_from_epoch=1),
+    "stop by accuracy": lambda trainer, folder: EarlyStopping(
+        "val_accuracy", 0.01, 3, baseline=0.5, start_from_epoch=1
+    ),
     "best": lambda trainer, folder: ModelCheckpoint(folder / "best", save_best_only=True),
     "all": lambda trainer, folder: ModelCheckpoint(folder / "{epoch}"),
     "csv": lambda trainer, folder: CSVLogger(folder / "log.csv"),
     "step": lambda trainer, folder: lr_scheduler.StepLR(trainer.optimizer, 2, 0.5),
     "linear": lambda trainer, folder: lr_scheduler.LinearLR(trainer.optimizer, 0.1, total_iters=40),
-    "plateau": lambda trainer, folder: lr_scheduler.ReduceLROnPlateau(trainer.optimizer, patience=0, factor=0.5),
+    "plateau": lambda trainer, folder: lr_scheduler.ReduceLROnPlateau(
+        trainer.optimizer, patience=0, factor=0.5
+    ),
     "weights": lambda trainer, folder: WeightRecorder(),
     "score": lambda trainer, folder: Score(),
     "stop by score": lambda trainer, folder: EarlyStopping("val_score", patience=1),
     "slower": lambda trainer, folder: Slower(),
     "function": lambda trainer, folder: slower,
-    "by hand": lambda trainer, folder: lambda trainer, logs: trainer.save_checkpoint(folder / str(trainer.epoch)),
+    "by hand": lambda trainer, folder: (
+        lambda trainer, logs: trainer.save_checkpoint(folder / str(trainer.epoch))
+    ),
 }
 
 
@@ -100,15 +118,31 @@ def run(names, folder, load=None, **arguments):
 
 def outcome(trainer, callbacks, folder):
     """All that a training leaves."""
-    stops = [(c.best, c.best_epoch, c.stopped_epoch) for c in callbacks if isinstance(c, EarlyStopping)]
+    stops = [
+        (c.best, c.best_epoch, c.stopped_epoch) for c in callbacks if isinstance(c, EarlyStopping)
+    ]
     records = [c.max_abs for c in callbacks if isinstance(c, WeightRecorder)]
     means = [c.mean for c in callbacks if isinstance(c, Score)]
     bests = [c.best for c in callbacks if isinstance(c, ModelCheckpoint)]
     files = {path.name: path.read_text() for path in folder.glob("*.csv")}
     if (folder / "best").exists():
-        files["best"] = {name: values.tobytes() for name, values in load_file(folder / "best").items() if name.startswith(("model.", "optimizer."))}
+        files["best"] = {
+            name: values.tobytes()
+            for name, values in load_file(folder / "best").items()
+            if name.startswith(("model.", "optimizer."))
+        }
     state = {name: values.tobytes() for name, values in trainer.model.state_dict().items()}
-    return state, trainer.epoch, trainer.step, [group["lr"] for group in trainer.optimizer.param_groups], stops, records, means, bests, files
+    return (
+        state,
+        trainer.epoch,
+        trainer.step,
+        [group["lr"] for group in trainer.optimizer.param_groups],
+        stops,
+        records,
+        means,
+        bests,
+        files,
+    )
 
 
 LISTS = [
@@ -125,7 +159,9 @@ LISTS = [
 
 @pytest.mark.parametrize("names", LISTS, ids="-".join)
 def test_cut_after_any_epoch(names, tmp_path):
-    """By a crash, which leaves the files of later epochs, with a checkpoint that a callback wrote; and by the end of `fit`, with one written by hand."""
+    """By a crash, which leaves the files of later epochs, with a checkpoint that a callback wrote;
+    and by the end of `fit`, with one written by hand.
+    """
     whole = tmp_path / "whole"
     whole.mkdir()
     trainer, callbacks, history = run(names, whole, seed=3)
@@ -133,9 +169,15 @@ def test_cut_after_any_epoch(names, tmp_path):
     for epoch in sorted({1, 2, min(4, trainer.epoch), trainer.epoch}):
         crashed = tmp_path / f"crashed{epoch}"
         shutil.copytree(whole, crashed)
-        second, callbacks, rest = run(names, crashed, load=whole / str(epoch), epochs=EPOCHS - epoch)
+        second, callbacks, rest = run(
+            names, crashed, load=whole / str(epoch), epochs=EPOCHS - epoch
+        )
         assert outcome(second, callbacks, crashed) == expected
-        assert rest == ({name: values[epoch:] for name, values in history.items()} if epoch < trainer.epoch else {})
+        assert rest == (
+            {name: values[epoch:] for name, values in history.items()}
+            if epoch < trainer.epoch
+            else {}
+        )
 
         ended = tmp_path / f"ended{epoch}"
         ended.mkdir()
@@ -143,14 +185,24 @@ def test_cut_after_any_epoch(names, tmp_path):
         first.save_checkpoint(ended / "end")
         second, callbacks, rest = run(names, ended, load=ended / "end", epochs=EPOCHS - epoch)
         assert outcome(second, callbacks, ended) == expected
-        assert rest == ({name: values[epoch:] for name, values in history.items()} if epoch < trainer.epoch else {})
+        assert rest == (
+            {name: values[epoch:] for name, values in history.items()}
+            if epoch < trainer.epoch
+            else {}
+        )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_cut_twice_with_any_list(data, tmp_path_factory):
     kinds = [name for name in KINDS if "score" not in name and name != "by hand"]
-    names = data.draw(st.permutations([*data.draw(st.lists(st.sampled_from(kinds), max_size=5, unique=True)), "by hand"]))
+    names = data.draw(
+        st.permutations(
+            [*data.draw(st.lists(st.sampled_from(kinds), max_size=5, unique=True)), "by hand"]
+        )
+    )
     whole, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("other")
     trainer, callbacks, _ = run(names, whole, seed=3)
     expected = outcome(trainer, callbacks, whole)
@@ -178,7 +230,9 @@ def stopped(tmp_path, **arguments):
 def test_a_training_that_had_ended_stays_ended(restore, tmp_path, capsys):
     first, second = stopped(tmp_path, restore_best_weights=restore), make(1)
     second.load_checkpoint(tmp_path / "end")
-    stopping = EarlyStopping("loss", min_delta=9, patience=2, restore_best_weights=restore, verbose=1)
+    stopping = EarlyStopping(
+        "loss", min_delta=9, patience=2, restore_best_weights=restore, verbose=1
+    )
     assert fit(second, [stopping]) == {}
     assert (stopping.stopped_epoch, stopping.best_epoch, second.epoch) == (3, 1, 3)
     for name, values in first.model.state_dict().items():
@@ -191,17 +245,31 @@ def test_progress_says_why_no_epoch_is_trained(tmp_path, capsys):
     stopped(tmp_path)
     trainer = make()
     trainer.load_checkpoint(tmp_path / "end")
-    trainer.fit(np.ones((2, 5)), [0, 1], epochs=5, callbacks=[EarlyStopping("loss", min_delta=9, patience=2)])
-    assert capsys.readouterr().err == "no epoch trained: a callback had ended this training after epoch 3\n"
+    trainer.fit(
+        np.ones((2, 5)),
+        [0, 1],
+        epochs=5,
+        callbacks=[EarlyStopping("loss", min_delta=9, patience=2)],
+    )
+    assert (
+        capsys.readouterr().err
+        == "no epoch trained: a callback had ended this training after epoch 3\n"
+    )
 
 
 @pytest.mark.parametrize("restore", [False, True])
 def test_more_patience_goes_on_from_the_last_epoch(restore, tmp_path):
     stopped(tmp_path, restore_best_weights=restore)
     whole, second = make(), make(1)
-    expected = fit(whole, [EarlyStopping("loss", min_delta=9, patience=5, restore_best_weights=restore)], seed=0)
+    expected = fit(
+        whole,
+        [EarlyStopping("loss", min_delta=9, patience=5, restore_best_weights=restore)],
+        seed=0,
+    )
     second.load_checkpoint(tmp_path / "end")
-    history = fit(second, [EarlyStopping("loss", min_delta=9, patience=5, restore_best_weights=restore)])
+    history = fit(
+        second, [EarlyStopping("loss", min_delta=9, patience=5, restore_best_weights=restore)]
+    )
     assert history["loss"] == expected["loss"][3:]
     assert second.epoch == whole.epoch == 6
     for name, values in whole.model.state_dict().items():
@@ -215,7 +283,10 @@ def test_weights_that_were_changed_after_loading_are_kept(tmp_path):
     trainer.model[0].weight.data[...] = 0.25
     seen = []
     stopping = EarlyStopping("loss", min_delta=9, patience=9, restore_best_weights=True)
-    stopping.load_state_dict = lambda state: (EarlyStopping.load_state_dict(stopping, state), seen.append(trainer.model[0].weight.data.copy()))
+    stopping.load_state_dict = lambda state: (
+        EarlyStopping.load_state_dict(stopping, state),
+        seen.append(trainer.model[0].weight.data.copy()),
+    )
     fit(trainer, [stopping], epochs=1)
     np.testing.assert_array_equal(seen[0], 0.25)
 
@@ -233,7 +304,10 @@ def saved(tmp_path, *callbacks, epochs=3):
 
 
 def test_states_go_to_callbacks_of_the_same_kind_and_metric(tmp_path):
-    loss, accuracy = EarlyStopping("val_loss", patience=9), EarlyStopping("val_accuracy", patience=9)
+    loss, accuracy = (
+        EarlyStopping("val_loss", patience=9),
+        EarlyStopping("val_accuracy", patience=9),
+    )
     second = saved(tmp_path, loss, accuracy, WeightRecorder())
     mine, theirs = EarlyStopping("val_accuracy", patience=8), EarlyStopping(patience=9)
     fit(second, [mine, WeightRecorder(), CSVLogger(tmp_path / "new.csv"), theirs], epochs=0)
@@ -244,14 +318,29 @@ def test_states_go_to_callbacks_of_the_same_kind_and_metric(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        (EarlyStopping(), EarlyStopping("loss"), "EarlyStopping.monitor='loss', .* starts afresh: the checkpoint has the state of .*monitor='val_loss'"),
+        (
+            EarlyStopping(),
+            EarlyStopping("loss"),
+            "EarlyStopping.monitor='loss', .* starts afresh: the checkpoint has the state of "
+            ".*monitor='val_loss'",
+        ),
         (EarlyStopping(), EarlyStopping(mode="max"), "direction='max', .* starts afresh"),
-        (EarlyStopping(), EarlyStopping(restore_best_weights=True), "restore_best_weights=True. starts afresh"),
-        (ModelCheckpoint("a", save_best_only=True), ModelCheckpoint("a", "loss", save_best_only=True), "ModelCheckpoint.*monitor='loss'.* starts afresh"),
+        (
+            EarlyStopping(),
+            EarlyStopping(restore_best_weights=True),
+            "restore_best_weights=True. starts afresh",
+        ),
+        (
+            ModelCheckpoint("a", save_best_only=True),
+            ModelCheckpoint("a", "loss", save_best_only=True),
+            "ModelCheckpoint.*monitor='loss'.* starts afresh",
+        ),
     ],
     ids=["monitor", "mode", "restore", "file"],
 )
-def test_a_state_of_another_metric_is_not_taken_up_silently(before, after, message, tmp_path, monkeypatch):
+def test_a_state_of_another_metric_is_not_taken_up_silently(
+    before, after, message, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     second = saved(tmp_path, copy.deepcopy(before))
     after = copy.deepcopy(after)
@@ -261,8 +350,16 @@ def test_a_state_of_another_metric_is_not_taken_up_silently(before, after, messa
 
 
 def test_with_another_file_a_callback_starts_afresh(tmp_path):
-    second = saved(tmp_path, ModelCheckpoint(tmp_path / "one", save_best_only=True), CSVLogger(tmp_path / "one.csv"))
-    fit(second, [ModelCheckpoint(tmp_path / "two", save_best_only=True), CSVLogger(tmp_path / "two.csv")], epochs=1)
+    second = saved(
+        tmp_path,
+        ModelCheckpoint(tmp_path / "one", save_best_only=True),
+        CSVLogger(tmp_path / "one.csv"),
+    )
+    fit(
+        second,
+        [ModelCheckpoint(tmp_path / "two", save_best_only=True), CSVLogger(tmp_path / "two.csv")],
+        epochs=1,
+    )
     assert (tmp_path / "two").exists()
     assert (tmp_path / "two.csv").read_text().count("\n") == 2
     assert (tmp_path / "one.csv").read_text().count("\n") == 4
@@ -297,9 +394,15 @@ class Diverges(nn.CrossEntropyLoss):
 
 
 @pytest.mark.parametrize("cause", ["data", "divergence"])
-@pytest.mark.parametrize("names", [("stop", "by hand", "best", "csv", "plateau"), ("slower", "all", "csv", "stop", "slower")], ids="-".join)
+@pytest.mark.parametrize(
+    "names",
+    [("stop", "by hand", "best", "csv", "plateau"), ("slower", "all", "csv", "stop", "slower")],
+    ids="-".join,
+)
 def test_a_fit_that_fails_in_its_first_epoch_leaves_the_states_to_the_next(names, cause, tmp_path):
-    """The best weights are restored in between, and some callbacks have been told of the epoch that they had missed."""
+    """The best weights are restored in between, and some callbacks have been told of the epoch that
+    they had missed.
+    """
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir()
     trainer, callbacks, _ = run(names, whole, seed=3)
@@ -310,7 +413,9 @@ def test_a_fit_that_fails_in_its_first_epoch_leaves_the_states_to_the_next(names
     callbacks = [KINDS[name](second, cut) for name in names]
     if cause == "data":
         with pytest.raises(ValueError, match="x ended after 0 batches"):
-            second.fit(iter([]), callbacks=callbacks, validation_data=(np.ones((1, 5)), [0]), verbose=False)
+            second.fit(
+                iter([]), callbacks=callbacks, validation_data=(np.ones((1, 5)), [0]), verbose=False
+            )
     else:
         loss, second.loss = second.loss, Diverges()
         with pytest.raises(FloatingPointError):
@@ -385,15 +490,21 @@ class Keeps(Callback):
 @given(
     state=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
         max_leaves=6,
     )
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_a_state_may_hold_numbers_text_lists_and_dictionaries(state, tmp_path):
     second = saved(tmp_path, Keeps({"it": state, "one": 1}), epochs=1)
     fit(second, [keeps := Keeps({})], epochs=0)
-    assert json.dumps(keeps.loaded, sort_keys=True) == json.dumps({"it": state, "one": 1}, sort_keys=True)
+    assert json.dumps(keeps.loaded, sort_keys=True) == json.dumps(
+        {"it": state, "one": 1}, sort_keys=True
+    )
 
 
 def test_a_state_may_hold_arrays(tmp_path):
@@ -414,11 +525,18 @@ def test_a_state_may_hold_arrays(tmp_path):
     assert keeps.loaded["d"][2].tolist() == [3, 1]
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, {"cnet tensor": 1}, np.array(["a"]), np.array([1j]), b"a", {1, 2}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1: 2}, {"cnet tensor": 1}, np.array(["a"]), np.array([1j]), b"a", {1, 2}],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_state_that_a_checkpoint_cannot_hold(value, tmp_path):
     trainer = make()
     fit(trainer, [Keeps({"it": value})], epochs=1)
-    with pytest.raises(TypeError, match=r"a checkpoint cannot hold .* \(callbacks\.entries\.0\.state\.it\): expected numbers"):
+    with pytest.raises(
+        TypeError,
+        match=r"a checkpoint cannot hold .* \(callbacks\.entries\.0\.state\.it\): expected numbers",
+    ):
         trainer.save_checkpoint(tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
@@ -428,7 +546,9 @@ def test_a_state_goes_back_only_where_something_can_take_it():
         def state_dict(self):
             return {"a": 1}
 
-    with pytest.raises(TypeError, match=r"Half defines one of state_dict\(\) and load_state_dict\(state\)"):
+    with pytest.raises(
+        TypeError, match=r"Half defines one of state_dict\(\) and load_state_dict\(state\)"
+    ):
         fit(make(), [Half()])
 
 

@@ -1,4 +1,6 @@
-"""Saved models: what is written, how it survives trouble, and what hostile files can do: nothing."""
+"""Saved models: what is written, how it survives trouble, and what hostile files can do:
+nothing.
+"""
 
 import gzip
 import json
@@ -34,7 +36,11 @@ def every_layer(dtype="float32", seed=0):
         nn.LeakyReLU(0.125),
         nn.Linear(5, 4, bias=False),
         nn.ReLU(),
-        nn.Sequential(nn.Linear(4, 4, weight_init="he", bias_init=nn.init.Uniform()), nn.Tanh(), nn.Sequential(nn.Linear(4, 4), nn.Sigmoid())),
+        nn.Sequential(
+            nn.Linear(4, 4, weight_init="he", bias_init=nn.init.Uniform()),
+            nn.Tanh(),
+            nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()),
+        ),
         nn.Identity(),
         nn.Linear(4, 3),
         nn.Softmax(),
@@ -72,7 +78,14 @@ def test_what_is_loaded_is_what_was_saved(path, dtype, rng):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: nn.Linear(3, 2, seed=0), lambda: nn.Linear(3, 2), nn.ReLU, lambda: nn.LeakyReLU(0.3), lambda: nn.Sequential(nn.Tanh(), nn.Softmax())]
+    "make",
+    [
+        lambda: nn.Linear(3, 2, seed=0),
+        lambda: nn.Linear(3, 2),
+        nn.ReLU,
+        lambda: nn.LeakyReLU(0.3),
+        lambda: nn.Sequential(nn.Tanh(), nn.Softmax()),
+    ],
 )
 def test_models_of_one_layer_and_without_weights(make, path):
     model = make()
@@ -93,7 +106,9 @@ def test_a_loaded_model_trains_on_as_the_one_that_was_saved(path, rng):
     model = every_layer()
     model.save(path)
     for net in (model, cnet.load(path)):
-        trainer = cnet.Trainer(net, nn.NLLLoss(), cnet.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+        trainer = cnet.Trainer(
+            net, nn.NLLLoss(), cnet.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        )
         trainer.fit(x, y, epochs=2, seed=0, verbose=False)
         states.append(net.state_dict())
     for name, value in states[0].items():
@@ -124,7 +139,10 @@ def test_the_file_holds_pytorchs_tensors_and_nothing_of_the_training(path):
     assert metadata["cnet"] == "1"
     assert metadata["cnet_version"] == cnet.__version__
     assert metadata["dtype"] == "float32"
-    assert json.loads(metadata["architecture"])["layers"][2] == {"type": "LeakyReLU", "negative_slope": 0.125}
+    assert json.loads(metadata["architecture"])["layers"][2] == {
+        "type": "LeakyReLU",
+        "negative_slope": 0.125,
+    }
 
 
 def test_the_same_model_gives_the_same_bytes(path):
@@ -135,7 +153,11 @@ def test_the_same_model_gives_the_same_bytes(path):
     assert path.read_bytes() == first
 
 
-@pytest.mark.parametrize("kind", [str, Path, lambda path: type("Fs", (), {"__fspath__": lambda self: str(path)})()], ids=["str", "Path", "os.PathLike"])
+@pytest.mark.parametrize(
+    "kind",
+    [str, Path, lambda path: type("Fs", (), {"__fspath__": lambda self: str(path)})()],
+    ids=["str", "Path", "os.PathLike"],
+)
 def test_paths_of_any_kind(kind, path):
     nn.Linear(3, 2, seed=0).save(kind(path))
     assert_same(cnet.load(kind(path)), nn.Linear(3, 2, seed=0))
@@ -169,7 +191,11 @@ class Linear(nn.Linear):
 @pytest.mark.parametrize("layer", [Own(), Linear(3, 3)], ids=["own", "subclass"])
 def test_layers_that_are_not_cnets_cannot_be_saved(layer, path):
     model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(layer))
-    with pytest.raises(TypeError, match=r"(Own|Linear) is not one of cnet's layers, so a file cannot name it: save its weights with state_dict\(\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"(Own|Linear) is not one of cnet's layers, so a file cannot name it: save its "
+        r"weights with state_dict\(\)",
+    ):
         model.save(path)
     assert not path.exists()
 
@@ -198,7 +224,9 @@ def test_what_is_written_is_on_disk_before_it_gets_its_name(path, monkeypatch):
     fsync, replace = os.fsync, os.replace
 
     def seen_fsync(fd):
-        events.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else f"file of {os.fstat(fd).st_size}")
+        events.append(
+            "folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else f"file of {os.fstat(fd).st_size}"
+        )
         fsync(fd)
 
     def seen_replace(source, target):
@@ -314,12 +342,19 @@ def tensors(**changes):
 def write(path, described, arrays=None, **metadata):
     text = described if isinstance(described, str) else json.dumps(described)
     metadata = {"cnet": "1", "dtype": "float32", "architecture": text, **metadata}
-    path.write_bytes(to_bytes(tensors() if arrays is None else arrays, {k: v for k, v in metadata.items() if v is not None}))
+    path.write_bytes(
+        to_bytes(
+            tensors() if arrays is None else arrays,
+            {k: v for k, v in metadata.items() if v is not None},
+        )
+    )
     return path
 
 
 def refused(path, message=""):
-    with pytest.raises(ValueError, match=f"{path.name} cannot be read as a model: .*{message}") as caught:
+    with pytest.raises(
+        ValueError, match=f"{path.name} cannot be read as a model: .*{message}"
+    ) as caught:
         cnet.load(path)
     text = str(caught.value)
     assert len(text) < 600 + len(str(path))
@@ -329,7 +364,10 @@ def refused(path, message=""):
 
 def test_the_files_made_here_are_good_but_for_what_is_changed(path):
     assert repr(cnet.load(write(path, linear()))) == "Linear(in_features=3, out_features=2)"
-    assert repr(cnet.load(write(path, architecture({"type": "ReLU"}), {}))) == "Sequential(\n  (0): ReLU()\n)"
+    assert (
+        repr(cnet.load(write(path, architecture({"type": "ReLU"}), {})))
+        == "Sequential(\n  (0): ReLU()\n)"
+    )
     assert cnet.load(write(path, linear(), dtype=None)).dtype == np.float32
 
 
@@ -359,28 +397,49 @@ DESCRIPTIONS = {
     "seed of a net": ({**architecture(linear()), "seed": 1}, UNKNOWN),
     "unknown argument": (linear(device="cuda"), "unexpected keyword argument 'device'"),
     "self": (linear(self=1), "multiple values for argument 'self'"),
-    "missing argument": ({"type": "Linear", "in_features": 3}, "missing 1 required positional argument"),
+    "missing argument": (
+        {"type": "Linear", "in_features": 3},
+        "missing 1 required positional argument",
+    ),
     "text as size": (linear("3"), "in_features is '3', expected an integer of at least 1"),
     "fraction as size": (linear(3.0), r"in_features is 3\.0"),
-    "infinite size": ('{"type": "Linear", "in_features": 1e999, "out_features": 2}', "in_features is inf"),
+    "infinite size": (
+        '{"type": "Linear", "in_features": 1e999, "out_features": 2}',
+        "in_features is inf",
+    ),
     "no size": (linear(0), "in_features is 0"),
     "negative size": (linear(-3), "in_features is -3"),
     "another size": (linear(4), r"tensor weight has shape \(2, 3\), but its layer \(2, 4\)"),
-    "claimed size": (linear(10**9, 10**9), r"tensor weight has shape \(2, 3\), but its layer \(1000000000, 1000000000\)"),
+    "claimed size": (
+        linear(10**9, 10**9),
+        r"tensor weight has shape \(2, 3\), but its layer \(1000000000, 1000000000\)",
+    ),
     "size beyond machine words": (linear(10**30, 2), "tensor weight has shape"),
-    "number of many digits": ('{"type": "LeakyReLU", "negative_slope": 1' + "0" * 5000 + "}", "digits"),
+    "number of many digits": (
+        '{"type": "LeakyReLU", "negative_slope": 1' + "0" * 5000 + "}",
+        "digits",
+    ),
     "huge slope": ({"type": "LeakyReLU", "negative_slope": 10**400}, "negative_slope is 1000"),
     "no slope": ('{"type": "LeakyReLU", "negative_slope": NaN}', "negative_slope is nan"),
     "text as slope": ({"type": "LeakyReLU", "negative_slope": "0.1"}, r"negative_slope is '0\.1'"),
     "no layers": (architecture(), "Sequential has no layers"),
     "layers missing": ({"type": "Sequential"}, "Sequential has no layers"),
-    "layers no list": ({"type": "Sequential", "layers": linear()}, "unexpected keyword argument 'layers'"),
+    "layers no list": (
+        {"type": "Sequential", "layers": linear()},
+        "unexpected keyword argument 'layers'",
+    ),
     "shapes that do not match": (architecture(linear(), linear()), ""),
-    "deep": ('{"type":"Sequential","layers":[' * 60 + '{"type":"ReLU"}' + "]}" * 60, "nets in nets more than 50 deep"),
+    "deep": (
+        '{"type":"Sequential","layers":[' * 60 + '{"type":"ReLU"}' + "]}" * 60,
+        "nets in nets more than 50 deep",
+    ),
     "deeper": ('{"type":"Sequential","layers":[' * 100_000 + "]}" * 100_000, "recursion"),
     "brackets": ("[" * 1_000_000, "recursion"),
     "lone surrogates": ('{"type": "\\ud800", "\\udfff\\u001b[31m": 1}', UNKNOWN),
-    "argument of control characters": ('{"type": "ReLU", "\\udfff\\u001b[31m\\n": 1}', "unexpected keyword argument"),
+    "argument of control characters": (
+        '{"type": "ReLU", "\\udfff\\u001b[31m\\n": 1}',
+        "unexpected keyword argument",
+    ),
     "long": ({"type": "x" * 1_000_000}, UNKNOWN),
     "wide": (architecture(*[{"type": "ReLU"}] * 1000, {"type": "Bad"}), UNKNOWN),
 }
@@ -388,18 +447,33 @@ DESCRIPTIONS = {
 
 @pytest.mark.parametrize(("described", "message"), DESCRIPTIONS.values(), ids=DESCRIPTIONS)
 def test_descriptions_that_are_refused(described, message, path):
-    refused(write(path, described) if described is not None else write(path, "", architecture=None), message)
+    refused(
+        write(path, described) if described is not None else write(path, "", architecture=None),
+        message,
+    )
 
 
 TENSORS = {
     "missing": (tensors(bias=None), "it has no tensor bias"),
     "all missing": ({}, "it has no tensor weight"),
     "extra": (tensors(extra=np.zeros(3)), "no layer takes its extra"),
-    "many extra": (tensors(**{f"extra{i}\x1b": np.zeros(1) for i in range(1000)}), "no layer takes its extra"),
-    "transposed": (tensors(weight=np.zeros((3, 2), np.float32)), r"tensor weight has shape \(3, 2\), but its layer \(2, 3\)"),
-    "another rank": (tensors(bias=np.zeros((2, 1), np.float32)), r"tensor bias has shape \(2, 1\), but its layer \(2,\)"),
+    "many extra": (
+        tensors(**{f"extra{i}\x1b": np.zeros(1) for i in range(1000)}),
+        "no layer takes its extra",
+    ),
+    "transposed": (
+        tensors(weight=np.zeros((3, 2), np.float32)),
+        r"tensor weight has shape \(3, 2\), but its layer \(2, 3\)",
+    ),
+    "another rank": (
+        tensors(bias=np.zeros((2, 1), np.float32)),
+        r"tensor bias has shape \(2, 1\), but its layer \(2,\)",
+    ),
     "empty": (tensors(bias=np.zeros(0, np.float32)), r"tensor bias has shape \(0,\)"),
-    "integers": (tensors(weight=np.zeros((2, 3), np.int64)), "tensor weight is of int64, but the model of float32"),
+    "integers": (
+        tensors(weight=np.zeros((2, 3), np.int64)),
+        "tensor weight is of int64, but the model of float32",
+    ),
     "bytes": (tensors(weight=np.zeros((2, 3), np.uint8)), "tensor weight is of uint8"),
     "truth values": (tensors(bias=np.zeros(2, np.bool_)), "tensor bias is of bool"),
     "complex": (tensors(bias=np.zeros(2, np.complex64)), "tensor bias is of complex64"),
@@ -419,7 +493,10 @@ def raw(path, header, body=b""):
     return path
 
 
-@pytest.mark.parametrize(("kind", "size"), [("BF16", 12), ("F8_E4M3", 6), ("F8_E5M2", 6), ("F4", 3), ("U16", 12), ("I8", 6), ("X9", 6)])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("BF16", 12), ("F8_E4M3", 6), ("F8_E5M2", 6), ("F4", 3), ("U16", 12), ("I8", 6), ("X9", 6)],
+)
 def test_types_that_numpy_may_not_have(kind, size, path):
     metadata = {"cnet": "1", "dtype": "float32", "architecture": json.dumps(linear())}
     header = {
@@ -430,7 +507,9 @@ def test_types_that_numpy_may_not_have(kind, size, path):
     refused(raw(path, header, bytes(size + 8)))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int64", "<f8", "f4,f4", "O", "", "float32\n", "x" * 100_000])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "int64", "<f8", "f4,f4", "O", "", "float32\n", "x" * 100_000]
+)
 def test_dtypes_that_are_refused(dtype, path):
     refused(write(path, linear(), dtype=dtype), "its dtype is .*, expected 'float32' or 'float64'")
 
@@ -438,7 +517,9 @@ def test_dtypes_that_are_refused(dtype, path):
 def test_a_later_format(path):
     text = refused(write(path, linear(), cnet="2", cnet_version="3.1.0"))
     assert text.endswith("it is in format 2 of cnet 3.1.0, this version reads format 1")
-    assert refused(write(path, linear(), cnet="2")).endswith("it is in format 2 of cnet ?, this version reads format 1")
+    assert refused(write(path, linear(), cnet="2")).endswith(
+        "it is in format 2 of cnet ?, this version reads format 1"
+    )
     refused(write(path, linear(), cnet="\x1b" * 1_000_000), "it is in format")
 
 
@@ -497,29 +578,54 @@ def content(data):
 
 TO_STATE = "and pass its arrays to model.load_state_dict"
 KINDS = {
-    "PyTorch": (of_torch, f"a PyTorch file): read it with torch.load, {TO_STATE}, or a whole module to cnet.from_torch"),
-    "old PyTorch": (lambda path: of_torch(path, legacy=True), "a PyTorch file): read it with torch.load, "),
+    "PyTorch": (
+        of_torch,
+        f"a PyTorch file): read it with torch.load, {TO_STATE}, or a whole module to "
+        "cnet.from_torch",
+    ),
+    "old PyTorch": (
+        lambda path: of_torch(path, legacy=True),
+        "a PyTorch file): read it with torch.load, ",
+    ),
     "TorchScript": (of_torchscript, "a PyTorch file): "),
-    "HDF5": (of_h5py, f"an HDF5 file, such as Keras writes): read it with Keras or h5py, {TO_STATE}"),
-    "Keras": (lambda path: of_zip(path, "metadata.json", "config.json", "model.weights.h5"), "a Keras file): read it with Keras, "),
+    "HDF5": (
+        of_h5py,
+        f"an HDF5 file, such as Keras writes): read it with Keras or h5py, {TO_STATE}",
+    ),
+    "Keras": (
+        lambda path: of_zip(path, "metadata.json", "config.json", "model.weights.h5"),
+        "a Keras file): read it with Keras, ",
+    ),
     "ONNX": (of_onnx, f"an ONNX file): read it with onnx, {TO_STATE}"),
     "npz": (of_savez, f"a NumPy archive): read it with numpy.load, {TO_STATE}"),
     "npy": (of_numpy, f"a NumPy file): read it with numpy.load, {TO_STATE}"),
     "zip": (lambda path: of_zip(path, "notes.txt"), "a zip archive): extract it first"),
-    "pickle": (content(pickle.dumps({"weight": 1})), "a pickle): cnet reads none, as they can execute code: write models with model.save"),
+    "pickle": (
+        content(pickle.dumps({"weight": 1})),
+        "a pickle): cnet reads none, as they can execute code: write models with model.save",
+    ),
     "attack": (content(b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR."), "a pickle): "),
     "gzip": (content(gzip.compress(b"{}")), "a gzip file): decompress it first"),
     "xz": (content(b"\xfd7zXZ\x00" + bytes(9)), "an xz file): "),
     "bzip2": (content(b"BZh91AY&SY" + bytes(9)), "a bzip2 file): "),
-    "page": (content(b"\n<!DOCTYPE html><html>Not found</html>"), "an HTML page): the download brought a page in place of the file: download it again, "),
-    "error": (content(b'\xef\xbb\xbf<?xml version="1.0"?><Error>'), "an XML document, such as the error of a server): "),
+    "page": (
+        content(b"\n<!DOCTYPE html><html>Not found</html>"),
+        "an HTML page): the download brought a page in place of the file: download it again, ",
+    ),
+    "error": (
+        content(b'\xef\xbb\xbf<?xml version="1.0"?><Error>'),
+        "an XML document, such as the error of a server): ",
+    ),
     "git-LFS": (
         content(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
         "a git-LFS pointer, which stands for the file): get the file itself with: git lfs pull",
     ),
     "JSON": (content(b' {"weight": [1, 2]}'), "a JSON file)"),
     "text": (content(b"weight 1.0\n"), "a text file)"),
-    "empty": (content(b""), "an empty file): it may not have been written or downloaded to the end"),
+    "empty": (
+        content(b""),
+        "an empty file): it may not have been written or downloaded to the end",
+    ),
     "image": (content(b"\x89PNG\r\n\x1a\n" + bytes(100)), "a PNG image)"),
 }
 
@@ -530,7 +636,9 @@ def test_files_of_other_kinds_are_called_by_their_names(kind, path, trainer):
     write(path)
     beginning = "it is not a safetensors file (it looks like "
     assert beginning + message in refused(path)
-    with pytest.raises(ValueError, match="cannot be read as a checkpoint: it is not a safetensors file") as caught:
+    with pytest.raises(
+        ValueError, match="cannot be read as a checkpoint: it is not a safetensors file"
+    ) as caught:
         trainer.load_checkpoint(path)
     assert beginning + message in str(caught.value)
     assert os.listdir(path.parent) == [path.name]
@@ -542,7 +650,9 @@ def trainer():
     return cnet.Trainer(net, nn.MSELoss(), cnet.optim.SGD(net.parameters()))
 
 
-@pytest.mark.parametrize("content", [b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"\x80\x06\x95", b"PK\x05\x06" + bytes(18)])
+@pytest.mark.parametrize(
+    "content", [b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"\x80\x06\x95", b"PK\x05\x06" + bytes(18)]
+)
 def test_files_of_unknown_kinds(content, path):
     path.write_bytes(content)
     assert refused(path).endswith("it is not a safetensors file")
@@ -560,7 +670,12 @@ BIAS = '"bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}'
 
 
 @pytest.mark.parametrize(
-    "extra", [WEIGHT, WEIGHT.replace("[2, 3]", "[3, 2]"), '"bias": {"dtype": "F32", "dtype": "F32", "shape": [2], "data_offsets": [24, 32]}']
+    "extra",
+    [
+        WEIGHT,
+        WEIGHT.replace("[2, 3]", "[3, 2]"),
+        '"bias": {"dtype": "F32", "dtype": "F32", "shape": [2], "data_offsets": [24, 32]}',
+    ],
 )
 def test_a_name_that_comes_twice(extra, path):
     metadata = json.dumps({"cnet": "1", "dtype": "float32", "architecture": json.dumps(linear())})
@@ -581,11 +696,16 @@ def test_a_name_that_comes_twice(extra, path):
         b"{",
         b'{"__metadata__": {"cnet": 1}}',
         b'{"__metadata__": 5}',
-        b'{"__metadata__": {"cnet": "1"}, "weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}',
-        b'{"__metadata__": {"cnet": "1"}, "weight": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 0]}}',
-        b'{"__metadata__": {"cnet": "1"}, "weight": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}',
-        b'{"__metadata__": {"cnet": "1"}, "weight": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}',
-        b'{"__metadata__": {"cnet": "1"}, "weight": {"dtype": "F32", "shape": [0], "data_offsets": [99999999999, 99999999999]}}',
+        b'{"__metadata__": {"cnet": "1"}, '
+        b'"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}',
+        b'{"__metadata__": {"cnet": "1"}, '
+        b'"weight": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 0]}}',
+        b'{"__metadata__": {"cnet": "1"}, '
+        b'"weight": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}',
+        b'{"__metadata__": {"cnet": "1"}, '
+        b'"weight": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}',
+        b'{"__metadata__": {"cnet": "1"}, '
+        b'"weight": {"dtype": "F32", "shape": [0], "data_offsets": [99999999999, 99999999999]}}',
         b'{"__metadata__": {"cnet": "1"}, "\xff": 1}',
         b"{" * 100_000,
         b" " * 100_000,
@@ -613,7 +733,9 @@ def good(tmp_path_factory):
 
 
 def loads_or_is_refused(path, content):
-    """A damaged file is refused, or happens to be a model still; whichever, little memory is taken."""
+    """A damaged file is refused, or happens to be a model still; whichever, little memory is
+    taken.
+    """
     path.write_bytes(content)
     tracemalloc.start()
     try:
@@ -629,7 +751,9 @@ def loads_or_is_refused(path, content):
     assert message.removeprefix(str(path)).isprintable()
 
 
-often = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @given(content=st.binary(max_size=300))
@@ -665,16 +789,53 @@ def test_flipped_bits(data, good, tmp_path):
 def test_bytes_put_in_and_taken_out(data, good, tmp_path):
     start = data.draw(st.integers(0, len(good)))
     stop = data.draw(st.integers(start, min(len(good), start + 20)))
-    loads_or_is_refused(tmp_path / "m", good[:start] + data.draw(st.binary(max_size=20)) + good[stop:])
+    loads_or_is_refused(
+        tmp_path / "m", good[:start] + data.draw(st.binary(max_size=20)) + good[stop:]
+    )
 
 
-TYPES = ["Linear", "ReLU", "LeakyReLU", "Sequential", "Softmax", "Flatten", "Identity", "Conv2d", "MaxPool2d", "Dropout", "BatchNorm1d", "LayerNorm", "GELU"]
-NAMES = ["in_features", "out_features", "bias", "negative_slope", "in_channels", "out_channels", "kernel_size", "padding", "p", "eps"]
+TYPES = [
+    "Linear",
+    "ReLU",
+    "LeakyReLU",
+    "Sequential",
+    "Softmax",
+    "Flatten",
+    "Identity",
+    "Conv2d",
+    "MaxPool2d",
+    "Dropout",
+    "BatchNorm1d",
+    "LayerNorm",
+    "GELU",
+]
+NAMES = [
+    "in_features",
+    "out_features",
+    "bias",
+    "negative_slope",
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "padding",
+    "p",
+    "eps",
+]
 NAMES += ["num_features", "normalized_shape", "approximate"]
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(TYPES),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "layers", "self", "seed", *NAMES]) | st.text(max_size=3), inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(TYPES),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "layers", "self", "seed", *NAMES]) | st.text(max_size=3), inner
+        )
+    ),
     max_leaves=10,
 )
 
@@ -694,7 +855,12 @@ def test_random_descriptions(described, tmp_path):
     loads_or_is_refused(tmp_path / "m", (tmp_path / "m").read_bytes())
 
 
-@given(changes=st.dictionaries(st.sampled_from(["cnet", "dtype", "architecture", "cnet_version", "format"]), st.none() | st.text(max_size=20)))
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(["cnet", "dtype", "architecture", "cnet_version", "format"]),
+        st.none() | st.text(max_size=20),
+    )
+)
 @often
 def test_random_metadata(changes, tmp_path):
     path = tmp_path / "m"

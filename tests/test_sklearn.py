@@ -44,26 +44,49 @@ def diabetes():
 
 
 def sgd(kind=MLPClassifier, **settings):
-    return kind(**{"hidden_layer_sizes": 8, "solver": "sgd", "learning_rate_init": 0.1, "random_state": 0, "max_iter": 30, "tol": 0.0, **settings})
+    return kind(
+        **{
+            "hidden_layer_sizes": 8,
+            "solver": "sgd",
+            "learning_rate_init": 0.1,
+            "random_state": 0,
+            "max_iter": 30,
+            "tol": 0.0,
+            **settings,
+        }
+    )
 
 
 @unconverged
 def test_float32_stays_float32(iris):
     x, y = iris
     model = sgd().fit(x.astype(np.float32), y)
-    assert {a.dtype for a in (*model.coefs_, *model.intercepts_, model.predict_proba(x.astype(np.float32)))} == {np.dtype(np.float32)}
+    assert {
+        a.dtype
+        for a in (*model.coefs_, *model.intercepts_, model.predict_proba(x.astype(np.float32)))
+    } == {np.dtype(np.float32)}
     assert sgd().fit(x, y).predict_proba(x.astype(np.float32)).dtype == np.float64
 
 
 @unconverged
 def test_early_stopping_keeps_the_best_and_ends(iris):
-    model = sgd(early_stopping=True, max_iter=300, n_iter_no_change=5, tol=1e-3, validation_fraction=0.2).fit(*iris)
+    model = sgd(
+        early_stopping=True, max_iter=300, n_iter_no_change=5, tol=1e-3, validation_fraction=0.2
+    ).fit(*iris)
     assert model.n_iter_ < 300
     assert model.best_validation_score_ == max(model.validation_scores_)
-    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_ == len(model.history_["val_loss"])
+    assert (
+        len(model.validation_scores_)
+        == len(model.loss_curve_)
+        == model.n_iter_
+        == len(model.history_["val_loss"])
+    )
     assert model.validation_scores_ == pytest.approx(model.history_["val_accuracy"])
     assert model.best_loss_ is None
-    assert sgd(MLPRegressor, early_stopping=True).fit(iris[0], iris[0][:, 0]).best_validation_score_ > 0.5
+    assert (
+        sgd(MLPRegressor, early_stopping=True).fit(iris[0], iris[0][:, 0]).best_validation_score_
+        > 0.5
+    )
 
 
 @unconverged
@@ -112,7 +135,9 @@ def test_same_seed_same_bits_also_after_pickling(iris):
     for other in (b, again):
         for x, y in zip(a.coefs_, other.coefs_, strict=True):
             np.testing.assert_array_equal(x, y)
-    np.testing.assert_array_equal(a.partial_fit(*iris).coefs_[0], again.partial_fit(*iris).coefs_[0])
+    np.testing.assert_array_equal(
+        a.partial_fit(*iris).coefs_[0], again.partial_fit(*iris).coefs_[0]
+    )
     assert a.coefs_[0] is a.model_[0].weight.data
 
 
@@ -131,7 +156,9 @@ def test_all_coefficients_may_be_assigned(iris):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_grid_search_in_a_pipeline(jobs, iris):
     grid = {"mlpclassifier__alpha": [0.01, 1.0], "mlpclassifier__hidden_layer_sizes": [4, (4, 4)]}
-    search = GridSearchCV(make_pipeline(StandardScaler(), sgd(solver="lbfgs", max_iter=100)), grid, n_jobs=jobs, cv=3).fit(*iris)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), sgd(solver="lbfgs", max_iter=100)), grid, n_jobs=jobs, cv=3
+    ).fit(*iris)
     assert search.best_score_ > 0.9
     assert "MLPClassifier" in search.best_estimator_._repr_html_()
 
@@ -172,7 +199,15 @@ def test_refused(settings, problem, iris):
 
 @unconverged
 @pytest.mark.parametrize(
-    "settings", [{"dropout": 0.2}, {"batch_norm": True}, {"activation": "leaky_relu"}, {"activation": "elu"}, {"activation": "gelu"}], ids=repr
+    "settings",
+    [
+        {"dropout": 0.2},
+        {"batch_norm": True},
+        {"activation": "leaky_relu"},
+        {"activation": "elu"},
+        {"activation": "gelu"},
+    ],
+    ids=repr,
 )
 def test_layers_that_scikit_learn_has_not(settings, iris):
     assert sgd(**settings, max_iter=100).fit(*iris).score(*iris) > 0.9
@@ -184,19 +219,44 @@ def test_layers_that_scikit_learn_has_not(settings, iris):
     ("loss", "theirs"),
     [
         ({"loss": "absolute_error"}, lambda target, output: np.abs(target - output).mean()),
-        ({"loss": "huber", "delta": 0.7}, lambda target, output: 0.49 * (lambda z: np.where(z < 1, z * z / 2, z - 0.5))(np.abs(target - output) / 0.7).mean()),
-        ({"loss": "quantile", "quantile": 0.8}, lambda target, output: mean_pinball_loss(target, output, alpha=0.8)),
+        (
+            {"loss": "huber", "delta": 0.7},
+            lambda target, output: (
+                0.49
+                * (lambda z: np.where(z < 1, z * z / 2, z - 0.5))(
+                    np.abs(target - output) / 0.7
+                ).mean()
+            ),
+        ),
+        (
+            {"loss": "quantile", "quantile": 0.8},
+            lambda target, output: mean_pinball_loss(target, output, alpha=0.8),
+        ),
     ],
     ids=["absolute_error", "huber", "quantile"],
 )
 def test_robust_losses(loss, theirs, solver, diabetes):
     x, y = diabetes
-    model = MLPRegressor(hidden_layer_sizes=8, solver=solver, learning_rate_init=0.01, max_iter=200, alpha=0.0, random_state=0, **loss).fit(x, y)
-    assert model.history_["loss"][-1] == pytest.approx(theirs(y, model.predict(x)), rel=0.05)  # that of Adam is the epoch's mean
-    assert theirs(y, model.predict(x)) < 0.8 * theirs(y, np.full_like(y, np.quantile(y, loss.get("quantile", 0.5))))
+    model = MLPRegressor(
+        hidden_layer_sizes=8,
+        solver=solver,
+        learning_rate_init=0.01,
+        max_iter=200,
+        alpha=0.0,
+        random_state=0,
+        **loss,
+    ).fit(x, y)
+    assert model.history_["loss"][-1] == pytest.approx(
+        theirs(y, model.predict(x)), rel=0.05
+    )  # that of Adam is the epoch's mean
+    assert theirs(y, model.predict(x)) < 0.8 * theirs(
+        y, np.full_like(y, np.quantile(y, loss.get("quantile", 0.5)))
+    )
     if loss["loss"] == "quantile":
         assert np.mean(y < model.predict(x)) == pytest.approx(0.8, abs=0.05)
-    both = MLPRegressor(hidden_layer_sizes=8, solver=solver, max_iter=20, random_state=0, **loss).fit(x, np.stack([y, -y], axis=1))
+    both = MLPRegressor(
+        hidden_layer_sizes=8, solver=solver, max_iter=20, random_state=0, **loss
+    ).fit(x, np.stack([y, -y], axis=1))
     assert both.predict(x).shape == (len(x), 2)
 
 
@@ -221,7 +281,9 @@ def test_class_weights_are_weights_of_rows(solver, iris):
     by_row = sgd(**settings).fit(x, y, sample_weight=compute_sample_weight("balanced", y))
     np.testing.assert_array_equal(balanced.coefs_[0], by_row.coefs_[0])
     both = sgd(**settings, class_weight={"rare": 2}).fit(x, y, sample_weight=np.arange(len(x)) + 1)
-    by_row = sgd(**settings).fit(x, y, sample_weight=(np.arange(len(x)) + 1) * np.where(y == "rare", 2.0, 1.0))
+    by_row = sgd(**settings).fit(
+        x, y, sample_weight=(np.arange(len(x)) + 1) * np.where(y == "rare", 2.0, 1.0)
+    )
     np.testing.assert_array_equal(both.coefs_[0], by_row.coefs_[0])
 
 
@@ -245,19 +307,32 @@ def test_class_weights_elsewhere(iris):
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_several_columns_of_classes(solver, iris):
     x, species = iris
-    y = np.stack([np.array(["setosa", "versicolor", "virginica"])[species], np.where(x[:, 0] > 0, "long", "short")], axis=1)
+    y = np.stack(
+        [
+            np.array(["setosa", "versicolor", "virginica"])[species],
+            np.where(x[:, 0] > 0, "long", "short"),
+        ],
+        axis=1,
+    )
     model = sgd(solver=solver, max_iter=200, learning_rate_init=0.05).fit(x, y)
-    assert [list(classes) for classes in model.classes_] == [["setosa", "versicolor", "virginica"], ["long", "short"]]
+    assert [list(classes) for classes in model.classes_] == [
+        ["setosa", "versicolor", "virginica"],
+        ["long", "short"],
+    ]
     assert (model.n_outputs_, [coefs.shape[1] for coefs in model.coefs_]) == (5, [8, 3, 2])
     predicted = model.predict(x)
     assert predicted.shape == y.shape
     assert (predicted == y).mean() > 0.9
     assert model.score(x, y) == (predicted == y).all(axis=1).mean()
-    for column, (probabilities, logarithms) in enumerate(zip(model.predict_proba(x), model.predict_log_proba(x), strict=True)):
+    for column, (probabilities, logarithms) in enumerate(
+        zip(model.predict_proba(x), model.predict_log_proba(x), strict=True)
+    ):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         np.testing.assert_allclose(np.exp(logarithms), probabilities, atol=1e-12)
         assert np.isfinite(logarithms).all()
-        np.testing.assert_array_equal(model.classes_[column][probabilities.argmax(axis=1)], predicted[:, column])
+        np.testing.assert_array_equal(
+            model.classes_[column][probabilities.argmax(axis=1)], predicted[:, column]
+        )
     if solver == "lbfgs":
         return
     assert {"accuracy_0", "accuracy_1"} <= set(model.history_)
@@ -286,7 +361,12 @@ def test_a_schedule_of_learning_rates(solver, iris):
     model = sgd(solver=solver, learning_rate=schedule, max_iter=4).fit(x, y)
     assert asked == [0, 1, 2, 3, 4]
     assert model._trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**4)
-    constant, one = sgd(solver=solver, max_iter=3).fit(x, y), sgd(solver=solver, learning_rate=lambda epoch: 0.1, learning_rate_init=7.0, max_iter=3).fit(x, y)
+    constant, one = (
+        sgd(solver=solver, max_iter=3).fit(x, y),
+        sgd(solver=solver, learning_rate=lambda epoch: 0.1, learning_rate_init=7.0, max_iter=3).fit(
+            x, y
+        ),
+    )
     np.testing.assert_array_equal(constant.coefs_[0], one.coefs_[0])
     asked.clear()
     model.partial_fit(x, y)

@@ -17,7 +17,9 @@ import cnet.sklearn
 
 
 class Classifier(TheirClassifier):
-    """scikit-learn checks its own class with parameters of its choice; a subclass is checked with those that it is given."""
+    """scikit-learn checks its own class with parameters of its choice; a subclass is checked with
+    those that it is given.
+    """
 
 
 class Regressor(TheirRegressor):
@@ -31,21 +33,41 @@ def checked(estimator):
 
 
 def failed(results):
-    return {result["check_name"]: result["exception"] for result in results if result["status"] == "failed"}
+    return {
+        result["check_name"]: result["exception"]
+        for result in results
+        if result["status"] == "failed"
+    }
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
-@pytest.mark.parametrize(("ours", "theirs", "rate"), [(cnet.sklearn.MLPClassifier, Classifier, 0.05), (cnet.sklearn.MLPRegressor, Regressor, 0.01)])
-def test_every_check_passes_that_scikit_learns_own_mlp_passes(ours, theirs, rate, solver, early_stopping):
-    """Early stopping alone fails some, as `partial_fit` refuses it and a few samples are too few to hold some out."""
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rate"),
+    [(cnet.sklearn.MLPClassifier, Classifier, 0.05), (cnet.sklearn.MLPRegressor, Regressor, 0.01)],
+)
+def test_every_check_passes_that_scikit_learns_own_mlp_passes(
+    ours, theirs, rate, solver, early_stopping
+):
+    """Early stopping alone fails some, as `partial_fit` refuses it and a few samples are too few to
+    hold some out.
+    """
     width = 100 if early_stopping and solver != "lbfgs" else 10
-    settings = {"solver": solver, "early_stopping": early_stopping, "learning_rate_init": rate, "max_iter": 100, "hidden_layer_sizes": width}
+    settings = {
+        "solver": solver,
+        "early_stopping": early_stopping,
+        "learning_rate_init": rate,
+        "max_iter": 100,
+        "hidden_layer_sizes": width,
+    }
     results = checked(ours(**settings))
     assert len(results) > 50
     for result in results:
         if result["status"] == "skipped":
-            assert any(reason in str(result["exception"]) for reason in ("pandas is not installed", "ARRAY_API", "decision_function"))
+            assert any(
+                reason in str(result["exception"])
+                for reason in ("pandas is not installed", "ARRAY_API", "decision_function")
+            )
     if not early_stopping:
         assert not failed(results)
     elif failures := failed(results):
@@ -54,17 +76,30 @@ def test_every_check_passes_that_scikit_learns_own_mlp_passes(ours, theirs, rate
 
 def test_every_check_passes_for_counts_that_passes_for_scikit_learns_own():
     """Targets of the checks are negative, too, which neither refuses."""
-    settings = {"loss": "poisson", "hidden_layer_sizes": 10, "max_iter": 100, "learning_rate_init": 0.05}
-    assert failed(checked(cnet.sklearn.MLPRegressor(**settings))).keys() <= failed(checked(Regressor(**settings))).keys()
+    settings = {
+        "loss": "poisson",
+        "hidden_layer_sizes": 10,
+        "max_iter": 100,
+        "learning_rate_init": 0.05,
+    }
+    assert (
+        failed(checked(cnet.sklearn.MLPRegressor(**settings))).keys()
+        <= failed(checked(Regressor(**settings))).keys()
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"activation": "elu"}, set()),
-        ({"batch_norm": True}, {"check_sample_weight_equivalence_on_dense_data"}),  # a mean over the batch is one over samples, whatever they weigh
         (
-            {"class_weight": "balanced"},  # which counts samples, whatever they weigh, and partial_fit refuses
+            {"batch_norm": True},
+            {"check_sample_weight_equivalence_on_dense_data"},
+        ),  # a mean over the batch is one over samples, whatever they weigh
+        (
+            {
+                "class_weight": "balanced"
+            },  # which counts samples, whatever they weigh, and partial_fit refuses
             {
                 "check_sample_weight_equivalence_on_dense_data",
                 "check_fit_score_takes_y",
@@ -76,14 +111,23 @@ def test_every_check_passes_for_counts_that_passes_for_scikit_learns_own():
     ids=repr,
 )
 def test_checks_of_what_scikit_learn_has_not(settings, expected):
-    assert failed(checked(cnet.sklearn.MLPClassifier(10, max_iter=100, learning_rate_init=0.05, **settings))).keys() == expected
+    assert (
+        failed(
+            checked(
+                cnet.sklearn.MLPClassifier(10, max_iter=100, learning_rate_init=0.05, **settings)
+            )
+        ).keys()
+        == expected
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced"}], ids=repr)
 def test_the_logarithm_of_a_probability_of_0_passes_the_checks(settings):
     """L-BFGS makes such probabilities."""
-    estimator_checks.check_classifiers_train("MLPClassifier", cnet.sklearn.MLPClassifier(solver="lbfgs", **settings))
+    estimator_checks.check_classifiers_train(
+        "MLPClassifier", cnet.sklearn.MLPClassifier(solver="lbfgs", **settings)
+    )
 
 
 # scikit-learn's own tests, with another import
@@ -105,7 +149,10 @@ def _their_tests():
     found = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     if not sklearn.__version__.startswith("1.9.") or found is None or found.origin is None:
         return {}
-    before, after = "from sklearn.neural_network import MLPClassifier, MLPRegressor", "from cnet.sklearn import MLPClassifier, MLPRegressor"
+    before, after = (
+        "from sklearn.neural_network import MLPClassifier, MLPRegressor",
+        "from cnet.sklearn import MLPClassifier, MLPRegressor",
+    )
     source = pathlib.Path(found.origin).read_text(encoding="utf-8")
     assert source.count(before) == 1
     namespace = {"__name__": __name__}
@@ -113,12 +160,21 @@ def _their_tests():
     tests = {name: value for name, value in namespace.items() if name.startswith("test_")}
     assert EXPECTED.keys() <= tests.keys()
     ignore = pytest.mark.filterwarnings("ignore")
-    return {name: ignore(pytest.mark.xfail(reason=EXPECTED[name], strict=True)(test) if name in EXPECTED else test) for name, test in tests.items()}
+    return {
+        name: ignore(
+            pytest.mark.xfail(reason=EXPECTED[name], strict=True)(test)
+            if name in EXPECTED
+            else test
+        )
+        for name, test in tests.items()
+    }
 
 
 globals().update(_their_tests())
 
 
-@pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="these are the tests of scikit-learn 1.9")
+@pytest.mark.skipif(
+    not sklearn.__version__.startswith("1.9."), reason="these are the tests of scikit-learn 1.9"
+)
 def test_scikit_learns_tests_are_run():
     assert sum(name in globals() for name in EXPECTED) == len(EXPECTED)

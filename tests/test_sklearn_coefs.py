@@ -20,7 +20,15 @@ X, Y = scale(load_iris().data), load_iris().target
 
 
 def make(**settings):
-    return MLPClassifier(**{"hidden_layer_sizes": 8, "learning_rate_init": 0.05, "random_state": 0, "max_iter": 5, **settings})
+    return MLPClassifier(
+        **{
+            "hidden_layer_sizes": 8,
+            "learning_rate_init": 0.05,
+            "random_state": 0,
+            "max_iter": 5,
+            **settings,
+        }
+    )
 
 
 def same_nets(a, b):
@@ -41,7 +49,10 @@ def test_an_array_that_is_assigned_to_an_element_goes_to_the_net():
     model.coefs_[-1] = model.coefs_[-1][::-1]
     model.coefs_[0] += 1
     np.testing.assert_array_equal(model.model_[0].weight.data, 1)
-    np.testing.assert_allclose(model.model_(X), np.maximum(X @ model.coefs_[0] + model.intercepts_[0], 0) @ model.coefs_[1] + [1, 2, 3])
+    np.testing.assert_allclose(
+        model.model_(X),
+        np.maximum(X @ model.coefs_[0] + model.intercepts_[0], 0) @ model.coefs_[1] + [1, 2, 3],
+    )
     model.coefs_[:] = [np.full((4, 8), 2.0), model.coefs_[1]]
     assert model.partial_fit(X, Y).coefs_[0].std() > 0  # and is trained on
     assert model.coefs_ is model.coefs_
@@ -58,11 +69,27 @@ def test_layers_may_change_places():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda c: c.__setitem__(0, np.zeros((8, 4))), ValueError, r"coefs_\[0\] is set to an array of shape \(8, 4\), expected \(4, 8\)"),
-        (lambda c: c.__setitem__(-1, "none"), ValueError, r"coefs_\[1\] is set to 'none', expected an array of real numbers"),
+        (
+            lambda c: c.__setitem__(0, np.zeros((8, 4))),
+            ValueError,
+            r"coefs_\[0\] is set to an array of shape \(8, 4\), expected \(4, 8\)",
+        ),
+        (
+            lambda c: c.__setitem__(-1, "none"),
+            ValueError,
+            r"coefs_\[1\] is set to 'none', expected an array of real numbers",
+        ),
         (lambda c: c.__setitem__(2, c[0]), IndexError, "coefs_ has 2 arrays, and none at 2"),
-        (lambda c: c.__setitem__(slice(None), [c[0]]), ValueError, "coefs_ got 1 arrays for 2 places"),
-        (lambda c: c.__setitem__(slice(None), [np.zeros((4, 8)), c[0]]), ValueError, r"coefs_\[1\] is set to an array of shape \(4, 8\)"),
+        (
+            lambda c: c.__setitem__(slice(None), [c[0]]),
+            ValueError,
+            "coefs_ got 1 arrays for 2 places",
+        ),
+        (
+            lambda c: c.__setitem__(slice(None), [np.zeros((4, 8)), c[0]]),
+            ValueError,
+            r"coefs_\[1\] is set to an array of shape \(4, 8\)",
+        ),
         (lambda c: c.__delitem__(0), TypeError, "coefs_ has an array for each of the 2 layers"),
         (lambda c: c.append(c[0]), TypeError, "assign to its elements, or copy it"),
         (lambda c: c.pop(), TypeError, "assign to its elements, or copy it"),
@@ -86,20 +113,35 @@ def test_the_list_is_a_list():
     coefs = model.coefs_
     assert isinstance(coefs, list)
     assert [array.shape for array in coefs] == [(4, 8), (8, 3)]
-    for other in (coefs + model.intercepts_, coefs[:], copy.copy(coefs), copy.deepcopy(coefs), pickle.loads(pickle.dumps(coefs)), list(coefs)):
+    for other in (
+        coefs + model.intercepts_,
+        coefs[:],
+        copy.copy(coefs),
+        copy.deepcopy(coefs),
+        pickle.loads(pickle.dumps(coefs)),
+        list(coefs),
+    ):
         assert type(other) is list
         np.testing.assert_array_equal(other[1], coefs[1])
     copy.deepcopy(coefs)[0][:] = 0
     assert coefs[0].any()
-    assert np.asarray(make(hidden_layer_sizes=4).fit(X, Y % 2).intercepts_, dtype=object).shape == (2,)
+    assert np.asarray(make(hidden_layer_sizes=4).fit(X, Y % 2).intercepts_, dtype=object).shape == (
+        2,
+    )
 
 
 def test_weights_that_are_assigned_before_the_first_fit_are_begun_with():
     """Where scikit-learn begins with them, too."""
     first = make().fit(X, Y)
-    for begin in (lambda m: m.partial_fit(X, Y, classes=[0, 1, 2]), lambda m: m.set_params(warm_start=True, max_iter=1).fit(X, Y)):
+    for begin in (
+        lambda m: m.partial_fit(X, Y, classes=[0, 1, 2]),
+        lambda m: m.set_params(warm_start=True, max_iter=1).fit(X, Y),
+    ):
         model = make(learning_rate_init=1e-9)
-        model.coefs_, model.intercepts_ = [array.copy() for array in first.coefs_], list(first.intercepts_)
+        model.coefs_, model.intercepts_ = (
+            [array.copy() for array in first.coefs_],
+            list(first.intercepts_),
+        )
         with pytest.raises(NotFittedError):
             model.predict(X)
         np.testing.assert_allclose(begin(model).predict_proba(X), first.predict_proba(X), atol=1e-6)
@@ -108,7 +150,9 @@ def test_weights_that_are_assigned_before_the_first_fit_are_begun_with():
     same_nets(model.fit(X, Y), first)  # a fit that is not warm begins anew
     wrong = make(hidden_layer_sizes=3)
     wrong.coefs_ = first.coefs_
-    with pytest.raises(ValueError, match=r"coefs_\[0\] is set to an array of shape \(4, 8\), expected \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"coefs_\[0\] is set to an array of shape \(4, 8\), expected \(4, 3\)"
+    ):
         wrong.partial_fit(X, Y, classes=[0, 1, 2])
     assert not hasattr(wrong, "model_")
 

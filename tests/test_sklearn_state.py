@@ -24,7 +24,15 @@ X, Y = scale(load_iris().data), load_iris().target
 
 
 def make(kind=MLPClassifier, **settings):
-    return kind(**{"hidden_layer_sizes": 8, "learning_rate_init": 0.05, "random_state": 0, "max_iter": 5, **settings})
+    return kind(
+        **{
+            "hidden_layer_sizes": 8,
+            "learning_rate_init": 0.05,
+            "random_state": 0,
+            "max_iter": 5,
+            **settings,
+        }
+    )
 
 
 def same_nets(a, b):
@@ -41,7 +49,11 @@ def test_a_warm_start_follows_the_activation_and_the_dropout():
     model.set_params(activation="tanh", dropout=0.5, learning_rate_init=1e-9).fit(X, Y)
     assert [type(layer) for layer in model.model_] == [nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]
     assert model.coefs_[0] is weights
-    np.testing.assert_allclose(model.model_(X), np.tanh(X @ model.coefs_[0] + model.intercepts_[0]) @ model.coefs_[1] + model.intercepts_[1])
+    np.testing.assert_allclose(
+        model.model_(X),
+        np.tanh(X @ model.coefs_[0] + model.intercepts_[0]) @ model.coefs_[1]
+        + model.intercepts_[1],
+    )
     net = model.model_
     assert model.fit(X, Y).model_ is net
     model.set_params(activation="elu", dropout=0.0).partial_fit(X, Y)
@@ -51,10 +63,17 @@ def test_a_warm_start_follows_the_activation_and_the_dropout():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hidden_layer_sizes": 50}, r"hidden_layer_sizes is \[50\], but training goes on with a net for which it is \[8\]: construct a new estimator"),
+        (
+            {"hidden_layer_sizes": 50},
+            r"hidden_layer_sizes is \[50\], but training goes on with a net for which it is "
+            r"\[8\]: construct a new estimator",
+        ),
         ({"hidden_layer_sizes": (8, 8)}, r"hidden_layer_sizes is \[8, 8\]"),
         ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes is \[\]"),
-        ({"batch_norm": True}, "batch_norm is True, but training goes on with a net for which it is False"),
+        (
+            {"batch_norm": True},
+            "batch_norm is True, but training goes on with a net for which it is False",
+        ),
     ],
     ids=str,
 )
@@ -71,14 +90,22 @@ def test_a_warm_start_refuses_other_layers(settings, message):
 
 def test_a_warm_start_refuses_other_targets():
     numbers = make(MLPRegressor, warm_start=True).fit(X, X[:, 0])
-    with pytest.raises(ValueError, match=r"the number of outputs for y is \[2\], but training goes on with a net for which it is \[1\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"the number of outputs for y is \[2\], but training goes on with a net for which it "
+        r"is \[1\]",
+    ):
         numbers.fit(X, X[:, :2])
     with pytest.raises(ValueError, match=r"the number of outputs for y is \[2\]"):
         numbers.partial_fit(X, X[:, :2])
     several = make(warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match=r"same classes .* of another kind"):
-        several.fit(X, np.eye(3, dtype=int)[Y])  # a table of labels, whose classes are 0, 1 and 2, too
-    with pytest.raises(ValueError, match=r"y has shape \(150, 3\), expected \(n_samples,\), as before"):
+        several.fit(
+            X, np.eye(3, dtype=int)[Y]
+        )  # a table of labels, whose classes are 0, 1 and 2, too
+    with pytest.raises(
+        ValueError, match=r"y has shape \(150, 3\), expected \(n_samples,\), as before"
+    ):
         several.partial_fit(X, np.eye(3, dtype=int)[Y])
     with pytest.raises(ValueError, match=r"X_val and y_val: .*y has shape \(150, 3\)"):
         several.fit(X, Y, X_val=X, y_val=np.eye(3, dtype=int)[Y])
@@ -97,7 +124,10 @@ def test_partial_fit_follows_the_parameters_of_its_optimizer():
     for changes, expected in (
         ({"learning_rate_init": 0.5}, {"lr": 0.5}),
         ({"beta_1": 0.5, "beta_2": 0.6, "epsilon": 0.1}, {"eps": 0.1, "lr": 0.05}),
-        ({"solver": "sgd", "momentum": 0.3, "nesterovs_momentum": False}, {"momentum": 0.3, "nesterov": False, "lr": 0.05}),
+        (
+            {"solver": "sgd", "momentum": 0.3, "nesterovs_momentum": False},
+            {"momentum": 0.3, "nesterov": False, "lr": 0.05},
+        ),
         ({"alpha": 3.0}, {"weight_decay": 3.0}),
     ):
         model = make().fit(X, Y).set_params(**changes).partial_fit(X, Y)
@@ -114,8 +144,14 @@ def test_partial_fit_follows_the_parameters_of_its_optimizer():
 def test_early_stopping_after_a_warm_start_returns_the_weights_that_it_says(kind, own):
     """A ruinous second fit is undone."""
     validation = {"X_val": X[::3], "y_val": Y[::3]} if own else {}
-    model = make(kind, early_stopping=True, warm_start=True, max_iter=60, n_iter_no_change=60).fit(X, Y, **validation)
-    best, predicted, scores = model.best_validation_score_, model.predict(X), len(model.validation_scores_)
+    model = make(kind, early_stopping=True, warm_start=True, max_iter=60, n_iter_no_change=60).fit(
+        X, Y, **validation
+    )
+    best, predicted, scores = (
+        model.best_validation_score_,
+        model.predict(X),
+        len(model.validation_scores_),
+    )
     assert best > 0.8
     model.set_params(learning_rate_init=5.0, max_iter=5).fit(X, Y, **validation)
     assert max(model.validation_scores_[scores:]) < best
@@ -123,7 +159,9 @@ def test_early_stopping_after_a_warm_start_returns_the_weights_that_it_says(kind
     np.testing.assert_array_equal(model.predict(X), predicted)
     if own:
         assert model.score(X[::3], Y[::3]) == pytest.approx(best)
-    model.fit(X, Y, X_val=X[:9], y_val=Y[:9] + 1)  # which it has not learned: the best of before was of other samples
+    model.fit(
+        X, Y, X_val=X[:9], y_val=Y[:9] + 1
+    )  # which it has not learned: the best of before was of other samples
     assert model.best_validation_score_ < best
 
 
@@ -156,18 +194,63 @@ def interrupts(trainer, logs):
 
 FAILURES = {
     "X_val": ({}, {"X_val": X[:, :2], "y_val": Y}, ValueError, "X_val and y_val: X has 2 features"),
-    "y_val": ({}, {"X_val": X, "y_val": Y + 1}, ValueError, "X_val and y_val: `y` has classes not in"),
+    "y_val": (
+        {},
+        {"X_val": X, "y_val": Y + 1},
+        ValueError,
+        "X_val and y_val: `y` has classes not in",
+    ),
     "one of two": ({}, {"X_val": X}, ValueError, "belong together"),
     "weights": ({}, {"sample_weight": -np.ones(150)}, ValueError, "must not be negative"),
-    "hold-out": ({"early_stopping": True, "validation_fraction": 0.001}, {}, ValueError, "The validation set is too small"),
-    "lbfgs and dropout": ({"solver": "lbfgs", "dropout": 0.5}, {}, ValueError, "same result each time"),
-    "lbfgs and callbacks": ({"solver": "lbfgs", "callbacks": [fails]}, {}, ValueError, "callbacks are told of epochs"),
-    "lbfgs stops early": ({"solver": "lbfgs", "early_stopping": True}, {"X_val": X, "y_val": Y}, ValueError, "X_val and y_val cannot stop"),
-    "divergence": ({"solver": "sgd", "learning_rate_init": 1e200, "activation": "identity"}, {}, ValueError, "Solver produced non-finite"),
+    "hold-out": (
+        {"early_stopping": True, "validation_fraction": 0.001},
+        {},
+        ValueError,
+        "The validation set is too small",
+    ),
+    "lbfgs and dropout": (
+        {"solver": "lbfgs", "dropout": 0.5},
+        {},
+        ValueError,
+        "same result each time",
+    ),
+    "lbfgs and callbacks": (
+        {"solver": "lbfgs", "callbacks": [fails]},
+        {},
+        ValueError,
+        "callbacks are told of epochs",
+    ),
+    "lbfgs stops early": (
+        {"solver": "lbfgs", "early_stopping": True},
+        {"X_val": X, "y_val": Y},
+        ValueError,
+        "X_val and y_val cannot stop",
+    ),
+    "divergence": (
+        {"solver": "sgd", "learning_rate_init": 1e200, "activation": "identity"},
+        {},
+        ValueError,
+        "Solver produced non-finite",
+    ),
     "callback": ({"callbacks": [fails]}, {}, Boom, None),
-    "no callback": ({"callbacks": 3}, {}, TypeError, "callbacks is 3, expected a callback or a list"),
-    "schedule": ({"learning_rate": lambda epoch: 0.1 if epoch < 3 else -1}, {}, ValueError, r"learning_rate\(\d+\) returned -1"),
-    "batch norm": ({"batch_norm": True, "batch_size": 1}, {}, ValueError, "batch_norm=True needs at least 2 samples in a mini-batch, and batch_size is 1"),
+    "no callback": (
+        {"callbacks": 3},
+        {},
+        TypeError,
+        "callbacks is 3, expected a callback or a list",
+    ),
+    "schedule": (
+        {"learning_rate": lambda epoch: 0.1 if epoch < 3 else -1},
+        {},
+        ValueError,
+        r"learning_rate\(\d+\) returned -1",
+    ),
+    "batch norm": (
+        {"batch_norm": True, "batch_size": 1},
+        {},
+        ValueError,
+        "batch_norm=True needs at least 2 samples in a mini-batch, and batch_size is 1",
+    ),
     "sizes": ({"hidden_layer_sizes": (3, 0)}, {}, ValueError, "hidden_layer_sizes must be > 0"),
     "solver": ({"solver": "none"}, {}, ValueError, "'solver' parameter"),
 }
@@ -186,7 +269,11 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(settings, data, error, 
     assert not [name for name in vars(new) if name.endswith("_") or name in ("_labels", "_trainer")]
 
     batch_norm = settings.get("batch_norm", False)
-    fitted = make(warm_start=warm, batch_norm=batch_norm, **({"solver": settings["solver"]} if settings.get("solver") == "lbfgs" else {})).fit(X, Y)
+    fitted = make(
+        warm_start=warm,
+        batch_norm=batch_norm,
+        **({"solver": settings["solver"]} if settings.get("solver") == "lbfgs" else {}),
+    ).fit(X, Y)
     before, attributes = pickle.dumps(fitted), set(vars(fitted))
     parameters = fitted.get_params()
     with pytest.raises((error, ValueError)):  # or that layers are others
@@ -198,7 +285,9 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(settings, data, error, 
     assert str(fitted.__getstate__()["history_"]) == str(again.__getstate__()["history_"])
     np.testing.assert_array_equal(fitted.predict(X), again.predict(X))
     if not batch_norm and fitted.solver != "lbfgs":
-        same_nets(fitted.partial_fit(X, Y), again.partial_fit(X, Y))  # the optimizer is as it was, too
+        same_nets(
+            fitted.partial_fit(X, Y), again.partial_fit(X, Y)
+        )  # the optimizer is as it was, too
 
 
 def test_a_partial_fit_that_fails_leaves_the_estimator_as_it_was():
@@ -207,9 +296,18 @@ def test_a_partial_fit_that_fails_leaves_the_estimator_as_it_was():
         with pytest.raises(ValueError, match=r"classes|inconsistent"):
             new.partial_fit(*data)
         assert not [name for name in vars(new) if name.endswith("_")]
-    a, b = (make(solver="sgd", learning_rate="invscaling", batch_size=10).partial_fit(X, Y, classes=[0, 1, 2]) for _ in range(2))
+    a, b = (
+        make(solver="sgd", learning_rate="invscaling", batch_size=10).partial_fit(
+            X, Y, classes=[0, 1, 2]
+        )
+        for _ in range(2)
+    )
     diverging = {"learning_rate_init": 1e250, "activation": "identity"}
-    for settings, error in (({"callbacks": [fails]}, Boom), (diverging, ValueError), ({"batch_norm": True}, ValueError)):
+    for settings, error in (
+        ({"callbacks": [fails]}, Boom),
+        (diverging, ValueError),
+        ({"batch_norm": True}, ValueError),
+    ):
         with pytest.raises(error):
             a.set_params(**settings).partial_fit(X, Y)
         a.set_params(callbacks=(), learning_rate_init=0.05, activation="relu", batch_norm=False)
@@ -225,7 +323,9 @@ def test_an_interrupt_keeps_what_was_learned_or_else_the_estimator_as_it_was(mon
     assert model.n_iter_ == 1
     assert model.predict(X).shape == Y.shape
     before = copy.deepcopy(model)
-    monkeypatch.setattr("cnet._inputs.Arrays.visit", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "cnet._inputs.Arrays.visit", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     for estimator in (model, model.set_params(warm_start=True)):
         with pytest.raises(KeyboardInterrupt):
             estimator.fit(X, Y)
@@ -244,7 +344,9 @@ def test_an_interrupt_keeps_what_was_learned_or_else_the_estimator_as_it_was(mon
     "model",
     [
         make(batch_norm=True, dropout=0.2, warm_start=True),
-        make(MLPRegressor, solver="sgd", learning_rate="invscaling", warm_start=True, batch_size=64),
+        make(
+            MLPRegressor, solver="sgd", learning_rate="invscaling", warm_start=True, batch_size=64
+        ),
         make(solver="lbfgs", warm_start=True),
     ],
     ids=repr,
@@ -273,7 +375,9 @@ def test_an_estimator_in_read_only_arrays_predicts_and_trains_to_the_same_bits(m
 
 def test_an_estimator_trains_in_a_worker_that_maps_its_arrays():
     model = make(batch_norm=True, warm_start=True).fit(X, Y)
-    fit = joblib.delayed(type(model).fit)  # not a function of this file, which a worker cannot import
+    fit = joblib.delayed(
+        type(model).fit
+    )  # not a function of this file, which a worker cannot import
     results = joblib.Parallel(n_jobs=2, max_nbytes=64)(fit(model, X, Y) for _ in range(2))
     expected = copy.deepcopy(model).fit(X, Y)
     for result in results:
@@ -286,7 +390,9 @@ def test_a_pickle_grows_by_8_bytes_for_each_figure():
     size = len(pickle.dumps(model))
     for _ in range(100):
         model.partial_fit(X, Y)
-    assert len(pickle.dumps(model)) - size < 100 * 8 * 3 + 200  # a loss with the penalty, one without, and an accuracy
+    assert (
+        len(pickle.dumps(model)) - size < 100 * 8 * 3 + 200
+    )  # a loss with the penalty, one without, and an accuracy
     again = pickle.loads(pickle.dumps(model))
     assert again.loss_curve_ == model.loss_curve_
     assert again.history_ == model.history_
@@ -299,7 +405,9 @@ def test_an_estimator_is_fitted_once_at_a_time():
     model = make(warm_start=True).fit(X, Y)
     model.set_params(callbacks=[lambda trainer, logs: model.partial_fit(X, Y)])
     before = copy.deepcopy(model)
-    with pytest.raises(RuntimeError, match="this estimator is being fitted already: another thread, or a callback"):
+    with pytest.raises(
+        RuntimeError, match="this estimator is being fitted already: another thread, or a callback"
+    ):
         model.fit(X, Y)
     same_nets(model, before)
     model.set_params(callbacks=()).fit(X, Y)

@@ -1,4 +1,6 @@
-"""Arrays that lie in files, such as those of h5py and zarr: read batch by batch, with the bits of an array in memory."""
+"""Arrays that lie in files, such as those of h5py and zarr: read batch by batch, with the bits of
+an array in memory.
+"""
 
 import importlib
 from contextlib import suppress
@@ -36,7 +38,9 @@ class OfSlices:
 
 
 class OfSelections(OfSlices):
-    """The same of one that takes row numbers that increase, as h5py does, and is loath to be read as a whole."""
+    """The same of one that takes row numbers that increase, as h5py does, and is loath to be read
+    as a whole.
+    """
 
     def __getitem__(self, key):
         if isinstance(key, slice):
@@ -62,12 +66,23 @@ class Scaled(OfSlices):
 
 def in_h5py(values, folder):
     file = pytest.importorskip("h5py").File(folder / f"{len(list(folder.iterdir()))}.h5", "w")
-    return file.create_dataset("x", data=values, chunks=(min(50, len(values)) or 1, *values.shape[1:]), maxshape=(None, *values.shape[1:]), compression="gzip")
+    return file.create_dataset(
+        "x",
+        data=values,
+        chunks=(min(50, len(values)) or 1, *values.shape[1:]),
+        maxshape=(None, *values.shape[1:]),
+        compression="gzip",
+    )
 
 
 def in_zarr(values, folder):
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(str(folder / f"{len(list(folder.iterdir()))}.zarr"), shape=values.shape, dtype=values.dtype, chunks=(70, *values.shape[1:]))
+    array = zarr.create_array(
+        str(folder / f"{len(list(folder.iterdir()))}.zarr"),
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(70, *values.shape[1:]),
+    )
     array[:] = values
     return array
 
@@ -93,14 +108,22 @@ def make(images=False, dtype="float32"):
         else [nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, CLASSES)]
     )
     model = nn.Sequential(*layers, seed=0, dtype=dtype)
-    return Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
+    return Trainer(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    )
 
 
 def state(trainer):
     return b"".join(p.data.tobytes() for p in trainer.model.parameters())
 
 
-DATA = {"float32": X, "float64": X.astype(np.float64), "float16": X.astype(np.float16), "int16": (3 * X).astype(np.int16), "images": IMAGES}
+DATA = {
+    "float32": X,
+    "float64": X.astype(np.float64),
+    "float16": X.astype(np.float16),
+    "int16": (3 * X).astype(np.int16),
+    "images": IMAGES,
+}
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "loop"])
@@ -115,7 +138,16 @@ def test_the_bits_are_those_of_arrays_in_memory(kind, shuffle, compiled, store, 
     weights = RNG.random(ROWS)
     expected = one.fit(x, Y, validation_data=(x, Y, weights), sample_weight=weights, **settings)
     stored, targets = store(x), store(Y)
-    assert other.fit(stored, targets, validation_data=(stored, store(Y), store(weights)), sample_weight=store(weights), **settings) == expected
+    assert (
+        other.fit(
+            stored,
+            targets,
+            validation_data=(stored, store(Y), store(weights)),
+            sample_weight=store(weights),
+            **settings,
+        )
+        == expected
+    )
     assert state(one) == state(other)
     assert one.evaluate(x, Y) == other.evaluate(stored, targets)
     np.testing.assert_array_equal(one.model(x), other.model(stored))
@@ -124,7 +156,9 @@ def test_the_bits_are_those_of_arrays_in_memory(kind, shuffle, compiled, store, 
 
 @pytest.mark.parametrize("kind", [OfSlices, OfSelections])
 def test_rows_are_read_batch_by_batch(kind):
-    """Nothing asks for more rows at a time than a batch; before training, for floats, than a block."""
+    """Nothing asks for more rows at a time than a batch; before training, for floats, than a
+    block.
+    """
     numbers = (3 * X).astype(np.int16)
     stored, labels = kind(numbers), kind(Y)
     trainer = make()
@@ -156,14 +190,18 @@ def test_long_rows_are_read_a_few_at_a_time():
     assert max(stored.read) == 8
 
 
-@pytest.mark.parametrize("settings", [{"shift": 1, "seed": 0}, {"standardize": True, "seed": 0}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"shift": 1, "seed": 0}, {"standardize": True, "seed": 0}], ids=str
+)
 def test_augmented_images(settings, store):
     one, other = make(images=True), make(images=True)
     arguments = {"epochs": 2, "batch_size": 50, "seed": 1, "verbose": False}
     first, second = Augment(**settings), Augment(**settings)
     expected = one.fit(IMAGES, Y, augment=first, validation_data=(IMAGES, Y), **arguments)
     stored = store(IMAGES)
-    assert other.fit(stored, Y, augment=second, validation_data=(stored, Y), **arguments) == expected
+    assert (
+        other.fit(stored, Y, augment=second, validation_data=(stored, Y), **arguments) == expected
+    )
     assert state(one) == state(other)
     np.testing.assert_array_equal(first(IMAGES[:30]), second(store(IMAGES[:30])))
 
@@ -205,7 +243,9 @@ def test_numbers_that_are_not_finite_are_found_before_the_first_step(bad, dtype,
     x[577, 2] = bad
     trainer = make()
     before = state(trainer)
-    with pytest.raises(ValueError, match=rf"^x holds {bad} at \(577, 2\): every value must be finite"):
+    with pytest.raises(
+        ValueError, match=rf"^x holds {bad} at \(577, 2\): every value must be finite"
+    ):
         trainer.fit(store(x), Y, verbose=False)
     with pytest.raises(ValueError, match=rf"validation x holds {bad} at \(577, 2\)"):
         trainer.fit(X, Y, validation_data=(store(x), Y), verbose=False)
@@ -229,7 +269,9 @@ def test_what_does_not_fit_is_refused(store):
 
 def test_the_dtype_is_that_of_what_is_read():
     trainer, other = make(), make()
-    assert trainer.fit(Scaled(X), Y, seed=0, verbose=False) == other.fit(X, Y, seed=0, verbose=False)
+    assert trainer.fit(Scaled(X), Y, seed=0, verbose=False) == other.fit(
+        X, Y, seed=0, verbose=False
+    )
     assert state(trainer) == state(other)
 
 
@@ -252,7 +294,15 @@ def test_rows_come_in_the_order_that_was_asked_for(seed, store):
     for size in (1, 2, 30, 300, 700):
         rows = rng.integers(0, ROWS, size)
         np.testing.assert_array_equal(stored[rows], X[rows])
-    for part in (slice(None), slice(10, 300), slice(590, 1000), slice(None, None, 7), slice(5, 2), slice(-3, None), slice(None, None, -1)):
+    for part in (
+        slice(None),
+        slice(10, 300),
+        slice(590, 1000),
+        slice(None, None, 7),
+        slice(5, 2),
+        slice(-3, None),
+        slice(None, None, -1),
+    ):
         np.testing.assert_array_equal(stored[part], X[part])
 
 

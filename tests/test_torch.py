@@ -1,4 +1,6 @@
-"""The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as in CI."""
+"""The same as PyTorch, where PyTorch has the same thing. Runs where torch==2.13.0 is installed, as
+in CI.
+"""
 
 import copy
 import inspect
@@ -10,7 +12,9 @@ import pytest
 from cnet import Trainer, datasets, nn, optim
 from cnet.callbacks import Callback
 
-torch = pytest.importorskip("torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0"
+)
 
 
 def pair(*sizes, activation="ReLU", dtype="float32", seed=0):
@@ -23,7 +27,9 @@ def pair(*sizes, activation="ReLU", dtype="float32", seed=0):
         ours.append(nn.Linear(n_in, n_out))
         theirs.append(torch.nn.Linear(n_in, n_out, dtype=getattr(torch, dtype)))
     model, net = nn.Sequential(*ours, seed=seed, dtype=dtype), torch.nn.Sequential(*theirs)
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    net.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in model.state_dict().items()}
+    )
     return model, net
 
 
@@ -36,8 +42,9 @@ def relative(got, expected):
     return np.abs(got - expected).max() / np.abs(expected).max()
 
 
-# In float32, an input of ReLU sooner or later lies on the other side of zero by a rounding, after which two trainings part whoever
-# is right: 100 steps are few enough. float64 makes that unlikely, and shows any difference in the formulas.
+# In float32, an input of ReLU sooner or later lies on the other side of zero by a rounding, after
+# which two trainings part whoever is right: 100 steps are few enough. float64 makes that unlikely,
+# and shows any difference in the formulas.
 @pytest.fixture(
     scope="module",
     params=[
@@ -51,19 +58,32 @@ def relative(got, expected):
     ids=["plain float32", "plain", "momentum", "nesterov", "decay", "Adam"],
 )
 def deep_training(request, digits):
-    """A training of a deep net in PyTorch, which depends on no instruction set of ours: model, data, optimizer, losses, and their tolerance."""
+    """A training of a deep net in PyTorch, which depends on no instruction set of ours: model,
+    data, optimizer, losses, and their tolerance.
+    """
     arithmetic, steps, tolerance, name, settings = request.param
     model, net = pair(784, 100, 200, 200, 10, dtype=arithmetic)
     x, y = digits[0][: 32 * steps].astype(arithmetic), digits[1][: 32 * steps]
-    optimizer, criterion = getattr(torch.optim, name)(net.parameters(), **settings), torch.nn.CrossEntropyLoss()
+    optimizer, criterion = (
+        getattr(torch.optim, name)(net.parameters(), **settings),
+        torch.nn.CrossEntropyLoss(),
+    )
     losses = []
     for start in range(0, len(x), 32):
         optimizer.zero_grad()
-        loss = criterion(net(torch.from_numpy(x[start : start + 32])), torch.from_numpy(y[start : start + 32]))
+        loss = criterion(
+            net(torch.from_numpy(x[start : start + 32])), torch.from_numpy(y[start : start + 32])
+        )
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return model, (x, y), lambda parameters: getattr(optim, name)(parameters, **settings), losses, tolerance
+    return (
+        model,
+        (x, y),
+        lambda parameters: getattr(optim, name)(parameters, **settings),
+        losses,
+        tolerance,
+    )
 
 
 def test_the_steps_of_a_deep_net_follow_pytorch(deep_training, isa):
@@ -102,7 +122,12 @@ def test_outputs_and_gradients(activation, isa, dtype, rng):
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 def test_gelu_from_near_zero_to_the_ends_of_the_range(approximate, isa, dtype):
     powers = 10.0 ** np.arange(*((-38, 39) if dtype == np.float32 else (-300, 301)))
-    x = np.concatenate([*(sign * values for sign in (-1, 1) for values in (powers, np.linspace(0, 12, 481))), [-np.inf, np.nan]]).astype(dtype)[:, None]
+    x = np.concatenate(
+        [
+            *(sign * values for sign in (-1, 1) for values in (powers, np.linspace(0, 12, 481))),
+            [-np.inf, np.nan],
+        ]
+    ).astype(dtype)[:, None]
     tensor = torch.from_numpy(x).requires_grad_()
     output = torch.nn.GELU(approximate)(tensor)
     output.sum().backward()
@@ -146,7 +171,9 @@ def test_saved_weights_load_into_pytorch(tmp_path, rng):
     model.save(tmp_path / "m.safetensors")
     net.load_state_dict(load_file(tmp_path / "m.safetensors"))
     x = rng.standard_normal((6, 5)).astype(np.float32)
-    np.testing.assert_allclose(net(torch.from_numpy(x)).detach().numpy(), model(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        net(torch.from_numpy(x)).detach().numpy(), model(x), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_state_dict_of_tensors_and_tensors_as_data_are_taken(rng):
@@ -177,7 +204,9 @@ def same_gradients(layer, theirs, x, rng, tolerance):
 
 def copied(layer, theirs):
     """A layer of PyTorch with the state of one here."""
-    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in layer.state_dict().items()})
+    theirs.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in layer.state_dict().items()}
+    )
     return theirs
 
 
@@ -185,35 +214,80 @@ def copied(layer, theirs):
 @pytest.mark.parametrize("bias", [True, False])
 def test_convolution(sizes, bias, isa, dtype, rng):
     layer = nn.Conv2d(3, 18, *sizes, bias=bias, seed=0, dtype=dtype)
-    theirs = copied(layer, torch.nn.Conv2d(3, 18, *sizes, bias=bias, dtype=getattr(torch, str(dtype))))
-    same_gradients(layer, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
+    theirs = copied(
+        layer, torch.nn.Conv2d(3, 18, *sizes, bias=bias, dtype=getattr(torch, str(dtype)))
+    )
+    same_gradients(
+        layer,
+        theirs,
+        rng.standard_normal((7, 3, 9, 11)).astype(dtype),
+        rng,
+        1e-5 if dtype == np.float32 else 1e-12,
+    )
 
 
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
-@pytest.mark.parametrize("sizes", [(2,), (3, 2, 1), ((2, 3), (1, 2), (0, 1)), (3, 1, 0), (1, 2, 0)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(2,), (3, 2, 1), ((2, 3), (1, 2), (0, 1)), (3, 1, 0), (1, 2, 0)], ids=str
+)
 def test_pooling(kind, sizes, isa, dtype, rng):
     x = rng.integers(0, 4, (5, 3, 9, 11)).astype(dtype)  # many equal values
-    same_gradients(getattr(nn, kind)(*sizes), getattr(torch.nn, kind)(*sizes), x, rng, 1e-6 if dtype == np.float32 else 1e-14)
+    same_gradients(
+        getattr(nn, kind)(*sizes),
+        getattr(torch.nn, kind)(*sizes),
+        x,
+        rng,
+        1e-6 if dtype == np.float32 else 1e-14,
+    )
 
 
 def test_infinities_and_nan_in_pools(isa, dtype):
-    x = np.array([[-np.inf, 1], [np.inf, 2], [np.nan, 3], [np.inf, np.nan], [np.nan, np.inf], [-np.inf, -np.inf], [np.nan, -np.inf]], dtype)
+    x = np.array(
+        [
+            [-np.inf, 1],
+            [np.inf, 2],
+            [np.nan, 3],
+            [np.inf, np.nan],
+            [np.nan, np.inf],
+            [-np.inf, -np.inf],
+            [np.nan, -np.inf],
+        ],
+        dtype,
+    )
     x = x.reshape(7, 1, 1, 2)
-    np.testing.assert_array_equal(nn.MaxPool2d((1, 2))(x), torch.nn.MaxPool2d((1, 2))(torch.from_numpy(x)).numpy())
+    np.testing.assert_array_equal(
+        nn.MaxPool2d((1, 2))(x), torch.nn.MaxPool2d((1, 2))(torch.from_numpy(x)).numpy()
+    )
 
 
-# In float32 two values of a pool that differ by a rounding change places sooner or later, and the two trainings part.
+# In float32 two values of a pool that differ by a rounding change places sooner or later, and the
+# two trainings part.
 @pytest.fixture(scope="module", params=[("float32", 20, 1e-3), ("float64", 40, 1e-9)], ids=str)
 def cnn_training(request, digits):
     """A training of a CNN in PyTorch: model, data, losses, and their tolerance."""
     arithmetic, steps, tolerance = request.param
-    layers = ("Conv2d", 1, 32, 3), ("ReLU",), ("MaxPool2d", 2), ("Conv2d", 32, 64, 3), ("ReLU",), ("MaxPool2d", 2)
+    layers = (
+        ("Conv2d", 1, 32, 3),
+        ("ReLU",),
+        ("MaxPool2d", 2),
+        ("Conv2d", 32, 64, 3),
+        ("ReLU",),
+        ("MaxPool2d", 2),
+    )
     layers += ("Flatten",), ("Linear", 1600, 128), ("ReLU",), ("Linear", 128, 10)
-    model = nn.Sequential(*(getattr(nn, name)(*sizes) for name, *sizes in layers), seed=0, dtype=arithmetic)
-    net = torch.nn.Sequential(*(getattr(torch.nn, name)(*sizes) for name, *sizes in layers)).to(getattr(torch, arithmetic))
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    model = nn.Sequential(
+        *(getattr(nn, name)(*sizes) for name, *sizes in layers), seed=0, dtype=arithmetic
+    )
+    net = torch.nn.Sequential(*(getattr(torch.nn, name)(*sizes) for name, *sizes in layers)).to(
+        getattr(torch, arithmetic)
+    )
+    net.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in model.state_dict().items()}
+    )
     x, y = digits[0][:640].reshape(-1, 1, 28, 28).astype(arithmetic), digits[1][:640]
-    batches = [(x[start : start + 32], y[start : start + 32]) for start in np.arange(steps) % 20 * 32]
+    batches = [
+        (x[start : start + 32], y[start : start + 32]) for start in np.arange(steps) % 20 * 32
+    ]
     optimizer, losses = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), []
     for images, labels in batches:
         optimizer.zero_grad()
@@ -256,19 +330,32 @@ def test_layers_without_memory(name, settings, isa, dtype, rng):
     for parameter in ours.parameters():
         parameter.data = rng.standard_normal(parameter.shape)
     theirs = copied(ours, theirs.to(getattr(torch, str(dtype))))
-    same_gradients(ours, theirs, rng.standard_normal((7, 3, 9, 11)).astype(dtype), rng, 1e-5 if dtype == np.float32 else 1e-12)
+    same_gradients(
+        ours,
+        theirs,
+        rng.standard_normal((7, 3, 9, 11)).astype(dtype),
+        rng,
+        1e-5 if dtype == np.float32 else 1e-12,
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"momentum": None, "eps": 1e-2}, {"affine": False, "momentum": 0.7}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"momentum": None, "eps": 1e-2}, {"affine": False, "momentum": 0.7}], ids=str
+)
 @pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d"])
 def test_batch_norm(kind, settings, isa, dtype, rng):
-    ours, theirs = (getattr(module, kind)(5, **settings, dtype=d) for module, d in ((nn, dtype), (torch.nn, getattr(torch, str(dtype)))))
+    ours, theirs = (
+        getattr(module, kind)(5, **settings, dtype=d)
+        for module, d in ((nn, dtype), (torch.nn, getattr(torch, str(dtype))))
+    )
     for parameter in ours.parameters():
         parameter.data = rng.standard_normal(parameter.shape)
     copied(ours, theirs)
     tolerance = 1e-5 if dtype == np.float32 else 1e-12
     for _ in range(3):
-        x = (3 + rng.standard_normal((200, 5) if kind == "BatchNorm1d" else (6, 5, 8, 7))).astype(dtype)
+        x = (3 + rng.standard_normal((200, 5) if kind == "BatchNorm1d" else (6, 5, 8, 7))).astype(
+            dtype
+        )
         same_gradients(ours, theirs, x, rng, tolerance)
     for name, value in theirs.state_dict().items():
         assert relative(ours.state_dict()[name], value.numpy()) <= tolerance, name
@@ -294,9 +381,17 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
 )
 def test_300_steps_of_each_optimiser_follow_pytorch(name, settings, isa, rng):
     """Gradients are given, so that nothing but the optimiser's arithmetic may differ."""
-    ours, theirs = nn.Linear(5, 4, seed=0, dtype="float64"), torch.nn.Linear(5, 4, dtype=torch.float64)
-    theirs.load_state_dict({key: torch.from_numpy(value) for key, value in ours.state_dict().items()})
-    optimizer, other = getattr(optim, name)(ours.parameters(), **settings), getattr(torch.optim, name)(theirs.parameters(), **settings)
+    ours, theirs = (
+        nn.Linear(5, 4, seed=0, dtype="float64"),
+        torch.nn.Linear(5, 4, dtype=torch.float64),
+    )
+    theirs.load_state_dict(
+        {key: torch.from_numpy(value) for key, value in ours.state_dict().items()}
+    )
+    optimizer, other = (
+        getattr(optim, name)(ours.parameters(), **settings),
+        getattr(torch.optim, name)(theirs.parameters(), **settings),
+    )
     for step in range(300):
         for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
             parameter.grad = (0.98**step) * rng.standard_normal(parameter.shape)
@@ -313,14 +408,18 @@ def test_settings_of_optimisers_have_pytorchs_names_and_defaults(name):
         return {key: value.default for key, value in inspect.signature(kind).parameters.items()}
 
     ours, theirs = defaults(getattr(optim, name)), defaults(getattr(torch.optim, name))
-    differing = {key for key, value in ours.items() if not key.startswith("clip_") and theirs[key] != value}
+    differing = {
+        key for key, value in ours.items() if not key.startswith("clip_") and theirs[key] != value
+    }
     assert differing <= ({"lr"} if name == "SGD" else set())
 
 
 @pytest.mark.parametrize("limits", [{"clip_norm": 0.5}, {"clip_norm": 50.0}, {"clip_value": 0.3}])
 def test_limits_of_gradients_follow_pytorch(limits, dtype, isa, rng):
     ours = [nn.Parameter((70, 80), dtype), nn.Parameter((5,), dtype)]
-    theirs = [torch.nn.Parameter(torch.zeros(p.shape, dtype=getattr(torch, str(dtype)))) for p in ours]
+    theirs = [
+        torch.nn.Parameter(torch.zeros(p.shape, dtype=getattr(torch, str(dtype)))) for p in ours
+    ]
     for parameter, tensor in zip(ours, theirs, strict=True):
         parameter.data = np.zeros(parameter.shape)
         parameter.grad = rng.standard_normal(parameter.shape).astype(dtype)
@@ -331,7 +430,9 @@ def test_limits_of_gradients_follow_pytorch(limits, dtype, isa, rng):
     else:
         torch.nn.utils.clip_grad_value_(theirs, limits["clip_value"])
     for parameter, tensor in zip(ours, theirs, strict=True):
-        assert relative(parameter.grad, tensor.grad.numpy()) <= (1e-6 if dtype == np.float32 else 1e-14)
+        assert relative(parameter.grad, tensor.grad.numpy()) <= (
+            1e-6 if dtype == np.float32 else 1e-14
+        )
         np.testing.assert_array_equal(parameter.data, -parameter.grad)
 
 
@@ -361,7 +462,10 @@ def test_losses_with_settings(name, settings, target, isa, dtype, rng):
     }
     ours = getattr(nn, name)(**settings)
     if "weight" in settings:
-        settings = {**settings, "weight": torch.tensor(settings["weight"], dtype=getattr(torch, str(dtype)))}
+        settings = {
+            **settings,
+            "weight": torch.tensor(settings["weight"], dtype=getattr(torch, str(dtype))),
+        }
     theirs = getattr(torch.nn, name)(**settings)
     tensor = torch.from_numpy(x).requires_grad_()
     expected = theirs(tensor, torch.from_numpy(targets[target]))

@@ -1,4 +1,6 @@
-"""Schedules of the learning rate: the rates are PyTorch's. Runs where torch==2.13.0 is installed, as in CI."""
+"""Schedules of the learning rate: the rates are PyTorch's. Runs where torch==2.13.0 is installed,
+as in CI.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ import pytest
 from cnet import nn, optim
 from cnet.optim import lr_scheduler
 
-torch = pytest.importorskip("torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not a requirement of the test suite: pip install torch==2.13.0"
+)
 
 CHAINABLE = {
     "StepLR": lambda L, o: L.StepLR(o, 3, 0.5),
@@ -31,35 +35,73 @@ ABSOLUTE = {
     "CosineAnnealingWarmRestarts": lambda L, o: L.CosineAnnealingWarmRestarts(o, 3, 2, 0.01),
     "CosineAnnealingWarmRestarts alike": lambda L, o: L.CosineAnnealingWarmRestarts(o, 4),
     "CyclicLR": lambda L, o: L.CyclicLR(o, 0.01, 0.3, 4),
-    "CyclicLR triangular2": lambda L, o: L.CyclicLR(o, 0.01, 0.3, 3, 2, "triangular2", base_momentum=0.6, max_momentum=0.95),
-    "CyclicLR exp_range": lambda L, o: L.CyclicLR(o, 0.01, 0.3, 5, 1, "exp_range", 0.97, cycle_momentum=False),
-    "CyclicLR scale_fn": lambda L, o: L.CyclicLR(o, 0.01, 0.3, 3, scale_fn=lambda step: 1 / (1 + step), scale_mode="iterations"),
+    "CyclicLR triangular2": lambda L, o: L.CyclicLR(
+        o, 0.01, 0.3, 3, 2, "triangular2", base_momentum=0.6, max_momentum=0.95
+    ),
+    "CyclicLR exp_range": lambda L, o: L.CyclicLR(
+        o, 0.01, 0.3, 5, 1, "exp_range", 0.97, cycle_momentum=False
+    ),
+    "CyclicLR scale_fn": lambda L, o: L.CyclicLR(
+        o, 0.01, 0.3, 3, scale_fn=lambda step: 1 / (1 + step), scale_mode="iterations"
+    ),
     "OneCycleLR": lambda L, o: L.OneCycleLR(o, 0.5, 20),
-    "OneCycleLR epochs": lambda L, o: L.OneCycleLR(o, 0.5, None, 4, 5, 0.4, "linear", True, 0.8, 0.9, 10.0, 100.0),
-    "OneCycleLR three phases": lambda L, o: L.OneCycleLR(o, 0.5, 20, three_phase=True, pct_start=0.35),
-    "OneCycleLR linear phases": lambda L, o: L.OneCycleLR(o, 0.5, 20, three_phase=True, anneal_strategy="linear", cycle_momentum=False),
+    "OneCycleLR epochs": lambda L, o: L.OneCycleLR(
+        o, 0.5, None, 4, 5, 0.4, "linear", True, 0.8, 0.9, 10.0, 100.0
+    ),
+    "OneCycleLR three phases": lambda L, o: L.OneCycleLR(
+        o, 0.5, 20, three_phase=True, pct_start=0.35
+    ),
+    "OneCycleLR linear phases": lambda L, o: L.OneCycleLR(
+        o, 0.5, 20, three_phase=True, anneal_strategy="linear", cycle_momentum=False
+    ),
     "OneCycleLR down": lambda L, o: L.OneCycleLR(o, 0.5, 20, pct_start=0.0),
     "OneCycleLR up": lambda L, o: L.OneCycleLR(o, 0.5, 20, pct_start=0.99),
 }
 COMBINED = {
-    "Sequential": lambda L, o: L.SequentialLR(o, [L.LinearLR(o, 0.1, total_iters=5), L.CosineAnnealingLR(o, 12)], [5]),
-    "Sequential of three": lambda L, o: L.SequentialLR(o, [L.ConstantLR(o, 0.1, 3), L.ExponentialLR(o, 0.8), L.StepLR(o, 2, 0.1)], [3, 6]),
-    "Sequential from 0": lambda L, o: L.SequentialLR(o, [L.LinearLR(o), L.PolynomialLR(o, 15)], [0]),
-    "Sequential absolute": lambda L, o: L.SequentialLR(
-        o, [L.ExponentialLR(o, 0.9), L.CosineAnnealingWarmRestarts(o, 3), L.LambdaLR(o, lambda s: 0.9**s)], [4, 11]
+    "Sequential": lambda L, o: L.SequentialLR(
+        o, [L.LinearLR(o, 0.1, total_iters=5), L.CosineAnnealingLR(o, 12)], [5]
     ),
-    "Sequential going on": lambda L, o: L.SequentialLR(o, [L.ExponentialLR(o, 0.9), L.MultiplicativeLR(o, lambda step: 0.7)], [6]),
-    "Sequential to a cycle": lambda L, o: L.SequentialLR(o, [L.LinearLR(o, 0.1, total_iters=4), L.OneCycleLR(o, 0.2, 30)], [5]),
-    "Sequential to milestones": lambda L, o: L.SequentialLR(o, [L.LinearLR(o, 0.1, total_iters=4), L.MultiStepLR(o, [0, 2, 6])], [5]),
-    "Chained": lambda L, o: L.ChainedScheduler([L.ConstantLR(o, 0.1, 2), L.ExponentialLR(o, 0.9), L.StepLR(o, 4)]),
-    "Chained with cosine": lambda L, o: L.ChainedScheduler([L.LinearLR(o, 0.2), L.CosineAnnealingLR(o, 30)], optimizer=o),
-    "Chained sequence": lambda L, o: L.ChainedScheduler([L.SequentialLR(o, [L.LinearLR(o), L.ExponentialLR(o, 0.9)], [6]), L.MultiStepLR(o, [3, 9])]),
+    "Sequential of three": lambda L, o: L.SequentialLR(
+        o, [L.ConstantLR(o, 0.1, 3), L.ExponentialLR(o, 0.8), L.StepLR(o, 2, 0.1)], [3, 6]
+    ),
+    "Sequential from 0": lambda L, o: L.SequentialLR(
+        o, [L.LinearLR(o), L.PolynomialLR(o, 15)], [0]
+    ),
+    "Sequential absolute": lambda L, o: L.SequentialLR(
+        o,
+        [
+            L.ExponentialLR(o, 0.9),
+            L.CosineAnnealingWarmRestarts(o, 3),
+            L.LambdaLR(o, lambda s: 0.9**s),
+        ],
+        [4, 11],
+    ),
+    "Sequential going on": lambda L, o: L.SequentialLR(
+        o, [L.ExponentialLR(o, 0.9), L.MultiplicativeLR(o, lambda step: 0.7)], [6]
+    ),
+    "Sequential to a cycle": lambda L, o: L.SequentialLR(
+        o, [L.LinearLR(o, 0.1, total_iters=4), L.OneCycleLR(o, 0.2, 30)], [5]
+    ),
+    "Sequential to milestones": lambda L, o: L.SequentialLR(
+        o, [L.LinearLR(o, 0.1, total_iters=4), L.MultiStepLR(o, [0, 2, 6])], [5]
+    ),
+    "Chained": lambda L, o: L.ChainedScheduler(
+        [L.ConstantLR(o, 0.1, 2), L.ExponentialLR(o, 0.9), L.StepLR(o, 4)]
+    ),
+    "Chained with cosine": lambda L, o: L.ChainedScheduler(
+        [L.LinearLR(o, 0.2), L.CosineAnnealingLR(o, 30)], optimizer=o
+    ),
+    "Chained sequence": lambda L, o: L.ChainedScheduler(
+        [L.SequentialLR(o, [L.LinearLR(o), L.ExponentialLR(o, 0.9)], [6]), L.MultiStepLR(o, [3, 9])]
+    ),
 }
 ALL = {**CHAINABLE, **ABSOLUTE, **COMBINED}
 OPTIMIZERS = {
     "SGD": lambda module, p: module.SGD([{"params": p[:1]}, {"params": p[1:], "lr": 0.5}], lr=0.1),
     "momentum": lambda module, p: module.SGD(p, lr=0.1, momentum=0.9),
-    "Adam": lambda module, p: module.Adam([{"params": p[:1], "lr": 0.03}, {"params": p[1:]}], lr=0.1),
+    "Adam": lambda module, p: module.Adam(
+        [{"params": p[:1], "lr": 0.03}, {"params": p[1:]}], lr=0.1
+    ),
     "RMSprop": lambda module, p: module.RMSprop(p, lr=0.1),
 }
 
@@ -69,7 +111,9 @@ def pair(optimizer="SGD"):
     theirs = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
     for tensor in theirs:
         tensor.grad = torch.zeros(1)
-    return OPTIMIZERS[optimizer](optim, [nn.Parameter((1,)) for _ in range(2)]), OPTIMIZERS[optimizer](torch.optim, theirs)
+    return OPTIMIZERS[optimizer](optim, [nn.Parameter((1,)) for _ in range(2)]), OPTIMIZERS[
+        optimizer
+    ](torch.optim, theirs)
 
 
 def schedules(name, ours, theirs):
@@ -81,7 +125,9 @@ def assert_same(ours, theirs):
     for group, other in zip(ours.param_groups, theirs.param_groups, strict=True):
         for key in ("lr", "initial_lr", "momentum", "betas"):
             if key in other:
-                np.testing.assert_allclose(group[key], other[key], rtol=1e-12, atol=1e-17, err_msg=key)
+                np.testing.assert_allclose(
+                    group[key], other[key], rtol=1e-12, atol=1e-17, err_msg=key
+                )
 
 
 def run(ours, theirs, pairs, steps=20):
@@ -94,18 +140,23 @@ def run(ours, theirs, pairs, steps=20):
                 scheduler.step()
         assert_same(ours, theirs)
         for scheduler, other in pairs:
-            np.testing.assert_allclose(scheduler.get_last_lr(), other.get_last_lr(), rtol=1e-12, atol=1e-17)
+            np.testing.assert_allclose(
+                scheduler.get_last_lr(), other.get_last_lr(), rtol=1e-12, atol=1e-17
+            )
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ALL)
 def test_rates_are_those_of_pytorch(name, optimizer):
     ours, theirs = pair(optimizer)
-    steps = 19 if "linear" in name or "epochs" in name else 20  # PyTorch's line goes on below zero after its last step
+    steps = (
+        19 if "linear" in name or "epochs" in name else 20
+    )  # PyTorch's line goes on below zero after its last step
     run(ours, theirs, [schedules(name, ours, theirs)], steps)
 
 
-# Pairs whose rates fall below zero in PyTorch, where a cosine rises from below its minimum; here that is an error.
+# Pairs whose rates fall below zero in PyTorch, where a cosine rises from below its minimum; here
+# that is an error.
 BELOW_ZERO = [
     ("LinearLR down", "CosineAnnealingLR"),
     ("CosineAnnealingLR", "LinearLR down"),
@@ -160,25 +211,41 @@ def test_a_new_schedule_begins_as_in_pytorch(name):
 def test_a_schedule_goes_on_from_a_step(name):
     """`last_epoch`, with groups as `Optimizer.load_state_dict` leaves them."""
     if name == "CosineAnnealingWarmRestarts":
-        return  # PyTorch goes on elsewhere where cycles differ in length; tests/test_lr_scheduler.py has the right rates
+        # PyTorch goes on elsewhere where cycles differ in length; tests/test_lr_scheduler.py has
+        # the right rates
+        return
     ours, theirs = pair("momentum")
     run(ours, theirs, [schedules(name, ours, theirs)], 5)
 
     def resumed(module):
         class Resumed:
             def __getattr__(self, kind):
-                return lambda *arguments, **settings: getattr(module, kind)(*arguments, **settings, last_epoch=5)
+                return lambda *arguments, **settings: getattr(module, kind)(
+                    *arguments, **settings, last_epoch=5
+                )
 
         return Resumed()
 
-    run(ours, theirs, [(ALL[name](resumed(lr_scheduler), ours), ALL[name](resumed(torch.optim.lr_scheduler), theirs))], 9)
+    run(
+        ours,
+        theirs,
+        [
+            (
+                ALL[name](resumed(lr_scheduler), ours),
+                ALL[name](resumed(torch.optim.lr_scheduler), theirs),
+            )
+        ],
+        9,
+    )
 
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
 @pytest.mark.parametrize("name", ALL)
 def test_states_of_optimizer_and_schedule_go_on_as_in_pytorch(name, optimizer, late):
-    """Also if the schedule is constructed after the state of the optimizer was loaded, where PyTorch's begins anew."""
+    """Also if the schedule is constructed after the state of the optimizer was loaded, where
+    PyTorch's begins anew.
+    """
     first, theirs = pair(optimizer)
     schedule, other = schedules(name, first, theirs)
     run(first, theirs, [(schedule, other)], 7)
@@ -206,19 +273,31 @@ def test_states_of_optimizer_and_schedule_go_on_as_in_pytorch(name, optimizer, l
 def test_plateaus_are_those_of_pytorch(settings, rng):
     ours, theirs = pair()
     settings = {"patience": 2, "factor": 0.5, **settings}
-    schedule, other = (module.ReduceLROnPlateau(o, **settings) for module, o in ((lr_scheduler, ours), (torch.optim.lr_scheduler, theirs)))
+    schedule, other = (
+        module.ReduceLROnPlateau(o, **settings)
+        for module, o in ((lr_scheduler, ours), (torch.optim.lr_scheduler, theirs))
+    )
     for metric in (*(1 + rng.random(40)), np.nan, *rng.random(20), 1.0):
         schedule.step(metric)
         other.step(metric)
-        assert [group["lr"] for group in ours.param_groups] == [group["lr"] for group in theirs.param_groups]
-        assert (schedule.best, schedule.num_bad_epochs, schedule.cooldown_counter) == (other.best, other.num_bad_epochs, other.cooldown_counter)
+        assert [group["lr"] for group in ours.param_groups] == [
+            group["lr"] for group in theirs.param_groups
+        ]
+        assert (schedule.best, schedule.num_bad_epochs, schedule.cooldown_counter) == (
+            other.best,
+            other.num_bad_epochs,
+            other.cooldown_counter,
+        )
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_plateau_beside_another_schedule(name, rng):
     ours, theirs = pair("momentum")
     schedule = schedules(name, ours, theirs)
-    plateaus = [module.ReduceLROnPlateau(o, patience=0, factor=0.5) for module, o in ((lr_scheduler, ours), (torch.optim.lr_scheduler, theirs))]
+    plateaus = [
+        module.ReduceLROnPlateau(o, patience=0, factor=0.5)
+        for module, o in ((lr_scheduler, ours), (torch.optim.lr_scheduler, theirs))
+    ]
     for metric in 1 + rng.random(12):
         theirs.step()
         for scheduler, plateau in zip(schedule, plateaus, strict=True):
@@ -231,7 +310,24 @@ def test_warm_restarts_at_any_point():
     ours, theirs = pair()
     schedule, other = schedules("CosineAnnealingWarmRestarts", ours, theirs)
     theirs.step()
-    for epoch in (0.1, 0.5, 2.9, 3.0, 3.3, 8.9, 9, 20.75, 4.5, None, None, 0.0, None, None, None, None):
+    for epoch in (
+        0.1,
+        0.5,
+        2.9,
+        3.0,
+        3.3,
+        8.9,
+        9,
+        20.75,
+        4.5,
+        None,
+        None,
+        0.0,
+        None,
+        None,
+        None,
+        None,
+    ):
         schedule.step(epoch)
         other.step(epoch)
         assert_same(ours, theirs)

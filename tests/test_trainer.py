@@ -27,12 +27,20 @@ def data(rng):
 
 
 def make(dtype="float32", seed=0, hidden=8, lr=0.1, momentum=0.9, loss=None, n_in=3):
-    model = nn.Sequential(nn.Linear(n_in, hidden), nn.Tanh(), nn.Linear(hidden, CLASSES), seed=seed, dtype=dtype)
-    return Trainer(model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=lr, momentum=momentum))
+    model = nn.Sequential(
+        nn.Linear(n_in, hidden), nn.Tanh(), nn.Linear(hidden, CLASSES), seed=seed, dtype=dtype
+    )
+    return Trainer(
+        model,
+        loss or nn.CrossEntropyLoss(),
+        optim.SGD(model.parameters(), lr=lr, momentum=momentum),
+    )
 
 
 def digest(trainer):
-    return hashlib.sha256(b"".join(p.data.tobytes() for p in trainer.model.parameters())).hexdigest()
+    return hashlib.sha256(
+        b"".join(p.data.tobytes() for p in trainer.model.parameters())
+    ).hexdigest()
 
 
 # History
@@ -93,7 +101,11 @@ def test_history_holds_whole_epochs_whenever_an_interrupt_comes(data, monkeypatc
 
     trainer = make()
     train_epoch = trainer._train_epoch
-    monkeypatch.setattr(trainer, "_train_epoch", lambda *args: train_epoch(*args) if trainer.epoch < 2 else Interrupted())
+    monkeypatch.setattr(
+        trainer,
+        "_train_epoch",
+        lambda *args: train_epoch(*args) if trainer.epoch < 2 else Interrupted(),
+    )
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(*data, epochs=5, verbose=False)
     assert [len(values) for values in trainer.history.values()] == [2, 2]
@@ -111,7 +123,9 @@ def test_validation_changes_nothing(data, rng):
 
 def test_validation_data_may_be_a_list_and_of_another_dtype(data):
     x, y = data
-    history = make().fit(x, y, seed=0, validation_data=[x.astype(np.float64).tolist(), y.tolist()], verbose=False)
+    history = make().fit(
+        x, y, seed=0, validation_data=[x.astype(np.float64).tolist(), y.tolist()], verbose=False
+    )
     assert history == make().fit(x, y, seed=0, validation_data=data, verbose=False)
 
 
@@ -137,7 +151,14 @@ def order_of(n, epochs, batch_size=4, **settings):
     """The row numbers of each batch of `fit`."""
     model = nn.Sequential(spy := Spy(), nn.Linear(1, 1), seed=0)
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0))
-    trainer.fit(np.arange(n)[:, None], np.zeros(n), epochs=epochs, batch_size=batch_size, verbose=False, **settings)
+    trainer.fit(
+        np.arange(n)[:, None],
+        np.zeros(n),
+        epochs=epochs,
+        batch_size=batch_size,
+        verbose=False,
+        **settings,
+    )
     return spy.batches
 
 
@@ -181,7 +202,12 @@ def test_batches_of_any_size(batch_size):
 
 @pytest.mark.parametrize("validate", [False, True])
 def test_fitting_twice_is_fitting_once_for_as_many_epochs(data, validate, isa):
-    settings = {"batch_size": 7, "seed": 5, "validation_data": data if validate else None, "verbose": False}
+    settings = {
+        "batch_size": 7,
+        "seed": 5,
+        "validation_data": data if validate else None,
+        "verbose": False,
+    }
     once, twice = make(), make()
     whole = once.fit(*data, epochs=5, **settings)
     first, second = twice.fit(*data, epochs=2, **settings), twice.fit(*data, epochs=3, **settings)
@@ -194,7 +220,9 @@ def test_a_copy_of_a_trainer_goes_on_where_the_first_one_was(data):
     first.fit(*data, epochs=2, seed=5, verbose=False)
     for twin in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
         third = copy.deepcopy(first)
-        assert twin.fit(*data, epochs=2, seed=5, verbose=False) == third.fit(*data, epochs=2, seed=5, verbose=False)
+        assert twin.fit(*data, epochs=2, seed=5, verbose=False) == third.fit(
+            *data, epochs=2, seed=5, verbose=False
+        )
         assert digest(twin) == digest(third)
     assert first.epoch == 2
 
@@ -268,7 +296,9 @@ def test_evaluation_is_what_numpy_finds(rng, dtype):
     trainer = make(dtype)
     logits = trainer.model(x).astype(np.float64)
     figures = trainer.evaluate(x, y)
-    assert figures["loss"] == pytest.approx(reference.cross_entropy(logits, reference.one_hot(y, CLASSES)).mean(), rel=1e-6)
+    assert figures["loss"] == pytest.approx(
+        reference.cross_entropy(logits, reference.one_hot(y, CLASSES)).mean(), rel=1e-6
+    )
     assert figures["accuracy"] == (logits.argmax(axis=1) == y).mean()
     soft = rng.dirichlet(np.ones(CLASSES), 3000)
     figures = trainer.evaluate(x, soft)
@@ -314,7 +344,15 @@ def test_regression_targets_as_a_row_or_a_column(rng):
 
 
 def test_each_group_has_its_own_settings(rng):
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2), nn.Tanh(), nn.Linear(2, 2), seed=0, dtype="float64")
+    model = nn.Sequential(
+        nn.Linear(4, 5),
+        nn.Tanh(),
+        nn.Linear(5, 2),
+        nn.Tanh(),
+        nn.Linear(2, 2),
+        seed=0,
+        dtype="float64",
+    )
     groups = [
         {"params": model[0].parameters(), "lr": 0.5},
         {"params": model[2].weight, "momentum": 0.9, "weight_decay": 0.01},
@@ -322,7 +360,13 @@ def test_each_group_has_its_own_settings(rng):
         {"params": model[4].parameters(), "momentum": 0.5, "nesterov": True},
     ]
     optimizer = optim.SGD(groups, lr=0.1)
-    settings = [{**{"lr": 0.1, "momentum": 0, "weight_decay": 0, "nesterov": False}, **{k: v for k, v in g.items() if k != "params"}} for g in groups]
+    settings = [
+        {
+            **{"lr": 0.1, "momentum": 0, "weight_decay": 0, "nesterov": False},
+            **{k: v for k, v in g.items() if k != "params"},
+        }
+        for g in groups
+    ]
     of = [settings[0], settings[0], settings[1], settings[2], settings[3], settings[3]]
     expected = [p.data.copy() for p in model.parameters()]
     velocities = [[np.zeros(p.shape)] for p in model.parameters()]
@@ -332,7 +376,9 @@ def test_each_group_has_its_own_settings(rng):
         loss.forward(model.forward(x, training=True), y)
         model.backward(loss.backward())
         for i, p in enumerate(model.parameters()):
-            expected[i], velocities[i] = reference.sgd(expected[i], p.grad, velocities[i], 1, **of[i])
+            expected[i], velocities[i] = reference.sgd(
+                expected[i], p.grad, velocities[i], 1, **of[i]
+            )
         optimizer.step()
         for p, e in zip(model.parameters(), expected, strict=True):
             np.testing.assert_allclose(p.data, e, rtol=1e-12, atol=1e-15)
@@ -401,19 +447,39 @@ class Recorder(Callback):
 def test_callbacks_are_called_in_order(data):
     events = []
     x, y = data[0][:5], data[1][:5]
-    make().fit(x, y, epochs=2, batch_size=3, validation_data=data, callbacks=(Recorder(name, events) for name in "ab"), verbose=False)
+    make().fit(
+        x,
+        y,
+        epochs=2,
+        batch_size=3,
+        validation_data=data,
+        callbacks=(Recorder(name, events) for name in "ab"),
+        verbose=False,
+    )
 
     def both(*event):
         return [("a", *event), ("b", *event)]
 
     epoch = [*both("batch", 1), *both("batch", 2)]
-    assert events == [*both("begin", 2, 2), *epoch, *both("epoch", 1), *epoch, *both("epoch", 2), *both("end")]
+    assert events == [
+        *both("begin", 2, 2),
+        *epoch,
+        *both("epoch", 1),
+        *epoch,
+        *both("epoch", 2),
+        *both("end"),
+    ]
 
 
 def test_a_function_is_called_after_each_epoch(data):
     seen = []
     trainer = make()
-    history = trainer.fit(*data, epochs=3, callbacks=[lambda trainer, logs: seen.append((trainer, logs["loss"]))], verbose=False)
+    history = trainer.fit(
+        *data,
+        epochs=3,
+        callbacks=[lambda trainer, logs: seen.append((trainer, logs["loss"]))],
+        verbose=False,
+    )
     assert seen == [(trainer, loss) for loss in history["loss"]]
 
 
@@ -457,7 +523,13 @@ def test_an_error_in_a_callback_passes_and_ends_training_in_order(data):
 
     trainer = make()
     with pytest.raises(LookupError, match="no such thing"):
-        trainer.fit(*data, epochs=5, validation_data=data, callbacks=[Recorder("a", events), fail], verbose=True)
+        trainer.fit(
+            *data,
+            epochs=5,
+            validation_data=data,
+            callbacks=[Recorder("a", events), fail],
+            verbose=True,
+        )
     assert events[-1] == ("a", "end")
     assert {len(values) for values in trainer.history.values()} == {2}
     assert trainer.epoch == 2
@@ -470,9 +542,21 @@ def test_a_line_for_each_epoch_where_there_is_no_terminal(data, capsys):
     make().fit(*data, epochs=2, seed=0, validation_data=data)
     captured = capsys.readouterr()
     header, *lines = captured.err.splitlines()
-    assert header.split() == ["epoch", "seconds", "loss", "accuracy", "val.", "loss", "val.", "accuracy"]
+    assert header.split() == [
+        "epoch",
+        "seconds",
+        "loss",
+        "accuracy",
+        "val.",
+        "loss",
+        "val.",
+        "accuracy",
+    ]
     assert len(lines) == 2
-    assert all(re.fullmatch(rf" *{i}/2 +\d+\.\d +\d\.\d{{4}} +\d+\.\d\d % +\d\.\d{{4}} +\d+\.\d\d %", line) for i, line in enumerate(lines, 1))
+    assert all(
+        re.fullmatch(rf" *{i}/2 +\d+\.\d +\d\.\d{{4}} +\d+\.\d\d % +\d\.\d{{4}} +\d+\.\d\d %", line)
+        for i, line in enumerate(lines, 1)
+    )
     assert {len(line) for line in lines} == {len(header)}
     assert len(header) <= 79
     assert captured.out == ""
@@ -486,7 +570,14 @@ def test_titles_and_percentages_of_heads(data, capsys):
     y = {"interval_1": data[1], "size": data[0][:, 0]}
     trainer.fit(data[0], y, validation_data=(data[0], y))
     header, line = capsys.readouterr().err.splitlines()
-    assert re.split("  +", header.strip()) == ["epoch", "seconds", "loss", "accuracy interval 1", "val. loss", "val. accuracy interval 1"]
+    assert re.split("  +", header.strip()) == [
+        "epoch",
+        "seconds",
+        "loss",
+        "accuracy interval 1",
+        "val. loss",
+        "val. accuracy interval 1",
+    ]
     assert re.fullmatch(r" *1/1 +\d+\.\d +\d+\.\d{4} +\d+\.\d\d % +\d+\.\d{4} +\d+\.\d\d %", line)
 
 
@@ -544,14 +635,19 @@ def exploding(dtype="float32", lr=1e6, momentum=0.0):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(data, dtype, isa, momentum):
+def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(
+    data, dtype, isa, momentum
+):
     x, _ = data
     y = x.sum(axis=1)
     trainer = exploding(dtype, lr=0.01, momentum=momentum)
     calm = trainer.fit(x, y, epochs=2, seed=0, verbose=False)
     before, velocities = digest(trainer), trainer.optimizer.copy_state()
     trainer.optimizer.param_groups[0]["lr"] = 1e6
-    message = r"training diverged in epoch 3: .*\. The weights are those from before the epoch; a learning rate below 1e\+06 may help, such as 0\.1$"
+    message = (
+        r"training diverged in epoch 3: .*\. The weights are those from before the epoch; a "
+        r"learning rate below 1e\+06 may help, such as 0\.1$"
+    )
     with pytest.raises(FloatingPointError, match=message):
         trainer.fit(x, y, epochs=3, batch_size=4, seed=0, verbose=False)
     assert digest(trainer) == before
@@ -586,12 +682,21 @@ def test_divergence_suggests_a_smaller_rate(rates, hint, data):
             return np.inf, output
 
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1), seed=0)
-    groups = [{"params": layer.parameters(), "lr": rate} for layer, rate in zip(model, rates, strict=False)]
-    with pytest.raises(FloatingPointError, match=re.escape(f"The weights are those from before the epoch{hint}") + "$"):
+    groups = [
+        {"params": layer.parameters(), "lr": rate}
+        for layer, rate in zip(model, rates, strict=False)
+    ]
+    with pytest.raises(
+        FloatingPointError,
+        match=re.escape(f"The weights are those from before the epoch{hint}") + "$",
+    ):
         Trainer(model, Diverges(), optim.SGD(groups)).fit(*data, verbose=False)
 
 
-@pytest.mark.parametrize(("rate", "shown"), [("1e-3", "'1e-3'"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf"), (None, "None")])
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [("1e-3", "'1e-3'"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf"), (None, "None")],
+)
 @pytest.mark.parametrize("later", [False, True])
 def test_a_rate_that_was_set_wrong_is_named_before_the_next_step(later, rate, shown, data):
     trainer = make()
@@ -604,7 +709,12 @@ def test_a_rate_that_was_set_wrong_is_named_before_the_next_step(later, rate, sh
     before = digest(trainer)
     after = []
     with pytest.raises(ValueError, match=f"lr is {shown}, expected a finite number of at least 0"):
-        trainer.fit(*data, epochs=3, callbacks=[lambda trainer, logs: after.append(digest(trainer)), spoil], verbose=False)
+        trainer.fit(
+            *data,
+            epochs=3,
+            callbacks=[lambda trainer, logs: after.append(digest(trainer)), spoil],
+            verbose=False,
+        )
     assert [digest(trainer)] == (after if later else [before])
 
 
@@ -623,7 +733,16 @@ def test_history_keeps_the_epochs_before_divergence(data):
 
     trainer = exploding(lr=0.01)
     with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
-        trainer.fit(x, x[:, 0], epochs=5, batch_size=4, seed=0, validation_data=(x, x[:, 0]), callbacks=[callback := SpeedUp()], verbose=False)
+        trainer.fit(
+            x,
+            x[:, 0],
+            epochs=5,
+            batch_size=4,
+            seed=0,
+            validation_data=(x, x[:, 0]),
+            callbacks=[callback := SpeedUp()],
+            verbose=False,
+        )
     assert list(trainer.history) == ["loss", "val_loss"]
     assert {len(values) for values in trainer.history.values()} == {2}
     assert callback.ended
@@ -636,7 +755,9 @@ def test_a_weight_that_overflows_in_the_last_step_is_noticed():
     model = nn.Sequential(nn.Linear(1, 1), seed=0)
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=3e38))
     before = digest(trainer)
-    with pytest.raises(FloatingPointError, match="diverged in epoch 1: a weight is no longer finite"):
+    with pytest.raises(
+        FloatingPointError, match="diverged in epoch 1: a weight is no longer finite"
+    ):
         trainer.fit([[1e4]], [1e4], verbose=False)
     assert digest(trainer) == before
 
@@ -734,10 +855,15 @@ def test_layers_losses_and_optimizers_written_in_python(data, dtype):
 
 def test_a_layer_written_in_python_may_come_last(data):
     """Its outputs are put into the form that the compiled losses take."""
-    for loss, y in ((nn.CrossEntropyLoss(), data[1]), (nn.MSELoss(), reference.one_hot(data[1], CLASSES))):
+    for loss, y in (
+        (nn.CrossEntropyLoss(), data[1]),
+        (nn.MSELoss(), reference.one_hot(data[1], CLASSES)),
+    ):
         model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, CLASSES), Square(), seed=0)
         trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
-        history = trainer.fit(data[0], y, epochs=5, seed=0, validation_data=(data[0], y), verbose=False)
+        history = trainer.fit(
+            data[0], y, epochs=5, seed=0, validation_data=(data[0], y), verbose=False
+        )
         assert history["val_loss"][-1] < history["loss"][0]
 
 
@@ -752,7 +878,9 @@ def test_what_a_subclass_of_a_loss_overrides_is_what_is_trained_by(data):
     weights, losses = [], []
     for loss, lr in ((nn.CrossEntropyLoss(), 0.2), (Doubled(), 0.1)):
         model = nn.Sequential(nn.Linear(3, CLASSES), seed=0)
-        history = Trainer(model, loss, optim.SGD(model.parameters(), lr=lr)).fit(*data, epochs=2, seed=0, validation_data=data, verbose=False)
+        history = Trainer(model, loss, optim.SGD(model.parameters(), lr=lr)).fit(
+            *data, epochs=2, seed=0, validation_data=data, verbose=False
+        )
         weights.append(model[0].weight.data)
         losses.append(history["loss"] + history["val_loss"])
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5)
@@ -772,13 +900,19 @@ def test_a_layer_written_in_python_trains_as_the_compiled_one(data):
 
 def test_what_an_optimizer_must_define(data):
     model = nn.Sequential(nn.Linear(3, CLASSES), seed=0)
-    with pytest.raises(TypeError, match=r"Optimizer does not define _update\(parameter, settings\)"):
-        Trainer(model, nn.CrossEntropyLoss(), optim.Optimizer(model.parameters(), {})).fit(*data, verbose=False)
+    with pytest.raises(
+        TypeError, match=r"Optimizer does not define _update\(parameter, settings\)"
+    ):
+        Trainer(model, nn.CrossEntropyLoss(), optim.Optimizer(model.parameters(), {})).fit(
+            *data, verbose=False
+        )
 
 
 def test_a_layer_alone_is_a_model(data):
     model = nn.Linear(3, CLASSES, seed=0)
-    history = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5)).fit(*data, epochs=5, seed=0, verbose=False)
+    history = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5)).fit(
+        *data, epochs=5, seed=0, verbose=False
+    )
     assert history["accuracy"][-1] > 0.9
 
 
@@ -798,13 +932,22 @@ def test_a_model_is_trained_by_one_call_at_a_time(data):
 
 @pytest.mark.parametrize("shared", ["layer", "net", "normalisation"])
 def test_nets_that_share_a_layer_are_trained_by_one_call_at_a_time(shared, data):
-    trunk = {"layer": nn.Linear(3, 3, seed=0), "net": nn.Sequential(nn.Linear(3, 3), seed=0), "normalisation": nn.BatchNorm1d(3, affine=False)}[shared]
+    trunk = {
+        "layer": nn.Linear(3, 3, seed=0),
+        "net": nn.Sequential(nn.Linear(3, 3), seed=0),
+        "normalisation": nn.BatchNorm1d(3, affine=False),
+    }[shared]
     one, other = (nn.Sequential(trunk, nn.Linear(3, CLASSES, seed=seed)) for seed in (1, 2))
-    trainers = [Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters())) for model in (one, other)]
+    trainers = [
+        Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()))
+        for model in (one, other)
+    ]
     alone = make()
 
     def again(trainer, logs):
-        with pytest.raises(RuntimeError, match="this model shares a layer with one that is being trained already"):
+        with pytest.raises(
+            RuntimeError, match="this model shares a layer with one that is being trained already"
+        ):
             trainers[1].fit(*data, verbose=False)
         alone.fit(*data, verbose=False)
 
@@ -817,7 +960,9 @@ def test_a_checkpoint_is_not_loaded_into_a_training_that_runs(data, tmp_path):
     trainer.save_checkpoint(tmp_path / "c")
 
     def load(trainer, logs):
-        with pytest.raises(RuntimeError, match="load_checkpoint was called while this model is being trained"):
+        with pytest.raises(
+            RuntimeError, match="load_checkpoint was called while this model is being trained"
+        ):
             trainer.load_checkpoint(tmp_path / "c")
 
     trainer.fit(*data, callbacks=[load], verbose=False)
@@ -826,7 +971,9 @@ def test_a_checkpoint_is_not_loaded_into_a_training_that_runs(data, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "steps_per_epoch"])
-@pytest.mark.parametrize("value", [True, np.True_, 2.0, np.float64(2), "2", [2], np.array([2])], ids=repr)
+@pytest.mark.parametrize(
+    "value", [True, np.True_, 2.0, np.float64(2), "2", [2], np.array([2])], ids=repr
+)
 def test_counts_are_whole_numbers(name, value, data):
     """True is no number of epochs."""
     trainer = make()
@@ -855,7 +1002,11 @@ def test_only_those_that_heard_of_the_beginning_hear_of_the_end(error, data):
     trainer.fit(*data, seed=1, verbose=False)
     history = trainer.history
     with pytest.raises(error, match="no such thing"):
-        trainer.fit(*data, seed=2, callbacks=[Recorder("a", events), Fails("b", events), Recorder("c", events)])
+        trainer.fit(
+            *data,
+            seed=2,
+            callbacks=[Recorder("a", events), Fails("b", events), Recorder("c", events)],
+        )
     assert events == [("a", "begin", 1, 7), ("a", "end")]
     assert (trainer.history, trainer.seed) == (history, 1)
 

@@ -1,4 +1,6 @@
-"""The libraries compared, one class each. Nothing is imported, not even NumPy, until a process asks for its own."""
+"""The libraries compared, one class each. Nothing is imported, not even NumPy, until a process asks
+for its own.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ CNN_PEERS = {
 
 
 def load(name: str) -> type[Peer]:
-    """The class of a peer, "cnn: " and its name for one of `CNN_PEERS`; ImportError if its library is not installed."""
+    """The class of a peer, "cnn: " and its name for one of `CNN_PEERS`; ImportError if its library
+    is not installed.
+    """
     cnn = name.startswith("cnn: ")
     module, class_name = CNN_PEERS[name.removeprefix("cnn: ")] if cnn else PEERS[name]
     return getattr(import_module(f"peers.{module}"), class_name)

@@ -6,14 +6,30 @@ import cnet
 from _cases import Case
 from cnet import nn, optim
 from cnet._core import _isa
-from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 
 class _Net(Peer):
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
         cnet.set_num_threads(threads)
-        activation = {"": nn.Identity, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "tanh": nn.Tanh}[case.activation]
+        activation = {
+            "": nn.Identity,
+            "relu": nn.ReLU,
+            "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
+            "tanh": nn.Tanh,
+        }[case.activation]
         layers: list[nn.Module] = []
         for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
             layers += [activation(), nn.Linear(inputs, outputs)]
@@ -24,7 +40,11 @@ class _Net(Peer):
     def _restart(self) -> None:
         """An optimiser that remembers nothing."""
         parameters = self.model.parameters()
-        self.optimizer = optim.Adam(parameters, *ADAM) if self.case.adam else optim.SGD(parameters, LEARNING_RATE)
+        self.optimizer = (
+            optim.Adam(parameters, *ADAM)
+            if self.case.adam
+            else optim.SGD(parameters, LEARNING_RATE)
+        )
 
     @staticmethod
     def version() -> str:
@@ -49,7 +69,9 @@ class Fit(_Net):
     """``Trainer.fit``, with all that it does once a call, such as looking for NaN in the data."""
 
     def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        self.optimizer = optim.SGD(self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+        self.optimizer = optim.SGD(
+            self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+        )
 
     def set_learning_rate(self, learning_rate: float) -> None:
         self.optimizer.param_groups[0]["lr"] = learning_rate
@@ -60,7 +82,15 @@ class Fit(_Net):
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
         shuffle = shuffle and not self.full_batch
-        self.trainer.fit(self.x, self.y, epochs=epochs, batch_size=self.batch, shuffle=shuffle, seed=self.seed, verbose=False)
+        self.trainer.fit(
+            self.x,
+            self.y,
+            epochs=epochs,
+            batch_size=self.batch,
+            shuffle=shuffle,
+            seed=self.seed,
+            verbose=False,
+        )
 
 
 class ByHand(_Net):
@@ -90,11 +120,28 @@ class Cnn(Fit):
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x.reshape(-1, 1, 28, 28), y, threads)
-        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
-        self.model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), seed=0)
+        convolutions = [
+            nn.Conv2d(1, 32, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+        self.model = nn.Sequential(
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(1600, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 10),
+            seed=0,
+        )
         self.state = self.model.state_dict()
 
     def set_weights(self, weights: Weights) -> None:
         self.model.load_state_dict(self.state)
-        optimizer = optim.SGD(self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True)
+        optimizer = optim.SGD(
+            self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True
+        )
         self.trainer = cnet.Trainer(self.model, self.loss, optimizer)

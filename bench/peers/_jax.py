@@ -9,20 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _cases import Case
-from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 Params = list[tuple[jax.Array, jax.Array]]
 
 
 class Scan(Peer):
-    """Parameters, data and the order of rows are arguments of one compiled function; the parameters are donated."""
+    """Parameters, data and the order of rows are arguments of one compiled function; the parameters
+    are donated.
+    """
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
         self.device_x = jnp.asarray(x)
         self.device_y = jnp.asarray(y)
         leaky_relu = partial(jax.nn.leaky_relu, negative_slope=LEAKY_SLOPE)
-        self.activation = {"": None, "relu": jax.nn.relu, "leaky_relu": leaky_relu, "tanh": jnp.tanh}[case.activation]
+        self.activation = {
+            "": None,
+            "relu": jax.nn.relu,
+            "leaky_relu": leaky_relu,
+            "tanh": jnp.tanh,
+        }[case.activation]
         self.forward = jax.jit(self._forward)
         self.params: Params = []
         self.adam: Any = None
@@ -35,7 +53,10 @@ class Scan(Peer):
         # Copies: an array that shares memory with NumPy cannot be donated.
         self.params = [(jnp.array(w, copy=True), jnp.array(b, copy=True)) for w, b in weights]
         if self.case.adam:
-            self.adam = jnp.zeros(()), *(jax.tree.map(jnp.zeros_like, self.params) for _ in range(2))
+            self.adam = (
+                jnp.zeros(()),
+                *(jax.tree.map(jnp.zeros_like, self.params) for _ in range(2)),
+            )
 
     def get_weights(self) -> Weights:
         return [(np.array(w), np.array(b)) for w, b in self.params]
@@ -45,11 +66,21 @@ class Scan(Peer):
             self.predict(self.x[:1])
             return
         run = jax.jit(self._run, donate_argnums=0)
-        self.compiled = run.lower((self.params, self.adam), self.device_x, self.device_y, self._orders(epochs, shuffle=False)).compile()
+        self.compiled = run.lower(
+            (self.params, self.adam),
+            self.device_x,
+            self.device_y,
+            self._orders(epochs, shuffle=False),
+        ).compile()
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
         (self.params, self.adam), _ = jax.block_until_ready(
-            self.compiled((self.params, self.adam), self.device_x, self.device_y, self._orders(epochs, shuffle))
+            self.compiled(
+                (self.params, self.adam),
+                self.device_x,
+                self.device_y,
+                self._orders(epochs, shuffle),
+            )
         )
 
     def _orders(self, epochs: int, shuffle: bool) -> NDArray[np.int32]:
@@ -71,11 +102,17 @@ class Scan(Peer):
         log_p = jax.nn.log_softmax(self._forward(params, x))
         return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
-    def _run(self, state: Any, x: jax.Array, y: jax.Array, orders: jax.Array) -> tuple[Any, jax.Array]:
+    def _run(
+        self, state: Any, x: jax.Array, y: jax.Array, orders: jax.Array
+    ) -> tuple[Any, jax.Array]:
         def step(state: Any, rows: jax.Array) -> tuple[Any, jax.Array]:
             params, adam = state
             # The order is known to hold valid rows; without the promise each element is checked.
-            batch = (x, y) if self.full_batch else (a.at[rows].get(mode="promise_in_bounds") for a in (x, y))
+            batch = (
+                (x, y)
+                if self.full_batch
+                else (a.at[rows].get(mode="promise_in_bounds") for a in (x, y))
+            )
             loss, grads = jax.value_and_grad(self._loss)(params, *batch)
             if self.case.adam:
                 return _adam(params, grads, *adam), loss
@@ -90,12 +127,15 @@ def _adam(params: Params, grads: Params, steps: jax.Array, means: Params, square
     rate, unbias = learning_rate / (1 - beta1**steps), 1 / jnp.sqrt(1 - beta2**steps)
     means = jax.tree.map(lambda m, g: m + (1 - beta1) * (g - m), means, grads)
     squares = jax.tree.map(lambda v, g: v + (1 - beta2) * (g * g - v), squares, grads)
-    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * unbias + eps), params, means, squares)
+    params = jax.tree.map(
+        lambda p, m, v: p - rate * m / (jnp.sqrt(v) * unbias + eps), params, means, squares
+    )
     return params, (steps, means, squares)
 
 
 class Cnn(Scan):
-    """The convolutional net, with channels last, which is JAX's habit; its state is parameters, velocities and a key.
+    """The convolutional net, with channels last, which is JAX's habit; its state is parameters,
+    velocities and a key.
 
     A step at a time: in a scan, XLA's convolutions run on one thread and are ten times slower.
     """
@@ -108,13 +148,21 @@ class Cnn(Scan):
     def set_weights(self, weights: Weights) -> None:
         rng = np.random.default_rng(0)
         shapes = [(3, 3, 1, 32), (3, 3, 32, 64), (1600, 128), (128, 10)]
-        values = [rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype(np.float32) for shape in shapes]
+        values = [
+            rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype(np.float32)
+            for shape in shapes
+        ]
         params = [(jnp.array(w), jnp.zeros(w.shape[-1])) for w in values]
         self.params = params, jax.tree.map(jnp.zeros_like, params), jax.random.key(0)
 
     def _logits(self, params: Params, x: jax.Array, key: jax.Array) -> jax.Array:
         for w, b in params[:2]:
-            x = jax.nn.relu(jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b)
+            x = jax.nn.relu(
+                jax.lax.conv_general_dilated(
+                    x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+                )
+                + b
+            )
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         (w, b), (w_out, b_out) = params[2:]
         x = jax.nn.relu(x.reshape(len(x), -1) @ w + b)
@@ -123,7 +171,11 @@ class Cnn(Scan):
 
     def compile(self, epochs: int) -> None:
         rows = self._orders(1, shuffle=False)[0]
-        self.compiled = jax.jit(self._step, donate_argnums=0).lower(self.params, self.device_x, self.device_y, rows).compile()
+        self.compiled = (
+            jax.jit(self._step, donate_argnums=0)
+            .lower(self.params, self.device_x, self.device_y, rows)
+            .compile()
+        )
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
         for rows in self._orders(epochs, shuffle):
@@ -132,11 +184,20 @@ class Cnn(Scan):
 
     def _step(self, state: Any, x: jax.Array, y: jax.Array, rows: jax.Array) -> Any:
         def loss(params: Params, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
-            return -jnp.take_along_axis(jax.nn.log_softmax(self._logits(params, x, key)), y[:, None], axis=1).mean()
+            return -jnp.take_along_axis(
+                jax.nn.log_softmax(self._logits(params, x, key)), y[:, None], axis=1
+            ).mean()
 
         params, velocities, key = state
         key, mask = jax.random.split(key)
-        value, grads = jax.value_and_grad(loss)(params, *(a.at[rows].get(mode="promise_in_bounds") for a in (x, y)), mask)
+        value, grads = jax.value_and_grad(loss)(
+            params, *(a.at[rows].get(mode="promise_in_bounds") for a in (x, y)), mask
+        )
         velocities = jax.tree.map(lambda v, g: CNN_MOMENTUM * v + g, velocities, grads)
-        params = jax.tree.map(lambda p, v, g: p - CNN_LEARNING_RATE * (g + CNN_MOMENTUM * v), params, velocities, grads)
+        params = jax.tree.map(
+            lambda p, v, g: p - CNN_LEARNING_RATE * (g + CNN_MOMENTUM * v),
+            params,
+            velocities,
+            grads,
+        )
         return (params, velocities, key), value

@@ -1,6 +1,7 @@
 """NumPy: a net written by hand, with care.
 
-Every array is allocated once and every operation works in place, so that a step is BLAS and little else.
+Every array is allocated once and every operation works in place, so that a step is BLAS and little
+else.
 """
 
 import numpy as np
@@ -23,7 +24,9 @@ class HandWritten(Peer):
         self.a = self._activations(self.batch)
         self.da = [np.empty_like(a) for a in self.a]
         self.one_row = self._activations(1)
-        self.x_batch = None if self.full_batch else np.empty((self.batch, case.sizes[0]), np.float32)
+        self.x_batch = (
+            None if self.full_batch else np.empty((self.batch, case.sizes[0]), np.float32)
+        )
 
     def _activations(self, rows: int) -> list[Floats]:
         return [np.empty((rows, outputs), np.float32) for outputs in self.case.sizes[1:]]
@@ -96,7 +99,8 @@ class HandWritten(Peer):
         total = z.sum(axis=1, keepdims=True)
         loss = float((np.log(total[:, 0]) - z_label).mean())
 
-        # With SGD gradients are, from here on, those of learning rate times loss: the update is then a subtraction.
+        # With SGD gradients are, from here on, those of learning rate times loss: the update is
+        # then a subtraction.
         scale = 1 if self.case.adam else LEARNING_RATE
         z *= scale / self.batch / total
         z[self.rows, y] -= scale / self.batch

@@ -26,10 +26,10 @@ CNN_REMARK = "with initial weights and masks of dropout of its own"
 class Peer(ABC):
     """One net in one library, with its data set in memory and in the library's own form.
 
-    All train alike: softmax cross-entropy, plain SGD or Adam, float32, from the same weights. An epoch visits the rows in a
-    random order, drawn and gathered batch by batch as the library's users would do it; where the batch is the whole
-    data set there is nothing to shuffle or gather. A constructor raises NotImplementedError for a net that the library
-    cannot express.
+    All train alike: softmax cross-entropy, plain SGD or Adam, float32, from the same weights. An
+    epoch visits the rows in a random order, drawn and gathered batch by batch as the library's
+    users would do it; where the batch is the whole data set there is nothing to shuffle or gather.
+    A constructor raises NotImplementedError for a net that the library cannot express.
 
     Parameters
     ----------
@@ -40,7 +40,9 @@ class Peer(ABC):
     """
 
     remark: str = ""
-    """What it does instead, where it cannot do quite what the others do; its losses are then not compared with theirs."""
+    """What it does instead, where it cannot do quite what the others do; its losses are then not
+    compared with theirs.
+    """
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         self.case = case
@@ -62,7 +64,9 @@ class Peer(ABC):
         self.rng = np.random.default_rng(seed)
 
     def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        """Train like this from the next `set_weights` on; otherwise as the case says, with the rates above."""
+        """Train like this from the next `set_weights` on; otherwise as the case says, with the
+        rates above.
+        """
         raise NotImplementedError(f"{type(self).__name__} trains by plain SGD only")
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -100,7 +104,9 @@ class Peer(ABC):
 
 
 def initial_weights(case: Case, seed: int = 0) -> Weights:
-    """Normal weights of the usual size, and biases that are not zero, so that a peer that forgets them is found out."""
+    """Normal weights of the usual size, and biases that are not zero, so that a peer that forgets
+    them is found out.
+    """
     rng = np.random.default_rng(seed)
     gain = 2 if "relu" in case.activation else 1
     return [

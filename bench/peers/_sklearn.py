@@ -19,7 +19,9 @@ class Classifier(Peer):
         learning_rate, (beta1, beta2), eps = ADAM
         self.model = MLPClassifier(
             case.sizes[1:-1],
-            activation={"": "identity", "relu": "relu", "leaky_relu": "relu", "tanh": "tanh"}[case.activation],
+            activation={"": "identity", "relu": "relu", "leaky_relu": "relu", "tanh": "tanh"}[
+                case.activation
+            ],
             solver="adam" if case.adam else "sgd",
             alpha=0,
             batch_size=self.batch,
@@ -34,7 +36,9 @@ class Classifier(Peer):
         self.classes = list(range(case.sizes[-1]))
         # The first call makes the arrays of weights, which later calls update in place.
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Got `batch_size` less than 1 or larger than sample size")
+            warnings.filterwarnings(
+                "ignore", message="Got `batch_size` less than 1 or larger than sample size"
+            )
             self.model.partial_fit(x[:10], y[:10], classes=self.classes)
 
     @staticmethod
@@ -42,12 +46,17 @@ class Classifier(Peer):
         return sklearn.__version__
 
     def set_weights(self, weights: Weights) -> None:
-        for coefficients, intercepts, (w, b) in zip(self.model.coefs_, self.model.intercepts_, weights, strict=True):
+        for coefficients, intercepts, (w, b) in zip(
+            self.model.coefs_, self.model.intercepts_, weights, strict=True
+        ):
             coefficients[...] = w
             intercepts[...] = b
 
     def get_weights(self) -> Weights:
-        return [(w.copy(), b.copy()) for w, b in zip(self.model.coefs_, self.model.intercepts_, strict=True)]
+        return [
+            (w.copy(), b.copy())
+            for w, b in zip(self.model.coefs_, self.model.intercepts_, strict=True)
+        ]
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
         self.model.shuffle = shuffle and not self.full_batch

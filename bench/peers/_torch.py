@@ -6,16 +6,34 @@ import torch
 from torch import nn
 
 from _cases import Case
-from peers._peer import ADAM, CNN_LEARNING_RATE, CNN_MOMENTUM, CNN_REMARK, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from peers._peer import (
+    ADAM,
+    CNN_LEARNING_RATE,
+    CNN_MOMENTUM,
+    CNN_REMARK,
+    LEAKY_SLOPE,
+    LEARNING_RATE,
+    Floats,
+    Ints,
+    Peer,
+    Weights,
+)
 
 
 class Eager(Peer):
-    """The usual loop, except that batches are indexed from tensors: a ``DataLoader`` would take several times as long."""
+    """The usual loop, except that batches are indexed from tensors: a ``DataLoader`` would take
+    several times as long.
+    """
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
         torch.set_num_threads(threads)
-        activation = {"": nn.Identity, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "tanh": nn.Tanh}[case.activation]
+        activation = {
+            "": nn.Identity,
+            "relu": nn.ReLU,
+            "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
+            "tanh": nn.Tanh,
+        }[case.activation]
         layers: list[nn.Module] = []
         for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
             layers += [activation(), nn.Linear(inputs, outputs)]
@@ -37,7 +55,9 @@ class Eager(Peer):
         return torch.__version__
 
     def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+        )
 
     def set_learning_rate(self, learning_rate: float) -> None:
         self.optimizer.param_groups[0]["lr"] = learning_rate
@@ -88,7 +108,9 @@ class Compiled(Eager):
 
     def _restart(self) -> None:
         self.steps = torch.zeros(())
-        self.means, self.squares = ([torch.zeros_like(parameter) for parameter in self.model.parameters()] for _ in range(2))
+        self.means, self.squares = (
+            [torch.zeros_like(parameter) for parameter in self.model.parameters()] for _ in range(2)
+        )
 
     def compile(self, epochs: int) -> None:
         if self.case.training:
@@ -112,7 +134,9 @@ class Compiled(Eager):
         learning_rate, (beta1, beta2), eps = ADAM
         self.steps.add_(1)
         rate, unbias = learning_rate / (1 - beta1**self.steps), (1 - beta2**self.steps).rsqrt()
-        for parameter, grad, mean, square in zip(parameters, grads, self.means, self.squares, strict=True):
+        for parameter, grad, mean, square in zip(
+            parameters, grads, self.means, self.squares, strict=True
+        ):
             mean.lerp_(grad, 1 - beta1)
             square.lerp_(grad * grad, 1 - beta2)
             parameter.sub_(rate * mean / (square.sqrt() * unbias + eps))
@@ -130,15 +154,31 @@ class Cnn(Eager):
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
         torch.manual_seed(0)
-        convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
-        model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
+        convolutions = [
+            nn.Conv2d(1, 32, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+        model = nn.Sequential(
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(1600, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 10),
+        )
         self.model = model.to(memory_format=self.memory_format)
         self.state = copy.deepcopy(self.model.state_dict())
         self.tensor_x = self.tensor_x.reshape(-1, 1, 28, 28).to(memory_format=self.memory_format)
 
     def set_weights(self, weights: Weights) -> None:
         self.model.load_state_dict(self.state)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True
+        )
 
 
 class CnnChannelsLast(Cnn):

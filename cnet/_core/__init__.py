@@ -1,6 +1,7 @@
 """The compiled floor: kernels and the loops over threads around them. It imports nothing above it.
 
-`loops` gives the module of loops for a dtype; its functions are described in the ``.pxi`` files beside this one.
+`loops` gives the module of loops for a dtype; its functions are described in the ``.pxi`` files
+beside this one.
 """
 
 from types import ModuleType
@@ -9,7 +10,8 @@ import numpy as np
 
 
 def _inherits_openmp() -> bool:
-    """Whether this process was forked by one that had loaded GNU's OpenMP runtime, and may have used its threads; on Linux.
+    """Whether this process was forked by one that had loaded GNU's OpenMP runtime, and may have
+    used its threads; on Linux.
 
     Forks after this are noticed by csrc/fork.h.
     """
@@ -35,8 +37,9 @@ except ImportError as error:
     if find_spec("cnet._core._float32"):
         raise
     raise ImportError(
-        "cnet's compiled core is missing: this is a source folder, not an installed package. Install it (pip install .) and run Python "
-        "from another folder, or with `python -P`; to work on the sources in place, install them with `pip install -e .`"
+        "cnet's compiled core is missing: this is a source folder, not an installed package. "
+        "Install it (pip install .) and run Python from another folder, or with `python -P`; to "
+        "work on the sources in place, install them with `pip install -e .`"
     ) from error
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -1,7 +1,8 @@
 """The instruction set whose kernels run, chosen once, at import; and how this binary was built.
 
-This module alone is linked with the kernels and with processor detection. ``CNET_ISA`` forces a set; a name that
-this build does not know, or this processor does not run, is an error rather than a silent choice of another.
+This module alone is linked with the kernels and with processor detection. ``CNET_ISA`` forces a
+set; a name that this build does not know, or this processor does not run, is an error rather than a
+silent choice of another.
 """
 
 import os
@@ -72,7 +73,9 @@ def compiled_isas():
 
 
 def available_isas():
-    """Names of the instruction sets in this build that this processor runs, from the plainest to the best."""
+    """Names of the instruction sets in this build that this processor runs, from the plainest to
+    the best.
+    """
     return tuple(name for i, name in enumerate(compiled_isas()) if cnet_isas[i].supported())
 
 
@@ -82,7 +85,8 @@ def active_isa():
 
 
 def use_isa(name):
-    """Switch to another instruction set. Not while another thread computes: this is for tests and benchmarks.
+    """Switch to another instruction set. Not while another thread computes: this is for tests and
+    benchmarks.
 
     Raises
     ------
@@ -92,8 +96,13 @@ def use_isa(name):
     global _active
     available = available_isas()
     if name not in available:
-        why = "this processor does not run it" if name in compiled_isas() else "there is no such set in this build"
-        raise ValueError(f"instruction set {name!r}: {why}; choose one of {', '.join(available)} (CNET_ISA)")
+        why = (
+            "this processor does not run it"
+            if name in compiled_isas() else "there is no such set in this build"
+        )
+        raise ValueError(
+            f"instruction set {name!r}: {why}; choose one of {', '.join(available)} (CNET_ISA)"
+        )
     _active = &cnet_isas[compiled_isas().index(name)]
 
 

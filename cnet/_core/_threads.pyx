@@ -1,7 +1,7 @@
 """The number of threads that the compiled loops may use, and whether there are threads at all.
 
-How many are worth using is decided for each loop by `threads_for`; how many are allowed is decided in
-``cnet/_threads.py``. csrc/fork.h says what is different in a process made by fork.
+How many are worth using is decided for each loop by `threads_for`; how many are allowed is decided
+in ``cnet/_threads.py``. csrc/fork.h says what is different in a process made by fork.
 """
 
 cdef extern from "csrc/fork.h":
@@ -27,25 +27,32 @@ cdef extern from "csrc/fork.h":
 cdef cnet_shared _allowed, _always
 cnet_set(&_allowed, 1)
 
-# How much more work threads must have to do in a parallel region on a busy machine: some milliseconds.
+# How much more work threads must have to do in a parallel region on a busy machine: some
+# milliseconds.
 cdef double BUSY = 200
 
 
 cdef int members_for(double work, double per_thread, int limit) noexcept nogil:
-    """Threads for `work` (in any unit), at most `limit`, so that each gets at least `per_thread` of it; for `run_region`.
+    """Threads for `work` (in any unit), at most `limit`, so that each gets at least `per_thread` of
+    it; for `run_region`.
 
-    A process counts as one that uses threads from now on, even if other programs keep it from doing so.
+    A process counts as one that uses threads from now on, even if other programs keep it from doing
+    so.
     """
     cdef int most = min(<int> cnet_get(&_allowed), limit)
     cdef bint always = cnet_get(&_always)
-    if not CNET_OPENMP or most < 2 or (work < 2 * per_thread and not always) or cnet_get(&cnet_serial):
+    if not CNET_OPENMP or most < 2 or (
+        work < 2 * per_thread and not always
+    ) or cnet_get(&cnet_serial):
         return 1
     cnet_set(&cnet_threaded, 1)
     return most if always else <int> min(<double> most, work / per_thread)
 
 
 cdef int threads_for(double work, double per_thread, int limit) noexcept nogil:
-    """As `members_for`, for a parallel region that the calling thread begins at once; fewer on a busy machine."""
+    """As `members_for`, for a parallel region that the calling thread begins at once; fewer on a
+    busy machine.
+    """
     cdef int threads = members_for(work, per_thread, limit)
     if threads == 1 or cnet_in_forked_thread():
         return 1
@@ -55,7 +62,9 @@ cdef int threads_for(double work, double per_thread, int limit) noexcept nogil:
 
 
 cdef bint run_region(void (*run)(void *) noexcept nogil, void *arguments) noexcept nogil:
-    """Call a function that begins a parallel region, in this thread or, where this one must not, in another. False if it cannot be called."""
+    """Call a function that begins a parallel region, in this thread or, where this one must not,
+    in another. False if it cannot be called.
+    """
     return cnet_run_region(run, arguments)
 
 
@@ -85,13 +94,17 @@ def always():
 
 
 def allow(int n, bint always=False):
-    """Let loops use up to `n` threads; with `always`, even where there is little to do (for tests)."""
+    """Let loops use up to `n` threads; with `always`, even where there is little to do (for
+    tests).
+    """
     cnet_set(&_allowed, n)
     cnet_set(&_always, always)
 
 
 def imported_after_fork(bint in_main_thread):
-    """Tell that this process was forked, by one that may have used threads, before it imported cnet. The thread that forked is its main thread."""
+    """Tell that this process was forked, by one that may have used threads, before it imported
+    cnet. The thread that forked is its main thread.
+    """
     if in_main_thread:
         cnet_set_forked_thread()
     else:

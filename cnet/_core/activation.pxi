@@ -10,19 +10,26 @@ cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) 
         _activate_part(n, 1, part, threads, y, x, kind, slope)
 
 
-cdef void _activate_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x, int kind, real slope) noexcept nogil:
+cdef void _activate_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x, int kind, real slope
+) noexcept nogil:
     """A part's share of m rows of n elements."""
     cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
     kernels().activation(kind, end - start, x + start, y + start, slope)
 
 
-cdef void _derive(Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
+cdef void _derive(
+    Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope
+) noexcept nogil:
     cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         _derive_part(n, 1, part, threads, dx, dy, y, kind, slope)
 
 
-cdef void _derive_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dy, const real *y, int kind, real slope) noexcept nogil:
+cdef void _derive_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dy, const real *y,
+    int kind, real slope
+) noexcept nogil:
     cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
     kernels().activation_backward(kind, end - start, y + start, dy + start, dx + start, slope)
 
@@ -33,20 +40,28 @@ cdef void _softmax(Py_ssize_t m, Py_ssize_t n, real *y, const real *x) noexcept 
         _softmax_part(m, n, part, threads, y, x)
 
 
-cdef void _softmax_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x) noexcept nogil:
+cdef void _softmax_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x
+) noexcept nogil:
     cdef Py_ssize_t start = _start(m, part, parts)
     kernels().softmax(_start(m, part + 1, parts) - start, n, x + start * n, y + start * n)
 
 
 def activation_forward(real[::1] out, const real[::1] x, int kind, real slope=0):
-    """Write f(x) to out, f being one of the kinds above; slope is the negative slope of LEAKY_RELU, or alpha of ELU."""
+    """Write f(x) to out, f being one of the kinds above; slope is the negative slope of
+    LEAKY_RELU, or alpha of ELU.
+    """
     _check1("out", out.shape[0], x.shape[0])
     with nogil:
         _activate(x.shape[0], _out1(out), _in1(x), kind, slope)
 
 
-def activation_backward(real[::1] dx, const real[::1] dout, const real[::1] out, int kind, real slope=0):
-    """Write dout * f'(x) to dx, from the output of the forward pass, or for GELU and GELU_TANH its input; dx may be dout."""
+def activation_backward(
+    real[::1] dx, const real[::1] dout, const real[::1] out, int kind, real slope=0
+):
+    """Write dout * f'(x) to dx, from the output of the forward pass, or for GELU and GELU_TANH
+    its input; dx may be dout.
+    """
     _check1("dout", dout.shape[0], out.shape[0])
     _check1("dx", dx.shape[0], out.shape[0])
     with nogil:
@@ -81,24 +96,33 @@ cdef struct Elementwise:
     real slope
 
 
-cdef void _run_activation(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_activation(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
     _activate_part(block.m, e.n, part, parts, e.out, _input(block, e.x), e.kind, e.slope)
 
 
-cdef void _run_derivative(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_derivative(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
     _derive_part(block.m, e.n, part, parts, e.out, e.x, e.y, e.kind, e.slope)
 
 
-cdef void _run_softmax(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_softmax(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
     _softmax_part(block.m, e.n, part, parts, e.out, _input(block, e.x))
 
 
-cdef void _run_softmax_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_softmax_backward(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
+    cdef Py_ssize_t start = _start(block.m, part, parts)
+    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start
     kernels().softmax_backward(rows, e.n, e.y + start * e.n, e.x + start * e.n, e.out + start * e.n)
 
 
@@ -109,7 +133,10 @@ cdef void _run_sum(const void *arguments, const Block *block, int part, int part
         e.out[i] = e.y[i] + e.x[i]
 
 
-cdef int _append_elementwise(Program program, Run run, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y, int kind, real slope) except -1:
+cdef int _append_elementwise(
+    Program program, Run run, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y,
+    int kind, real slope
+) except -1:
     program.check_room(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     _check2("y", y.shape[0], y.shape[1], out.shape[0], out.shape[1])
@@ -118,12 +145,17 @@ cdef int _append_elementwise(Program program, Run run, real[:, ::1] out, const r
     return 0
 
 
-def program_activation(Program program, real[:, ::1] out, const real[:, ::1] x, int kind, real slope):
+def program_activation(
+    Program program, real[:, ::1] out, const real[:, ::1] x, int kind, real slope
+):
     """Add: out = f(x)."""
     _append_elementwise(program, _run_activation, out, x, x, kind, slope)
 
 
-def program_derivative(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output, int kind, real slope):
+def program_derivative(
+    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output, int kind,
+    real slope
+):
     """Add: dx = dout * f'(x), from the output of f; dx may be dout."""
     _append_elementwise(program, _run_derivative, dx, dout, output, kind, slope)
 
@@ -133,7 +165,9 @@ def program_softmax(Program program, real[:, ::1] out, const real[:, ::1] x):
     _append_elementwise(program, _run_softmax, out, x, x, NONE, 0)
 
 
-def program_softmax_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output):
+def program_softmax_backward(
+    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] output
+):
     """Add: dx = the gradient of a softmax's input, from its output."""
     _append_elementwise(program, _run_softmax_backward, dx, dout, output, NONE, 0)
 

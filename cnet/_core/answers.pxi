@@ -1,5 +1,6 @@
-# What a program's outputs are asked of each row of a data set, and how well they answer: labels, or targets, and weights of rows are collected with
-# the rows of a batch, each by the part that has the row; a part sums up what is right of its rows.
+# What a program's outputs are asked of each row of a data set, and how well they answer: labels, or
+# targets, and weights of rows are collected with the rows of a batch, each by the part that has the
+# row; a part sums up what is right of its rows.
 
 
 cdef struct Loss:
@@ -8,8 +9,8 @@ cdef struct Loss:
     const real *weights  # of classes, or NULL
 
 
-# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for counting what is right
-# beside targets for the loss.
+# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for
+# counting what is right beside targets for the loss.
 cdef struct Output:
     const real *scores
     Py_ssize_t n
@@ -30,10 +31,14 @@ cdef struct Tally:
     Py_ssize_t before    # the step
 
 
-cdef list _set_answer(Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, targets, row_weights):
-    """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a batch; either may be None. So may weights.
+cdef list _set_answer(
+    Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, targets, row_weights
+):
+    """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a
+    batch; either may be None. So may weights.
 
-    Rows are classified rightly where the largest of the scores is at the label. What is returned has to be kept.
+    Rows are classified rightly where the largest of the scores is at the label. What is returned
+    has to be kept.
     """
     cdef const int64_t[::1] all_labels
     cdef const real[:, ::1] all_targets
@@ -64,7 +69,9 @@ cdef list _set_answer(Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, t
     return kept
 
 
-cdef void _collect_answers(const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int part, int parts) noexcept nogil:
+cdef void _collect_answers(
+    const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int part, int parts
+) noexcept nogil:
     """What outputs are to say of a part's share of a block's rows."""
     cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
     cdef const Output *output
@@ -76,25 +83,39 @@ cdef void _collect_answers(const Output *outputs, Py_ssize_t n, const int64_t *r
             for i in range(count):
                 output.labels_batch[start + i] = output.labels[rows[i]]
         if output.targets != NULL:
-            kernels().gather(count, output.n, output.targets, output.n, rows, 0, output.targets_batch + start * output.n)
+            kernels().gather(
+                count, output.n, output.targets, output.n, rows, 0,
+                output.targets_batch + start * output.n
+            )
         if output.row_weights != NULL:
             for i in range(count):
                 output.row_weights_batch[start + i] = output.row_weights[rows[i]]
 
 
-cdef void _count_correct(const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts) noexcept nogil:
+cdef void _count_correct(
+    const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts
+) noexcept nogil:
     """Rows of a part's share that are classified rightly."""
-    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start, k
+    cdef Py_ssize_t start = _start(block.m, part, parts)
+    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start, k
     cdef const Output *output
     for k in range(n):
         output = &outputs[k]
         if output.labels != NULL:
-            tallies[k].correct += kernels().count_correct(rows, output.n, _input(block, output.scores) + start * output.n, output.labels_batch + start)
+            tallies[k].correct += kernels().count_correct(
+                rows, output.n, _input(block, output.scores) + start * output.n,
+                output.labels_batch + start
+            )
         elif output.loss.kind == CNET_BCE:
-            tallies[k].correct += _count_signs(rows, output.n, _input(block, output.scores) + start * output.n, output.targets_batch + start * output.n)
+            tallies[k].correct += _count_signs(
+                rows, output.n, _input(block, output.scores) + start * output.n,
+                output.targets_batch + start * output.n
+            )
 
 
-cdef Py_ssize_t _count_signs(Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets) noexcept nogil:
+cdef Py_ssize_t _count_signs(
+    Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets
+) noexcept nogil:
     """Rows of which every element is above 0 where its target is above a half, and nowhere else."""
     cdef Py_ssize_t i, j, correct = 0
     cdef bint wrong
@@ -124,10 +145,15 @@ def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
     """What the rows of the batch count together in its mean loss."""
-    return _weight(&output.loss, block.batch, output.labels if output.targets == NULL else NULL, output.row_weights, block.rows)
+    return _weight(
+        &output.loss, block.batch, output.labels if output.targets == NULL else NULL,
+        output.row_weights, block.rows
+    )
 
 
-cdef double _mean_loss(const Output *outputs, Py_ssize_t n, const Tally *tallies, const Block *block) noexcept nogil:
+cdef double _mean_loss(
+    const Output *outputs, Py_ssize_t n, const Tally *tallies, const Block *block
+) noexcept nogil:
     """Of all outputs, over the batch, as far as it has been summed."""
     cdef double loss = 0
     cdef Py_ssize_t k

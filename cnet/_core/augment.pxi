@@ -7,44 +7,62 @@ cdef Py_ssize_t LARGEST_FRAMED = 1 << 22
 
 
 cdef void _augment_part(
-    const cnet_augment *a, Py_ssize_t m, int part, int parts, real *out, const real *x, const uint8_t *x_uint8, const int64_t *sources, const int64_t *rows,
-    uint32_t epoch, real *scratch
+    const cnet_augment *a, Py_ssize_t m, int part, int parts, real *out, const real *x,
+    const uint8_t *x_uint8, const int64_t *sources, const int64_t *rows, uint32_t epoch,
+    real *scratch
 ) noexcept nogil:
-    """out[i] = row sources[i] of x, or of x_uint8 where x is NULL, distorted as row rows[i] of the data set is."""
+    """out[i] = row sources[i] of x, or of x_uint8 where x is NULL, distorted as row rows[i] of
+    the data set is.
+    """
     cdef Py_ssize_t n = a.channels * a.height * a.width, i
     scratch += part * cnet_augment_scratch(a)
     for i in range(_start(m, part, parts), _start(m, part + 1, parts)):
         if x != NULL:
             kernels().augment(a, rows[i], epoch, x + sources[i] * n, NULL, out + i * n, scratch)
         else:
-            kernels().augment(a, rows[i], epoch, NULL, x_uint8 + sources[i] * n, out + i * n, scratch)
+            kernels().augment(
+                a, rows[i], epoch, NULL, x_uint8 + sources[i] * n, out + i * n, scratch
+            )
 
 
 cdef class Augmentation:
-    """What is done to images of (channels, height, width), as csrc/kernels.h has it; nothing but what a method asks for."""
+    """What is done to images of (channels, height, width), as csrc/kernels.h has it; nothing but
+    what a method asks for.
+    """
 
     cdef cnet_augment spec
     cdef list kept
 
-    def __cinit__(self, Py_ssize_t channels, Py_ssize_t height, Py_ssize_t width, const uint32_t[::1] key):
+    def __cinit__(
+        self, Py_ssize_t channels, Py_ssize_t height, Py_ssize_t width, const uint32_t[::1] key
+    ):
         if min(channels, height, width) < 1:
             raise ValueError(f"images of shape ({channels}, {height}, {width}) hold nothing")
         if height + 3 > LARGEST_FRAMED // (width + 3):
-            raise ValueError(f"images of {height} x {width} pixels are too large, expected less than {LARGEST_FRAMED} pixels")
+            raise ValueError(
+                f"images of {height} x {width} pixels are too large, "
+                f"expected less than {LARGEST_FRAMED} pixels"
+            )
         _check1("key", key.shape[0], 2)
         self.spec.channels, self.spec.height, self.spec.width = channels, height, width
         self.spec.key[0], self.spec.key[1] = key[0], key[1]
         self.kept = []
 
     def affine(self, double shift, double rotation, double scale, double shear, bint flip):
-        """Shift (pixels), rotate (radians), scale (about 1), shear (radians) and mirror at random."""
+        """Shift (pixels), rotate (radians), scale (about 1), shear (radians) and mirror at
+        random.
+        """
         self.spec.warp = True
-        self.spec.shift, self.spec.rotation, self.spec.scale, self.spec.shear, self.spec.flip = shift, rotation, scale, shear, flip
+        self.spec.shift, self.spec.rotation, self.spec.scale = shift, rotation, scale
+        self.spec.shear, self.spec.flip = shear, flip
 
     def elastic(self, const real[:, ::1] basis_y, const real[:, ::1] basis_x):
         """Displace pixels by basis_y @ noise @ basis_x; rows of basis_x have `span` elements."""
         _check2("basis_y", basis_y.shape[0], basis_y.shape[1], self.spec.height, basis_y.shape[1])
-        _check2("basis_x", basis_x.shape[0], basis_x.shape[1], basis_x.shape[0], cnet_augment_span(self.spec.width))
+        _check2(
+            "basis_x", basis_x.shape[0], basis_x.shape[1], basis_x.shape[0],
+            cnet_augment_span(self.spec.width)
+        )
         self.spec.warp = True
         self.spec.nodes_y, self.spec.nodes_x = basis_y.shape[1], basis_x.shape[0]
         self.spec.basis_y, self.spec.basis_x = _in2(basis_y), _in2(basis_x)
@@ -74,12 +92,19 @@ cdef class Augmentation:
         """How many elements of scratch memory a thread needs."""
         return cnet_augment_scratch(&self.spec)
 
-    def run(self, real[:, ::1] out, x, const int64_t[::1] sources, const int64_t[::1] rows, uint32_t epoch, real[::1] scratch):
-        """Write to out the rows `sources` of x, real or uint8, distorted as rows `rows` of a data set; scratch holds zeros."""
+    def run(
+        self, real[:, ::1] out, x, const int64_t[::1] sources, const int64_t[::1] rows,
+        uint32_t epoch, real[::1] scratch
+    ):
+        """Write to out the rows `sources` of x, real or uint8, distorted as rows `rows` of a
+        data set; scratch holds zeros.
+        """
         cdef const real[:, ::1] x_real = None
         cdef const uint8_t[:, ::1] x_uint8 = None
-        cdef Py_ssize_t m = rows.shape[0], n = self.spec.channels * self.spec.height * self.spec.width
-        cdef int threads = <int> min(scratch.shape[0] // cnet_augment_scratch(&self.spec), ALL), part
+        cdef Py_ssize_t m = rows.shape[0]
+        cdef Py_ssize_t n = self.spec.channels * self.spec.height * self.spec.width
+        cdef int threads = <int> min(scratch.shape[0] // cnet_augment_scratch(&self.spec), ALL)
+        cdef int part
         if x.dtype == "uint8":
             x_uint8 = x
         else:
@@ -89,12 +114,19 @@ cdef class Augmentation:
         _check1("sources", sources.shape[0], m)
         _check_rows(sources, x.shape[0])
         if threads < 1:
-            raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {self.scratch} for each thread")
+            raise ValueError(
+                f"scratch has {scratch.shape[0]} elements, expected {self.scratch} for each thread"
+            )
         if not m:
             return
         cdef const real *reals = _in2(x_real)
         cdef const uint8_t *bytes_ = &x_uint8[0, 0] if x_uint8 is not None else NULL
         with nogil:
             threads = threads_for(<double> m * n, AUGMENTED_PER_THREAD, threads)
-            for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-                _augment_part(&self.spec, m, part, threads, &out[0, 0], reals, bytes_, &sources[0], &rows[0], epoch, &scratch[0])
+            for part in prange(
+                threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+            ):
+                _augment_part(
+                    &self.spec, m, part, threads, &out[0, 0], reals, bytes_, &sources[0], &rows[0],
+                    epoch, &scratch[0]
+                )

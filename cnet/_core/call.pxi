@@ -28,7 +28,9 @@ cdef struct Call:
 # What a member of a team keeps in mind from step to step.
 cdef struct Member:
     int part, parts
-    bint apart          # whether others may still be at their weights. A part that owns columns can go on to the next step's, which concern no other
+    # whether others may still be at their weights. A part that owns columns can go on to the next
+    # step's, which concern no other
+    bint apart
     Py_ssize_t moment   # see Watch
 
 

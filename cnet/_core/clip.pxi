@@ -1,6 +1,7 @@
 # Gradients are limited before a step: each element, and then the norm of all gradients together.
 #
-# The squares of a gradient are summed by chunks, and these sums added in the order of parameters, whoever made them.
+# The squares of a gradient are summed by chunks, and these sums added in the order of parameters,
+# whoever made them.
 
 cdef enum:
     CHUNK = 512
@@ -10,7 +11,9 @@ cdef inline Py_ssize_t _chunks(Py_ssize_t n) noexcept nogil:
     return (n + CHUNK - 1) // CHUNK
 
 
-cdef inline double _clip_chunk(Py_ssize_t n, Py_ssize_t chunk, real *grad, real bound) noexcept nogil:
+cdef inline double _clip_chunk(
+    Py_ssize_t n, Py_ssize_t chunk, real *grad, real bound
+) noexcept nogil:
     return kernels().clip(min(<Py_ssize_t> CHUNK, n - chunk * CHUNK), grad + chunk * CHUNK, bound)
 
 
@@ -50,7 +53,9 @@ cdef void _run_clip(const void *arguments, const Block *block, int part, int par
 
 
 def program_clip(Program program, real[::1] grad, Py_ssize_t first):
-    """Add: limits to this gradient, whose squares go to the program's sums from the first one on."""
+    """Add: limits to this gradient, whose squares go to the program's sums from the first one
+    on.
+    """
     if not 0 <= first <= program.n_squares - _chunks(grad.shape[0]):
         raise IndexError(f"sums of squares from {first} on are outside 0..{program.n_squares - 1}")
     cdef Clip c = Clip(grad.shape[0], _out1(grad), program.squares + first, &program.most_value)

@@ -1,7 +1,9 @@
-# Where a program's batches come from, and where they are collected: rows of a data set, as they are or as lists of what is not 0 in them.
+# Where a program's batches come from, and where they are collected: rows of a data set, as they are
+# or as lists of what is not 0 in them.
 #
-# A part collects rows, all of whose columns it will multiply; or, where a block goes by columns, whole blocks of columns of all
-# rows. What parts collect in one way or the other lies apart, so that they hardly share a line of the cache.
+# A part collects rows, all of whose columns it will multiply; or, where a block goes by columns,
+# whole blocks of columns of all rows. What parts collect in one way or the other lies apart, so
+# that they hardly share a line of the cache.
 
 
 cdef enum:
@@ -18,8 +20,11 @@ cdef struct Data:
     bint rescales              # whether that is not the rows themselves
     real *batch                # (room, width)
     cnet_lists lists           # of a batch
-    real *values               # of lists whose elements are bytes; room for as many as there may be, or as much for the columns of each part
-    cnet_sparse given          # rows to predict, with room for each, where they may be made into lists
+    # of lists whose elements are bytes; room for as many as there may be, or as much for the
+    # columns of each part
+    real *values
+    # rows to predict, with room for each, where they may be made into lists
+    cnet_sparse given
     int64_t *order             # of these, and their `starts`
     Py_ssize_t column_rows     # of a block that may go by columns
 
@@ -36,7 +41,9 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
         record = (cnet_record_room(data.width) + sizeof(real) - 1) // sizeof(real) * sizeof(real)
         data.order = <int64_t *> malloc((2 * room + 1) * sizeof(int64_t))
         starts = data.order + room
-        data.given = cnet_sparse(cnet_block_count(data.width), record, starts, <uint8_t *> malloc(room * record), 0)
+        data.given = cnet_sparse(
+            cnet_block_count(data.width), record, starts, <uint8_t *> malloc(room * record), 0
+        )
         if data.order == NULL or data.given.records == NULL:
             raise MemoryError
         for i in range(room + 1):
@@ -44,7 +51,9 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
         for i in range(room):
             data.order[i] = i
     elif data.sparse.bytes:
-        data.values = <real *> malloc(max(room, threads * data.column_rows) * cnet_most_listed(data.width) * sizeof(real))
+        data.values = <real *> malloc(
+            max(room, threads * data.column_rows) * cnet_most_listed(data.width) * sizeof(real)
+        )
         if data.values == NULL:
             raise MemoryError
     return 0
@@ -59,18 +68,24 @@ cdef void _free_lists(const Data *data) noexcept:
 
 cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
     """A part's share of a block's rows. Rows in their own order are read in place."""
-    cdef Py_ssize_t start = _start(block.m, part, parts), count = _start(block.m, part + 1, parts) - start
+    cdef Py_ssize_t start = _start(block.m, part, parts)
+    cdef Py_ssize_t count = _start(block.m, part + 1, parts) - start
     cdef const int64_t *rows = block.rows + block.start
     cdef real *values
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
         values = data.values + start * cnet_most_listed(data.width)
-        kernels().gather_lists(data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists, start, data.scale, values)
+        kernels().gather_lists(
+            data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists,
+            start, data.scale, values
+        )
     elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
         block.x = data.x + rows[0] * data.width
     else:
-        _gather(data, count, rows + start, block.ahead, 0, data.width, data.batch + start * data.width)
+        _gather(
+            data, count, rows + start, block.ahead, 0, data.width, data.batch + start * data.width
+        )
 
 
 cdef void _collect_columns(const Data *data, Block *block, int part, int parts) noexcept nogil:
@@ -83,18 +98,26 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     if data.sparse != NULL:
         block.lists = &data.lists
         at = data.values + part * data.column_rows * cnet_most_listed(data.width)
-        kernels().gather_lists(data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, data.scale, at)
+        kernels().gather_lists(
+            data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, data.scale, at
+        )
     elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
         block.own, block.own_row = data.x + rows[0] * data.width + block.first, data.width
     else:
-        at = data.batch + data.column_rows * block.first  # for any block.m: others may still read theirs
+        # for any block.m: others may still read theirs
+        at = data.batch + data.column_rows * block.first
         block.own, block.own_row = at, block.end - block.first
         _gather(data, block.m, rows, block.ahead, block.first, block.own_row, at)
 
 
-cdef void _gather(const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t ahead, Py_ssize_t first, Py_ssize_t n, real *out) noexcept nogil:
+cdef void _gather(
+    const Data *data, Py_ssize_t m, const int64_t *rows, Py_ssize_t ahead, Py_ssize_t first,
+    Py_ssize_t n, real *out
+) noexcept nogil:
     if data.x_uint8 != NULL:
-        kernels().gather_uint8(m, n, data.x_uint8 + first, data.width, rows, ahead, data.scale, data.offset, out)
+        kernels().gather_uint8(
+            m, n, data.x_uint8 + first, data.width, rows, ahead, data.scale, data.offset, out
+        )
     elif data.x != NULL:
         kernels().gather(m, n, data.x + first, data.width, rows, ahead, out)
         if data.rescales:
@@ -110,13 +133,22 @@ cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
 
 
 cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
-    """A part's share of the rows at block.x as lists, unless too many elements are not 0 for that to be quicker."""
-    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), i, bytes = 0
+    """A part's share of the rows at block.x as lists, unless too many elements are not 0 for
+    that to be quicker.
+    """
+    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts), i
+    cdef Py_ssize_t bytes = 0
     cdef double most = MOST_LISTED * (end - start) * data.width * (1 + sizeof(real))
     block.lists = NULL
     for i in range(start, end):
-        bytes += kernels().compress_row(data.width, block.x + i * data.width, <uint8_t *> data.given.records + data.given.starts[i])
+        bytes += kernels().compress_row(
+            data.width, block.x + i * data.width,
+            <uint8_t *> data.given.records + data.given.starts[i]
+        )
         if bytes > most:
             return
-    kernels().gather_lists(&data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start, 1, NULL)
+    kernels().gather_lists(
+        &data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start,
+        1, NULL
+    )
     block.lists = &data.lists

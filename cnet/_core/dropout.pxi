@@ -1,10 +1,15 @@
-# Dropout, on arrays of any shape seen as one row: an element's place in it decides, with the key and the step.
+# Dropout, on arrays of any shape seen as one row: an element's place in it decides, with the key
+# and the step.
 
 
 cdef cnet_dropout _dropout_settings(double p, uint64_t key, uint64_t step) noexcept nogil:
-    """p from 0 to 1; at 1 the few elements that the largest threshold spares are scaled to nothing."""
+    """p from 0 to 1; at 1 the few elements that the largest threshold spares are scaled to
+    nothing.
+    """
     cdef double words = 4294967296.0
-    return cnet_dropout(key, step, <uint32_t> min(p * words, words - 1), 1 / (1 - p) if p < 1 else 0)
+    return cnet_dropout(
+        key, step, <uint32_t> min(p * words, words - 1), 1 / (1 - p) if p < 1 else 0
+    )
 
 
 cdef int _check_probability(double p) except -1:
@@ -13,20 +18,27 @@ cdef int _check_probability(double p) except -1:
     return 0
 
 
-cdef void _dropout_part(Py_ssize_t n, int part, int parts, real *out, const real *x, const cnet_dropout *d) noexcept nogil:
+cdef void _dropout_part(
+    Py_ssize_t n, int part, int parts, real *out, const real *x, const cnet_dropout *d
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
     kernels().dropout(start, _start(n, part + 1, parts) - start, x + start, out + start, d)
 
 
 def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t step):
-    """Write to out the elements of x that are kept, times 1 / (1 - p), and 0 for the others: one in 1 / p. The gradient is made likewise."""
+    """Write to out the elements of x that are kept, times 1 / (1 - p), and 0 for the others: one
+    in 1 / p. The gradient is made likewise.
+    """
     cdef Py_ssize_t n = x.shape[0]
     _check1("out", out.shape[0], n)
     _check_probability(p)
     cdef cnet_dropout d = _dropout_settings(p, key, step)
-    cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), part  # random numbers cost ten times as much as an activation
+    # random numbers cost ten times as much as an activation
+    cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _dropout_part(n, part, threads, _out1(out), _in1(x), &d)
 
 
@@ -39,15 +51,26 @@ cdef struct Drop:
     const int64_t *step
 
 
-cdef void _run_dropout(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_dropout(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Drop *drop = <const Drop *> arguments
     cdef cnet_dropout d = _dropout_settings(drop.p, drop.key, drop.step[0] + block.step - 1)
-    cdef Py_ssize_t start = _start(block.m, part, parts), rows = _start(block.m, part + 1, parts) - start
-    kernels().dropout((block.start + start) * drop.n, rows * drop.n, _input(block, drop.x) + start * drop.n, drop.out + start * drop.n, &d)
+    cdef Py_ssize_t start = _start(block.m, part, parts)
+    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start
+    kernels().dropout(
+        (block.start + start) * drop.n, rows * drop.n, _input(block, drop.x) + start * drop.n,
+        drop.out + start * drop.n, &d
+    )
 
 
-def program_dropout(Program program, real[:, ::1] out, const real[:, ::1] x, double p, uint64_t key, const int64_t[::1] step):
-    """Add: out = x with elements dropped, out may be x; `step` holds the layer's step at the beginning of a call."""
+def program_dropout(
+    Program program, real[:, ::1] out, const real[:, ::1] x, double p, uint64_t key,
+    const int64_t[::1] step
+):
+    """Add: out = x with elements dropped, out may be x; `step` holds the layer's step at the
+    beginning of a call.
+    """
     program.check_room(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     _check1("step", step.shape[0], 1)

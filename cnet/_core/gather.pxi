@@ -35,7 +35,9 @@ def all_finite(const real[::1] x):
     cdef const real *first = _in1(x)
     cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part, wrong = 0
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             start = _start(n, part, threads)
             wrong += not kernels().all_finite(_start(n, part + 1, threads) - start, first + start)
     return wrong == 0

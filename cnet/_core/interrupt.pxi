@@ -1,8 +1,10 @@
-# Interrupts within a step: how a step that takes long is given up when Ctrl-C is pressed, unless it has begun to change weights.
+# Interrupts within a step: how a step that takes long is given up when Ctrl-C is pressed, unless it
+# has begun to change weights.
 #
-# The first part looks for an interrupt now and then, between operations and within those that take long. All parts skip the
-# operations that are left, and leave the step together at the next point where they have all met. Between two such points is a
-# moment: a part that is behind is not misled when the step is given up in a later moment than the one that it is in.
+# The first part looks for an interrupt now and then, between operations and within those that take
+# long. All parts skip the operations that are left, and leave the step together at the next point
+# where they have all met. Between two such points is a moment: a part that is behind is not misled
+# when the step is given up in a later moment than the one that it is in.
 
 import signal
 import sys
@@ -15,8 +17,9 @@ cdef extern from "Python.h":
 
 # Steps of so many operations, a few milliseconds of work, are given up when Ctrl-C is pressed.
 cdef double LEAST_WATCHED = 500_000_000
-# Steps of so many operations, about a tenth of a second, make all gradients before they change any weight, so that they can be
-# given up until then. With fewer rows that takes time: a gradient is written to memory, and read again.
+# Steps of so many operations, about a tenth of a second, make all gradients before they change any
+# weight, so that they can be given up until then. With fewer rows that takes time: a gradient is
+# written to memory, and read again.
 cdef double LEAST_DEFERRED = 5_000_000_000
 cdef enum:
     LEAST_DEFERRED_ROWS = 512
@@ -43,8 +46,12 @@ cdef void _look(Watch *watch, Py_ssize_t moment) noexcept nogil:
 
 
 cdef inline Py_ssize_t _between_looks(double flops, Py_ssize_t multiple) noexcept nogil:
-    """How many times to do a work of so many operations before the next look: a multiple of a number."""
-    return max(<Py_ssize_t> 1, <Py_ssize_t> (FLOPS_BETWEEN_LOOKS / max(flops, 1.0)) // multiple) * multiple
+    """How many times to do a work of so many operations before the next look: a multiple of a
+    number.
+    """
+    return max(
+        <Py_ssize_t> 1, <Py_ssize_t> (FLOPS_BETWEEN_LOOKS / max(flops, 1.0)) // multiple
+    ) * multiple
 
 
 def _is_main_thread():

@@ -1,6 +1,8 @@
-# The gradients of the parameters of a dense layer: that of w (I, O) is x.T @ dout, that of b (O,) the column sums of dout.
+# The gradients of the parameters of a dense layer: that of w (I, O) is x.T @ dout, that of b (O,)
+# the column sums of dout.
 #
-# Where the optimiser's step goes with the gradient, this is made piece by piece in a thread's scratch, and never written to memory as a whole.
+# Where the optimiser's step goes with the gradient, this is made piece by piece in a thread's
+# scratch, and never written to memory as a whole.
 
 
 cdef enum:
@@ -12,28 +14,43 @@ cdef enum:
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
-    """Rows of a gradient with n columns that a thread finishes before it begins others: few, so that their sums stay in the
-    level-1 cache, unless n is so large that the product copies its factors into another order, which pays for many rows."""
+    """Rows of a gradient with n columns that a thread finishes before it begins others: few, so
+    that their sums stay in the level-1 cache, unless n is so large that the product copies its
+    factors into another order, which pays for many rows.
+    """
     return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
 
 
 cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
-    """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of inputs and a panel of outputs."""
+    """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of
+    inputs and a panel of outputs.
+    """
     cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
-    return _whole_lines(max(size, CNET_BLOCK * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size)
+    return _whole_lines(
+        max(size, CNET_BLOCK * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size
+    )
 
 
 cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint lists) noexcept nogil:
-    """Elements of scratch for each part of a gradient with n columns: the sums, and lists by columns."""
-    return _sums_size(n, lists) + (CNET_BLOCK * CNET_BLOCK + (CNET_BLOCK + 1) * CNET_BLOCK // <Py_ssize_t> sizeof(real) if lists and n >= LEAST_SORTED else 0)
+    """Elements of scratch for each part of a gradient with n columns: the sums, and lists by
+    columns.
+    """
+    cdef Py_ssize_t size = _sums_size(n, lists)
+    if lists and n >= LEAST_SORTED:
+        size += CNET_BLOCK * CNET_BLOCK + (CNET_BLOCK + 1) * CNET_BLOCK // <Py_ssize_t> sizeof(real)
+    return size
 
 
 cdef inline Py_ssize_t _whole_lines(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE * LINE
 
 
-cdef void _update(const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset) noexcept nogil:
-    """A piece of the gradient at a time, and the optimiser's step with it while it is in the cache."""
+cdef void _update(
+    const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset
+) noexcept nogil:
+    """A piece of the gradient at a time, and the optimiser's step with it while it is in the
+    cache.
+    """
     cdef cnet_gemm p = part[0]
     cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
     while j < part.n:
@@ -58,7 +75,9 @@ cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1]
     return _product(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
 
 
-def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout):
+def linear_backward_params(
+    real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout
+):
     """Write x.T @ dout to dw and the column sums of dout to db; db may be None."""
     cdef Py_ssize_t B = x.shape[0], O = dout.shape[1]
     _check2("dw", dw.shape[0], dw.shape[1], x.shape[1], O)
@@ -71,7 +90,9 @@ def linear_backward_params(real[:, ::1] dw, real[::1] db, const real[:, ::1] x, 
             kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
-cdef void _run_weights(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_weights(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     """The sum runs over the rows of the batch."""
     cdef const Product *whole = <const Product *> arguments
     cdef Product product = whole[0]
@@ -82,7 +103,9 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
     product.gemm.block = cnet_block_length(block.batch)
     product.gemm.accumulate = block.start > 0
     if product.update.rule != NULL:
-        now = cnet_update_at(product.update.rule, product.update.rule.steps + block.step, block.weight)
+        now = cnet_update_at(
+            product.update.rule, product.update.rule.steps + block.step, block.weight
+        )
         product.now = &now
     if of_data and block.lists != NULL:
         product.lists = block.lists
@@ -92,10 +115,14 @@ cdef void _run_weights(const void *arguments, const Block *block, int part, int 
         _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part, block)
     else:
         product.gemm.a = _input(block, product.gemm.a)
-        _multiply_blocks(k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), block, part)
+        _multiply_blocks(
+            k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), block, part
+        )
 
 
-cdef void _multiply_blocks(const cnet_kernels *k, const Product *whole, Cut cut, const Block *block, int part) noexcept nogil:
+cdef void _multiply_blocks(
+    const cnet_kernels *k, const Product *whole, Cut cut, const Block *block, int part
+) noexcept nogil:
     """Some blocks of the sum at a time, where an interrupt is looked for."""
     cdef Product product
     cdef Py_ssize_t rows = BLOCKS_AT_A_TIME * whole.gemm.block, start = 0
@@ -125,10 +152,16 @@ cdef void _restrict_to_columns(Product *product, const Block *block) noexcept no
         product.update.state += before
 
 
-cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const Block *block, int part, int parts) noexcept nogil:
-    """A part's share of the gradient of the weights that go with lists, block by block of columns: its own, or of all, or some outputs of some."""
-    cdef Py_ssize_t length = product.lists.length, blocks = cnet_block_count(product.gemm.m), n = product.gemm.n
-    cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j, at
+cdef void _multiply_lists(
+    const cnet_kernels *k, const Product *product, const Block *block, int part, int parts
+) noexcept nogil:
+    """A part's share of the gradient of the weights that go with lists, block by block of
+    columns: its own, or of all, or some outputs of some.
+    """
+    cdef Py_ssize_t length = product.lists.length, blocks = cnet_block_count(product.gemm.m)
+    cdef Py_ssize_t n = product.gemm.n
+    cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j
+    cdef Py_ssize_t at
     cdef cnet_gemm p = product.gemm
     cdef Cut cut
     if block.by_columns:
@@ -137,12 +170,15 @@ cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const B
         cut = _cut(blocks, n, k.lanes, parts)
         if part >= cut.rows * cut.cols:
             return
-        first, end = _start(blocks, part // cut.cols, cut.rows), _start(blocks, part // cut.cols + 1, cut.rows)
+        first, end = _start(blocks, part // cut.cols, cut.rows), _start(
+            blocks, part // cut.cols + 1, cut.rows
+        )
         col = min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
         col_end = min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
     cdef real *sums = product.gemm.c + part * product.scratch
     cdef cnet_columns columns
-    cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block, descends = sorted and product.now.kind == CNET_SGD
+    cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block
+    cdef bint descends = sorted and product.now.kind == CNET_SGD
     if sorted:
         columns.values = sums + _sums_size(n, True)
         columns.rows = <uint8_t *> (columns.values + CNET_BLOCK * CNET_BLOCK)
@@ -154,7 +190,10 @@ cdef void _multiply_lists(const cnet_kernels *k, const Product *product, const B
         if sorted:
             k.list_columns(product.lists, b, p.k, p.m, &columns)
         if descends:
-            k.spmm_columns(&columns, p.k, p.m, col_end - col, product.gemm.b + col, p.b_row, product.update.w + b * length * n + col, n, product.now)
+            k.spmm_columns(
+                &columns, p.k, p.m, col_end - col, product.gemm.b + col, p.b_row,
+                product.update.w + b * length * n + col, n, product.now
+            )
             continue
         j = col
         while j < col_end:
@@ -186,17 +225,24 @@ cdef void _run_bias(const void *arguments, const Block *block, int part, int par
     """By columns; whole cache lines, so that no two threads write to one."""
     cdef const Bias *bias = <const Bias *> arguments
     cdef Py_ssize_t lines = (bias.n + LINE - 1) // LINE
-    cdef Py_ssize_t start = min(bias.n, _start(lines, part, parts) * LINE), end = min(bias.n, _start(lines, part + 1, parts) * LINE)
+    cdef Py_ssize_t start = min(bias.n, _start(lines, part, parts) * LINE)
+    cdef Py_ssize_t end = min(bias.n, _start(lines, part + 1, parts) * LINE)
     if start == end:
         return
-    kernels().column_sums(block.m, end - start, bias.dout + start, bias.n, bias.db + start, cnet_block_length(block.batch), block.start > 0)
+    kernels().column_sums(
+        block.m, end - start, bias.dout + start, bias.n, bias.db + start,
+        cnet_block_length(block.batch), block.start > 0
+    )
     cdef cnet_update now
     if bias.update.rule != NULL:
         now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step, block.weight)
         _update_rows(kernels(), &bias.update, &now, 1, end - start, start, 0, bias.db + start, 0)
 
 
-def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] scratch, const real[:, ::1] x, const real[:, ::1] dout):
+def program_linear_weight(
+    Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] scratch,
+    const real[:, ::1] x, const real[:, ::1] dout
+):
     """Add: a step on w, seen as one row, with the gradient x.T @ dout."""
     program.check_room(x.shape[0])
     cdef Product product = _backward_weight(_out1(scratch), x, dout)
@@ -204,14 +250,19 @@ def program_linear_weight(Program program, int rule, real[::1] w, real[:, ::1] s
     product.scratch = scratch.shape[0] // program.threads
     cdef Py_ssize_t expected = scratch_size(program, x, dout.shape[1])
     if product.scratch < expected:
-        raise ValueError(f"scratch has {scratch.shape[0]} elements, expected {expected} for each of {program.threads} threads")
+        raise ValueError(
+            f"scratch has {scratch.shape[0]} elements, expected {expected} "
+            f"for each of {program.threads} threads"
+        )
     product.update = _update_of(program.rule(rule), w, state)
     program.flops_per_row += 2.0 * w.shape[0]
     program.at_once = True
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
 
 
-def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout):
+def program_linear_weight_sums(
+    Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout
+):
     """Add: dw = x.T @ dout over all blocks of a batch, for `program_update`."""
     program.check_room(x.shape[0])
     cdef Product product = _backward_weight(_out2(dw), x, dout)
@@ -220,8 +271,13 @@ def program_linear_weight_sums(Program program, real[:, ::1] dw, const real[:, :
     program.append(WEIGHTS, _run_weights, &product, sizeof(product), (dw, x, dout))
 
 
-def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] state, real[::1] db, const real[:, ::1] dout):
-    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a step on b with it."""
+def program_linear_bias(
+    Program program, int rule, real[::1] b, real[:, ::1] state, real[::1] db,
+    const real[:, ::1] dout
+):
+    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a
+    step on b with it.
+    """
     program.check_room(dout.shape[0])
     _check1("db", db.shape[0], dout.shape[1])
     cdef Bias bias
@@ -235,5 +291,7 @@ def program_linear_bias(Program program, int rule, real[::1] b, real[:, ::1] sta
 
 
 def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n):
-    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n outputs of what is in x."""
+    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n
+    outputs of what is in x.
+    """
     return _scratch_size(n, program.data.sparse != NULL and _in2(x) == program.data.batch)

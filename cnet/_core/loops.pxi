@@ -1,13 +1,13 @@
 # Loops over threads, for `real` (float or double: the file that includes this one says which).
 #
-# A function here takes C-contiguous memoryviews, outputs first; checks their sizes, because a wrong size is a crash
-# below; and cuts the work into parts for `prange`, each a call of a kernel (csrc/kernels.h) without the GIL. Every
-# element of an output is written by one thread, and kernels sum in an order that cuts do not change: results are the
-# same for any number of threads.
+# A function here takes C-contiguous memoryviews, outputs first; checks their sizes, because a wrong
+# size is a crash below; and cuts the work into parts for `prange`, each a call of a kernel
+# (csrc/kernels.h) without the GIL. Every element of an output is written by one thread, and kernels
+# sum in an order that cuts do not change: results are the same for any number of threads.
 #
-# They are included rather than written with fused types because a fused function looks at every argument to find
-# its type at each call, which costs more than a small kernel. A new kernel goes into csrc/ and the file below that
-# it belongs to.
+# They are included rather than written with fused types because a fused function looks at every
+# argument to find its type at each call, which costs more than a small kernel. A new kernel goes
+# into csrc/ and the file below that it belongs to.
 
 cimport cython
 from cython.parallel cimport prange
@@ -23,8 +23,10 @@ cdef extern from "csrc/kernels.h":
         CNET_BLOCK
         CNET_PACKED_ROWS
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
-        CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
-        CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD, CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
+        CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE
+        CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
+        CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD
+        CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
 
     int cnet_states(int) noexcept nogil
 
@@ -106,61 +108,115 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct cnet_kernels:
         Py_ssize_t lanes, panel
         void (*gemm)(const cnet_gemm *) noexcept nogil
-        void (*column_sums)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int) noexcept nogil
+        void (*column_sums)(
+            Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int
+        ) noexcept nogil
         Py_ssize_t (*conv_scratch)(const cnet_window *) noexcept nogil
-        void (*conv_forward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *, void *) noexcept nogil
-        void (*conv_backward_input)(const cnet_window *, Py_ssize_t, const real *, const real *, real *, void *) noexcept nogil
+        void (*conv_forward)(
+            const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *,
+            void *
+        ) noexcept nogil
+        void (*conv_backward_input)(
+            const cnet_window *, Py_ssize_t, const real *, const real *, real *, void *
+        ) noexcept nogil
         void (*conv_backward_params)(
-            const cnet_window *, Py_ssize_t, const real *, const real *, real *, real *, int, int, int, void *
+            const cnet_window *, Py_ssize_t, const real *, const real *, real *, real *, int, int,
+            int, void *
         ) noexcept nogil
         void (*transpose)(Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*max_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
-        void (*max_pool_backward)(const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *) noexcept nogil
+        void (*max_pool_backward)(
+            const cnet_window *, Py_ssize_t, const real *, const real *, const real *, real *
+        ) noexcept nogil
         void (*avg_pool)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
-        void (*avg_pool_backward)(const cnet_window *, Py_ssize_t, const real *, real *) noexcept nogil
+        void (*avg_pool_backward)(
+            const cnet_window *, Py_ssize_t, const real *, real *
+        ) noexcept nogil
         void (*activation)(int, Py_ssize_t, const real *, real *, real) noexcept nogil
-        void (*activation_backward)(int, Py_ssize_t, const real *, const real *, real *, real) noexcept nogil
-        void (*dropout)(Py_ssize_t, Py_ssize_t, const real *, real *, const cnet_dropout *) noexcept nogil
-        void (*norm_rows)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, real, real *, real *, real *) noexcept nogil
-        void (*norm_rows_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, real *) noexcept nogil
+        void (*activation_backward)(
+            int, Py_ssize_t, const real *, const real *, real *, real
+        ) noexcept nogil
+        void (*dropout)(
+            Py_ssize_t, Py_ssize_t, const real *, real *, const cnet_dropout *
+        ) noexcept nogil
+        void (*norm_rows)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, real, real *, real *,
+            real *
+        ) noexcept nogil
+        void (*norm_rows_backward)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, real *
+        ) noexcept nogil
         void (*column_moments)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
         void (*merge_moments)(Py_ssize_t, Py_ssize_t, const real *, real *, real *) noexcept nogil
-        void (*track_moments)(Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *) noexcept nogil
+        void (*track_moments)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *
+        ) noexcept nogil
         void (*inverse_deviation)(Py_ssize_t, const real *, real, real *) noexcept nogil
         void (*norm_columns)(
-            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *, real *
+            Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *,
+            const real *, real *, real *
         ) noexcept nogil
-        void (*column_products)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
+        void (*column_products)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, real *
+        ) noexcept nogil
         void (*norm_columns_backward)(
-            Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, const real *, const real *, const real *, real *
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, const real *, const real *,
+            const real *, const real *, real *
         ) noexcept nogil
         void (*softmax)(Py_ssize_t, Py_ssize_t, const real *, real *) noexcept nogil
-        void (*softmax_backward)(Py_ssize_t, Py_ssize_t, const real *, const real *, real *) noexcept nogil
-        Py_ssize_t (*count_correct)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *) noexcept nogil
-        void (*softmax_cross_entropy)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real, real *, real *,
-                                      real) noexcept nogil
-        void (*nll)(Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *, real) noexcept nogil
-        void (*elementwise_loss)(int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real) noexcept nogil
-        void (*update)(Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const cnet_update *) noexcept nogil
+        void (*softmax_backward)(
+            Py_ssize_t, Py_ssize_t, const real *, const real *, real *
+        ) noexcept nogil
+        Py_ssize_t (*count_correct)(
+            Py_ssize_t, Py_ssize_t, const real *, const int64_t *
+        ) noexcept nogil
+        void (*softmax_cross_entropy)(
+            Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, const real *, real,
+            real *, real *, real
+        ) noexcept nogil
+        void (*nll)(
+            Py_ssize_t, Py_ssize_t, const real *, const int64_t *, const real *, real *, real *,
+            real
+        ) noexcept nogil
+        void (*elementwise_loss)(
+            int, Py_ssize_t, Py_ssize_t, const real *, const real *, real, real *, real *, real
+        ) noexcept nogil
+        void (*update)(
+            Py_ssize_t, Py_ssize_t, real *, real *, Py_ssize_t, Py_ssize_t, const real *,
+            Py_ssize_t, const cnet_update *
+        ) noexcept nogil
         double (*clip)(Py_ssize_t, real *, real) noexcept nogil
         void (*scale)(Py_ssize_t, real *, real) noexcept nogil
         double (*square_sum)(Py_ssize_t, const real *) noexcept nogil
         int (*all_finite)(Py_ssize_t, const real *) noexcept nogil
         void (*rescale)(Py_ssize_t, const real *, real, real, real *) noexcept nogil
-        void (*gather)(Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, Py_ssize_t, real *) noexcept nogil
-        void (*gather_uint8)(Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real, real, real *) noexcept nogil
+        void (*gather)(
+            Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, const int64_t *, Py_ssize_t, real *
+        ) noexcept nogil
+        void (*gather_uint8)(
+            Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real,
+            real, real *
+        ) noexcept nogil
         Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
         Py_ssize_t (*compress_row_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
         void (*gather_lists)(
-            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_lists *, Py_ssize_t, real, real *
+            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+            const cnet_lists *, Py_ssize_t, real, real *
         ) noexcept nogil
         void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
-        void (*spmm_transposed)(const cnet_lists *, Py_ssize_t, const cnet_gemm *, int) noexcept nogil
-        void (*list_columns)(const cnet_lists *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_columns *) noexcept nogil
-        void (*spmm_columns)(
-            const cnet_columns *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, const cnet_update *
+        void (*spmm_transposed)(
+            const cnet_lists *, Py_ssize_t, const cnet_gemm *, int
         ) noexcept nogil
-        void (*augment)(const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *) noexcept nogil
+        void (*list_columns)(
+            const cnet_lists *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_columns *
+        ) noexcept nogil
+        void (*spmm_columns)(
+            const cnet_columns *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t,
+            real *, Py_ssize_t, const cnet_update *
+        ) noexcept nogil
+        void (*augment)(
+            const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *
+        ) noexcept nogil
 
     Py_ssize_t cnet_panel(Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
@@ -219,9 +275,13 @@ cdef int _check1(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
     return 0
 
 
-cdef int _check2(str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected_rows, Py_ssize_t expected_cols) except -1:
+cdef int _check2(
+    str name, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t expected_rows, Py_ssize_t expected_cols
+) except -1:
     if rows != expected_rows or cols != expected_cols:
-        raise ValueError(f"{name} has shape ({rows}, {cols}), expected ({expected_rows}, {expected_cols})")
+        raise ValueError(
+            f"{name} has shape ({rows}, {cols}), expected ({expected_rows}, {expected_cols})"
+        )
     return 0
 
 

@@ -1,9 +1,10 @@
 # Losses: mean over the rows of a batch, gradients of that mean.
 #
-# Each function writes the loss of every row to row_loss (m,) and the gradient to dx (m, n); either may be None. The
-# mean is summed here in double and in the order of rows, whatever the number of threads. Targets are labels (m,),
-# int64 in [0, n), or, where labels is None, an array (m, n). Where rows have weights, a row's loss and gradient are
-# multiplied by its own, and the mean is over the weights; a row of weight 0 is as if it were not there.
+# Each function writes the loss of every row to row_loss (m,) and the gradient to dx (m, n); either
+# may be None. The mean is summed here in double and in the order of rows, whatever the number of
+# threads. Targets are labels (m,), int64 in [0, n), or, where labels is None, an array (m, n).
+# Where rows have weights, a row's loss and gradient are multiplied by its own, and the mean is over
+# the weights; a row of weight 0 is as if it were not there.
 
 CROSS_ENTROPY, NLL, MSE, L1, HUBER = CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER
 QUANTILE, POISSON, POISSON_LOG, BCE = CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
@@ -17,8 +18,11 @@ cdef Loss _loss_of(int kind, double setting, const real[::1] weights, Py_ssize_t
     return Loss(kind, setting, _in1(weights))
 
 
-cdef void _loss_part(const Loss *loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x, const int64_t *labels,
-                     const real *t, const real *row_weights, real *row_loss, real *dx, real scale) noexcept nogil:
+cdef void _loss_part(
+    const Loss *loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x,
+    const int64_t *labels, const real *t, const real *row_weights, real *row_loss, real *dx,
+    real scale
+) noexcept nogil:
     cdef Py_ssize_t start = _start(m, part, parts)
     cdef Py_ssize_t rows = _start(m, part + 1, parts) - start
     labels = labels + start if labels != NULL else NULL
@@ -26,16 +30,23 @@ cdef void _loss_part(const Loss *loss, Py_ssize_t m, Py_ssize_t n, int part, int
     row_loss = row_loss + start if row_loss != NULL else NULL
     dx = dx + start * n if dx != NULL else NULL
     if loss.kind == CNET_CROSS_ENTROPY:
-        kernels().softmax_cross_entropy(rows, n, x + start * n, labels, t, loss.weights, <real> loss.setting, row_loss, dx, scale)
+        kernels().softmax_cross_entropy(
+            rows, n, x + start * n, labels, t, loss.weights, <real> loss.setting, row_loss, dx,
+            scale
+        )
     elif loss.kind == CNET_NLL:
         kernels().nll(rows, n, x + start * n, labels, t, row_loss, dx, scale)
     else:
-        kernels().elementwise_loss(loss.kind, rows, n, x + start * n, t, <real> loss.setting, row_loss, dx, scale)
+        kernels().elementwise_loss(
+            loss.kind, rows, n, x + start * n, t, <real> loss.setting, row_loss, dx, scale
+        )
     if row_weights != NULL:
         _weigh(rows, n, row_weights + start, row_loss, dx)
 
 
-cdef void _weigh(Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss, real *dx) noexcept nogil:
+cdef void _weigh(
+    Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss, real *dx
+) noexcept nogil:
     """Multiply by the weights of rows. What a weight of 0 takes out may have been infinite."""
     cdef Py_ssize_t i, j
     for i in range(m):
@@ -46,8 +57,12 @@ cdef void _weigh(Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss
                 dx[j] = weights[i] * dx[j] if weights[i] != 0 else 0
 
 
-cdef inline double _weight(const Loss *loss, Py_ssize_t m, const int64_t *labels, const real *row_weights, const int64_t *rows) noexcept nogil:
-    """What m rows count together in a mean: as many as they are, or the sum of their weights, times those of their labels.
+cdef inline double _weight(
+    const Loss *loss, Py_ssize_t m, const int64_t *labels, const real *row_weights,
+    const int64_t *rows
+) noexcept nogil:
+    """What m rows count together in a mean: as many as they are, or the sum of their weights, times
+    those of their labels.
 
     They are the rows of `rows`, or the first m where it is NULL.
     """
@@ -58,7 +73,9 @@ cdef inline double _weight(const Loss *loss, Py_ssize_t m, const int64_t *labels
         return <double> m
     for i in range(m):
         row = rows[i] if rows != NULL else i
-        total += (<double> row_weights[row] if row_weights != NULL else 1) * (loss.weights[labels[row]] if by_label else 1)
+        total += (
+            <double> row_weights[row] if row_weights != NULL else 1
+        ) * (loss.weights[labels[row]] if by_label else 1)
     return total
 
 
@@ -67,8 +84,10 @@ cdef inline real _loss_scale(const Loss *loss, double rows, Py_ssize_t n) noexce
     return 1 / (<real> rows * (n if loss.kind >= CNET_MSE else 1)) if rows > 0 else 0
 
 
-cdef void _losses(const Loss *loss, Py_ssize_t m, Py_ssize_t n, double rows, const real *x, const int64_t *labels, const real *t,
-                  const real *row_weights, real *row_loss, real *dx) noexcept nogil:
+cdef void _losses(
+    const Loss *loss, Py_ssize_t m, Py_ssize_t n, double rows, const real *x, const int64_t *labels,
+    const real *t, const real *row_weights, real *row_loss, real *dx
+) noexcept nogil:
     cdef real scale = _loss_scale(loss, rows, n)
     cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
     for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
@@ -91,13 +110,20 @@ cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
     cdef Py_ssize_t i
     for i in range(labels.shape[0]):
         if not 0 <= labels[i] < n:
-            raise ValueError(f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes")
+            raise ValueError(
+                f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes"
+            )
     return 0
 
 
-def loss(int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x, const int64_t[::1] labels, const real[:, ::1] t,
-         const real[::1] weights=None, const real[::1] row_weights=None):
-    """The mean over rows of a loss of outputs x. Classes may have weights; with labels, the mean is weighted by them. So may rows."""
+def loss(
+    int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x,
+    const int64_t[::1] labels, const real[:, ::1] t, const real[::1] weights=None,
+    const real[::1] row_weights=None
+):
+    """The mean over rows of a loss of outputs x. Classes may have weights; with labels, the mean
+    is weighted by them. So may rows.
+    """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     cdef Loss what = _loss_of(kind, setting, weights, n)
     if labels is not None and kind < CNET_MSE:
@@ -118,7 +144,10 @@ def loss(int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const re
     cdef const int64_t *label = &labels[0] if labels is not None else NULL
     cdef double mean = 0, rows = _weight(&what, m, label, _in1(row_weights), NULL)
     with nogil:
-        _losses(&what, m, n, rows, _in2(x), label, _in2(t), _in1(row_weights), _out1(row_loss), _out2(dx))
+        _losses(
+            &what, m, n, rows, _in2(x), label, _in2(t), _in1(row_weights), _out1(row_loss),
+            _out2(dx)
+        )
         if row_loss is not None:
             mean = _mean(_sum(m, &row_loss[0], 0), rows)
     return mean
@@ -134,16 +163,23 @@ cdef void _run_loss(const void *arguments, const Block *block, int part, int par
     cdef const Output *output = &op.output
     cdef Py_ssize_t n = output.n, i
     cdef real share = <real> output.share
-    _loss_part(&output.loss, block.m, n, part, parts, _input(block, output.scores), output.labels_batch if output.targets == NULL else NULL,
-               output.targets_batch, output.row_weights_batch, output.row_loss, op.dx, _loss_scale(&output.loss, _batch_weight(output, block), n))
+    _loss_part(
+        &output.loss, block.m, n, part, parts, _input(block, output.scores),
+        output.labels_batch if output.targets == NULL else NULL, output.targets_batch,
+        output.row_weights_batch, output.row_loss, op.dx,
+        _loss_scale(&output.loss, _batch_weight(output, block), n)
+    )
     if op.dx != NULL and share != 1:
         for i in range(_start(block.m, part, parts) * n, _start(block.m, part + 1, parts) * n):
             op.dx[i] *= share
 
 
-def program_loss(Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights, double share, real[::1] row_loss,
-                 real[:, ::1] dx, labels, targets, row_weights):
-    """Add: the loss of an output, and its gradient unless dx is None; a share of it goes into the net's loss and gradient.
+def program_loss(
+    Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights,
+    double share, real[::1] row_loss, real[:, ::1] dx, labels, targets, row_weights
+):
+    """Add: the loss of an output, and its gradient unless dx is None; a share of it goes into the
+    net's loss and gradient.
 
     Labels (rows,) or targets (rows, n), and weights of rows, are those of the whole data set.
     """
@@ -151,6 +187,8 @@ def program_loss(Program program, Py_ssize_t output, int kind, double setting, c
     _check1("row_loss", row_loss.shape[0], program.room)
     if dx is not None:
         _check2("dx", dx.shape[0], dx.shape[1], program.room, out.n)
-    out.loss, out.share, out.row_loss = _loss_of(kind, setting, weights, out.n), share, _out1(row_loss)
+    out.loss, out.share, out.row_loss = _loss_of(
+        kind, setting, weights, out.n
+    ), share, _out1(row_loss)
     cdef LossOp op = LossOp(out[0], _out2(dx))
     program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, weights))

@@ -1,11 +1,12 @@
 # Layer and batch normalisation: x (m, n), w and b (n,), out (m, n), and their gradients.
 #
-# Layer normalisation is over each row, batch normalisation over each column. What the gradients need is kept in xhat
-# (m, n), the normalised x, and rstd, the reciprocal deviation of each row or column. w and b may be None: 1 and 0.
+# Layer normalisation is over each row, batch normalisation over each column. What the gradients
+# need is kept in xhat (m, n), the normalised x, and rstd, the reciprocal deviation of each row or
+# column. w and b may be None: 1 and 0.
 #
-# Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which threads share out, and put
-# together by one thread in the order of blocks. In a program, a row of a batch may be several rows here: of an image, one
-# for each pixel.
+# Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which
+# threads share out, and put together by one thread in the order of blocks. In a program, a row of a
+# batch may be several rows here: of an image, one for each pixel.
 
 
 cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
@@ -25,42 +26,70 @@ cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
 # These take a part's share of m groups of so many rows.
 
 
-cdef void _norm_rows_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat, real *rstd, const real *x, const real *w,
-                          const real *b, real eps) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
-    kernels().norm_rows(rows, n, x + start * n, w, b, eps, out + start * n,
-                        xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL)
+cdef void _norm_rows_part(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat,
+    real *rstd, const real *x, const real *w, const real *b, real eps
+) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts) * group
+    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_rows(
+        rows, n, x + start * n, w, b, eps, out + start * n,
+        xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL
+    )
 
 
-cdef void _norm_rows_backward_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
-                                   const real *rstd, const real *w) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
-    kernels().norm_rows_backward(rows, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n)
+cdef void _norm_rows_backward_part(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout,
+    const real *xhat, const real *rstd, const real *w
+) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts) * group
+    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_rows_backward(
+        rows, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n
+    )
 
 
-cdef void _column_moments_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *x) noexcept nogil:
+cdef void _column_moments_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *x
+) noexcept nogil:
     cdef Py_ssize_t block = cnet_block_length(m), i
     for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
-        kernels().column_moments(min(block, m - i * block), n, x + i * block * n, scratch + i * 2 * n)
+        kernels().column_moments(
+            min(block, m - i * block), n, x + i * block * n, scratch + i * 2 * n
+        )
 
 
-cdef void _column_products_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *dout, const real *xhat) noexcept nogil:
+cdef void _column_products_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *dout,
+    const real *xhat
+) noexcept nogil:
     cdef Py_ssize_t block = cnet_block_length(m), i
     for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
-        kernels().column_products(min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n, scratch + i * 2 * n)
+        kernels().column_products(
+            min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n,
+            scratch + i * 2 * n
+        )
 
 
-cdef void _norm_columns_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat, const real *x, const real *mean,
-                             const real *rstd, const real *w, const real *b) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
+cdef void _norm_columns_part(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat,
+    const real *x, const real *mean, const real *rstd, const real *w, const real *b
+) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts) * group
+    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
     kernels().norm_columns(rows, n, x + start * n, mean, rstd, w, b, out + start * n,
                            xhat + start * n if xhat != NULL else NULL)
 
 
-cdef void _norm_columns_backward_part(Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *xhat,
-                                      const real *rstd, const real *w, const real *sums) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group, rows = _start(m, part + 1, parts) * group - start
-    kernels().norm_columns_backward(rows, n, m * group, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n)
+cdef void _norm_columns_backward_part(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout,
+    const real *xhat, const real *rstd, const real *w, const real *sums
+) noexcept nogil:
+    cdef Py_ssize_t start = _start(m, part, parts) * group
+    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    kernels().norm_columns_backward(
+        rows, n, m * group, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n
+    )
 
 
 cdef int _check_params(const real[::1] w, const real[::1] b, Py_ssize_t n) except -1:
@@ -71,8 +100,13 @@ cdef int _check_params(const real[::1] w, const real[::1] b, Py_ssize_t n) excep
     return 0
 
 
-def layer_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w, const real[::1] b, real eps):
-    """Write x, normalised along rows, times w plus b, to out; xhat and rstd (m,) are None, or get what the gradient needs."""
+def layer_norm_forward(
+    real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
+    const real[::1] b, real eps
+):
+    """Write x, normalised along rows, times w plus b, to out; xhat and rstd (m,) are None, or
+    get what the gradient needs.
+    """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     if xhat is not None:
@@ -82,11 +116,19 @@ def layer_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, cons
     _check_params(w, b, n)
     cdef int threads = _norm_threads(m, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_rows_part(m, 1, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w), _in1(b), eps)
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
+            _norm_rows_part(
+                m, 1, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w),
+                _in1(b), eps
+            )
 
 
-def layer_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w):
+def layer_norm_backward(
+    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
+    const real[::1] w
+):
     """Write the gradient of the input to dx."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("dx", dx.shape[0], dx.shape[1], m, n)
@@ -95,11 +137,17 @@ def layer_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, 
     _check_params(w, None, n)
     cdef int threads = _norm_threads(m, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_rows_backward_part(m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w))
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
+            _norm_rows_backward_part(
+                m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w)
+            )
 
 
-def norm_backward_params(real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch):
+def norm_backward_params(
+    real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch
+):
     """Write to sums (2, n) the gradients of b and of w, for either kind of normalisation."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("sums", sums.shape[0], sums.shape[1], 2, n)
@@ -107,7 +155,9 @@ def norm_backward_params(real[:, ::1] sums, const real[:, ::1] dout, const real[
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
     cdef int threads = _norm_threads(m, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _column_products_part(m, n, part, threads, _out2(scratch), _in2(dout), _in2(xhat))
         kernels().column_sums(_blocks(m), 2 * n, _in2(scratch), 2 * n, _out2(sums), 0, False)
 
@@ -120,24 +170,35 @@ def batch_norm_moments(real[::1] mean, real[::1] var, const real[:, ::1] x, real
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
     cdef int threads = _norm_threads(m, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _column_moments_part(m, n, part, threads, _out2(scratch), _in2(x))
         kernels().merge_moments(m, n, _in2(scratch), _out1(mean), _out1(var))
 
 
-def batch_norm_track(real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var, real share, Py_ssize_t m):
+def batch_norm_track(
+    real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var,
+    real share, Py_ssize_t m
+):
     """Take a share of the mean and variance of m rows, at least 2, into the running ones."""
     cdef Py_ssize_t n = mean.shape[0]
     _check1("var", var.shape[0], n)
     _check1("running_mean", running_mean.shape[0], n)
     _check1("running_var", running_var.shape[0], n)
     with nogil:
-        kernels().track_moments(m, n, _in1(mean), _in1(var), share, _out1(running_mean), _out1(running_var))
+        kernels().track_moments(
+            m, n, _in1(mean), _in1(var), share, _out1(running_mean), _out1(running_var)
+        )
 
 
-def batch_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean, const real[::1] var,
-                       const real[::1] w, const real[::1] b, real eps):
-    """Write x, normalised by the mean and variance of columns, times w plus b, to out; xhat is None, or gets what the gradient needs."""
+def batch_norm_forward(
+    real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean,
+    const real[::1] var, const real[::1] w, const real[::1] b, real eps
+):
+    """Write x, normalised by the mean and variance of columns, times w plus b, to out; xhat is
+    None, or gets what the gradient needs.
+    """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     if xhat is not None:
@@ -149,12 +210,19 @@ def batch_norm_forward(real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, cons
     cdef int threads = _norm_threads(m, n), part
     with nogil:
         kernels().inverse_deviation(n, _in1(var), eps, _out1(rstd))
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_columns_part(m, 1, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd), _in1(w), _in1(b))
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
+            _norm_columns_part(
+                m, 1, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd),
+                _in1(w), _in1(b)
+            )
 
 
-def batch_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd, const real[::1] w,
-                        const real[:, ::1] sums):
+def batch_norm_backward(
+    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
+    const real[::1] w, const real[:, ::1] sums
+):
     """Write the gradient of the input to dx; sums is what norm_backward_params gave."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("dx", dx.shape[0], dx.shape[1], m, n)
@@ -164,8 +232,13 @@ def batch_norm_backward(real[:, ::1] dx, const real[:, ::1] dout, const real[:, 
     _check_params(w, None, n)
     cdef int threads = _norm_threads(m, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            _norm_columns_backward_part(m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w), _in2(sums))
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
+            _norm_columns_backward_part(
+                m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w),
+                _in2(sums)
+            )
 
 
 cdef struct Norm:
@@ -188,33 +261,50 @@ cdef struct Norm:
     double momentum      # below 0: the mean over all batches
 
 
-cdef void _run_layer_norm(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_layer_norm(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_rows_part(block.m, a.group, a.n, part, parts, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b, a.eps)
+    _norm_rows_part(
+        block.m, a.group, a.n, part, parts, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b,
+        a.eps
+    )
 
 
-cdef void _run_layer_norm_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_layer_norm_backward(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     _norm_rows_backward_part(block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w)
 
 
-cdef void _run_column_products(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_column_products(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     _column_products_part(block.m * a.group, a.n, part, parts, a.scratch, a.x, a.xhat)
 
 
-cdef void _run_column_sums(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_column_sums(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     if part == 0:
-        kernels().column_sums(_blocks(block.m * a.group), 2 * a.n, a.scratch, 2 * a.n, a.sums, 0, False)
+        kernels().column_sums(
+            _blocks(block.m * a.group), 2 * a.n, a.scratch, 2 * a.n, a.sums, 0, False
+        )
 
 
-cdef void _run_column_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_column_moments(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     _column_moments_part(block.m * a.group, a.n, part, parts, a.scratch, _input(block, a.x))
 
 
-cdef void _run_merge_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_merge_moments(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     cdef Py_ssize_t m = block.m * a.group
     if part == 0:
@@ -222,28 +312,43 @@ cdef void _run_merge_moments(const void *arguments, const Block *block, int part
         kernels().inverse_deviation(a.n, a.var, a.eps, a.rstd)
 
 
-cdef void _run_track_moments(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_track_moments(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     if part == 0:
         a.tracked[0] += 1
-        kernels().track_moments(block.m * a.group, a.n, a.mean, a.var, <real> (a.momentum if a.momentum >= 0 else 1 / <double> a.tracked[0]),
-                                a.running_mean, a.running_var)
+        kernels().track_moments(
+            block.m * a.group, a.n, a.mean, a.var,
+            <real> (a.momentum if a.momentum >= 0 else 1 / <double> a.tracked[0]), a.running_mean,
+            a.running_var
+        )
 
 
-cdef void _run_batch_norm(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
-    """By the moments of the batch, or by the running ones: a part finds its own deviations, as these may have changed."""
+cdef void _run_batch_norm(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
+    """By the moments of the batch, or by the running ones: a part finds its own deviations, as
+    these may have changed.
+    """
     cdef const Norm *a = <const Norm *> arguments
     cdef const real *mean = a.mean
     cdef real *rstd = a.rstd
     if mean == NULL:
         mean, rstd = a.running_mean, a.scratch + part * a.n
         kernels().inverse_deviation(a.n, a.running_var, a.eps, rstd)
-    _norm_columns_part(block.m, a.group, a.n, part, parts, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b)
+    _norm_columns_part(
+        block.m, a.group, a.n, part, parts, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b
+    )
 
 
-cdef void _run_batch_norm_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_batch_norm_backward(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_columns_backward_part(block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w, a.sums)
+    _norm_columns_backward_part(
+        block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w, a.sums
+    )
 
 
 cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) except *:
@@ -259,9 +364,13 @@ cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) 
     return a
 
 
-def program_layer_norm(Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
-                       const real[::1] b, real eps):
-    """Add: out = x, normalised along rows, times w plus b; xhat and rstd are None, or get what the gradient needs."""
+def program_layer_norm(
+    Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x,
+    const real[::1] w, const real[::1] b, real eps
+):
+    """Add: out = x, normalised along rows, times w plus b; xhat and rstd are None, or get what
+    the gradient needs.
+    """
     cdef Norm a = _norm(program, x, xhat)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     if rstd is not None:
@@ -271,7 +380,10 @@ def program_layer_norm(Program program, real[:, ::1] out, real[:, ::1] xhat, rea
     program.append(ROWS, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
 
 
-def program_layer_norm_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, real[::1] rstd, const real[::1] w):
+def program_layer_norm_backward(
+    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
+    real[::1] rstd, const real[::1] w
+):
     """Add: dx = the gradient of the input."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
@@ -281,19 +393,29 @@ def program_layer_norm_backward(Program program, real[:, ::1] dx, const real[:, 
     program.append(ROWS, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w))
 
 
-def program_norm_params(Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch):
+def program_norm_params(
+    Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat,
+    real[:, ::1] scratch
+):
     """Add: sums (2, n) = the gradients of b and of w, for either kind of normalisation."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
     a.sums, a.scratch = _out2(sums), _out2(scratch)
-    program.append(ROWS, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch), meets=True)
+    program.append(
+        ROWS, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch), meets=True
+    )
     program.append(ROWS, _run_column_sums, &a, sizeof(a), (), meets=True)
 
 
-def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, const real[::1] running_mean, const real[::1] running_var,
-                       const real[::1] w, const real[::1] b, real eps, real[:, ::1] scratch):
-    """Add: out = x, normalised by the running mean and variance of columns, times w plus b; scratch is (threads, n)."""
+def program_batch_norm(
+    Program program, real[:, ::1] out, const real[:, ::1] x, const real[::1] running_mean,
+    const real[::1] running_var, const real[::1] w, const real[::1] b, real eps,
+    real[:, ::1] scratch
+):
+    """Add: out = x, normalised by the running mean and variance of columns, times w plus b;
+    scratch is (threads, n).
+    """
     cdef Norm a = _norm(program, x, None)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     _check1("running_mean", running_mean.shape[0], a.n)
@@ -301,17 +423,23 @@ def program_batch_norm(Program program, real[:, ::1] out, const real[:, ::1] x, 
     _check2("scratch", scratch.shape[0], scratch.shape[1], program.threads, a.n)
     _check_params(w, b, a.n)
     a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
-    a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)  # which are read
-    program.append(ROWS, _run_batch_norm, &a, sizeof(a), (out, x, running_mean, running_var, w, b, scratch))
+    # which are read
+    a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
+    program.append(
+        ROWS, _run_batch_norm, &a, sizeof(a), (out, x, running_mean, running_var, w, b, scratch)
+    )
 
 
-def program_batch_norm_training(Program program, real[:, ::1] out, real[:, ::1] xhat, real[:, ::1] moments, const real[:, ::1] x,
-                                real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked, const real[::1] w, const real[::1] b, real eps,
-                                double momentum, real[:, ::1] scratch):
-    """Add: out = x, normalised by the mean and variance of columns, which go into the running ones, times w plus b.
+def program_batch_norm_training(
+    Program program, real[:, ::1] out, real[:, ::1] xhat, real[:, ::1] moments,
+    const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked,
+    const real[::1] w, const real[::1] b, real eps, double momentum, real[:, ::1] scratch
+):
+    """Add: out = x, normalised by the mean and variance of columns, which go into the running ones,
+    times w plus b.
 
-    The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation. A momentum below 0
-    takes the mean over all batches, which are counted in tracked.
+    The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation.
+    A momentum below 0 takes the mean over all batches, which are counted in tracked.
     """
     cdef Norm a = _norm(program, x, xhat)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
@@ -322,16 +450,22 @@ def program_batch_norm_training(Program program, real[:, ::1] out, real[:, ::1] 
     _check1("tracked", tracked.shape[0], 1)
     _check_params(w, b, a.n)
     a.mean, a.var, a.rstd = &moments[0, 0], &moments[1, 0], &moments[2, 0]
-    a.running_mean, a.running_var, a.tracked, a.momentum = _out1(running_mean), _out1(running_var), &tracked[0], momentum
+    a.running_mean, a.running_var = _out1(running_mean), _out1(running_var)
+    a.tracked, a.momentum = &tracked[0], momentum
     a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
-    program.append(ROWS, _run_column_moments, &a, sizeof(a), (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch), meets=True)
+    program.append(
+        ROWS, _run_column_moments, &a, sizeof(a),
+        (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch), meets=True
+    )
     program.append(ROWS, _run_merge_moments, &a, sizeof(a), (), meets=True)
     program.append(ROWS, _run_batch_norm, &a, sizeof(a), (), meets=True)
     program.append(TRACK, _run_track_moments, &a, sizeof(a), ())
 
 
-def program_batch_norm_backward(Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] moments,
-                                const real[::1] w, real[:, ::1] sums):
+def program_batch_norm_backward(
+    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
+    real[:, ::1] moments, const real[::1] w, real[:, ::1] sums
+):
     """Add: dx = the gradient of the input; sums is what `program_norm_params` gives."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
@@ -339,4 +473,7 @@ def program_batch_norm_backward(Program program, real[:, ::1] dx, const real[:, 
     _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
     _check_params(w, None, a.n)
     a.out, a.rstd, a.w, a.sums = _out2(dx), &moments[2, 0], _in1(w), _out2(sums)
-    program.append(ROWS, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums), meets=True)
+    program.append(
+        ROWS, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums),
+        meets=True
+    )

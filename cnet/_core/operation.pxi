@@ -1,5 +1,5 @@
-# What a program (program.pxi) is made of: an operation is a function that gets its arguments, the rows at hand, and which
-# part of how many it is to do.
+# What a program (program.pxi) is made of: an operation is a function that gets its arguments, the
+# rows at hand, and which part of how many it is to do.
 
 
 cdef extern from "csrc/shared.h":
@@ -21,7 +21,9 @@ cdef enum Phase:
     COLUMNS  # where the block is by columns: a part takes its columns of the data, of all rows
     ROWS     # a part takes its rows of the batch, and reads those rows alone
     WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
-    TRACK    # when nothing can stop the step any more, before weights change: the first part updates running statistics
+    # when nothing can stop the step any more, before weights change: the first part updates running
+    # statistics
+    TRACK
     CLIP     # when all blocks are done: a part limits its share of some gradients
     UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
 
@@ -41,14 +43,18 @@ cdef struct Block:
     Py_ssize_t moment     # see Watch
     double factor         # of gradients, before an UPDATE
     double weight         # of the batch's rows together, for penalties that are summed
-    bint by_rows          # parts keep to their rows in phase ROWS; else all wait for each other before each operation
+    # parts keep to their rows in phase ROWS; else all wait for each other before each operation
+    bint by_rows
     bint by_columns       # parts collect their columns of all rows, for phase COLUMNS
     const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart
     Py_ssize_t own_row
     Py_ssize_t first, end  # which they are
     const int64_t *rows   # of the data set: those of the batch
-    Py_ssize_t ahead      # rows beyond the block's that are in `rows`, and to be fetched while its own are collected: as many, or none
-    const real *x         # the block's rows of the data set, for operations that were told to read x_batch
+    # rows beyond the block's that are in `rows`, and to be fetched while its own are collected: as
+    # many, or none
+    Py_ssize_t ahead
+    # the block's rows of the data set, for operations that were told to read x_batch
+    const real *x
     const real *x_batch
     const cnet_lists *lists  # the block's rows, or a part's columns of them, instead; or NULL
 

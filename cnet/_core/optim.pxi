@@ -1,8 +1,10 @@
-# Optimiser steps. A parameter w is given with the state that its optimiser keeps: arrays laid out like w, one after another.
+# Optimiser steps. A parameter w is given with the state that its optimiser keeps: arrays laid out
+# like w, one after another.
 
 SGD, MOMENTUM, NESTEROV = CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV
 ADAM, AMSGRAD = CNET_ADAM, CNET_AMSGRAD
-RMSPROP, RMSPROP_MOMENTUM, RMSPROP_CENTERED = CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
+RMSPROP, RMSPROP_MOMENTUM = CNET_RMSPROP, CNET_RMSPROP_MOMENTUM
+RMSPROP_CENTERED = CNET_RMSPROP_CENTERED
 
 
 cdef struct Update:
@@ -12,8 +14,10 @@ cdef struct Update:
     Py_ssize_t size
 
 
-cdef cnet_rule _rule(int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed,
-                     bint inner) except *:
+cdef cnet_rule _rule(
+    int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1,
+    double beta2, double eps, bint summed, bint inner
+) except *:
     if not CNET_SGD <= kind <= CNET_RMSPROP_CENTERED:
         raise ValueError(f"update {kind} is outside {CNET_SGD}..{CNET_RMSPROP_CENTERED}")
     return cnet_rule(kind, decoupled, summed, inner, lr, weight_decay, beta1, beta2, eps, steps)
@@ -24,15 +28,21 @@ cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) e
     return Update(rule, _out1(w), _out2(state), w.shape[0])
 
 
-cdef inline void _update_rows(const cnet_kernels *k, const Update *u, const cnet_update *now, Py_ssize_t m, Py_ssize_t n, Py_ssize_t at, Py_ssize_t row,
-                              const real *g, Py_ssize_t g_row) noexcept nogil:
+cdef inline void _update_rows(
+    const cnet_kernels *k, const Update *u, const cnet_update *now, Py_ssize_t m, Py_ssize_t n,
+    Py_ssize_t at, Py_ssize_t row, const real *g, Py_ssize_t g_row
+) noexcept nogil:
     """m rows of n elements, the first of them at element `at` of w, `row` apart."""
     k.update(m, n, u.w + at, u.state + at if u.state != NULL else NULL, u.size, row, g, g_row, now)
 
 
-cdef void _update_part(const Update *u, const cnet_update *now, int part, int parts, const real *g) noexcept nogil:
+cdef void _update_part(
+    const Update *u, const cnet_update *now, int part, int parts, const real *g
+) noexcept nogil:
     cdef Py_ssize_t start = _start(u.size, part, parts)
-    _update_rows(kernels(), u, now, 1, _start(u.size, part + 1, parts) - start, start, 0, g + start, 0)
+    _update_rows(
+        kernels(), u, now, 1, _start(u.size, part + 1, parts) - start, start, 0, g + start, 0
+    )
 
 
 cdef void _update_all(const Update *u, const real *g, double weight) noexcept nogil:
@@ -47,13 +57,19 @@ def states(int kind):
     return cnet_states(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
 
 
-def update_step(real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
-                double beta1, double beta2, double eps, bint summed=False, bint inner=False, double weight=1):
-    """The step after `steps` others on w, in place; state has a row for each array that the optimiser remembers.
+def update_step(
+    real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr,
+    double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed=False,
+    bint inner=False, double weight=1
+):
+    """The step after `steps` others on w, in place; state has a row for each array that the
+    optimiser remembers.
 
     `weight` is that of the batch, for a penalty that is summed.
     """
-    cdef cnet_rule rule = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner)
+    cdef cnet_rule rule = _rule(
+        steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
+    )
     cdef Update u = _update_of(&rule, w, state)
     _check1("grad", grad.shape[0], w.shape[0])
     with nogil:
@@ -65,12 +81,18 @@ cdef struct UpdateOp:
     real *grad
 
 
-cdef void _run_update(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_update(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const UpdateOp *op = <const UpdateOp *> arguments
-    cdef cnet_update now = cnet_update_at(op.update.rule, op.update.rule.steps + block.step, block.weight)
+    cdef cnet_update now = cnet_update_at(
+        op.update.rule, op.update.rule.steps + block.step, block.weight
+    )
     cdef Py_ssize_t start = _start(op.update.size, part, parts)
     if block.factor != 1:
-        kernels().scale(_start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor)
+        kernels().scale(
+            _start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor
+        )
     _update_part(&op.update, &now, part, parts, op.grad)
 
 

@@ -19,7 +19,8 @@ cdef struct Penalty:
 
 cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
     """Add weights to those whose squares are summed. The caller keeps them alive."""
-    cdef Py_ssize_t size = w.shape[0], total = penalty.n + (size + PENALTY_CHUNK - 1) // PENALTY_CHUNK, start
+    cdef Py_ssize_t size = w.shape[0]
+    cdef Py_ssize_t total = penalty.n + (size + PENALTY_CHUNK - 1) // PENALTY_CHUNK, start
     cdef WeightChunk *chunks = <WeightChunk *> realloc(penalty.chunks, total * sizeof(WeightChunk))
     if total and chunks == NULL:
         raise MemoryError
@@ -45,7 +46,9 @@ def square_sum(const real[::1] w, double total):
     """`total` plus the squares of w."""
     cdef Py_ssize_t start
     for start in range(0, w.shape[0], PENALTY_CHUNK):
-        total += kernels().square_sum(min(<Py_ssize_t> PENALTY_CHUNK, w.shape[0] - start), &w[start])
+        total += kernels().square_sum(
+            min(<Py_ssize_t> PENALTY_CHUNK, w.shape[0] - start), &w[start]
+        )
     return total
 
 

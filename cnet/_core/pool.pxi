@@ -1,31 +1,54 @@
-# Pooling: x (B, H, W, C), out (B, OH, OW, C), the largest value of each window or the mean; images are shared out to threads.
+# Pooling: x (B, H, W, C), out (B, OH, OW, C), the largest value of each window or the mean; images
+# are shared out to threads.
 
 
-cdef void _max_pool_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x) noexcept nogil:
+cdef void _max_pool_part(
+    const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().max_pool(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g))
+    kernels().max_pool(
+        g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g)
+    )
 
 
-cdef void _max_pool_backward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout, const real *out,
-                                  const real *x) noexcept nogil:
+cdef void _max_pool_backward_part(
+    const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout,
+    const real *out, const real *x
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts), offset = start * _out_image(g)
-    kernels().max_pool_backward(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + offset, dout + offset, dx + start * _image(g))
+    kernels().max_pool_backward(
+        g, _start(n, part + 1, parts) - start, x + start * _image(g), out + offset, dout + offset,
+        dx + start * _image(g)
+    )
 
 
-cdef void _avg_pool_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x) noexcept nogil:
+cdef void _avg_pool_part(
+    const cnet_window *g, Py_ssize_t n, int part, int parts, real *out, const real *x
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().avg_pool(g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g))
+    kernels().avg_pool(
+        g, _start(n, part + 1, parts) - start, x + start * _image(g), out + start * _out_image(g)
+    )
 
 
-cdef void _avg_pool_backward_part(const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout) noexcept nogil:
+cdef void _avg_pool_backward_part(
+    const cnet_window *g, Py_ssize_t n, int part, int parts, real *dx, const real *dout
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().avg_pool_backward(g, _start(n, part + 1, parts) - start, dout + start * _out_image(g), dx + start * _image(g))
+    kernels().avg_pool_backward(
+        g, _start(n, part + 1, parts) - start, dout + start * _out_image(g), dx + start * _image(g)
+    )
 
 
-cdef cnet_window _pool_window(const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes) except *:
+cdef cnet_window _pool_window(
+    const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes
+) except *:
     cdef cnet_window g = _window_of(x, out, sizes)
     if g.pad_y >= g.kernel_height or g.pad_x >= g.kernel_width:
-        raise ValueError(f"a window of sizes {sizes} may lie outside the images: pads must be smaller than the kernel")
+        raise ValueError(
+            f"a window of sizes {sizes} may lie outside the images: "
+            "pads must be smaller than the kernel"
+        )
     _check4("out", out, x.shape[0], g.out_height, g.out_width, g.channels)
     return g
 
@@ -40,19 +63,28 @@ def max_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple s
     cdef Py_ssize_t n = x.shape[0]
     cdef int threads = _pool_threads(&g, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _max_pool_part(&g, n, part, threads, _out4(out), _in4(x))
 
 
-def max_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
-    """Write the gradient of the input to dx, from input and output: it goes to the first of equal values of a window."""
+def max_pool_backward(
+    real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
+    const real[:, :, :, ::1] x, tuple sizes
+):
+    """Write the gradient of the input to dx, from input and output: it goes to the first of
+    equal values of a window.
+    """
     cdef cnet_window g = _pool_window(x, out, sizes)
     cdef Py_ssize_t n = x.shape[0]
     _check4("dout", dout, n, g.out_height, g.out_width, g.channels)
     _check4("dx", dx, n, g.height, g.width, g.channels)
     cdef int threads = _pool_threads(&g, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _max_pool_backward_part(&g, n, part, threads, _out4(dx), _in4(dout), _in4(out), _in4(x))
 
 
@@ -62,7 +94,9 @@ def avg_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple s
     cdef Py_ssize_t n = x.shape[0]
     cdef int threads = _pool_threads(&g, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _avg_pool_part(&g, n, part, threads, _out4(out), _in4(x))
 
 
@@ -72,7 +106,9 @@ def avg_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, tupl
     cdef Py_ssize_t n = dx.shape[0]
     cdef int threads = _pool_threads(&g, n), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _avg_pool_backward_part(&g, n, part, threads, _out4(dx), _in4(dout))
 
 
@@ -93,15 +129,21 @@ cdef void _run_pool(const void *arguments, const Block *block, int part, int par
         _avg_pool_part(&p.g, block.m, part, parts, p.out, _input(block, p.x))
 
 
-cdef void _run_pool_backward(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_pool_backward(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Pool *p = <const Pool *> arguments
     if p.maximum:
-        _max_pool_backward_part(&p.g, block.m, part, parts, p.out, p.dout, p.result, _input(block, p.x))
+        _max_pool_backward_part(
+            &p.g, block.m, part, parts, p.out, p.dout, p.result, _input(block, p.x)
+        )
     else:
         _avg_pool_backward_part(&p.g, block.m, part, parts, p.out, p.dout)
 
 
-def program_pool(Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum):
+def program_pool(
+    Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
+):
     """Add: out = the largest value of each window of x, or the mean."""
     program.check_room(x.shape[0])
     cdef Pool p
@@ -111,8 +153,10 @@ def program_pool(Program program, real[:, :, :, ::1] out, const real[:, :, :, ::
     program.append(ROWS, _run_pool, &p, sizeof(p), (out, x))
 
 
-def program_pool_backward(Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
-                          const real[:, :, :, ::1] x, tuple sizes, bint maximum):
+def program_pool_backward(
+    Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout,
+    const real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
+):
     """Add: dx = the gradient of the input."""
     program.check_room(x.shape[0])
     cdef Pool p

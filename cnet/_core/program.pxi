@@ -1,34 +1,42 @@
-# A net lowered to a flat list of operations over preallocated buffers, run for many steps in one call without the GIL.
+# A net lowered to a flat list of operations over preallocated buffers, run for many steps in one
+# call without the GIL.
 #
-# An operation is a function and its arguments: the files beside this one hold, for each layer, loss and optimiser, the
-# function and a `program_...` that adds it. It runs on the kernels of the layer-by-layer loop, so both give the same bits.
-# The program keeps the arrays that it was given alive, and reads and writes them in place.
+# An operation is a function and its arguments: the files beside this one hold, for each layer, loss
+# and optimiser, the function and a `program_...` that adds it. It runs on the kernels of the
+# layer-by-layer loop, so both give the same bits. The program keeps the arrays that it was given
+# alive, and reads and writes them in place.
 #
-# One team of threads runs all steps of a call. Each thread takes its rows of the batch through the whole net, forward and
-# back to the gradient of the first layer's output, without meeting the others; when all have come, each makes the
-# gradient of its share of the weights from all rows, and updates them; when all have come, the next step begins. Where
-# there are many more inputs than rows, the first layer is shared out by inputs before: a thread owns columns of the data
-# and the weights that go with them, and no other ever reads them, only what they add to each row's sums. Where a
-# batch has few rows for so many threads, each product is shared out instead, and they meet after every operation; before
-# one that is over all rows, as in batch normalisation, they meet anyhow.
+# One team of threads runs all steps of a call. Each thread takes its rows of the batch through the
+# whole net, forward and back to the gradient of the first layer's output, without meeting the
+# others; when all have come, each makes the gradient of its share of the weights from all rows, and
+# updates them; when all have come, the next step begins. Where there are many more inputs than
+# rows, the first layer is shared out by inputs before: a thread owns columns of the data and the
+# weights that go with them, and no other ever reads them, only what they add to each row's sums.
+# Where a batch has few rows for so many threads, each product is shared out instead, and they meet
+# after every operation; before one that is over all rows, as in batch normalisation, they meet
+# anyhow.
 #
-# Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as their gradient is born.
-# A larger one is walked in blocks of rows, forward and backward together, so that neither the data set nor the activations
-# cross the memory bus twice: gradients are gathered over the blocks, and the weights updated after the last, as they are
-# after any batch where gradients are to be limited first, for that needs all of them. Blocks are multiples of the blocks
-# in which a gradient is summed anyway, so the bits stay the same.
+# Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as
+# their gradient is born. A larger one is walked in blocks of rows, forward and backward together,
+# so that neither the data set nor the activations cross the memory bus twice: gradients are
+# gathered over the blocks, and the weights updated after the last, as they are after any batch
+# where gradients are to be limited first, for that needs all of them. Blocks are multiples of the
+# blocks in which a gradient is summed anyway, so the bits stay the same.
 
 from libc.math cimport isfinite, sqrt
 
 
-# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core gains nothing. To call
-# the team takes longer, but is done once for many steps; a single prediction is a parallel loop like any other.
+# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core
+# gains nothing. To call the team takes longer, but is done once for many steps; a single prediction
+# is a parallel loop like any other.
 cdef double FLOPS_PER_MEMBER = 100_000
-# Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's tiles empty.
+# Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's
+# tiles empty.
 cdef enum:
     ROWS_PER_MEMBER = 4
-    # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses from core to core is then sums of a
-    # few blocks for each row, not the weights and the data. Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
+    # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses
+    # from core to core is then sums of a few blocks for each row, not the weights and the data.
+    # Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
     LEAST_COLUMNS_PER_ROW = 6
     UNSET = -1  # kind of a rule
 
@@ -37,9 +45,11 @@ cdef double MOST_LISTED = 0.5
 
 
 cdef class Program:
-    """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of program.pxi.
+    """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of
+    program.pxi.
 
-    It has a rule for each parameter that it updates; one without any evaluates, and does not stop at a loss that is not finite.
+    It has a rule for each parameter that it updates; one without any evaluates, and does not stop
+    at a loss that is not finite.
     """
 
     cdef Op *ops
@@ -69,7 +79,9 @@ cdef class Program:
 
     def __cinit__(self, Py_ssize_t room, Py_ssize_t rules, int threads):
         if room < LEAST_ROOM:
-            raise ValueError(f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum")
+            raise ValueError(
+                f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum"
+            )
         self.room = room
         self.threads = threads
         self.kept = []
@@ -95,8 +107,13 @@ cdef class Program:
         free(self.sums)
         _free_lists(&self.data)
 
-    cdef int append(self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays, bint meets=False) except -1:
-        """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they point to."""
+    cdef int append(
+        self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays,
+        bint meets=False
+    ) except -1:
+        """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they
+        point to.
+        """
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
         if ops == NULL:
             raise MemoryError
@@ -115,7 +132,9 @@ cdef class Program:
 
     cdef int check_room(self, Py_ssize_t rows) except -1:
         if rows != self.room:
-            raise ValueError(f"a buffer has {rows} rows, expected {self.room}: the room of the program")
+            raise ValueError(
+                f"a buffer has {rows} rows, expected {self.room}: the room of the program"
+            )
         return 0
 
     cdef const cnet_rule *rule(self, int rule) except NULL:
@@ -126,16 +145,20 @@ cdef class Program:
         return &self.rules[rule]
 
     def source(self, real[:, ::1] x_batch, x, bint alone, real scale=1, real offset=0):
-        """Batches are scale * rows of x + offset, x being real, uint8 or `Sparse`. Operations find them in x_batch; `alone`: one dense layer alone.
+        """Batches are scale * rows of x + offset, x being real, uint8 or `Sparse`. Operations find
+        them in x_batch; `alone`: one dense layer alone.
 
-        `Sparse` takes no offset, and reals in it no scale: zeros have to stay zeros, and values where they are.
+        `Sparse` takes no offset, and reals in it no scale: zeros have to stay zeros, and values
+        where they are.
         """
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
+        cdef int64_t total
         _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
         self.data.n_rows, self.data.width = x.shape
         self.data.batch = _out2(x_batch)
-        self.data.scale, self.data.offset, self.data.rescales = scale, offset, scale != 1 or offset != 0
+        self.data.scale, self.data.offset = scale, offset
+        self.data.rescales = scale != 1 or offset != 0
         self.alone = alone
         if alone and self.data.width > CNET_BLOCK:
             self.data.column_rows = min(self.room, self.data.width // LEAST_COLUMNS_PER_ROW)
@@ -145,7 +168,8 @@ cdef class Program:
             self.data.sparse = &(<Sparse> x).data
             if offset != 0 or (self.data.rescales and not self.data.sparse.bytes):
                 raise ValueError("lists take no offset, and reals in them no scale")
-            self.data.row_bytes = self.data.sparse.starts[self.data.n_rows] / <double> self.data.n_rows
+            total = self.data.sparse.starts[self.data.n_rows]
+            self.data.row_bytes = total / <double> self.data.n_rows
             _make_lists(&self.data, self.room, self.threads)
         elif x.dtype == "uint8":
             x_uint8 = x
@@ -167,7 +191,9 @@ cdef class Program:
         """Room for what parts make of their columns; NULL where they always go by rows."""
         if not self.data.column_rows:
             return NULL
-        self.sums = <real *> calloc(self.data.column_rows * outputs * cnet_block_count(self.data.width), sizeof(real))
+        self.sums = <real *> calloc(
+            self.data.column_rows * outputs * cnet_block_count(self.data.width), sizeof(real)
+        )
         if self.sums == NULL:
             raise MemoryError
         return self.sums
@@ -175,7 +201,9 @@ cdef class Program:
     def output(self, const real[:, ::1] scores):
         """Where an output of the net will be: the next one to the right."""
         self.check_room(scores.shape[0])
-        cdef Output *outputs = <Output *> realloc(self.outputs, (self.n_outputs + 1) * sizeof(Output))
+        cdef Output *outputs = <Output *> realloc(
+            self.outputs, (self.n_outputs + 1) * sizeof(Output)
+        )
         if outputs == NULL:
             raise MemoryError
         self.outputs = outputs
@@ -194,13 +222,23 @@ cdef class Program:
         """Tell what an output is to say (`_set_answer`)."""
         if not 0 <= output < self.n_outputs:
             raise IndexError(f"output {output} is outside 0..{self.n_outputs - 1}")
-        self.kept.append(_set_answer(&self.outputs[output], self.data.n_rows, self.room, labels, targets, row_weights))
+        self.kept.append(
+            _set_answer(
+                &self.outputs[output], self.data.n_rows, self.room, labels, targets, row_weights
+            )
+        )
         return &self.outputs[output]
 
-    def set_rule(self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1, double beta2, double eps,
-                 bint summed=False, bint inner=False):
-        """How the optimiser updates a parameter that has seen so many steps, from now on; other kinds may follow that remember as much."""
-        cdef cnet_rule new = _rule(steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner)
+    def set_rule(
+        self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
+        double beta1, double beta2, double eps, bint summed=False, bint inner=False
+    ):
+        """How the optimiser updates a parameter that has seen so many steps, from now on; other
+        kinds may follow that remember as much.
+        """
+        cdef cnet_rule new = _rule(
+            steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
+        )
         if not 0 <= rule < self.n_rules:
             raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
         if self.rules[rule].kind != UNSET:
@@ -228,14 +266,18 @@ cdef class Program:
         """Whether steps on so many rows should make all gradients before they change any weight."""
         return batch >= LEAST_DEFERRED_ROWS and self.flops_per_row * batch >= LEAST_DEFERRED
 
-    def run(self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads, double seconds, double[::1] squares=None):
-        """Take a step for each batch of `order`, on at most `threads` threads, and write its mean loss, and to `squares` those of the
-        weights in the penalty before the step.
+    def run(
+        self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads,
+        double seconds, double[::1] squares=None
+    ):
+        """Take a step for each batch of `order`, on at most `threads` threads, and write its mean
+        loss, and to `squares` those of the weights in the penalty before the step.
 
-        The last batch may be smaller. Training stops after a step whose loss is not finite, before its update, and any
-        call after the first step that begins so many seconds from now. Returns the number of rows classified rightly by
-        each output, or None if it does not classify; the number of steps taken is `done`. In Python's main thread, an interrupt
-        ends a long step, before it has changed anything, and the call; then Python's handler of interrupts is called.
+        The last batch may be smaller. Training stops after a step whose loss is not finite, before
+        its update, and any call after the first step that begins so many seconds from now. Returns
+        the number of rows classified rightly by each output, or None if it does not classify; the
+        number of steps taken is `done`. In Python's main thread, an interrupt ends a long step,
+        before it has changed anything, and the call; then Python's handler of interrupts is called.
         """
         cdef Call call
         cdef Watch watch
@@ -255,8 +297,13 @@ cdef class Program:
             call.squares = &squares[0] if squares is not None else NULL
             call.end = cnet_seconds() + seconds
             cnet_set(&call.last, call.n)
-            members = min(threads, members_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, self.threads))
-            if self.flops_per_row * min(batch, call.n) >= LEAST_WATCHED and (members == 1 or begins_regions()) and _is_main_thread():
+            members = min(
+                threads,
+                members_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, self.threads)
+            )
+            if self.flops_per_row * min(batch, call.n) >= LEAST_WATCHED and (
+                members == 1 or begins_regions()
+            ) and _is_main_thread():
                 memset(&watch, 0, sizeof(watch))
                 watch.look_at = cnet_seconds() + SECONDS_BETWEEN_LOOKS
                 call.watch = &watch
@@ -292,7 +339,9 @@ cdef class Program:
         return correct
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
-        """out = the net's outputs for the rows of x, on at most `threads` threads. False, and nothing done, while another thread predicts."""
+        """out = the net's outputs for the rows of x, on at most `threads` threads. False, and
+        nothing done, while another thread predicts.
+        """
         cdef Py_ssize_t n = x.shape[0]
         cdef Call call
         cdef int members
@@ -322,7 +371,10 @@ cdef class Program:
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
             block.x = call.x + block.start * self.data.width
             if self.data.rescales:
-                _rescale_part(block.m, self.data.width, part, parts, self.data.batch, block.x, self.data.scale, self.data.offset)
+                _rescale_part(
+                    block.m, self.data.width, part, parts, self.data.batch, block.x,
+                    self.data.scale, self.data.offset
+                )
                 block.x = block.x_batch
             if self.data.order != NULL and (block.by_rows or parts == 1):
                 _list_rows(&self.data, &block, part, parts)
@@ -333,15 +385,20 @@ cdef class Program:
                 row = call.out + (block.start + i) * self.n_scores
                 for k in range(self.n_outputs):
                     output = &self.outputs[k]
-                    memcpy(row, _input(&block, output.scores) + i * output.n, output.n * sizeof(real))
+                    memcpy(
+                        row, _input(&block, output.scores) + i * output.n, output.n * sizeof(real)
+                    )
                     row += output.n
             block.start += block.m
             next = min(self.room, call.n - block.start)
-            if next and not (block.by_rows and next == block.m and not self.meets):  # else a part writes where it alone has read
+            # else a part writes where it alone has read
+            if next and not (block.by_rows and next == block.m and not self.meets):
                 cnet_barrier_wait(&call.barrier, parts)
 
     cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
-        """All steps of a call, as one of the members of a team. Each finds for itself what all find: where to stop."""
+        """All steps of a call, as one of the members of a team. Each finds for itself what all
+        find: where to stop.
+        """
         cdef Py_ssize_t start = 0, step = 0
         cdef double loss
         cdef Member member = Member(part, parts, False, 1)
@@ -359,13 +416,16 @@ cdef class Program:
         if part == 0:
             call.steps = step
 
-    cdef bint _step(self, Call *call, Py_ssize_t step, Py_ssize_t batch, Member *member, double *loss) noexcept nogil:
+    cdef bint _step(
+        self, Call *call, Py_ssize_t step, Py_ssize_t batch, Member *member, double *loss
+    ) noexcept nogil:
         """False if it has been given up."""
         cdef Block block
         cdef int part = member.part, parts = member.parts
         cdef Tally *tallies = self.tallies + part * self.n_outputs
         cdef bint follows
-        cdef Py_ssize_t length = cnet_block_length(batch), most = batch if batch <= self.room else self.room // length * length, k
+        cdef Py_ssize_t length = cnet_block_length(batch)
+        cdef Py_ssize_t most = batch if batch <= self.room else self.room // length * length, k
         block.batch = batch
         block.start = 0
         block.step = step + 1
@@ -374,7 +434,9 @@ cdef class Program:
         block.x_batch = self.data.batch
         block.lists = NULL
         block.rows = call.order + step * call.batch
-        block.weight = _weight(&self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows) if self.summed else 0
+        block.weight = _weight(
+            &self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows
+        ) if self.summed else 0
         for k in range(self.n_outputs):
             tallies[k].loss = 0
             tallies[k].before = tallies[k].correct
@@ -385,10 +447,14 @@ cdef class Program:
             follows = step * call.batch + block.start + 2 * block.m <= call.n
             block.ahead = block.m if follows and block.m * self.data.row_bytes <= MOST_AHEAD else 0
             block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(self.data.width) and block.m <= self.data.column_rows
+            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(
+                self.data.width
+            ) and block.m <= self.data.column_rows
             if not block.by_columns:
                 self._join(call, member)
-            _collect_answers(self.outputs, self.n_outputs, block.rows + block.start, block.m, part, parts)
+            _collect_answers(
+                self.outputs, self.n_outputs, block.rows + block.start, block.m, part, parts
+            )
             if block.by_columns:
                 _collect_columns(&self.data, &block, part, parts)
                 self._run(COLUMNS, call, &block, part, parts)
@@ -406,7 +472,9 @@ cdef class Program:
                 tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
             if part == 0 and block.start == 0 and call.squares != NULL:
                 call.squares[step] = _total(self.penalty.n, self.penalty.sums)
-            if self.n_rules and not isfinite(_mean_loss(self.outputs, self.n_outputs, tallies, &block)):
+            if self.n_rules and not isfinite(
+                _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+            ):
                 break
             if self.at_once:
                 self._track(call, &block, part, parts)
@@ -433,7 +501,9 @@ cdef class Program:
         return True
 
     cdef bint _goes_on(self, Block *block, Member *member, Tally *tallies) noexcept nogil:
-        """Where all have met: whether the step has not been given up. All find the same, and a new moment begins."""
+        """Where all have met: whether the step has not been given up. All find the same, and a
+        new moment begins.
+        """
         cdef Py_ssize_t k
         if block.watch == NULL:
             return True
@@ -456,7 +526,9 @@ cdef class Program:
             cnet_barrier_wait(&call.barrier, member.parts)
         member.apart = False
 
-    cdef void _run(self, Phase phase, Call *call, const Block *block, int part, int parts) noexcept nogil:
+    cdef void _run(
+        self, Phase phase, Call *call, const Block *block, int part, int parts
+    ) noexcept nogil:
         cdef Py_ssize_t i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:

@@ -1,7 +1,10 @@
 # The layer Rescale by element, on arrays of any shape seen as one row: out = scale * x + offset.
 
 
-cdef void _rescale_part(Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, const real *x, real scale, real offset) noexcept nogil:
+cdef void _rescale_part(
+    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *out, const real *x, real scale,
+    real offset
+) noexcept nogil:
     """A part's share of m rows of n elements."""
     cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
     kernels().rescale(end - start, x + start, scale, offset, out + start)
@@ -13,7 +16,9 @@ def rescale(real[::1] out, const real[::1] x, real scale, real offset):
     _check1("out", out.shape[0], n)
     cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _rescale_part(n, 1, part, threads, _out1(out), _in1(x), scale, offset)
 
 
@@ -24,12 +29,16 @@ cdef struct Rescaling:
     real scale, offset
 
 
-cdef void _run_rescale(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_rescale(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Rescaling *r = <const Rescaling *> arguments
     _rescale_part(block.m, r.n, part, parts, r.out, _input(block, r.x), r.scale, r.offset)
 
 
-def program_rescale(Program program, real[:, ::1] out, const real[:, ::1] x, real scale, real offset):
+def program_rescale(
+    Program program, real[:, ::1] out, const real[:, ::1] x, real scale, real offset
+):
     """Add: out = scale * x + offset; out may be x."""
     program.check_room(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])

@@ -18,17 +18,26 @@ cdef struct Compression:
     Py_ssize_t size       # of an element in a record
 
 
-cdef inline Py_ssize_t _first_place(const Compression *c, Py_ssize_t row, Py_ssize_t part) noexcept nogil:
-    """Where the records of a part begin whose first row is this: there is room for those of its elements that may not be 0, and for one more row."""
-    cdef Py_ssize_t beside = row * (cnet_block_count(c.width) + 2 * sizeof(real)) + part * cnet_record_room(c.width)
+cdef inline Py_ssize_t _first_place(
+    const Compression *c, Py_ssize_t row, Py_ssize_t part
+) noexcept nogil:
+    """Where the records of a part begin whose first row is this: there is room for those of its
+    elements that may not be 0, and for one more row.
+    """
+    cdef Py_ssize_t beside = row * (
+        cnet_block_count(c.width) + 2 * sizeof(real)
+    ) + part * cnet_record_room(c.width)
     cdef Py_ssize_t most = <Py_ssize_t> (c.most * row * c.width) * c.size + beside
     return (most + sizeof(real) - 1) // sizeof(real) * sizeof(real)
 
 
-cdef void _compress_part(const Compression *c, Sparse sparse, int64_t *longest, int part, int parts) noexcept nogil:
+cdef void _compress_part(
+    const Compression *c, Sparse sparse, int64_t *longest, int part, int parts
+) noexcept nogil:
     """The longest record, or 0 where there are too many elements, is written to `longest`."""
     cdef const cnet_kernels *k = kernels()
-    cdef Py_ssize_t start = _start(c.rows, part, parts), end = _start(c.rows, part + 1, parts), row, bytes
+    cdef Py_ssize_t start = _start(c.rows, part, parts), end = _start(c.rows, part + 1, parts), row
+    cdef Py_ssize_t bytes
     cdef Py_ssize_t at = _first_place(c, start, part), most = _first_place(c, end, part)
     longest[0] = 0
     for row in range(start, end):
@@ -47,7 +56,8 @@ cdef void _compress_part(const Compression *c, Sparse sparse, int64_t *longest, 
 
 
 def compress(x, double most, empty):
-    """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its elements, or of a thread's rows, would be listed.
+    """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its
+    elements, or of a thread's rows, would be listed.
 
     `empty` allocates an array of a size and dtype. Pages of it that are not written take no memory.
     """
@@ -73,5 +83,8 @@ def compress(x, double most, empty):
             _compress_part(&c, sparse, &longest[part], part, parts)
     if min(longest) == 0:
         return None
-    sparse.data = cnet_sparse(cnet_block_count(c.width), max(longest), &sparse.starts[0], &sparse.records[0], c.bytes != NULL)
+    sparse.data = cnet_sparse(
+        cnet_block_count(c.width), max(longest), &sparse.starts[0], &sparse.records[0],
+        c.bytes != NULL
+    )
     return sparse

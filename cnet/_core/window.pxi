@@ -1,15 +1,22 @@
-# What convolution and pooling have in common: images with channels last, and a window that slides over them.
+# What convolution and pooling have in common: images with channels last, and a window that slides
+# over them.
 #
-# x is (B, H, W, C), out (B, OH, OW, O). The sizes of a window are a tuple (kernel height, kernel width, stride y, stride x,
-# pad y, pad x).
+# x is (B, H, W, C), out (B, OH, OW, O). The sizes of a window are a tuple (kernel height, kernel
+# width, stride y, stride x, pad y, pad x).
 
 
-cdef cnet_window _window(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes) except *:
+cdef cnet_window _window(
+    Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes
+) except *:
     cdef cnet_window g
     g.height, g.width, g.channels, g.filters = H, W, C, O
     g.kernel_height, g.kernel_width, g.stride_y, g.stride_x, g.pad_y, g.pad_x = sizes
-    if min(g.kernel_height, g.kernel_width, g.stride_y, g.stride_x) < 1 or min(g.pad_y, g.pad_x) < 0:
-        raise ValueError(f"a window has sizes {sizes}, expected at least 1, and at least 0 for pads")
+    if min(
+        g.kernel_height, g.kernel_width, g.stride_y, g.stride_x
+    ) < 1 or min(g.pad_y, g.pad_x) < 0:
+        raise ValueError(
+            f"a window has sizes {sizes}, expected at least 1, and at least 0 for pads"
+        )
     if H + 2 * g.pad_y < g.kernel_height or W + 2 * g.pad_x < g.kernel_width:
         raise ValueError(f"a window of sizes {sizes} is larger than padded images of {H} x {W}")
     g.out_height = (H + 2 * g.pad_y - g.kernel_height) // g.stride_y + 1
@@ -17,16 +24,23 @@ cdef cnet_window _window(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O,
     return g
 
 
-cdef cnet_window _window_of(const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes) except *:
+cdef cnet_window _window_of(
+    const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes
+) except *:
     """The window under which x becomes out."""
     cdef cnet_window g = _window(x.shape[1], x.shape[2], x.shape[3], out.shape[3], sizes)
     _check4("out", out, x.shape[0], g.out_height, g.out_width, g.filters)
     return g
 
 
-cdef int _check4(str name, const real[:, :, :, ::1] a, Py_ssize_t s0, Py_ssize_t s1, Py_ssize_t s2, Py_ssize_t s3) except -1:
+cdef int _check4(
+    str name, const real[:, :, :, ::1] a, Py_ssize_t s0, Py_ssize_t s1, Py_ssize_t s2, Py_ssize_t s3
+) except -1:
     if a.shape[0] != s0 or a.shape[1] != s1 or a.shape[2] != s2 or a.shape[3] != s3:
-        raise ValueError(f"{name} has shape ({a.shape[0]}, {a.shape[1]}, {a.shape[2]}, {a.shape[3]}), expected ({s0}, {s1}, {s2}, {s3})")
+        raise ValueError(
+            f"{name} has shape ({a.shape[0]}, {a.shape[1]}, {a.shape[2]}, {a.shape[3]}), "
+            f"expected ({s0}, {s1}, {s2}, {s3})"
+        )
     return 0
 
 
@@ -40,25 +54,37 @@ cdef inline Py_ssize_t _out_image(const cnet_window *g) noexcept nogil:
     return g.out_height * g.out_width * g.filters
 
 
-cdef void _transpose_part(Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int part, int parts, real *out, const real *x) noexcept nogil:
+cdef void _transpose_part(
+    Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int part, int parts, real *out, const real *x
+) noexcept nogil:
     cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().transpose(_start(n, part + 1, parts) - start, rows, cols, x + start * rows * cols, out + start * rows * cols)
+    kernels().transpose(
+        _start(n, part + 1, parts) - start, rows, cols, x + start * rows * cols,
+        out + start * rows * cols
+    )
 
 
 cdef int _check_transpose(const real[:, :, ::1] out, const real[:, :, ::1] x) except -1:
     cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
     if out.shape[0] != n or out.shape[1] != cols or out.shape[2] != rows:
-        raise ValueError(f"out has shape ({out.shape[0]}, {out.shape[1]}, {out.shape[2]}), expected ({n}, {cols}, {rows})")
+        raise ValueError(
+            f"out has shape ({out.shape[0]}, {out.shape[1]}, {out.shape[2]}), "
+            f"expected ({n}, {cols}, {rows})"
+        )
     return 0
 
 
 def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels last from channels first, or back."""
+    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels
+    last from channels first, or back.
+    """
     cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
     _check_transpose(out, x)
     cdef int threads = threads_for(<double> n * rows * cols, ELEMENTS_PER_THREAD, ALL), part
     with nogil:
-        for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        for part in prange(
+            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
+        ):
             _transpose_part(n, rows, cols, part, threads, _out3(out), _in3(x))
 
 
@@ -68,7 +94,9 @@ cdef struct Transpose:
     real *out
 
 
-cdef void _run_transpose(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_transpose(
+    const void *arguments, const Block *block, int part, int parts
+) noexcept nogil:
     cdef const Transpose *t = <const Transpose *> arguments
     _transpose_part(block.m, t.rows, t.cols, part, parts, t.out, _input(block, t.x))
 

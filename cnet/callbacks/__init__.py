@@ -1,7 +1,7 @@
 """What `Trainer.fit` tells of its progress, and to whom.
 
-A callback is a `Callback`, or any function ``f(trainer, logs)``, which is called at the end of each epoch. Callbacks that
-are not there cost nothing.
+A callback is a `Callback`, or any function ``f(trainer, logs)``, which is called at the end of each
+epoch. Callbacks that are not there cost nothing.
 """
 
 from cnet.callbacks._callback import Callback
@@ -15,4 +15,12 @@ from cnet.callbacks._logs import CSVLogger, TensorBoard
 from cnet.callbacks._progress import ProgressBar
 from cnet.callbacks._weights import WeightRecorder
 
-__all__ = ["CSVLogger", "Callback", "EarlyStopping", "ModelCheckpoint", "ProgressBar", "TensorBoard", "WeightRecorder"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "TensorBoard",
+    "WeightRecorder",
+]

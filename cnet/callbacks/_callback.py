@@ -19,8 +19,8 @@ class Callback:
     Attributes
     ----------
     metrics : mapping of str
-        Metrics that `on_epoch_end` adds to `logs`, each with "min" if less is better or "max" if more is. They go into the history, and
-        callbacks later in the list can watch them.
+        Metrics that `on_epoch_end` adds to `logs`, each with "min" if less is better or "max" if
+        more is. They go into the history, and callbacks later in the list can watch them.
 
     Examples
     --------
@@ -48,29 +48,43 @@ class Callback:
     metrics: Mapping[str, str] = {}
 
     every_batch = True
-    """Whether `on_batch_end` is wanted after each step, or, which costs nothing, some tens of times a second."""
+    """Whether `on_batch_end` is wanted after each step, or, which costs nothing, some tens of times
+    a second.
+    """
 
     _catches_up = True
-    """Whether it is told of an epoch after a checkpoint is loaded that was written before it was told."""
+    """Whether it is told of an epoch after a checkpoint is loaded that was written before it was
+    told.
+    """
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
-        """Before the first of `epochs` epochs of `steps` steps each; None if that is not known of the batches."""
+        """Before the first of `epochs` epochs of `steps` steps each; None if that is not known of
+        the batches.
+        """
 
     def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
         """After step `step` (from 1) of an epoch; called only where a class overrides it."""
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
-        """After an epoch and its validation; `logs` has the epoch's numbers. Setting ``trainer.stop`` ends training."""
+        """After an epoch and its validation; `logs` has the epoch's numbers. Setting
+        ``trainer.stop`` ends training.
+        """
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also when training was interrupted. Not called where `on_train_begin` failed."""
+        """After the last epoch, also when training was interrupted. Not called where
+        `on_train_begin` failed.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this callback: numbers, strings, None, arrays, and lists and dictionaries of them. Nothing by default."""
+        """What a checkpoint keeps of this callback: numbers, strings, None, arrays, and lists and
+        dictionaries of them. Nothing by default.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave: called in the first `fit` after `Trainer.load_checkpoint`, after `on_train_begin`."""
+        """Go on from what `state_dict` gave: called in the first `fit` after
+        `Trainer.load_checkpoint`, after `on_train_begin`.
+        """
         raise TypeError(f"{type(self).__name__} does not define load_state_dict(state)")
 
     def _identity(self) -> dict[str, Any]:
@@ -79,7 +93,9 @@ class Callback:
 
     @classmethod
     def _check_state(cls, state: dict[str, Any], model: "Module") -> None:
-        """Raise ValueError for a state of a file that `load_state_dict` would refuse. Only cnet's own callbacks are asked."""
+        """Raise ValueError for a state of a file that `load_state_dict` would refuse. Only cnet's
+        own callbacks are asked.
+        """
         raise ValueError(f"{cls.__name__} keeps no state")
 
 
@@ -126,11 +142,16 @@ def as_callback(callback: Any) -> Callback:
         check_callback(callback, Callback)
         return callback
     if isinstance(callback, type) and issubclass(callback, Callback | LRScheduler):
-        raise TypeError(f"{callback.__name__} is a class, expected an object of it: {callback.__name__}(...)")
+        raise TypeError(
+            f"{callback.__name__} is a class, expected an object of it: {callback.__name__}(...)"
+        )
     if callable(callback) and not isinstance(callback, type):
         check_function(callback)
         return _Function(callback)
-    raise TypeError(f"{callback!r} is no callback: expected a cnet.callbacks.Callback or a function f(trainer, logs)")
+    raise TypeError(
+        f"{callback!r} is no callback: expected a cnet.callbacks.Callback or a function "
+        "f(trainer, logs)"
+    )
 
 
 def as_list(callbacks: Any) -> list[Any]:
@@ -140,9 +161,14 @@ def as_list(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, Callback | LRScheduler) or callable(callbacks):
         return [callbacks]
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks is {callbacks!r}, expected a callback or a list such as [callback]")
+        raise TypeError(
+            f"callbacks is {callbacks!r}, expected a callback or a list such as [callback]"
+        )
     several = list(callbacks)
     for i, callback in enumerate(several):
         if isinstance(callback, Callback) and any(callback is other for other in several[:i]):
-            raise ValueError(f"the same {type(callback).__name__} is in callbacks twice: it would be called twice after each epoch")
+            raise ValueError(
+                f"the same {type(callback).__name__} is in callbacks twice: it would be called "
+                "twice after each epoch"
+            )
     return several

@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Writes a checkpoint after each epoch, or after each that is the best so far. Arguments are those of Keras.
+    """Writes a checkpoint after each epoch, or after each that is the best so far. Arguments are
+    those of Keras.
 
-    The best value holds for all calls of `Trainer.fit` of one trainer, and comes back with a checkpoint: a file of the best epoch is not
-    replaced by a worse one. With another trainer it starts afresh.
+    The best value holds for all calls of `Trainer.fit` of one trainer, and comes back with a
+    checkpoint: a file of the best epoch is not replaced by a worse one. With another trainer it
+    starts afresh.
 
-    The file has what the callbacks before this one in the list have changed. Training that goes on from a checkpoint is the same wherever this
-    callback is in the list: `fit` first calls those that had not yet been told of the epoch.
+    The file has what the callbacks before this one in the list have changed. Training that goes on
+    from a checkpoint is the same wherever this callback is in the list: `fit` first calls those
+    that had not yet been told of the epoch.
 
     Parameters
     ----------
     filepath : path-like
-        May name the epoch and its metrics: ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``. ``~`` is expanded. A file that is there
-        is replaced. Folders whose names have such fields are made; all others must be there.
+        May name the epoch and its metrics: ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``.
+        ``~`` is expanded. A file that is there is replaced. Folders whose names have such fields
+        are made; all others must be there.
     monitor : str
-        Name of a metric in the history, or of one that another callback adds; with `save_best_only`.
+        Name of a metric in the history, or of one that another callback adds; with
+        `save_best_only`.
     verbose : int
         1: print what is saved.
     save_best_only : bool
@@ -39,9 +44,11 @@ class ModelCheckpoint(MonitorCallback):
     save_weights_only : bool
         Write a model for `cnet.load` instead of a checkpoint for `Trainer.load_checkpoint`.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes the metric's own direction: less for losses, more for accuracies.
+        Whether less or more is better; "auto" takes the metric's own direction: less for losses,
+        more for accuracies.
     save_freq : "epoch"
-        The only choice: training can go on only from the end of an epoch. For shorter epochs, `Trainer.fit` has ``steps_per_epoch``.
+        The only choice: training can go on only from the end of an epoch. For shorter epochs,
+        `Trainer.fit` has ``steps_per_epoch``.
     initial_value_threshold : float or None
         With `save_best_only`: save nothing until the metric is better than this.
 
@@ -53,7 +60,8 @@ class ModelCheckpoint(MonitorCallback):
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of bounds; in `fit`, before the first step, if no metric is called as `monitor` or a field of `filepath` says.
+        If a setting is out of bounds; in `fit`, before the first step, if no metric is called as
+        `monitor` or a field of `filepath` says.
     OSError
         In `fit`, before the first step, if the folder is not there or cannot be written to.
 
@@ -83,7 +91,11 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, verbose)
         self.filepath = os.fspath(filepath)
-        self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
+        self.save_best_only, self.save_weights_only, self.save_freq = (
+            save_best_only,
+            save_weights_only,
+            save_freq,
+        )
         self.initial_value_threshold = initial_value_threshold
         self._check_settings()
         self.best = initial_value_threshold
@@ -97,13 +109,16 @@ class ModelCheckpoint(MonitorCallback):
         flag("save_weights_only", self.save_weights_only)
         if self.save_freq != "epoch":
             raise ValueError(
-                f"save_freq is {self.save_freq!r}, expected 'epoch': training can go on only from the end of an epoch. "
-                "For shorter epochs, pass batches and steps_per_epoch to fit"
+                f"save_freq is {self.save_freq!r}, expected 'epoch': training can go on only from "
+                "the end of an epoch. For shorter epochs, pass batches and steps_per_epoch to fit"
             )
         if self.initial_value_threshold is not None:
             finite("initial_value_threshold", self.initial_value_threshold)
             if not self.save_best_only:
-                raise ValueError("initial_value_threshold needs save_best_only=True: without it, every epoch is saved")
+                raise ValueError(
+                    "initial_value_threshold needs save_best_only=True: without it, every epoch "
+                    "is saved"
+                )
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
         self._check_settings()
@@ -129,22 +144,29 @@ class ModelCheckpoint(MonitorCallback):
             return full_path(self.filepath.format(**{**logs, "epoch": epoch}))
         except (KeyError, IndexError) as error:
             raise ValueError(
-                f"filepath is {self.filepath!r}, but an epoch ends with {names}: there is no {error}. A metric that another callback adds "
-                "has to be declared in its `metrics`, and that callback has to come first"
+                f"filepath is {self.filepath!r}, but an epoch ends with {names}: there is no "
+                f"{error}. A metric that another callback adds has to be declared in its "
+                "`metrics`, and that callback has to come first"
             ) from None
         except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"filepath is {self.filepath!r}, which cannot be formatted with {names}: {error}") from None
+            raise ValueError(
+                f"filepath is {self.filepath!r}, which cannot be formatted with {names}: {error}"
+            ) from None
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         path, best = self._path(trainer.epoch, logs), self.best
         if self.save_best_only:
             value = self._value(trainer, logs)
-            shown = f"{(math.inf if self.direction == 'min' else -math.inf) if best is None else best:.5f}"
+            worst = math.inf if self.direction == "min" else -math.inf
+            shown = f"{worst if best is None else best:.5f}"
             if not self._better(value, best):
                 self._say(f"Epoch {trainer.epoch}: {self.monitor} did not improve from {shown}")
                 return
             self.best = value  # before the file is written, which holds it
-            self._say(f"Epoch {trainer.epoch}: {self.monitor} improved from {shown} to {value:.5f}, saving model to {path}")
+            self._say(
+                f"Epoch {trainer.epoch}: {self.monitor} improved from {shown} to {value:.5f}, "
+                f"saving model to {path}"
+            )
         else:
             self._say(f"Epoch {trainer.epoch}: saving model to {path}")
         try:
@@ -159,21 +181,34 @@ class ModelCheckpoint(MonitorCallback):
             raise
 
     def _identity(self) -> dict[str, Any]:
-        return {"file": os.path.basename(self.filepath), "monitor": self.monitor, "direction": self.direction} if self.save_best_only else {}
+        return (
+            {
+                "file": os.path.basename(self.filepath),
+                "monitor": self.monitor,
+                "direction": self.direction,
+            }
+            if self.save_best_only
+            else {}
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far; nothing without `save_best_only`."""
         return {"best": self.best} if self.save_best_only else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called. `Trainer.fit` calls it after `on_train_begin`."""
+        """Go on from where `state_dict` was called. `Trainer.fit` calls it after
+        `on_train_begin`.
+        """
         self._check_state(state)
         self.best = state["best"]
 
     @classmethod
     def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
         if state.keys() != {"best"} or not (state["best"] is None or is_number(state["best"])):
-            raise ValueError(f"the state of ModelCheckpoint does not fit: it is {state!r}, expected the best value")
+            raise ValueError(
+                f"the state of ModelCheckpoint does not fit: it is {state!r}, expected the best "
+                "value"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy starts afresh: it will be of another trainer."""

@@ -19,13 +19,15 @@ Weights = dict[str, Array]
 class EarlyStopping(MonitorCallback):
     """Ends training when a metric has stopped improving. Arguments and meaning are those of Keras.
 
-    Each call of `Trainer.fit` starts afresh, except the first one after `Trainer.load_checkpoint`, which goes on from the state
-    in the checkpoint. A training that this callback had ended then stays ended: `fit` trains no epoch, unless `patience` has been raised.
+    Each call of `Trainer.fit` starts afresh, except the first one after `Trainer.load_checkpoint`,
+    which goes on from the state in the checkpoint. A training that this callback had ended then
+    stays ended: `fit` trains no epoch, unless `patience` has been raised.
 
     Parameters
     ----------
     monitor : str
-        Name of a metric in the history, such as ``"val_loss"``, ``"val_accuracy"`` or ``"loss"``, or of one that another callback adds.
+        Name of a metric in the history, such as ``"val_loss"``, ``"val_accuracy"`` or ``"loss"``,
+        or of one that another callback adds.
     min_delta : float
         An improvement must exceed this; at least 0.
     patience : int
@@ -33,11 +35,13 @@ class EarlyStopping(MonitorCallback):
     verbose : int
         1: print when training ends early and when weights are restored.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes the metric's own direction: less for losses, more for accuracies.
+        Whether less or more is better; "auto" takes the metric's own direction: less for losses,
+        more for accuracies.
     baseline : float or None
         The patience starts anew only when the metric improves on this too.
     restore_best_weights : bool
-        End with the weights of the best epoch instead of those of the last; also where training ends for another reason.
+        End with the weights of the best epoch instead of those of the last; also where training
+        ends for another reason.
     start_from_epoch : int
         Epochs of a `fit` that are ignored at its beginning.
 
@@ -53,7 +57,8 @@ class EarlyStopping(MonitorCallback):
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of bounds; in `fit`, before the first step, if no metric is called `monitor`.
+        If a setting is out of bounds; in `fit`, before the first step, if no metric is called
+        `monitor`.
 
     Examples
     --------
@@ -67,7 +72,12 @@ class EarlyStopping(MonitorCallback):
     3
     """
 
-    _numbers: ClassVar = {"best_epoch": "best_epoch", "stopped_epoch": "stopped_epoch", "wait": "_wait", "epochs": "_epochs"}
+    _numbers: ClassVar = {
+        "best_epoch": "best_epoch",
+        "stopped_epoch": "stopped_epoch",
+        "wait": "_wait",
+        "epochs": "_epochs",
+    }
     """Whole numbers of the state, and the attributes that hold them."""
 
     def __init__(
@@ -101,7 +111,9 @@ class EarlyStopping(MonitorCallback):
         self.best_epoch = self.stopped_epoch = 0
         self._wait = self._epochs = 0  # epochs without improvement, and epochs of this training
         self._best_weights: Weights | None = None
-        self._last_weights: Weights | None = None  # those that the best ones replaced when training ended
+        self._last_weights: Weights | None = (
+            None  # those that the best ones replaced when training ended
+        )
         self._trainer: Trainer | None = None
 
     def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
@@ -135,23 +147,38 @@ class EarlyStopping(MonitorCallback):
             self._say(f"Restoring model weights from the end of the best epoch: {self.best_epoch}.")
 
     def _identity(self) -> dict[str, Any]:
-        return {"monitor": self.monitor, "direction": self.direction, "restore_best_weights": bool(self.restore_best_weights)}
+        return {
+            "monitor": self.monitor,
+            "direction": self.direction,
+            "restore_best_weights": bool(self.restore_best_weights),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The best value, its epoch and weights, and the number of epochs without improvement."""
         numbers = {name: getattr(self, attribute) for name, attribute in self._numbers.items()}
-        return {"best": self.best, **numbers, "best_weights": self._best_weights, "last_weights": self._last_weights}
+        return {
+            "best": self.best,
+            **numbers,
+            "best_weights": self._best_weights,
+            "last_weights": self._last_weights,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called. `Trainer.fit` calls it after `on_train_begin`."""
+        """Go on from where `state_dict` was called. `Trainer.fit` calls it after
+        `on_train_begin`.
+        """
         if self._trainer is None:
-            raise RuntimeError("EarlyStopping takes up a state within fit only: load a checkpoint, and fit hands it the state")
+            raise RuntimeError(
+                "EarlyStopping takes up a state within fit only: load a checkpoint, and fit "
+                "hands it the state"
+            )
         model = self._trainer.model
         self._check_state(state, model)
         self.best, self._best_weights = state["best"], state["best_weights"]
         for name, attribute in self._numbers.items():
             setattr(self, attribute, state[name])
-        # Where training ended with the best weights in the model, it goes on from the last ones, unless the model has been changed since.
+        # Where training ended with the best weights in the model, it goes on from the last ones,
+        # unless the model has been changed since.
         if state["last_weights"] is not None and _same(model.state_dict(), self._best_weights):
             model.load_state_dict(state["last_weights"])
         if self.stopped_epoch and self._wait >= self.patience:
@@ -169,9 +196,14 @@ class EarlyStopping(MonitorCallback):
         problem = None
         if state.keys() != {"best", "best_weights", "last_weights", *cls._numbers}:
             problem = f"it has {', '.join(map(str, state))}"
-        elif not all(is_count(state[name]) for name in cls._numbers) or not (state["best"] is None or is_number(state["best"])):
+        elif not all(is_count(state[name]) for name in cls._numbers) or not (
+            state["best"] is None or is_number(state["best"])
+        ):
             problem = "its numbers cannot be"
-        elif not all(weights is None or _fit(weights, own) for weights in (state["best_weights"], state["last_weights"])):
+        elif not all(
+            weights is None or _fit(weights, own)
+            for weights in (state["best_weights"], state["last_weights"])
+        ):
             problem = "its weights are not those of such a model"
         elif state["best_weights"] is None and state["last_weights"] is not None:
             problem = "it has weights of the last epoch, but none of the best"
@@ -184,11 +216,15 @@ def _fit(weights: Any, own: Weights) -> bool:
         isinstance(weights, dict)
         and weights.keys() == own.keys()
         and all(
-            isinstance(values := weights[name], np.ndarray) and (values.shape, values.dtype) == (array.shape, array.dtype) and np.isfinite(values).all()
+            isinstance(values := weights[name], np.ndarray)
+            and (values.shape, values.dtype) == (array.shape, array.dtype)
+            and np.isfinite(values).all()
             for name, array in own.items()
         )
     )
 
 
 def _same(weights: Weights, others: Weights | None) -> bool:
-    return others is not None and all(np.array_equal(values, others[name]) for name, values in weights.items())
+    return others is not None and all(
+        np.array_equal(values, others[name]) for name, values in weights.items()
+    )

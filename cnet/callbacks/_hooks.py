@@ -1,4 +1,6 @@
-"""Methods that a callback may define, and refusals of those that would never be called or called with other arguments."""
+"""Methods that a callback may define, and refusals of those that would never be called or called
+with other arguments.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -12,7 +14,11 @@ _ARGUMENTS = {
     "state_dict": (),
     "load_state_dict": ("state",),
 }
-_HOOKS = ", ".join(f"{name}({', '.join(arguments)})" for name, arguments in _ARGUMENTS.items() if name.startswith("on_"))
+_HOOKS = ", ".join(
+    f"{name}({', '.join(arguments)})"
+    for name, arguments in _ARGUMENTS.items()
+    if name.startswith("on_")
+)
 _OTHER_NAMES = {"epoch", "batch", "state"}.union(*_ARGUMENTS.values())
 _SYNONYMS = {("batch", "step")}
 
@@ -20,21 +26,30 @@ _SYNONYMS = {("batch", "step")}
 def check_callback(callback: Any, base: type) -> None:
     """Raise TypeError for methods of a callback that cnet does not call as they are."""
     kind = type(callback).__name__
-    if type(callback).__module__.startswith("cnet.") and not any(name.startswith("on_") for name in vars(callback)):
+    if type(callback).__module__.startswith("cnet.") and not any(
+        name.startswith("on_") for name in vars(callback)
+    ):
         return  # looking takes as long as a small step
     for name in dir(callback):
         if name.startswith("on_") and name not in _ARGUMENTS and callable(getattr(callback, name)):
-            raise TypeError(f"{kind} defines {name}, which cnet never calls: a callback has {_HOOKS}")
+            raise TypeError(
+                f"{kind} defines {name}, which cnet never calls: a callback has {_HOOKS}"
+            )
     for name, arguments in _ARGUMENTS.items():
         if overrides(callback, name, base):
             _check_arguments(getattr(callback, name), arguments, f"{kind}.{name}")
     if overrides(callback, "state_dict", base) != overrides(callback, "load_state_dict", base):
-        raise TypeError(f"{kind} defines one of state_dict() and load_state_dict(state): a state that goes into checkpoints needs both")
+        raise TypeError(
+            f"{kind} defines one of state_dict() and load_state_dict(state): a state that goes "
+            "into checkpoints needs both"
+        )
 
 
 def check_function(function: Callable[..., Any]) -> None:
     """Raise TypeError for a function that cannot be called as f(trainer, logs)."""
-    _check_arguments(function, _ARGUMENTS["on_epoch_end"], getattr(function, "__qualname__", repr(function)))
+    _check_arguments(
+        function, _ARGUMENTS["on_epoch_end"], getattr(function, "__qualname__", repr(function))
+    )
 
 
 def overrides(callback: Any, name: str, base: type) -> bool:
@@ -55,5 +70,12 @@ def _check_arguments(function: Callable[..., Any], expected: tuple[str, ...], na
         raise TypeError(f"{name} takes {signature}, {wanted}") from None
     for argument, value in bound.arguments.items():
         # Keras's on_epoch_end(epoch, logs=None) takes as many arguments, but other ones.
-        if isinstance(value, str) and argument != value and argument in _OTHER_NAMES and (argument, value) not in _SYNONYMS:
-            raise TypeError(f"{name} takes {signature}, {wanted}: it would get the {value} as its {argument}")
+        if (
+            isinstance(value, str)
+            and argument != value
+            and argument in _OTHER_NAMES
+            and (argument, value) not in _SYNONYMS
+        ):
+            raise TypeError(
+                f"{name} takes {signature}, {wanted}: it would get the {value} as its {argument}"
+            )

@@ -1,4 +1,6 @@
-"""The callbacks of a training: who is told what, in which order, and what a checkpoint keeps of them."""
+"""The callbacks of a training: who is told what, in which order, and what a checkpoint keeps of
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,17 @@ if TYPE_CHECKING:
     from cnet._trainer import Trainer
 
 Entry = dict[str, Any]
-"""What a checkpoint keeps of a callback: its kind, the settings that identify it, its state, and whether it missed the end of the last epoch."""
+"""What a checkpoint keeps of a callback: its kind, the settings that identify it, its state, and
+whether it missed the end of the last epoch.
+"""
 
 
 class Listeners:
     """Callbacks in the order of their list, which is that in which they are told.
 
-    A checkpoint may be written while they are being told of an epoch, by one of them. The others have not heard of the epoch then, and their states
-    are those from before it. So the checkpoint says which ones missed it, and `resume` tells them first.
+    A checkpoint may be written while they are being told of an epoch, by one of them. The others
+    have not heard of the epoch then, and their states are those from before it. So the checkpoint
+    says which ones missed it, and `resume` tells them first.
 
     Parameters
     ----------
@@ -39,14 +44,22 @@ class Listeners:
 
     def metrics(self) -> dict[str, str]:
         """Directions of the metrics that callbacks add."""
-        return {name: mode for callback in self._callbacks for name, mode in callback.metrics.items()}
+        return {
+            name: mode for callback in self._callbacks for name, mode in callback.metrics.items()
+        }
 
     def tellers(self) -> list[Callback]:
         """Those that want to hear of steps."""
-        return [callback for callback in self._callbacks if overrides(callback, "on_batch_end", Callback)]
+        return [
+            callback
+            for callback in self._callbacks
+            if overrides(callback, "on_batch_end", Callback)
+        ]
 
     def begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
-        """Tell them that training begins. Each finds in `Trainer.metric_modes` the metrics that its logs will have: not those of later callbacks."""
+        """Tell them that training begins. Each finds in `Trainer.metric_modes` the metrics that its
+        logs will have: not those of later callbacks.
+        """
         self._check_metrics(trainer.metric_modes)
         for callback in self._callbacks:
             callback.on_train_begin(trainer, epochs, steps)
@@ -58,12 +71,20 @@ class Listeners:
         for callback in self._callbacks:
             kind = type(callback).__name__
             if not isinstance(callback.metrics, Mapping):
-                raise TypeError(f"{kind}.metrics is {callback.metrics!r}, expected a dictionary such as {{'val_f1': 'max'}}")
+                raise TypeError(
+                    f"{kind}.metrics is {callback.metrics!r}, expected a dictionary such as "
+                    "{'val_f1': 'max'}"
+                )
             for name, mode in callback.metrics.items():
                 if not isinstance(name, str) or mode not in ("min", "max"):
-                    raise ValueError(f"{kind}.metrics has {name!r}: {mode!r}, expected the name of a metric and 'min' or 'max'")
+                    raise ValueError(
+                        f"{kind}.metrics has {name!r}: {mode!r}, expected the name of a metric "
+                        "and 'min' or 'max'"
+                    )
                 if name in taken:
-                    raise ValueError(f"{kind}.metrics has {name!r}, which an epoch has already: use another name")
+                    raise ValueError(
+                        f"{kind}.metrics has {name!r}, which an epoch has already: use another name"
+                    )
                 taken.add(name)
 
     def tell(self, trainer: Trainer, logs: Logs, whom: list[Callback] | None = None) -> None:
@@ -78,11 +99,15 @@ class Listeners:
                     trainer.history[name][-1] = logs[name]
 
     def end(self, trainer: Trainer) -> None:
-        """Tell them that training has ended. Only those are remembered of which a checkpoint would keep something."""
+        """Tell them that training has ended. Only those are remembered of which a checkpoint would
+        keep something.
+        """
         for callback in self._begun:
             callback.on_train_end(trainer)
         if not self._missed:
-            self._callbacks = self._begun = [callback for callback in self._begun if overrides(callback, "state_dict", Callback)]
+            self._callbacks = self._begun = [
+                callback for callback in self._begun if overrides(callback, "state_dict", Callback)
+            ]
 
     def states(self) -> dict[str, Any]:
         """What a checkpoint keeps of them."""
@@ -90,20 +115,34 @@ class Listeners:
             return self._frozen
         missed = {id(callback) for callback in self._missed if callback._catches_up}
         entries = [
-            {"kind": _kind(callback), "identity": callback._identity(), "state": callback.state_dict(), "missed": id(callback) in missed}
+            {
+                "kind": _kind(callback),
+                "identity": callback._identity(),
+                "state": callback.state_dict(),
+                "missed": id(callback) in missed,
+            }
             for callback in self._begun
         ]
         return {"entries": entries, "logs": dict(self._logs) if missed else {}}
 
     def resume(self, trainer: Trainer, saved: dict[str, Any], schedules_go_on: bool) -> None:
-        """Give callbacks the states that a checkpoint has of others like them, then tell of its epoch those that had missed it.
+        """Give callbacks the states that a checkpoint has of others like them, then tell of its
+        epoch those that had missed it.
 
-        A callback takes the first state that is left of the same kind and identity. One that finds none starts afresh.
+        A callback takes the first state that is left of the same kind and identity. One that finds
+        none starts afresh.
         """
         left, missed, afresh = list(saved["entries"]), [], []
         for callback in self._begun:
             kind, identity = _kind(callback), callback._identity()
-            place = next((i for i, entry in enumerate(left) if (entry["kind"], entry["identity"]) == (kind, identity)), None)
+            place = next(
+                (
+                    i
+                    for i, entry in enumerate(left)
+                    if (entry["kind"], entry["identity"]) == (kind, identity)
+                ),
+                None,
+            )
             if place is None:
                 afresh.append((kind, identity))
                 continue
@@ -114,8 +153,16 @@ class Listeners:
                 missed.append(callback)
         for kind, identity in afresh:
             for entry in left:
-                if entry["kind"] == kind and entry["state"] and _differ(entry["identity"], identity):
-                    warnings.warn(f"{_shown(kind, identity)} starts afresh: the checkpoint has the state of {_shown(kind, entry['identity'])}", stacklevel=4)
+                if (
+                    entry["kind"] == kind
+                    and entry["state"]
+                    and _differ(entry["identity"], identity)
+                ):
+                    warnings.warn(
+                        f"{_shown(kind, identity)} starts afresh: the checkpoint has the state of "
+                        f"{_shown(kind, entry['identity'])}",
+                        stacklevel=4,
+                    )
         self.tell(trainer, dict(saved["logs"]), missed)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,7 +184,9 @@ def _kind(callback: Callback) -> str:
 
 
 def _differ(identity: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether identities differ in more than the file that is written: with a new file, one starts afresh without a word."""
+    """Whether identities differ in more than the file that is written: with a new file, one starts
+    afresh without a word.
+    """
     return {**identity, "file": None} != {**other, "file": None}
 
 

@@ -21,8 +21,8 @@ _numbers = itertools.count()
 class CSVLogger(Callback):
     """Writes a line for each epoch to a CSV file, at once. Names and meaning are those of Keras.
 
-    In the first `Trainer.fit` after `Trainer.load_checkpoint` it goes on in the file, after the epoch of the checkpoint: lines of later
-    epochs, which are trained again, are replaced.
+    In the first `Trainer.fit` after `Trainer.load_checkpoint` it goes on in the file, after the
+    epoch of the checkpoint: lines of later epochs, which are trained again, are replaced.
 
     Parameters
     ----------
@@ -31,13 +31,14 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Go on at the end of a file that is there, and do not replace it. If its last line was cut off, that line stays as it is, and
-        the next one begins a line of its own.
+        Go on at the end of a file that is there, and do not replace it. If its last line was cut
+        off, that line stays as it is, and the next one begins a line of its own.
 
     Raises
     ------
     TypeError, ValueError
-        If the separator is not one character; in `fit`, before the first step, if a file to append to has other columns.
+        If the separator is not one character; in `fit`, before the first step, if a file to append
+        to has other columns.
     OSError
         In `fit`, before the first step, if the folder does not exist or the file cannot be written.
 
@@ -48,20 +49,27 @@ class CSVLogger(Callback):
     >>> model = nn.Sequential(nn.Linear(2, 1, weight_init="zeros"))
     >>> trainer = cnet.Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
     >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
-    >>> history = trainer.fit([[1.0, 2.0]], [3.0], epochs=1, callbacks=[cnet.callbacks.CSVLogger(path)], verbose=False)
+    >>> log = cnet.callbacks.CSVLogger(path)
+    >>> history = trainer.fit([[1.0, 2.0]], [3.0], callbacks=[log], verbose=False)
     >>> print(path.read_text())
     epoch,loss
     1,9.0
     <BLANKLINE>
     """
 
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+    def __init__(
+        self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
         self.filename, self.separator, self.append = filename, separator, append
         self._check_settings()
         self._file: Any = None
 
     def _check_settings(self) -> None:
-        if not isinstance(self.separator, str) or len(self.separator) != 1 or self.separator in '"\r\n':
+        if (
+            not isinstance(self.separator, str)
+            or len(self.separator) != 1
+            or self.separator in '"\r\n'
+        ):
             raise ValueError(f"separator is {self.separator!r}, expected one character")
         flag("append", self.append)
 
@@ -83,15 +91,23 @@ class CSVLogger(Callback):
                 rows = csv.reader(file, delimiter=self.separator)
                 self._columns = next(rows, [])
                 self._rows = sum(1 for _ in rows)
-        # Of other columns nothing is known yet: a callback before this one may add them to the logs.
-        if self._columns and ["epoch", *self._metrics] != [n for n in self._columns if n == "epoch" or n in self._metrics or mode_of(n)]:
+        # Of other columns nothing is known yet: a callback before this one may add them to the
+        # logs.
+        if self._columns and ["epoch", *self._metrics] != [
+            n for n in self._columns if n == "epoch" or n in self._metrics or mode_of(n)
+        ]:
             self._refuse_columns(self._metrics)
 
     def _refuse_columns(self, names: Iterable[str]) -> NoReturn:
-        raise ValueError(f"{self._path} has the columns {', '.join(self._columns)}, but an epoch ends with {', '.join(['epoch', *names])}: use a new file")
+        raise ValueError(
+            f"{self._path} has the columns {', '.join(self._columns)}, but an epoch ends with "
+            f"{', '.join(['epoch', *names])}: use a new file"
+        )
 
     def _open(self) -> None:
-        """Open the file. Only now, as a log of before is not to be lost where training fails before an epoch is done."""
+        """Open the file. Only now, as a log of before is not to be lost where training fails before
+        an epoch is done.
+        """
         import csv
 
         self._file = open(self._path, "a" if self._keep else "w", newline="", encoding="utf-8")  # noqa: SIM115 - closed when training ends
@@ -124,23 +140,33 @@ class CSVLogger(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """How much of the file there is."""
-        return {"columns": self._columns, "rows": self._rows, "epoch": self._last_epoch} if self._rows else {}
+        return (
+            {"columns": self._columns, "rows": self._rows, "epoch": self._last_epoch}
+            if self._rows
+            else {}
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the rows that the file had, without those of epochs that are trained again. `Trainer.fit` calls it after `on_train_begin`."""
+        """Go on after the rows that the file had, without those of epochs that are trained again.
+        `Trainer.fit` calls it after `on_train_begin`.
+        """
         self._check_state(state)
         if os.path.isfile(self._path):
             self._drop_rows(**state)
         self._look(keep=True)
 
     def _drop_rows(self, columns: list[str], rows: int, epoch: int) -> None:
-        """Cut the file after so many rows, if those after them are of later epochs, and not of another training."""
+        """Cut the file after so many rows, if those after them are of later epochs, and not of
+        another training.
+        """
         import csv
 
         with open(self._path, "r+", newline="", encoding="utf-8") as file:
             kept = list(itertools.islice(file, 1 + rows))
             later = [line for line in file if line.endswith("\n")]  # a last line may be cut off
-            if next(csv.reader(kept, delimiter=self.separator), []) == columns and all(self._epoch_of(line) > epoch for line in later):
+            if next(csv.reader(kept, delimiter=self.separator), []) == columns and all(
+                self._epoch_of(line) > epoch for line in later
+            ):
                 file.truncate(len("".join(kept).encode()))
 
     def _epoch_of(self, line: str) -> int:
@@ -152,22 +178,31 @@ class CSVLogger(Callback):
         columns = state.get("columns")
         if (
             state.keys() != {"columns", "rows", "epoch"}
-            or not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns))
+            or not (
+                isinstance(columns, list)
+                and columns
+                and all(isinstance(name, str) for name in columns)
+            )
             or not (is_count(state["rows"]) and is_count(state["epoch"]))
         ):
-            raise ValueError("the state of CSVLogger does not fit: expected the columns, the number of rows and the last epoch")
+            raise ValueError(
+                "the state of CSVLogger does not fit: expected the columns, the number of rows "
+                "and the last epoch"
+            )
 
 
 class TensorBoard(Callback):
     """Writes the numbers of each epoch for TensorBoard: ``tensorboard --logdir logs`` shows them.
 
-    Training goes to the folder ``train`` in `log_dir` and validation to ``validation``, under the same names, so that
-    curves share a diagram, as those of Keras do. Needs ``pip install "cnet[tensorboard]"``.
+    Training goes to the folder ``train`` in `log_dir` and validation to ``validation``, under the
+    same names, so that curves share a diagram, as those of Keras do. Needs ``pip install
+    "cnet[tensorboard]"``.
 
     Parameters
     ----------
     log_dir : path-like
-        A folder for each run, which is created; ``~`` is expanded. What other runs have written there stays.
+        A folder for each run, which is created; ``~`` is expanded. What other runs have written
+        there stays.
 
     Raises
     ------
@@ -187,7 +222,9 @@ class TensorBoard(Callback):
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
-            raise ImportError('writing for TensorBoard needs tensorboardX: pip install "cnet[tensorboard]"') from None
+            raise ImportError(
+                'writing for TensorBoard needs tensorboardX: pip install "cnet[tensorboard]"'
+            ) from None
         self.log_dir = log_dir
         self._writer = SummaryWriter
         self._writers: dict[str, Any] = {}
@@ -197,10 +234,20 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
         for name, value in logs.items():
-            self._write("validation" if name.startswith("val_") else "train", f"epoch_{name.removeprefix('val_')}", value, trainer.epoch)
+            self._write(
+                "validation" if name.startswith("val_") else "train",
+                f"epoch_{name.removeprefix('val_')}",
+                value,
+                trainer.epoch,
+            )
         for i, group in enumerate(trainer.optimizer.param_groups):
             if "lr" in group:
-                self._write("train", f"learning_rate_{i}" if i else "learning_rate", group["lr"], trainer.epoch)
+                self._write(
+                    "train",
+                    f"learning_rate_{i}" if i else "learning_rate",
+                    group["lr"],
+                    trainer.epoch,
+                )
         for writer in self._writers.values():
             writer.flush()
 
@@ -212,7 +259,9 @@ class TensorBoard(Callback):
     def _open(self, run: str) -> None:
         # The library names files by the second and the machine, and replaces one that is there.
         suffix = f".{os.getpid()}.{next(_numbers):06d}.{os.urandom(4).hex()}"
-        self._writers[run] = self._writer(os.path.join(full_path(self.log_dir), run), filename_suffix=suffix)
+        self._writers[run] = self._writer(
+            os.path.join(full_path(self.log_dir), run), filename_suffix=suffix
+        )
 
     def on_train_end(self, trainer: "Trainer") -> None:
         for writer in self._writers.values():

@@ -1,4 +1,6 @@
-"""One metric of those that an epoch ends with, and whether it has improved. Callbacks that watch a metric build on this."""
+"""One metric of those that an epoch ends with, and whether it has improved. Callbacks that watch a
+metric build on this.
+"""
 
 import math
 import sys
@@ -31,9 +33,13 @@ class MonitorCallback(Callback):
         """"min" or "max", once training has begun."""
 
     def _check_settings(self) -> None:
-        """Raise TypeError or ValueError for settings out of bounds: at construction, and whenever training begins."""
+        """Raise TypeError or ValueError for settings out of bounds: at construction, and whenever
+        training begins.
+        """
         if not isinstance(self.monitor, str):
-            raise TypeError(f"monitor is {self.monitor!r}, expected the name of a metric, such as 'val_loss'")
+            raise TypeError(
+                f"monitor is {self.monitor!r}, expected the name of a metric, such as 'val_loss'"
+            )
         if self.mode not in ("auto", "min", "max"):
             raise ValueError(f"mode is {self.mode!r}, expected 'auto', 'min' or 'max'")
         count("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
@@ -46,16 +52,24 @@ class MonitorCallback(Callback):
         if not self.direction:  # a subclass has an on_train_begin of its own
             self._find_direction(trainer)
         if self.monitor not in logs:
-            raise ValueError(f"monitor is {self.monitor!r}, but this epoch ended with {', '.join(logs)}")
+            raise ValueError(
+                f"monitor is {self.monitor!r}, but this epoch ended with {', '.join(logs)}"
+            )
         return logs[self.monitor]
 
     def _better(self, value: float, reference: float | None, min_delta: float = 0.0) -> bool:
-        """Whether a value improves on another by more than `min_delta`. One that is not finite never does."""
+        """Whether a value improves on another by more than `min_delta`. One that is not finite
+        never does.
+        """
         if not math.isfinite(value):
             return False
         if reference is None:
             return True
-        return value + min_delta < reference if self.direction == "min" else value - min_delta > reference
+        return (
+            value + min_delta < reference
+            if self.direction == "min"
+            else value - min_delta > reference
+        )
 
     def _say(self, line: str) -> None:
         if self.verbose:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class WeightRecorder(Callback):
     """Records the largest absolute weight of each layer, before training and after each epoch.
 
-    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` goes on from there; with another trainer it starts afresh. The
-    first one after `Trainer.load_checkpoint` goes on from the record in the checkpoint.
+    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` goes on from there; with another
+    trainer it starts afresh. The first one after `Trainer.load_checkpoint` goes on from the record
+    in the checkpoint.
 
     Attributes
     ----------
@@ -65,11 +66,18 @@ class WeightRecorder(Callback):
     @classmethod
     def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
         match state:
-            case {"max_abs": dict(record)} if len(state) == 1 and all(isinstance(v, list) and all(map(is_number, v)) for v in record.values()):
+            case {"max_abs": dict(record)} if len(state) == 1 and all(
+                isinstance(v, list) and all(map(is_number, v)) for v in record.values()
+            ):
                 return
-        raise ValueError("the state of WeightRecorder does not fit: expected lists of numbers by the names of weights")
+        raise ValueError(
+            "the state of WeightRecorder does not fit: expected lists of numbers by the names of "
+            "weights"
+        )
 
     def _record(self, trainer: "Trainer") -> None:
         for name, parameter in trainer.model.named_parameters():
             if name.endswith("weight"):
-                self.max_abs.setdefault(name, []).append(float(np.abs(parameter.data).max(initial=0)))
+                self.max_abs.setdefault(name, []).append(
+                    float(np.abs(parameter.data).max(initial=0))
+                )

@@ -1,7 +1,7 @@
 """The command ``cnet``: train, evaluate and use a net without writing a line of Python.
 
-Each command is a module with ``add_parser``, which declares its options, and a function that runs it and returns the
-exit code. What they raise for people to read becomes one line here.
+Each command is a module with ``add_parser``, which declares its options, and a function that runs
+it and returns the exit code. What they raise for people to read becomes one line here.
 """
 
 import io
@@ -40,8 +40,8 @@ environment:
   CNET_DEBUG        1 shows where in the code an error came from
 """
 
-# Errors of the user's making: of the library's own checks, of files, of modules that are not installed, of sizes.
-# Anything else is a mistake in cnet, and shows its traceback.
+# Errors of the user's making: of the library's own checks, of files, of modules that are not
+# installed, of sizes. Anything else is a mistake in cnet, and shows its traceback.
 _EXPECTED = (CommandError, OSError, ValueError, FloatingPointError, ImportError, MemoryError)
 _FAILED = 1
 _BROKEN_PIPE = 141
@@ -96,9 +96,13 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="cnet", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--version", action="version", version=f"cnet {__version__}", help="print the version")
+    parser.add_argument(
+        "--version", action="version", version=f"cnet {__version__}", help="print the version"
+    )
     parser.set_defaults(parser=parser, run=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", help='"cnet COMMAND --help" explains it')
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", help='"cnet COMMAND --help" explains it'
+    )
     for command in (_train, _evaluate, _predict, _info):
         command.add_parser(commands)
     return parser
@@ -107,14 +111,20 @@ def _parser() -> Parser:
 def _text(error: BaseException) -> str:
     """What an error says, for people."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}" if isinstance(error.filename, str | bytes) else error.strerror
+        return (
+            f"{os.fsdecode(error.filename)}: {error.strerror}"
+            if isinstance(error.filename, str | bytes)
+            else error.strerror
+        )
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     return str(error) or type(error).__name__
 
 
 def _prepare_output() -> None:
-    """Names of files may hold what the terminal's encoding has not: show them escaped instead of failing."""
+    """Names of files may hold what the terminal's encoding has not: show them escaped instead of
+    failing.
+    """
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -129,7 +139,9 @@ def _flush_or_abandon_output() -> None:
 
 
 def _abandon_output() -> None:
-    """Point standard output at nothing: Python flushes it once more at its end, and would complain."""
+    """Point standard output at nothing: Python flushes it once more at its end, and would
+    complain.
+    """
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

@@ -1,4 +1,6 @@
-"""The parser, and what turns the text of options into values: strictly, with errors that name the right ones."""
+"""The parser, and what turns the text of options into values: strictly, with errors that name the
+right ones.
+"""
 
 import argparse
 import math
@@ -16,13 +18,21 @@ Commands = Any
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that keeps line breaks of its texts, takes no abbreviations and is brief about errors."""
+    """An `ArgumentParser` that keeps line breaks of its texts, takes no abbreviations and is brief
+    about errors.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+        super().__init__(
+            **options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {one_line(message.removeprefix('argument '))}\nTry: {self.prog} --help\n")
+        self.exit(
+            2,
+            f"{self.prog}: error: {one_line(message.removeprefix('argument '))}\nTry: {self.prog} "
+            "--help\n",
+        )
 
     def refuse_options(self, arguments: list[str]) -> NoReturn:
         """Say that there are no such options, or too many arguments."""
@@ -35,7 +45,11 @@ class Parser(argparse.ArgumentParser):
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     """A parser of whole numbers in a range."""
-    expected = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    expected = (
+        f"a whole number of at least {least}"
+        if most is None
+        else f"a whole number from {least} to {most}"
+    )
 
     def parse(text: str) -> int:
         # int() would also take underscores, blanks and the digits of any script.
@@ -67,7 +81,9 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in known:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(known)}{did_you_mean(text, known)}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not one of {', '.join(known)}{did_you_mean(text, known)}"
+            )
         return text
 
     return parse
@@ -81,7 +97,9 @@ def layer_sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(size(part.strip()) for part in text.split(","))
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}: expected sizes such as 128 or 128,64, or none") from None
+        raise argparse.ArgumentTypeError(
+            f"{error}: expected sizes such as 128 or 128,64, or none"
+        ) from None
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +107,15 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="DATA",
-        help="digits: drawn by cnet, nothing to download; mnist: downloaded once; or a folder or file of MNIST's formats: "
-        "IDX, .npz, .pkl.gz, .csv (default: %(default)s)",
+        help="digits: drawn by cnet, nothing to download; mnist: downloaded once; or a folder or "
+        "file of MNIST's formats: IDX, .npz, .pkl.gz, .csv (default: %(default)s)",
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=whole_number(1, 4096), metavar="N", help="most threads to use (default: one per processor; the result is the same)")
+    parser.add_argument(
+        "--threads",
+        type=whole_number(1, 4096),
+        metavar="N",
+        help="most threads to use (default: one per processor; the result is the same)",
+    )

@@ -36,7 +36,9 @@ def build(hidden: tuple[int, ...], activation: str, seed: int) -> nn.Sequential:
 
 
 class Classifier:
-    """A model that takes images, as rows of 784 pixels or as (1, 28, 28), and gives a number per class."""
+    """A model that takes images, as rows of 784 pixels or as (1, 28, 28), and gives a number per
+    class.
+    """
 
     def __init__(self, model: nn.Module, name: str) -> None:
         self.model = model
@@ -49,17 +51,24 @@ class Classifier:
         self._name = name
 
     def outputs(self, images: Array) -> Array:
-        """The model's outputs for images of any shape with 784 pixels each: uint8 up to 255, or floats up to 1."""
+        """The model's outputs for images of any shape with 784 pixels each: uint8 up to 255, or
+        floats up to 1.
+        """
         outputs = self.model(self._pixels(images).reshape(-1, *self.row_shape))
         if not np.isfinite(outputs).all():
-            raise CommandError(f"{self._name} gives outputs that are not finite numbers: its weights are damaged, or its training diverged")
+            raise CommandError(
+                f"{self._name} gives outputs that are not finite numbers: its weights are "
+                "damaged, or its training diverged"
+            )
         return outputs
 
     def _pixels(self, images: Array) -> Array:
         """Images in the range that the model takes."""
         if self._takes_bytes == (images.dtype == np.uint8):
             return images
-        pixels: Array = (np.multiply if self._takes_bytes else np.divide)(images, np.float32(255), dtype=np.float32)
+        pixels: Array = (np.multiply if self._takes_bytes else np.divide)(
+            images, np.float32(255), dtype=np.float32
+        )
         return pixels
 
     def probabilities(self, images: Array) -> Array:
@@ -71,12 +80,23 @@ class Classifier:
         """How well the model does on labelled images."""
         outputs = self.outputs(split.x)
         loss = nn.NLLLoss() if self._gives_probabilities else nn.CrossEntropyLoss()
-        return Verdict(loss.forward(outputs, split.y), split.y, outputs.argmax(axis=1), self.classes)
+        return Verdict(
+            loss.forward(outputs, split.y), split.y, outputs.argmax(axis=1), self.classes
+        )
 
 
 def _takes_bytes(model: nn.Module) -> bool:
-    """Whether the model takes pixels in [0, 255], which its first layer then brings to a small range; otherwise it takes them in [0, 1]."""
-    first = next((layer for layer in model.modules() if not isinstance(layer, nn.Sequential | nn.Flatten | nn.Identity)), None)
+    """Whether the model takes pixels in [0, 255], which its first layer then brings to a small
+    range; otherwise it takes them in [0, 1].
+    """
+    first = next(
+        (
+            layer
+            for layer in model.modules()
+            if not isinstance(layer, nn.Sequential | nn.Flatten | nn.Identity)
+        ),
+        None,
+    )
     return isinstance(first, nn.Rescale) and abs(255 * first.scale) <= 16
 
 
@@ -111,15 +131,24 @@ class Verdict(NamedTuple):
     def line(self) -> str:
         """The figures in a line."""
         right = int((self.labels == self.predicted).sum())
-        return f"loss {self.loss:.4f}, accuracy {100 * accuracy(self.labels, self.predicted):.2f} % ({right:,} of {len(self.labels):,})"
+        return (
+            f"loss {self.loss:.4f}, accuracy {100 * accuracy(self.labels, self.predicted):.2f} % "
+            f"({right:,} of {len(self.labels):,})"
+        )
 
     def matrix(self) -> str:
-        """The confusion matrix as text: zeros as dots, and the share of each class that was recognised."""
+        """The confusion matrix as text: zeros as dots, and the share of each class that was
+        recognised.
+        """
         counts = confusion_matrix(self.labels, self.predicted, self.classes)
         width = max(3, len(str(counts.max()))) + 2
-        lines = ["    " + "".join(f"{label:{width}}" for label in range(self.classes)) + "   recognised"]
+        lines = [
+            "    " + "".join(f"{label:{width}}" for label in range(self.classes)) + "   recognised"
+        ]
         for label, row in enumerate(counts):
             cells = "".join(f"{n or '.':>{width}}" for n in row.tolist())
             share = f"{100 * row[label] / row.sum():9.1f} %" if row.any() else ""
             lines.append(f"{label:4}{cells}{share}".rstrip())
-        return "\n".join(["Confusion matrix: a row per true class, a column per predicted one.", *lines])
+        return "\n".join(
+            ["Confusion matrix: a row per true class, a column per predicted one.", *lines]
+        )

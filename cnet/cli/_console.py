@@ -8,11 +8,15 @@ INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 
 
 class CommandError(Exception):
-    """Something went wrong that the message explains: it is shown as one line, without a traceback."""
+    """Something went wrong that the message explains: it is shown as one line, without a
+    traceback.
+    """
 
 
 def one_line(text: str) -> str:
-    """Text as one line that does nothing to a terminal: names and metadata of files may hold anything."""
+    """Text as one line that does nothing to a terminal: names and metadata of files may hold
+    anything.
+    """
     text = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -34,8 +38,14 @@ def writes_unicode() -> bool:
 
 
 def shows_greys() -> bool:
-    """Whether standard output is a terminal that shows block characters in 256 colours, as far as one can know."""
+    """Whether standard output is a terminal that shows block characters in 256 colours, as far as
+    one can know.
+    """
     if not (sys.stdout.isatty() and writes_unicode()) or os.environ.get("NO_COLOR"):
         return False
     # Older consoles of Windows, unlike its Terminal, print the codes.
-    return "256" in os.environ.get("TERM", "") or "COLORTERM" in os.environ or "WT_SESSION" in os.environ
+    return (
+        "256" in os.environ.get("TERM", "")
+        or "COLORTERM" in os.environ
+        or "WT_SESSION" in os.environ
+    )

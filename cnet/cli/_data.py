@@ -19,7 +19,10 @@ def load_data(name: str, validation: int = 0) -> datasets.Dataset:
         return _NAMED[name](validation)
     path = os.path.expanduser(name)
     if not os.path.exists(path):
-        raise CommandError(f"--data: there is no file, folder or data set {name!r}{did_you_mean(name, _NAMED)}; expected {', '.join(_NAMED)} or a path")
+        raise CommandError(
+            f"--data: there is no file, folder or data set {name!r}{did_you_mean(name, _NAMED)}; "
+            f"expected {', '.join(_NAMED)} or a path"
+        )
     return datasets.mnist(path, validation=validation, stratify=validation > 0)
 
 

@@ -24,10 +24,16 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
-        "evaluate", usage="cnet evaluate [options] MODEL", help="test a saved net on labelled images", description=_DESCRIPTION, epilog=_EPILOG
+        "evaluate",
+        usage="cnet evaluate [options] MODEL",
+        help="test a saved net on labelled images",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     parser.set_defaults(parser=parser, run=run)
-    parser.add_argument("model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote')
+    parser.add_argument(
+        "model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote'
+    )
     add_data(parser)
     add_threads(parser)
 
@@ -40,5 +46,8 @@ def run(args: argparse.Namespace) -> int:
     split = data.train if data.test is None else data.test
     part = "all" if data.test is None else "test"
     verdict = classifier.judge(split)
-    print(f"{one_line(args.data)}, {part} {len(split.x):,} images: {verdict.line()}\n\n{verdict.matrix()}")
+    print(
+        f"{one_line(args.data)}, {part} {len(split.x):,} images: {verdict.line()}\n\n"
+        f"{verdict.matrix()}"
+    )
     return 0

@@ -1,4 +1,6 @@
-"""Files turned into images as nets know them from MNIST: 28x28 pixels, light on dark, the digit in the middle."""
+"""Files turned into images as nets know them from MNIST: 28x28 pixels, light on dark, the digit in
+the middle.
+"""
 
 import os
 import warnings
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHAPES = {(SIDE, SIDE), (SIDE * SIDE,)}
-_ENOUGH = 2000  # pixels along the longer side; larger images are reduced by a whole number as long as they stay larger
+# pixels along the longer side; larger images are reduced by a whole number as long as they stay
+# larger
+_ENOUGH = 2000
 _PLAIN = 0.3  # range of the gray levels of ink that has one color
 _SOLID = 0.6  # share of its box that a picture fills, and writing does not
 
@@ -47,7 +51,9 @@ def read_images(name: str) -> Images:
     try:
         ink = like_mnist(gray)
     except ImportError as error:
-        raise CommandError(f'{path}: reading images needs {error.name}: pip install "cnet[image]"') from None
+        raise CommandError(
+            f'{path}: reading images needs {error.name}: pip install "cnet[image]"'
+        ) from None
     if ink is None:
         which = f"in the first of its {frames} pictures, " if frames > 1 else ""
         raise CommandError(f"{name} is blank: {which}no ink stands out from the paper")
@@ -65,7 +71,8 @@ def _no_file(name: str, path: Path) -> str:
 
 def _read_array(path: Path) -> Array:
     try:
-        # Unlike np.load, this takes nothing but arrays: no archive, no pickle. Mapped, a false claim of size takes no memory.
+        # Unlike np.load, this takes nothing but arrays: no archive, no pickle. Mapped, a false
+        # claim of size takes no memory.
         array: Array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a malformed header makes NumPy raise almost anything
         raise CommandError(f"{path} cannot be read as an array: {error}") from error
@@ -75,12 +82,19 @@ def _read_array(path: Path) -> Array:
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape[1:] not in _SHAPES or not len(array):
-        raise CommandError(f"{path} has shape {shape}, expected one image, 28x28 or 784, or an array of them, (n, 28, 28) or (n, 784)")
+        raise CommandError(
+            f"{path} has shape {shape}, expected one image, 28x28 or 784, or an array of them, "
+            "(n, 28, 28) or (n, 784)"
+        )
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
-            raise CommandError(f"{path} has dtype {array.dtype}, expected uint8 (0 to 255) or floats (0 to 1)")
+            raise CommandError(
+                f"{path} has dtype {array.dtype}, expected uint8 (0 to 255) or floats (0 to 1)"
+            )
         if not ((array >= 0) & (array <= 1)).all():
-            raise CommandError(f"{path} has floats outside 0 to 1: expected gray levels divided by 255")
+            raise CommandError(
+                f"{path} has floats outside 0 to 1: expected gray levels divided by 255"
+            )
         array = array.astype(np.float32)
     elif array.max() == 1:
         array = array * np.uint8(255)  # black and white: the largest of 256 levels is not 1
@@ -93,10 +107,14 @@ def _read_gray(path: Path) -> tuple[Array, int]:
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
-        raise CommandError(f'{path}: reading images needs Pillow: pip install "cnet[image]"') from None
+        raise CommandError(
+            f'{path}: reading images needs Pillow: pip install "cnet[image]"'
+        ) from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata that do not matter here, and of sizes, which are checked below
+            warnings.simplefilter(
+                "ignore"
+            )  # of metadata that do not matter here, and of sizes, which are checked below
             with Image.open(path) as image:
                 image.draft(image.mode, (_ENOUGH, _ENOUGH))
                 if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
@@ -107,9 +125,16 @@ def _read_gray(path: Path) -> tuple[Array, int]:
     except UnidentifiedImageError:
         with open(path, "rb") as file:
             kind = kind_of(file.read(START))
-        problem = f"it looks like {kind}" if kind else "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)"
+        problem = (
+            f"it looks like {kind}"
+            if kind
+            else "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)"
+        )
     except Image.DecompressionBombError:
-        problem = f"it has more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels: make it smaller, {_ENOUGH} pixels a side are enough"
+        problem = (
+            f"it has more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels: make it "
+            f"smaller, {_ENOUGH} pixels a side are enough"
+        )
     except Exception as error:  # Pillow's decoders raise almost anything at a damaged file
         problem = str(error)
     raise CommandError(f"{path} cannot be read as an image: {problem}")
@@ -117,7 +142,8 @@ def _read_gray(path: Path) -> tuple[Array, int]:
 
 def _gray(image: "Image") -> Array:
     if image.mode == "F" or image.mode.startswith("I"):
-        # Such pixels have no largest value: 12 bits in 16 are usual. Pillow's own conversion cuts them off at 255.
+        # Such pixels have no largest value: 12 bits in 16 are usual. Pillow's own conversion cuts
+        # them off at 255.
         levels: Array = np.asarray(image, np.float32)
         if not np.isfinite(levels).all():
             raise ValueError("it has pixels that are not finite numbers")
@@ -137,7 +163,9 @@ def _levels(image: "Image") -> Array:
 
 
 def _on_paper(gray: Array, alpha: Array) -> Array:
-    """A transparent picture on paper: as the ink of one color, which may be white, or on a background that suits it."""
+    """A transparent picture on paper: as the ink of one color, which may be white, or on a
+    background that suits it.
+    """
     opaque = alpha > alpha.max() / 2
     visible = gray[opaque]
     if not visible.size:

@@ -21,9 +21,19 @@ examples:
 
 
 def add_parser(commands: Commands) -> None:
-    parser = commands.add_parser("info", help="show this installation, or a saved net", description=_DESCRIPTION, epilog=_EPILOG)
+    parser = commands.add_parser(
+        "info",
+        help="show this installation, or a saved net",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
     parser.set_defaults(parser=parser, run=run)
-    parser.add_argument("model", nargs="?", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote')
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help='a file that "cnet train" or model.save(...) wrote',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +54,14 @@ def _show_model(path: Path) -> None:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """What the file says of itself, but for the architecture, which the table of layers tells better."""
+    """What the file says of itself, but for the architecture, which the table of layers tells
+    better.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        return {key: value for key, value in sorted((file.metadata() or {}).items()) if key != "architecture"}
+        return {
+            key: value
+            for key, value in sorted((file.metadata() or {}).items())
+            if key != "architecture"
+        }

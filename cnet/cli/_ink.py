@@ -1,4 +1,6 @@
-"""The digit on a photo: which pixels are its ink, without noise, specks, ruled lines and what lies around the paper."""
+"""The digit on a photo: which pixels are its ink, without noise, specks, ruled lines and what lies
+around the paper.
+"""
 
 from typing import NamedTuple
 
@@ -14,10 +16,12 @@ _LARGEST, _SMALLEST = 640, 100
 # Noise below the first is left; more is blurred away, by 40 pixels for each unit, within limits.
 _NOISE, _BLUR, _BLUR_RANGE = 0.004, 40, (0.7, 2.5)
 _FAINT_INK = 0.2
-# How many times stronger than the paper's grain the strongest ink and the edges of strokes are at least.
+# How many times stronger than the paper's grain the strongest ink and the edges of strokes are at
+# least.
 _SURE, _SEEN = 6, 4
-# Shares of the image's sides: a digit smaller than the first is looked at more closely; if what lies inside the image
-# is larger than the second, what reaches the image's sides is no part of the digit.
+# Shares of the image's sides: a digit smaller than the first is looked at more closely; if what
+# lies inside the image is larger than the second, what reaches the image's sides is no part of the
+# digit.
 _SMALL = 0.2
 _LEAST_SIDE = 0.12
 # Shares of the ink of the largest part: less is a speck; more is perhaps another digit.
@@ -94,15 +98,21 @@ def _without_noise(image: Array) -> Array:
     from scipy import ndimage
 
     fine = image - ndimage.uniform_filter(image, 3, mode="nearest")
-    noise = 0.92 * float(np.percentile(abs(fine), 75))  # the standard deviation, where it is normal and most of what is fine
+    noise = 0.92 * float(
+        np.percentile(abs(fine), 75)
+    )  # the standard deviation, where it is normal and most of what is fine
     if noise <= _NOISE:
         return image
-    blurred: Array = ndimage.gaussian_filter(image, float(np.clip(_BLUR * noise, *_BLUR_RANGE)), mode="nearest")
+    blurred: Array = ndimage.gaussian_filter(
+        image, float(np.clip(_BLUR * noise, *_BLUR_RANGE)), mode="nearest"
+    )
     return blurred
 
 
 def _above_paper(ink: Array, peak: float) -> tuple[Array, float, float]:
-    """Ink and its peak, counted from the level of the paper, and the standard deviation of the paper's grain."""
+    """Ink and its peak, counted from the level of the paper, and the standard deviation of the
+    paper's grain.
+    """
     paper = ink[abs(ink) < CORE * peak]
     if not paper.size:
         return ink, peak, 0.0
@@ -127,13 +137,23 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
     mass = ndimage.sum_labels(core, labels, numbers)
     boxes = ndimage.find_objects(labels)
     longest = np.array([max(part.stop - part.start for part in box) for box in boxes])
-    at_side = np.array([any(part.start == 0 or part.stop == side for part, side in zip(box, seen.shape, strict=True)) for box in boxes], bool)
+    at_side = np.array(
+        [
+            any(
+                part.start == 0 or part.stop == side
+                for part, side in zip(box, seen.shape, strict=True)
+            )
+            for box in boxes
+        ],
+        bool,
+    )
     ink = mass > 0
     if not ink.any():
         return None
     inside = ink & ~at_side
     if inside.any() and longest[inside].max() >= _LEAST_SIDE * min(seen.shape):
-        # What reaches the sides is a shadow, the table, or another digit, unless it almost touches the rest.
+        # What reaches the sides is a shadow, the table, or another digit, unless it almost touches
+        # the rest.
         near = labels[grown(np.isin(labels, numbers[inside]), 2 * spread(seen.shape))]
         ink &= ~at_side | np.isin(numbers, near)
     largest = mass[ink].max()
@@ -150,7 +170,9 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
     if mass[~ink].sum() > _SEPARATE * mass[ink].sum():
         remarks.append("other marks were left out")
     height, width = kept[box].shape
-    if 2 * min(height, width) > max(height, width) and is_rectangle(ndimage.binary_fill_holes(kept[box])):
+    if 2 * min(height, width) > max(height, width) and is_rectangle(
+        ndimage.binary_fill_holes(kept[box])
+    ):
         remarks.append("the ink fills a rectangle")
     return kept, box, remarks
 
@@ -158,4 +180,9 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
 def _around(gray: Array, box: Box, scale: float) -> Array:
     """The part of an image around a box that was found on its scaled copy."""
     margin = 2 + round(0.6 * max(part.stop - part.start for part in box))
-    return gray[tuple(slice(max(0, int((part.start - margin) / scale)), int((part.stop + margin) / scale) + 1) for part in box)]
+    return gray[
+        tuple(
+            slice(max(0, int((part.start - margin) / scale)), int((part.stop + margin) / scale) + 1)
+            for part in box
+        )
+    ]

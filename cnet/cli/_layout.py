@@ -1,4 +1,6 @@
-"""The layout of MNIST's images: 28x28 pixels, light ink on black, the digit in 20x20 pixels, its mass in the middle."""
+"""The layout of MNIST's images: 28x28 pixels, light ink on black, the digit in 20x20 pixels, its
+mass in the middle.
+"""
 
 import numpy as np
 
@@ -58,9 +60,13 @@ def _fitted(ink: Array) -> Array:
 
 
 def _centerd(ink: Array) -> Array:
-    """Placed in 28x28 pixels so that its center of mass lies in the middle, as far as there is room."""
+    """Placed in 28x28 pixels so that its center of mass lies in the middle, as far as there is
+    room.
+    """
     image = np.zeros((SIDE, SIDE), np.float32)
-    top, left = (min(max(round(SIDE / 2 - _center(ink, axis)), 0), SIDE - ink.shape[axis]) for axis in (0, 1))
+    top, left = (
+        min(max(round(SIDE / 2 - _center(ink, axis)), 0), SIDE - ink.shape[axis]) for axis in (0, 1)
+    )
     image[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
     return image
 

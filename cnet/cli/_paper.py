@@ -1,8 +1,9 @@
 """How light the paper of a photo is at each pixel, and so how strong the ink is.
 
-Light falls unevenly on paper, hands throw shadows, and lenses darken corners. Three models of the paper are tried, the
-simplest first: one level everywhere, a smooth surface, and the image without anything narrow. A model that follows the
-paper closely follows thick strokes, too, so the simplest one that explains the image is used.
+Light falls unevenly on paper, hands throw shadows, and lenses darken corners. Three models of the
+paper are tried, the simplest first: one level everywhere, a smooth surface, and the image without
+anything narrow. A model that follows the paper closely follows thick strokes, too, so the simplest
+one that explains the image is used.
 """
 
 import math
@@ -18,7 +19,9 @@ LEAST_INK = 0.1  # weaker ink than this is no ink
 _WIDEST = 0.3  # strokes are narrower than this share of the image's shorter side
 _RING = 0.04  # width of the border, which is mostly paper, as a share of the shorter side
 _SOFT = 0.02  # width of a stroke's soft edges, as a share of the longer side
-_DOUBTFUL = 0.25  # share of the levels between the darkest and the lightest that lie beyond that of paper
+_DOUBTFUL = (
+    0.25  # share of the levels between the darkest and the lightest that lie beyond that of paper
+)
 _DARK = np.float32(0.02)  # added to all levels: black paper has no ratio to ink
 _FEW = 20  # pixels that may be stronger than the strongest ink: they are noise
 _TOLERATED = 0.01  # share of the pixels that a model need not explain
@@ -41,7 +44,11 @@ def ink_on_paper(gray: Array) -> tuple[Array, float]:
     """
     found = []
     for ink in _models(gray):
-        peak = float(np.partition(ink, -_FEW, axis=None)[-_FEW]) if ink.size > _FEW else float(ink.max())
+        peak = (
+            float(np.partition(ink, -_FEW, axis=None)[-_FEW])
+            if ink.size > _FEW
+            else float(ink.max())
+        )
         left = _unexplained(ink, peak)
         if left <= _TOLERATED:
             return ink, peak
@@ -59,7 +66,9 @@ def grown(mask: Array, by: int) -> Array:
     """A mask and all pixels within a square of `by` pixels around its own."""
     from scipy import ndimage
 
-    bigger: Array = ndimage.maximum_filter(mask.view(np.uint8), 2 * by + 1, mode="constant").view(bool)
+    bigger: Array = ndimage.maximum_filter(mask.view(np.uint8), 2 * by + 1, mode="constant").view(
+        bool
+    )
     return bigger
 
 
@@ -77,7 +86,9 @@ def _models(gray: Array) -> Iterator[Array]:
     below, above = np.percentile(gray - surface, [0.2, 99.8])
     dark_ink = bool(-below > above)
     yield _strength(gray, surface, dark_ink)
-    without_narrow = (ndimage.grey_closing if dark_ink else ndimage.grey_opening)(gray, (_window(gray),) * 2, mode="nearest")
+    without_narrow = (ndimage.grey_closing if dark_ink else ndimage.grey_opening)(
+        gray, (_window(gray),) * 2, mode="nearest"
+    )
     yield _strength(gray, without_narrow, dark_ink)
 
 
@@ -89,7 +100,9 @@ def _strength(gray: Array, paper: Array, dark_ink: bool) -> Array:
 
 
 def _unexplained(ink: Array, peak: float) -> float:
-    """Share of the pixels that are neither paper nor a stroke: between the two, or in an area wider than strokes are."""
+    """Share of the pixels that are neither paper nor a stroke: between the two, or in an area wider
+    than strokes are.
+    """
     from scipy import ndimage
 
     peak = max(peak, LEAST_INK)

@@ -33,13 +33,17 @@ def draw(image: Array, probabilities: Array, style: Style) -> str:
     """
     levels = image / 255 if image.dtype == np.uint8 else image
     picture = (_half_blocks if style is Style.GREYS else _ramp)(levels)
-    bars = [_bar(digit, float(p), style is not Style.ASCII) for digit, p in enumerate(probabilities)]
+    bars = [
+        _bar(digit, float(p), style is not Style.ASCII) for digit, p in enumerate(probabilities)
+    ]
     above = max(0, (len(picture) - len(bars)) // 2)
     bars = [""] * above + bars
     rows = max(len(picture), len(bars))
     picture += [" " * SIDE] * (rows - len(picture))
     bars += [""] * (rows - len(bars))
-    return "\n".join(f"{left}   {right}".rstrip() for left, right in zip(picture, bars, strict=True))
+    return "\n".join(
+        f"{left}   {right}".rstrip() for left, right in zip(picture, bars, strict=True)
+    )
 
 
 def _half_blocks(levels: Array) -> list[str]:
@@ -47,7 +51,9 @@ def _half_blocks(levels: Array) -> list[str]:
     codes = _FIRST_GREY + (levels * (_GREYS - 1)).round().astype(int)
     lines = []
     for upper, lower in zip(codes[::2].tolist(), codes[1::2].tolist(), strict=True):
-        cells = "".join(f"\x1b[38;5;{top};48;5;{bottom}m▀" for top, bottom in zip(upper, lower, strict=True))
+        cells = "".join(
+            f"\x1b[38;5;{top};48;5;{bottom}m▀" for top, bottom in zip(upper, lower, strict=True)
+        )
         lines.append(f"{cells}\x1b[0m")
     return lines
 
@@ -60,5 +66,9 @@ def _ramp(levels: Array) -> list[str]:
 
 def _bar(digit: int, probability: float, unicode: bool) -> str:
     eighths = round(probability * _BAR * 8)
-    bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip() if unicode else "#" * round(probability * _BAR)
+    bar = (
+        "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+        if unicode
+        else "#" * round(probability * _BAR)
+    )
     return f"{digit:2} {bar:{_BAR}} {100 * probability:5.1f} %"

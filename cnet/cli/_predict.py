@@ -40,19 +40,31 @@ _MOST_REMARKS = 20  # lines
 
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
-        "predict", usage="cnet predict [options] MODEL FILE...", help="tell which digits are on images", description=_DESCRIPTION, epilog=_EPILOG
+        "predict",
+        usage="cnet predict [options] MODEL FILE...",
+        help="tell which digits are on images",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     parser.set_defaults(parser=parser, run=run)
-    parser.add_argument("model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote')
+    parser.add_argument(
+        "model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote'
+    )
     parser.add_argument("files", nargs="+", metavar="FILE", help="images to look at")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--picture",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show each image as the net sees it, beside its probabilities, or print one line each (default: show a single image in a terminal)",
+        help="show each image as the net sees it, beside its probabilities, or print one line "
+        "each (default: show a single image in a terminal)",
     )
-    form.add_argument("--json", action="store_true", help="print a JSON array, for each image: file, index in the file, prediction, probabilities, remarks")
+    form.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON array, for each image: file, index in the file, prediction, "
+        "probabilities, remarks",
+    )
 
 
 class _Prediction(NamedTuple):
@@ -72,7 +84,15 @@ class _Prediction(NamedTuple):
 
     def json(self) -> str:
         probabilities = [round(float(p), 6) for p in self.probabilities]
-        return json.dumps({"file": self.file, "index": self.position, "prediction": self.digit, "probabilities": probabilities, "remarks": self.remarks})
+        return json.dumps(
+            {
+                "file": self.file,
+                "index": self.position,
+                "prediction": self.digit,
+                "probabilities": probabilities,
+                "remarks": self.remarks,
+            }
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,16 +101,28 @@ def run(args: argparse.Namespace) -> int:
     predictions = []
     for file in args.files:
         images, remarks = read_images(file)
-        for position, (image, probabilities) in enumerate(zip(images, classifier.probabilities(images), strict=True)):
+        for position, (image, probabilities) in enumerate(
+            zip(images, classifier.probabilities(images), strict=True)
+        ):
             name = file if len(images) == 1 else f"{file}[{position}]"
             unsure = ["the net is not sure"] if probabilities.max() < _SURE else []
-            predictions.append(_Prediction(file, position, name, image, probabilities, [*remarks, *unsure]))
+            predictions.append(
+                _Prediction(file, position, name, image, probabilities, [*remarks, *unsure])
+            )
 
     if args.json:
         print("[\n" + ",\n".join(prediction.json() for prediction in predictions) + "\n]")
     elif args.picture or (args.picture is None and len(predictions) == 1 and sys.stdout.isatty()):
-        style = Style.GREYS if shows_greys() else Style.UNICODE if writes_unicode() and sys.stdout.isatty() else Style.ASCII
-        print("\n\n".join(f"{draw(p.image, p.probabilities, style)}\n{p.line()}" for p in predictions))
+        style = (
+            Style.GREYS
+            if shows_greys()
+            else Style.UNICODE
+            if writes_unicode() and sys.stdout.isatty()
+            else Style.ASCII
+        )
+        print(
+            "\n\n".join(f"{draw(p.image, p.probabilities, style)}\n{p.line()}" for p in predictions)
+        )
     else:
         print("\n".join(prediction.line() for prediction in predictions))
     if not args.json:
@@ -99,11 +131,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_remarks(predictions: list[_Prediction]) -> None:
-    """Say of which answers one should not be sure, on standard error: the answers themselves may be read by a program."""
+    """Say of which answers one should not be sure, on standard error: the answers themselves may be
+    read by a program.
+    """
     doubtful = [prediction for prediction in predictions if prediction.remarks]
     if doubtful:
         sys.stdout.flush()
     for prediction in doubtful[:_MOST_REMARKS]:
         complain(f"{prediction.name}: {'; '.join(prediction.remarks)}")
     if len(doubtful) > _MOST_REMARKS:
-        complain(f"{len(doubtful) - _MOST_REMARKS} more answers are doubtful: --json lists all remarks")
+        complain(
+            f"{len(doubtful) - _MOST_REMARKS} more answers are doubtful: --json lists all remarks"
+        )

@@ -4,7 +4,8 @@ import numpy as np
 
 from cnet._arrays import Array
 
-# Shares of the image's side along which a line runs, but for the first, which is one of the longer side.
+# Shares of the image's side along which a line runs, but for the first, which is one of the longer
+# side.
 _THICKEST = 0.02
 _SHORTEST_PIECE = 0.15
 _WIDEST_GAP = 1.0
@@ -14,10 +15,12 @@ _MARGIN = 0.01
 
 
 def ruled_lines(ink: Array) -> Array:
-    """Which pixels of a mask of ink belong to lines along the sides of the image; none if only they are ink.
+    """Which pixels of a mask of ink belong to lines along the sides of the image; none if only they
+    are ink.
 
-    Such a line is thin and straight, and it runs from one side of the image to the other, or begins at a side as others
-    do, or is a part of a frame. The bar of a 2 or a 7 that fills its image is none: other ink reaches the sides there.
+    Such a line is thin and straight, and it runs from one side of the image to the other, or begins
+    at a side as others do, or is a part of a frame. The bar of a 2 or a 7 that fills its image is
+    none: other ink reaches the sides there.
     """
     from scipy import ndimage
 
@@ -25,31 +28,48 @@ def ruled_lines(ink: Array) -> Array:
     # Where lines cross, both are thin only once one of them is gone.
     down, reached_down = _straight((ink & (across == 0)).T)
     framed = len(reached_across) > 1 and len(reached_down) > 1
-    found = np.isin(across, _lines(reached_across, framed)) | np.isin(down.T, _lines(reached_down, framed))
+    found = np.isin(across, _lines(reached_across, framed)) | np.isin(
+        down.T, _lines(reached_down, framed)
+    )
     labels, count = ndimage.label(ink & ~found, np.ones((3, 3)))
     if not count or not found.any():
         return np.zeros_like(ink)
     digit = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
-    reaches_sides = (digit[:, [0, -1]].any() and bool(_lines(reached_across, framed))) or (digit[[0, -1]].any() and bool(_lines(reached_down, framed)))
+    reaches_sides = (digit[:, [0, -1]].any() and bool(_lines(reached_across, framed))) or (
+        digit[[0, -1]].any() and bool(_lines(reached_down, framed))
+    )
     return np.zeros_like(ink) if reaches_sides else found
 
 
 def _lines(reached: dict[int, int], framed: bool) -> list[int]:
-    """Which of the straight lines, by the number of sides that each reaches, are no strokes of a digit."""
+    """Which of the straight lines, by the number of sides that each reaches, are no strokes of a
+    digit.
+    """
     several = sum(sides > 0 for sides in reached.values()) > 1
-    return [line for line, sides in reached.items() if sides == 2 or (sides == 1 and several) or framed]
+    return [
+        line for line, sides in reached.items() if sides == 2 or (sides == 1 and several) or framed
+    ]
 
 
 def _straight(ink: Array) -> tuple[Array, dict[int, int]]:
-    """Horizontal lines: a number for each in its pixels, 0 elsewhere, and how many sides of the image it reaches."""
+    """Horizontal lines: a number for each in its pixels, 0 elsewhere, and how many sides of the
+    image it reaches.
+    """
     from scipy import ndimage
 
     width = ink.shape[1]
     thickness = max(2, round(_THICKEST * max(ink.shape)))
     thin = ink & ~ndimage.binary_opening(ink, np.ones((thickness + 1, 1)))
     # A line that is not quite level is straight in three rows at a time.
-    pieces = thin & ndimage.binary_opening(ndimage.binary_dilation(ink, np.ones((3, 1))), np.ones((1, max(2, round(_SHORTEST_PIECE * width)))))
-    bands = ndimage.maximum_filter(pieces.view(np.uint8), (2 * round(_TILT * width / 2) + 1, round(_WIDEST_GAP * width)), mode="constant")
+    pieces = thin & ndimage.binary_opening(
+        ndimage.binary_dilation(ink, np.ones((3, 1))),
+        np.ones((1, max(2, round(_SHORTEST_PIECE * width)))),
+    )
+    bands = ndimage.maximum_filter(
+        pieces.view(np.uint8),
+        (2 * round(_TILT * width / 2) + 1, round(_WIDEST_GAP * width)),
+        mode="constant",
+    )
     labels, _ = ndimage.label(bands)
     reached = {}
     for line, box in enumerate(ndimage.find_objects(labels), 1):

@@ -11,9 +11,11 @@ _RIM = 0.03  # of the sheet, which is left out: shadows and edges, as a share of
 
 
 def sheet_alone(gray: Array) -> Array | None:
-    """The part of an image that shows a sheet of paper, turned or not, with nothing but paper around it.
+    """The part of an image that shows a sheet of paper, turned or not, with nothing but paper
+    around it.
 
-    None if there is no rectangle in the image that is lighter or darker than the image's sides and touches none of them.
+    None if there is no rectangle in the image that is lighter or darker than the image's sides and
+    touches none of them.
     """
     from scipy import ndimage
 
@@ -24,18 +26,26 @@ def sheet_alone(gray: Array) -> Array | None:
         return None
     largest = 1 + int(np.bincount(labels.ravel())[1:].argmax())
     box = ndimage.find_objects(labels)[largest - 1]
-    if any(part.start == 0 or part.stop == side for part, side in zip(box, gray.shape, strict=True)):
+    if any(
+        part.start == 0 or part.stop == side for part, side in zip(box, gray.shape, strict=True)
+    ):
         return None
     paper = labels[box] == largest
     sheet = ndimage.binary_fill_holes(paper)
-    if paper.size < _LEAST_AREA * gray.size or paper.sum() < _LEAST_PAPER * sheet.sum() or not is_rectangle(sheet):
+    if (
+        paper.size < _LEAST_AREA * gray.size
+        or paper.sum() < _LEAST_PAPER * sheet.sum()
+        or not is_rectangle(sheet)
+    ):
         return None
     rim = 1 + round(_RIM * min(sheet.shape))
     inner = ndimage.minimum_filter(sheet.view(np.uint8), 2 * rim + 1, mode="constant").view(bool)
     if not inner.any():
         return None
     # Each pixel outside becomes what its nearest one inside is.
-    rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    rows, columns = ndimage.distance_transform_edt(
+        ~inner, return_distances=False, return_indices=True
+    )
     alone: Array = gray[box][rows, columns]
     return alone
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import cnet
 from cnet import nn, optim
 from cnet._core import _isa
-from cnet.cli._arguments import Commands, add_data, add_threads, layer_sizes, number, one_of, whole_number
+from cnet.cli._arguments import (
+    Commands,
+    add_data,
+    add_threads,
+    layer_sizes,
+    number,
+    one_of,
+    whole_number,
+)
 from cnet.cli._classifier import ACTIVATIONS, Classifier, build
 from cnet.cli._console import INTERRUPTED, CommandError, complain, count, one_line
 from cnet.cli._data import describe, load_data
@@ -37,7 +45,13 @@ examples:
 
 
 def add_parser(commands: Commands) -> None:
-    parser = commands.add_parser("train", usage="cnet train [options]", help="train a net and save it", description=_DESCRIPTION, epilog=_EPILOG)
+    parser = commands.add_parser(
+        "train",
+        usage="cnet train [options]",
+        help="train a net and save it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
     parser.set_defaults(parser=parser, run=run)
 
     data = parser.add_argument_group("data")
@@ -56,7 +70,8 @@ def add_parser(commands: Commands) -> None:
         type=layer_sizes,
         default=(128,),
         metavar="SIZES",
-        help="sizes of the hidden layers, from the input on, such as 128,64; none for no hidden layer (default: 128)",
+        help="sizes of the hidden layers, from the input on, such as 128,64; none for no hidden "
+        "layer (default: 128)",
     )
     net.add_argument(
         "--activation",
@@ -67,9 +82,27 @@ def add_parser(commands: Commands) -> None:
     )
 
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=whole_number(1), default=10, metavar="N", help="passes over the training images (default: %(default)s)")
-    training.add_argument("--batch-size", type=whole_number(1), default=32, metavar="N", help="images per step (default: %(default)s)")
-    training.add_argument("--lr", type=_POSITIVE, default=0.1, metavar="X", help="learning rate (default: %(default)s)")
+    training.add_argument(
+        "--epochs",
+        type=whole_number(1),
+        default=10,
+        metavar="N",
+        help="passes over the training images (default: %(default)s)",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=32,
+        metavar="N",
+        help="images per step (default: %(default)s)",
+    )
+    training.add_argument(
+        "--lr",
+        type=_POSITIVE,
+        default=0.1,
+        metavar="X",
+        help="learning rate (default: %(default)s)",
+    )
     training.add_argument(
         "--momentum",
         type=_SHARE,
@@ -77,16 +110,38 @@ def add_parser(commands: Commands) -> None:
         metavar="X",
         help="share of the last step that carries on, 0 to below 1 (default: %(default)g)",
     )
-    training.add_argument("--nesterov", action="store_true", help="Nesterov's form of momentum; needs --momentum")
-    training.add_argument("--weight-decay", type=_NOT_NEGATIVE, default=0.0, metavar="X", help="L2 penalty on weights and biases (default: %(default)g)")
-    training.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="of first weights and of the order of images (default: %(default)s)")
+    training.add_argument(
+        "--nesterov", action="store_true", help="Nesterov's form of momentum; needs --momentum"
+    )
+    training.add_argument(
+        "--weight-decay",
+        type=_NOT_NEGATIVE,
+        default=0.0,
+        metavar="X",
+        help="L2 penalty on weights and biases (default: %(default)g)",
+    )
+    training.add_argument(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="of first weights and of the order of images (default: %(default)s)",
+    )
     add_threads(training)
 
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--out", default="model.safetensors", metavar="FILE", help="where to save the net, in a folder that exists; replaces the file (default: %(default)s)"
+        "--out",
+        default="model.safetensors",
+        metavar="FILE",
+        help="where to save the net, in a folder that exists; replaces the file (default: "
+        "%(default)s)",
     )
-    output.add_argument("--quiet", action="store_true", help="print the test result in one line, and nothing else but errors")
+    output.add_argument(
+        "--quiet",
+        action="store_true",
+        help="print the test result in one line, and nothing else but errors",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,7 +153,13 @@ def run(args: argparse.Namespace) -> int:
         cnet.set_num_threads(args.threads)
     data = load_data(args.data, args.validation)
     model = build(args.hidden, args.activation, args.seed)
-    optimizer = optim.SGD(model.parameters(), lr=args.lr, momentum=args.momentum, nesterov=args.nesterov, weight_decay=args.weight_decay)
+    optimizer = optim.SGD(
+        model.parameters(),
+        lr=args.lr,
+        momentum=args.momentum,
+        nesterov=args.nesterov,
+        weight_decay=args.weight_decay,
+    )
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optimizer)
     if not args.quiet:
         print(_heading(args, data, model), flush=True)
@@ -108,17 +169,26 @@ def run(args: argparse.Namespace) -> int:
         _fit(trainer, data, args)
     except KeyboardInterrupt:
         model.save(out)
-        complain(f"interrupted in epoch {min(trainer.epoch + 1, args.epochs)} of {args.epochs}: saved the net as trained so far to {args.out}")
+        complain(
+            f"interrupted in epoch {min(trainer.epoch + 1, args.epochs)} of {args.epochs}: saved "
+            f"the net as trained so far to {args.out}"
+        )
         return INTERRUPTED
     except FloatingPointError as error:
         if not trainer.epoch:
             raise
         model.save(out)
-        raise FloatingPointError(f"{error}. Saved the net as of epoch {trainer.epoch} to {args.out}") from error
+        raise FloatingPointError(
+            f"{error}. Saved the net as of epoch {trainer.epoch} to {args.out}"
+        ) from error
     seconds = time.monotonic() - started
     model.save(out)
     if not args.quiet:
-        print(f"Trained for {count(args.epochs, 'epoch')} in {seconds:.1f} s, saved to {one_line(args.out)}", flush=True)
+        print(
+            f"Trained for {count(args.epochs, 'epoch')} in {seconds:.1f} s, saved to "
+            f"{one_line(args.out)}",
+            flush=True,
+        )
     _print_result(Classifier(model, args.out), data, args.quiet)
     return 0
 
@@ -129,7 +199,10 @@ def _check_output(name: str) -> Path:
     if not path.parent.is_dir():
         raise CommandError(f"--out: there is no folder {str(path.parent)!r} to save in")
     if path.exists() and not path.is_file():
-        raise CommandError(f"--out: {name!r} is {'a folder' if path.is_dir() else 'not a regular file'}, expected the name of a file")
+        raise CommandError(
+            f"--out: {name!r} is {'a folder' if path.is_dir() else 'not a regular file'}, "
+            "expected the name of a file"
+        )
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
             pass
@@ -142,15 +215,26 @@ def _heading(args: argparse.Namespace, data: Dataset, model: nn.Sequential) -> s
     """What is about to be trained, on what, how and with what."""
     sizes = " - ".join(map(str, (784, *args.hidden, 10)))
     activation = f", {args.activation}" if args.hidden else ""
-    momentum = f", {'Nesterov ' if args.nesterov else ''}momentum {args.momentum:g}" if args.momentum else ""
+    momentum = (
+        f", {'Nesterov ' if args.nesterov else ''}momentum {args.momentum:g}"
+        if args.momentum
+        else ""
+    )
     decay = f", weight decay {args.weight_decay:g}" if args.weight_decay else ""
     steps = -(-len(data.train.x) // args.batch_size)
     lines = {
         "data": one_line(describe(args.data, data)),
-        "net": f"{sizes}{activation}: {sum(parameter.size for parameter in model.parameters()):,} parameters",
+        "net": f"{sizes}{activation}: {sum(parameter.size for parameter in model.parameters()):,} "
+        "parameters",
         "optimiser": f"SGD, learning rate {args.lr:g}{momentum}{decay}",
-        "training": f"{count(args.epochs, 'epoch')} of {count(steps, 'step')}, batches of {args.batch_size}, seed {args.seed}",
-        "machine": f"{count(cnet.get_num_threads(), 'thread')}, {_isa.active_isa()}; cnet {cnet.__version__}",
+        "training": (
+            f"{count(args.epochs, 'epoch')} of {count(steps, 'step')}, batches of "
+            f"{args.batch_size}, seed {args.seed}"
+        ),
+        "machine": (
+            f"{count(cnet.get_num_threads(), 'thread')}, {_isa.active_isa()}; cnet "
+            f"{cnet.__version__}"
+        ),
     }
     return "\n".join(f"{key:10} {value}" for key, value in lines.items())
 

@@ -1,4 +1,6 @@
-"""Data to train on: each loader, and `split` for arrays of one's own, returns a `Dataset` of train, validation and test splits."""
+"""Data to train on: each loader, and `split` for arrays of one's own, returns a `Dataset` of train,
+validation and test splits.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,9 @@
-"""Which column of a table holds the labels and which hold the pixels: by the names above them, or by their content.
+"""Which column of a table holds the labels and which hold the pixels: by the names above them, or
+by their content.
 
-A label column in another place than expected would be read as pixels, and a corner pixel, which is 0 in nearly every
-image, as the labels: every net then is right all the time. So the place is taken from a name, or from content that
-can mean nothing else; anything less certain is refused.
+A label column in another place than expected would be read as pixels, and a corner pixel, which is
+0 in nearly every image, as the labels: every net then is right all the time. So the place is taken
+from a name, or from content that can mean nothing else; anything less certain is refused.
 """
 
 from __future__ import annotations
@@ -18,11 +19,29 @@ from numpy.typing import NDArray
 from ._dataset import CLASSES
 from ._images import PIXELS
 
-LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "target", "targets", "y", "digit", "digits"})
-_ROW_NAMES = frozenset({"", "id", "ids", "index", "idx", "image_id", "imageid", "row", "row_id", "rowid", "rownames", "unnamed: 0"})
+LABEL_NAMES = frozenset(
+    {"label", "labels", "class", "classes", "target", "targets", "y", "digit", "digits"}
+)
+_ROW_NAMES = frozenset(
+    {
+        "",
+        "id",
+        "ids",
+        "index",
+        "idx",
+        "image_id",
+        "imageid",
+        "row",
+        "row_id",
+        "rowid",
+        "rownames",
+        "unnamed: 0",
+    }
+)
 _MISSING = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "none"})
 _REMEDY = "a line of names above, with 'label' over the labels, says which column they are in"
-# How many times rarer than in the label column other digits than the most frequent one are in a corner pixel.
+# How many times rarer than in the label column other digits than the most frequent one are in a
+# corner pixel.
 _RARE = 4
 _FEW = 100
 
@@ -59,11 +78,15 @@ class Columns(NamedTuple):
     @property
     def skipped(self) -> list[int]:
         """Columns of row numbers and the like, which are not read."""
-        return sorted(set(range(self.width)) - {*self.kept, *([] if self.label is None else [self.label])})
+        return sorted(
+            set(range(self.width)) - {*self.kept, *([] if self.label is None else [self.label])}
+        )
 
     def with_label(self, label: int) -> Columns:
         """The columns, once it is known which of `kept` holds the labels."""
-        return self._replace(label=label, kept=tuple(column for column in self.kept if column != label))
+        return self._replace(
+            label=label, kept=tuple(column for column in self.kept if column != label)
+        )
 
 
 def is_header(cells: Sequence[str]) -> bool:
@@ -78,10 +101,15 @@ def is_header(cells: Sequence[str]) -> bool:
     """
     cells = [_clean(cell) for cell in cells]
     values = [number_in(cell) for cell in cells]
-    words = sum(value is None and cell not in _MISSING for cell, value in zip(cells, values, strict=True))
+    words = sum(
+        value is None and cell not in _MISSING for cell, value in zip(cells, values, strict=True)
+    )
     numbers = [value for value in values if value is not None]
-    # 0 to 783 or 1 to 785 are names that pandas gives to columns without names; no pixels can be so large.
-    counts_up = len(numbers) >= PIXELS and all(after == before + 1 for before, after in pairwise(numbers))
+    # 0 to 783 or 1 to 785 are names that pandas gives to columns without names; no pixels can be so
+    # large.
+    counts_up = len(numbers) >= PIXELS and all(
+        after == before + 1 for before, after in pairwise(numbers)
+    )
     return 2 * words > len(cells) or counts_up
 
 
@@ -106,19 +134,29 @@ def columns_of(cells: Sequence[str], header: bool) -> Columns:
     Raises
     ------
     ColumnsError
-        If there are more or fewer columns than pixels and a label, or if several are named as the label's.
+        If there are more or fewer columns than pixels and a label, or if several are named as the
+        label's.
     """
     names = tuple(map(_clean, cells)) if header else ()
     labels = [column for column, name in enumerate(names) if name in LABEL_NAMES]
     if len(labels) > 1:
         named = ", ".join(f"{names[column]!r} (column {column + 1})" for column in labels)
         raise ColumnsError(f"line 1 names several columns of labels, expected one: {named}")
-    kept = tuple(column for column in range(len(cells)) if column not in labels and not (header and names[column] in _ROW_NAMES))
+    kept = tuple(
+        column
+        for column in range(len(cells))
+        if column not in labels and not (header and names[column] in _ROW_NAMES)
+    )
     if labels and len(kept) != PIXELS:
-        raise ColumnsError(f"line 1 names {len(kept)} columns of pixels beside the labels, expected {PIXELS}")
+        raise ColumnsError(
+            f"line 1 names {len(kept)} columns of pixels beside the labels, expected {PIXELS}"
+        )
     if not labels and len(kept) not in (PIXELS, PIXELS + 1):
         empty = ", the last of which is empty" if not cells[-1].strip() else ""
-        raise ColumnsError(f"line 1 has {len(cells)} cells{empty}, expected {PIXELS + 1}: a label, then {PIXELS} pixels")
+        raise ColumnsError(
+            f"line 1 has {len(cells)} cells{empty}, expected {PIXELS + 1}: a label, then {PIXELS} "
+            "pixels"
+        )
     return Columns(len(cells), labels[0] if labels else None, kept, names)
 
 
@@ -130,12 +168,19 @@ def check_order(columns: Columns) -> None:
     ColumnsError
         If the numbers in the names differ from each other and do not increase.
     """
-    keys = [tuple(map(int, re.findall(r"\d{1,9}", columns.names[column]))) for column in columns.kept] if columns.names else []
+    keys = (
+        [tuple(map(int, re.findall(r"\d{1,9}", columns.names[column]))) for column in columns.kept]
+        if columns.names
+        else []
+    )
     if not all(keys) or len(set(keys)) < len(keys) or len(set(map(len, keys))) != 1:
         return
     for (before, key), (after, later) in pairwise(zip(columns.kept, keys, strict=True)):
         if later < key:
-            problem = f"column {after + 1}, {columns.names[after]!r}, follows {columns.names[before]!r}: expected the pixels in the order of their numbers"
+            problem = (
+                f"column {after + 1}, {columns.names[after]!r}, follows "
+                f"{columns.names[before]!r}: expected the pixels in the order of their numbers"
+            )
             raise ColumnsError(problem)
 
 
@@ -154,7 +199,8 @@ def find_label(table: NDArray[Any], columns: Columns, first_line: int) -> int:
     Raises
     ------
     ColumnsError
-        If neither can be the labels, if both can, or if a column between them looks more like labels.
+        If neither can be the labels, if both can, or if a column between them looks more like
+        labels.
     """
     first, last = columns.kept[0], columns.kept[-1]
     digits = [column for column in (first, last) if _is_digit(table[:, column]).all()]
@@ -170,19 +216,31 @@ def find_label(table: NDArray[Any], columns: Columns, first_line: int) -> int:
             label = max(found, key=lambda column: likeness[column])
             if not any(_rivals(likeness, label, column, first, last) for column in likeness):
                 return label
-            found = [column for column in likeness if column == label or _rivals(likeness, label, column, first, last)]
+            found = [
+                column
+                for column in likeness
+                if column == label or _rivals(likeness, label, column, first, last)
+            ]
     raise ColumnsError(_uncertain(table, first, last, found, first_line))
 
 
-def _rivals(likeness: dict[int, tuple[int, float]], label: int, column: int, first: int, last: int) -> bool:
-    """Whether another column looks so much like labels that `label`, the first or the last column, is not certain."""
+def _rivals(
+    likeness: dict[int, tuple[int, float]], label: int, column: int, first: int, last: int
+) -> bool:
+    """Whether another column looks so much like labels that `label`, the first or the last column,
+    is not certain.
+    """
     (own_distinct, own_spread), (distinct, spread) = likeness[label], likeness[column]
     if column == label:
         return False
     if column in (first, last):
         return not (own_distinct > distinct and own_spread > _RARE * spread)
     # The first column, the usual place, has to be beaten; any other must not even be equalled.
-    return distinct >= own_distinct and spread >= own_spread and (label != first or likeness[column] != likeness[label])
+    return (
+        distinct >= own_distinct
+        and spread >= own_spread
+        and (label != first or likeness[column] != likeness[label])
+    )
 
 
 def _is_digit(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -191,7 +249,8 @@ def _is_digit(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _likeness(table: NDArray[Any], candidates: Sequence[int]) -> dict[int, tuple[int, float]]:
-    """How much columns look like labels: for each that holds only digits, two or more, their number and their spread.
+    """How much columns look like labels: for each that holds only digits, two or more, their number
+    and their spread.
 
     The spread is the share of lines that hold another digit than the most frequent one.
     """
@@ -205,19 +264,33 @@ def _likeness(table: NDArray[Any], candidates: Sequence[int]) -> dict[int, tuple
     return found
 
 
-def _uncertain(table: NDArray[Any], first: int, last: int, found: Sequence[int], first_line: int) -> str:
+def _uncertain(
+    table: NDArray[Any], first: int, last: int, found: Sequence[int], first_line: int
+) -> str:
     """Why the labels' column is not certain."""
     wrong = ~_is_digit(table[:, first])
     if wrong.any():
         row = int(wrong.argmax())
-        cell = f"line {first_line + row}, column {first + 1} is '{table[row, first]:g}', expected a whole number from 0 to {CLASSES - 1}"
-        return f"{cell} in a column of labels, and column {last + 1} is not surely one either: {_REMEDY}"
+        cell = (
+            f"line {first_line + row}, column {first + 1} is '{table[row, first]:g}', expected a "
+            f"whole number from 0 to {CLASSES - 1}"
+        )
+        return (
+            f"{cell} in a column of labels, and column {last + 1} is not surely one either: "
+            f"{_REMEDY}"
+        )
     if len(found) > 1:
         places = " or ".join(str(column + 1) for column in found[:3])
         return f"the labels may be in column {places}: {_REMEDY}"
     if len(table) == 1:
-        return f"one line does not show whether its label is in column {first + 1} or {last + 1}: {_REMEDY}"
-    return f"every label is {table[0, first]:g}, if they are in column {first + 1}, and column {last + 1} holds no labels either: {_REMEDY}"
+        return (
+            f"one line does not show whether its label is in column {first + 1} or {last + 1}: "
+            f"{_REMEDY}"
+        )
+    return (
+        f"every label is {table[0, first]:g}, if they are in column {first + 1}, and column "
+        f"{last + 1} holds no labels either: {_REMEDY}"
+    )
 
 
 def _clean(cell: str) -> str:

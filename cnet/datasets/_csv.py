@@ -1,7 +1,7 @@
 """MNIST as text: a label and 784 pixels a line, with or without a line of names above.
 
-`_columns` tells which cell of a line is the label. Lines of nothing but digits and separators, which is how such files
-usually are, are parsed all at once; any others are parsed cell by cell.
+`_columns` tells which cell of a line is the label. Lines of nothing but digits and separators,
+which is how such files usually are, are parsed all at once; any others are parsed cell by cell.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._columns import Columns, ColumnsError, check_order, columns_of, find_label, is_header, number_in
+from ._columns import (
+    Columns,
+    ColumnsError,
+    check_order,
+    columns_of,
+    find_label,
+    is_header,
+    number_in,
+)
 from ._dataset import CLASSES
 from ._images import MAX_IMAGES, PIXELS, Arrays, check_count, to_images, to_labels
 from ._reader import DataFileError, Reader, open_reader
@@ -27,7 +35,9 @@ _SEPARATORS = (b",", b";", b"\t", b"|", b" ")
 
 
 class Table(NamedTuple):
-    """What a file holds: images (n, 784), uint8 or float32 in [0, 1], labels (n,), and the columns in which they were found."""
+    """What a file holds: images (n, 784), uint8 or float32 in [0, 1], labels (n,), and the columns
+    in which they were found.
+    """
 
     images: NDArray[Any]
     labels: NDArray[np.uint8]
@@ -40,23 +50,27 @@ def load_csv(path: Path) -> Arrays:
     Parameters
     ----------
     path : Path
-        The training file. The test file has the same name with "test" for "train", and may be compressed by gzip where
-        the training file is not, or the other way round.
+        The training file. The test file has the same name with "test" for "train", and may be
+        compressed by gzip where the training file is not, or the other way round.
 
     Returns
     -------
     Arrays
-        Without test arrays if there is no test file, or if it has no labels (784 columns, as Kaggle's has).
+        Without test arrays if there is no test file, or if it has no labels (784 columns, as
+        Kaggle's has).
 
     Raises
     ------
     DataFileError
-        If a line is not a label and 784 pixels: the message names line and column. If it is not certain which column
-        holds the labels, or if all labels are alike.
+        If a line is not a label and 784 pixels: the message names line and column. If it is not
+        certain which column holds the labels, or if all labels are alike.
     """
     train = read_csv(path)
     if train is None:
-        problem = f"{PIXELS} columns, expected {PIXELS + 1}: a label, then {PIXELS} pixels (images without labels, as in Kaggle's test.csv, teach nothing)"
+        problem = (
+            f"{PIXELS} columns, expected {PIXELS + 1}: a label, then {PIXELS} pixels (images "
+            "without labels, as in Kaggle's test.csv, teach nothing)"
+        )
         raise DataFileError(str(path), problem)
     sibling = _test_file(path)
     test = None if sibling is None else read_csv(sibling, like=train.columns)
@@ -73,7 +87,9 @@ def _test_file(path: Path) -> Path | None:
     if name == path.name:
         return None
     other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-    return next((path.with_name(each) for each in (name, other) if path.with_name(each).is_file()), None)
+    return next(
+        (path.with_name(each) for each in (name, other) if path.with_name(each).is_file()), None
+    )
 
 
 def read_csv(path: Path, like: Columns | None = None) -> Table | None:
@@ -82,13 +98,17 @@ def read_csv(path: Path, like: Columns | None = None) -> Table | None:
     Parameters
     ----------
     path : Path
-        The file. Cells are separated by commas, semicolons, tabs, bars or spaces, and may be quoted.
+        The file. Cells are separated by commas, semicolons, tabs, bars or spaces, and may be
+        quoted.
     like : Columns, optional
         Columns of the training file. A test file without names has its label in the same column.
     """
     with open_reader(path) as reader:
         if reader.kind is not None:
-            raise DataFileError(reader.name, f"expected lines of comma-separated numbers, but it looks like {reader.kind}")
+            raise DataFileError(
+                reader.name,
+                f"expected lines of comma-separated numbers, but it looks like {reader.kind}",
+            )
         try:
             return _read(reader, like)
         except ColumnsError as error:
@@ -117,7 +137,9 @@ def _read(reader: Reader, like: Columns | None) -> Table | None:
     parts.clear()  # they take as much memory as the table
     if columns.label is None:
         known = like.label if like is not None and like.width == columns.width else None
-        columns = columns.with_label(known if known in columns.kept else find_label(table, columns, line))
+        columns = columns.with_label(
+            known if known in columns.kept else find_label(table, columns, line)
+        )
     check_order(columns)
     return _table(table, columns, line, reader.name)
 
@@ -137,7 +159,9 @@ def _table(table: NDArray[Any], columns: Columns, first_line: int, name: str) ->
         wrong = _is_fraction(pixels)
         if wrong.any():
             row, place = divmod(int(wrong.argmax()), PIXELS)
-            raise _wrong_cell(name, first_line + row, columns.kept[place], f"{pixels[row, place]:g}", 255)
+            raise _wrong_cell(
+                name, first_line + row, columns.kept[place], f"{pixels[row, place]:g}", 255
+            )
         pixels = pixels.astype(np.uint8)
     return Table(pixels, to_labels(labels.astype(np.uint8), name), columns)
 
@@ -147,11 +171,16 @@ def _is_fraction(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _wrong_cell(name: str, line: int, column: int, cell: str, largest: int) -> DataFileError:
-    return DataFileError(name, f"line {line}, column {column + 1} is {cell!r}, expected a whole number from 0 to {largest}")
+    return DataFileError(
+        name,
+        f"line {line}, column {column + 1} is {cell!r}, expected a whole number from 0 to "
+        f"{largest}",
+    )
 
 
 def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
-    """Blocks of whole lines, each line ended by a bare newline, and the number of each block's first line.
+    """Blocks of whole lines, each line ended by a bare newline, and the number of each block's
+    first line.
 
     Blank lines are left out at the end of the file and refused elsewhere.
     """
@@ -161,7 +190,8 @@ def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
     while more:
         chunk = reader.some(_CHUNK)
         more = bool(chunk)
-        # The last line may lack its newline; if it has one, this adds a blank line, which is dropped.
+        # The last line may lack its newline; if it has one, this adds a blank line, which is
+        # dropped.
         whole, newline, rest = _whole_lines(rest + (chunk or b"\n"))
         lines = whole + newline
         if b"\r" in lines:  # far faster to find than two bytes are
@@ -174,7 +204,10 @@ def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
         blank = len(lines) - len(content) - bool(content) + blank
         number += lines.count(b"\n")
         if len(rest) > _LONGEST_LINE:
-            problem = f"line {number} has more than {_LONGEST_LINE} characters, expected {1 + PIXELS} cells"
+            problem = (
+                f"line {number} has more than {_LONGEST_LINE} characters, expected {1 + PIXELS} "
+                "cells"
+            )
             raise DataFileError(reader.name, problem)
 
 
@@ -187,11 +220,18 @@ def _whole_lines(text: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _parser(lines: bytes, name: str) -> tuple[_Parser, bool]:
-    """What parses a file that begins with these lines, and whether the first of them is a header."""
+    """What parses a file that begins with these lines, and whether the first of them is a
+    header.
+    """
     line = lines[: lines.index(b"\n")]
     if b"\0" in line:
-        raise DataFileError(name, "holds zero bytes, expected lines of comma-separated numbers as UTF-8 text")
-    separator = next((each for each in _SEPARATORS if line.count(each) >= PIXELS - 1), max(_SEPARATORS, key=line.count))
+        raise DataFileError(
+            name, "holds zero bytes, expected lines of comma-separated numbers as UTF-8 text"
+        )
+    separator = next(
+        (each for each in _SEPARATORS if line.count(each) >= PIXELS - 1),
+        max(_SEPARATORS, key=line.count),
+    )
     cells = [cell.decode("latin-1") for cell in _split(line, separator)]
     header = is_header(cells)
     return _Parser(columns_of(cells, header), separator, name), header
@@ -202,14 +242,17 @@ def _split(line: bytes, separator: bytes) -> list[bytes]:
 
 
 class _Parser:
-    """Parses blocks of lines to arrays (lines, columns): uint8, or float32 where there are fractions."""
+    """Parses blocks of lines to arrays (lines, columns): uint8, or float32 where there are
+    fractions.
+    """
 
     def __init__(self, columns: Columns, separator: bytes, name: str) -> None:
         self.columns = columns
         self._separator = separator
         self._skipped = columns.skipped
         self._name = name
-        # The largest numbers that are expected: without names, in the usual place of the label, a digit.
+        # The largest numbers that are expected: without names, in the usual place of the label, a
+        # digit.
         self._largest = np.full(columns.width, 255)
         self._largest[columns.kept[0] if columns.label is None else columns.label] = CLASSES - 1
 
@@ -228,7 +271,9 @@ class _Parser:
         return lines.removeprefix(b'"')
 
     def _parse_plain(self, lines: bytes) -> NDArray[np.uint8] | None:
-        """Parse lines of nothing but digits and separators, all cells at once; None if there is anything else to look at."""
+        """Parse lines of nothing but digits and separators, all cells at once; None if there is
+        anything else to look at.
+        """
         columns = self.columns.width
         text = np.frombuffer(lines, np.uint8)
         digits = text - np.uint8(ord("0"))
@@ -242,7 +287,9 @@ class _Parser:
         if lengths.min() < 1 or lengths.max() > 3:
             return None
         separators = separators.reshape(-1, columns)
-        if (separators[:, :-1] != ord(self._separator)).any() or (separators[:, -1] != ord("\n")).any():
+        if (separators[:, :-1] != ord(self._separator)).any() or (
+            separators[:, -1] != ord("\n")
+        ).any():
             return None
         values = digits[ends - 1].astype(np.uint16)
         for place, worth in ((2, 10), (3, 100)):
@@ -252,8 +299,13 @@ class _Parser:
         return table.astype(np.uint8) if table.max() <= 255 else None
 
     def _parse_any(self, lines: bytes, number: int) -> NDArray[Any]:
-        """Parse lines one by one: numbers in any notation, or an error that names the first cell that is wrong."""
-        rows = [self._parse_line(line, number + index) for index, line in enumerate(lines.split(b"\n")[:-1])]
+        """Parse lines one by one: numbers in any notation, or an error that names the first cell
+        that is wrong.
+        """
+        rows = [
+            self._parse_line(line, number + index)
+            for index, line in enumerate(lines.split(b"\n")[:-1])
+        ]
         table = np.array(rows, np.float32).reshape(-1, self.columns.width)
         return table if _is_fraction(table).any() else table.astype(np.uint8)
 
@@ -261,15 +313,27 @@ class _Parser:
         cells = _split(line, self._separator)
         count = self.columns.width
         if len(cells) != count:
-            expected = f"{1 + PIXELS}: a label, then {PIXELS} pixels" if count == 1 + PIXELS else f"{count}, as many as line 1 has"
-            raise DataFileError(self._name, f"line {line_number} has {len(cells)} cells, expected {expected}")
+            expected = (
+                f"{1 + PIXELS}: a label, then {PIXELS} pixels"
+                if count == 1 + PIXELS
+                else f"{count}, as many as line 1 has"
+            )
+            raise DataFileError(
+                self._name, f"line {line_number} has {len(cells)} cells, expected {expected}"
+            )
         for column in self._skipped:
             cells[column] = b"0"
         try:
             values = np.array([float(cell) for cell in cells])
         except ValueError:
-            values = np.array([np.nan if (value := number_in(cell.strip().strip(b'"'))) is None else value for cell in cells])
-        # Fractions up to 1 are pixels if there is nothing larger in the whole file, which is for `_table` to see.
+            values = np.array(
+                [
+                    np.nan if (value := number_in(cell.strip().strip(b'"'))) is None else value
+                    for cell in cells
+                ]
+            )
+        # Fractions up to 1 are pixels if there is nothing larger in the whole file, which is for
+        # `_table` to see.
         wrong = ~((values >= 0) & (values <= 255) & ((values == np.floor(values)) | (values <= 1)))
         if self.columns.label is not None:
             wrong[self.columns.label] |= not values[self.columns.label] < CLASSES

@@ -54,8 +54,8 @@ class Dataset:
     test : Split or None
         None if the source has no labelled test set.
     mean, std : ndarray of float32 or None
-        With ``standardize=True``, the training split's mean and standard deviation of each feature, in the shape of
-        one input (``std`` is 0 where a feature never changes). Otherwise None.
+        With ``standardize=True``, the training split's mean and standard deviation of each feature,
+        in the shape of one input (``std`` is 0 where a feature never changes). Otherwise None.
     """
 
     train: Split
@@ -66,7 +66,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return "Dataset(\n" + "".join(f"    {name}={split},\n" for name, split in parts.items()) + ")"
+        return (
+            "Dataset(\n" + "".join(f"    {name}={split},\n" for name, split in parts.items()) + ")"
+        )
 
     def standardize(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Treat new inputs as this data's own inputs were treated.
@@ -87,10 +89,14 @@ class Dataset:
             If this data was loaded without ``standardize=True``, or if `x` has other features.
         """
         if self.mean is None or self.std is None:
-            raise ValueError("this data has no mean and std: it was loaded without standardize=True")
+            raise ValueError(
+                "this data has no mean and std: it was loaded without standardize=True"
+            )
         x = as_array(x, "x")
         if x.shape[1:] != self.mean.shape:
-            raise ValueError(f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}")
+            raise ValueError(
+                f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}"
+            )
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
         result *= inverse(self.std)
         return result
@@ -118,7 +124,8 @@ def build(
     train_labels, test_labels : ndarray
         Class numbers 0 to 9, shape (n,) or, where they are not to become one-hot rows, (n, labels).
     validation : int or float
-        How many images to take from the end of the training set, a count or a fraction; at least one stays in it.
+        How many images to take from the end of the training set, a count or a fraction; at least
+        one stays in it.
     stratify : bool
         Take them from the end of each class, the same share of each.
     normalize : bool
@@ -139,15 +146,22 @@ def build(
     TypeError
         If `validation` is not a number.
     ValueError
-        If `validation` is negative or leaves no training image, if the images are sorted by label and `stratify` is False, if
-        `stratify` finds no two images of one class, or if uint8 is asked for and images are not whole pixels.
+        If `validation` is negative or leaves no training image, if the images are sorted by label
+        and `stratify` is False, if `stratify` finds no two images of one class, or if uint8 is
+        asked for and images are not whole pixels.
     """
     if not normalize and train_images.dtype != np.uint8:
-        raise ValueError(f"normalize=False gives uint8 images, but these are {train_images.dtype}, and not whole pixels divided by 255: leave normalize=True")
+        raise ValueError(
+            f"normalize=False gives uint8 images, but these are {train_images.dtype}, and not "
+            "whole pixels divided by 255: leave normalize=True"
+        )
     count = len(train_images)
     held_out = count_of("validation", validation, count, "training images", count - 1)
     if held_out and not stratify and _is_sorted(train_labels):
-        raise ValueError(f"the training images are sorted by label, so that the last {held_out} are not of all classes: pass stratify=True, or validation=0")
+        raise ValueError(
+            f"the training images are sorted by label, so that the last {held_out} are not of all "
+            "classes: pass stratify=True, or validation=0"
+        )
     kept, held = last_rows(train_labels, held_out, stratify)
 
     def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
@@ -171,7 +185,9 @@ def build(
     def standardized(part: Split | None) -> Split | None:
         return None if part is None else Split(raw.standardize(part.x), part.y)
 
-    return Dataset(Split(raw.standardize(train.x), train.y), standardized(rest), standardized(test), mean, std)
+    return Dataset(
+        Split(raw.standardize(train.x), train.y), standardized(rest), standardized(test), mean, std
+    )
 
 
 def _is_sorted(labels: NDArray[Any]) -> bool:

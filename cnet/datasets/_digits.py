@@ -1,20 +1,24 @@
-"""The embedded data set: digits that the program writes itself, any number of them, laid out like MNIST.
+"""The embedded data set: digits that the program writes itself, any number of them, laid out like
+MNIST.
 
-Each digit is one of several hand-designed variants (`_strokes`), distorted as handwriting varies, and inked onto
-28 x 28 pixels. A net trained on these digits alone reads real handwriting, so that examples, tests and first trials
-need no download.
+Each digit is one of several hand-designed variants (`_strokes`), distorted as handwriting varies,
+and inked onto 28 x 28 pixels. A net trained on these digits alone reads real handwriting, so that
+examples, tests and first trials need no download.
 
 The steps, for a block of digits at once:
 
-1. The hand: the pen *drifts* along its path (a few cosines of the way gone), the sheet is *warped* (a few sine waves
-   over the plane: the smooth random displacements of Simard, Steinkraus & Platt, "Best practices for convolutional
-   neural networks applied to visual document analysis", 2003, applied to strokes instead of pixels), and the digit
-   is stretched, slanted and rotated.
-2. The layout of MNIST: scaled to fit a box of 20 x 20 pixels, the centre of mass near pixel (14, 14).
+1. The hand: the pen *drifts* along its path (a few cosines of the way gone), the sheet is *warped*
+  (a few sine waves
+   over the plane: the smooth random displacements of Simard, Steinkraus & Platt, "Best practices
+   for convolutional neural networks applied to visual document analysis", 2003, applied to strokes
+   instead of pixels), and the digit is stretched, slanted and rotated.
+2. The layout of MNIST: scaled to fit a box of 20 x 20 pixels, the centre of mass near pixel (14,
+  14).
 3. The pen: every pixel's distance to the stroke against the pen's radius, with soft edges.
 
-Coordinates are x to the right and y downwards, in units of the digit's height until step 2 and in pixels, counted from
-the centre of the top left one, after it. Images are white on black, indexed [image, y, x].
+Coordinates are x to the right and y downwards, in units of the digit's height until step 2 and in
+pixels, counted from the centre of the top left one, after it. Images are white on black, indexed
+[image, y, x].
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ _Float = NDArray[np.float32]
 
 SIZE = 28
 _BOX = 20
-# Digits that share a stream of random numbers. Their arrays fit the level-2 cache, which makes small blocks faster.
+# Digits that share a stream of random numbers. Their arrays fit the level-2 cache, which makes
+# small blocks faster.
 _BLOCK = 50
 
 _TRAIN, _VALIDATION, _TEST, _GIVEN_LABELS = range(4)
@@ -73,9 +78,10 @@ def digits(
 ) -> Dataset:
     """Draw handwritten-looking digits: a data set that needs no files.
 
-    The images are laid out like MNIST's, and the result is used like that of `mnist`. Every ten labels in a row are the
-    digits 0 to 9 in random order, so the classes are balanced. The splits come from independent random streams, and
-    image ``i`` of a split depends only on `seed`: asking for more images leaves the first ones as they are.
+    The images are laid out like MNIST's, and the result is used like that of `mnist`. Every ten
+    labels in a row are the digits 0 to 9 in random order, so the classes are balanced. The splits
+    come from independent random streams, and image ``i`` of a split depends only on `seed`: asking
+    for more images leaves the first ones as they are.
 
     Parameters
     ----------
@@ -84,14 +90,15 @@ def digits(
     test : int, default 2_000
         How many test images; with 0, the result has no test split.
     validation : int or float, default 0
-        How many validation images, drawn in addition to the training images: a count, or a fraction of `train`; with 0,
-        there is no such split. There is nothing to stratify: the classes are balanced.
+        How many validation images, drawn in addition to the training images: a count, or a fraction
+        of `train`; with 0, there is no such split. There is nothing to stratify: the classes are
+        balanced.
     seed : int, default 0
-        Any whole number from 0. The same seed draws the same digits (between machines, a pixel may differ by one grey
-        level where NumPy rounds differently).
+        Any whole number from 0. The same seed draws the same digits (between machines, a pixel may
+        differ by one grey level where NumPy rounds differently).
     normalize : bool, default True
-        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter of the memory, for networks that begin
-        with ``nn.Rescale(1 / 255)``.
+        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter
+        of the memory, for networks that begin with ``nn.Rescale(1 / 255)``.
     flatten : bool, default True
         Images of shape (n, 784) instead of (n, 1, 28, 28).
     one_hot : bool, default False
@@ -126,7 +133,9 @@ def digits(
     seed = whole_number("seed", seed)
 
     images = np.empty((train + validation, SIZE, SIZE), np.uint8)
-    labels = np.concatenate([_balanced_labels(train, seed, _TRAIN), _balanced_labels(validation, seed, _VALIDATION)])
+    labels = np.concatenate(
+        [_balanced_labels(train, seed, _TRAIN), _balanced_labels(validation, seed, _VALIDATION)]
+    )
     _draw(labels[:train], seed, _TRAIN, out=images[:train])
     _draw(labels[train:], seed, _VALIDATION, out=images[train:])
     test_images = np.empty((test, SIZE, SIZE), np.uint8)
@@ -190,7 +199,9 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"labels must be whole numbers, got dtype {array.dtype}")
     if array.min() < 0 or array.max() >= CLASSES:
-        raise ValueError(f"labels must lie in 0 to {CLASSES - 1}, got {array.min()} to {array.max()}")
+        raise ValueError(
+            f"labels must lie in 0 to {CLASSES - 1}, got {array.min()} to {array.max()}"
+        )
     return array.astype(np.int64)
 
 
@@ -209,10 +220,13 @@ def _draw(labels: NDArray[np.int64], seed: int, stream: int, *, out: NDArray[np.
     """Draw digits into `out`, shape (n, SIZE, SIZE), a block at a time: memory stays bounded."""
     for block, start in enumerate(range(0, len(labels), _BLOCK)):
         part = labels[start : start + _BLOCK]
-        # A block is always drawn whole, so that its random numbers do not depend on how many of it are wanted.
+        # A block is always drawn whole, so that its random numbers do not depend on how many of it
+        # are wanted.
         whole = np.zeros(_BLOCK, np.int64)
         whole[: len(part)] = part
-        out[start : start + _BLOCK] = _draw_block(whole, generator(seed, stream, block))[: len(part)]
+        out[start : start + _BLOCK] = _draw_block(whole, generator(seed, stream, block))[
+            : len(part)
+        ]
 
 
 def _draw_block(labels: NDArray[np.int64], rng: Generator) -> NDArray[np.uint8]:
@@ -223,7 +237,12 @@ def _draw_block(labels: NDArray[np.int64], rng: Generator) -> NDArray[np.uint8]:
     curve = _sheared(_warped(_drifted(glyphs.curves[glyph], glyphs.length[glyph], rng), rng), rng)
     radius = (_RADIUS_MEDIAN * np.exp(_RADIUS * _normal(rng))).clip(*_RADIUS_RANGE)
     curve, length = _laid_out(curve, radius, glyphs.pen_down[glyph])
-    ink = _inked(curve, length * _pressure(rng), radius, rng.uniform(*_SOFTNESS_RANGE, _BLOCK).astype(np.float32))
+    ink = _inked(
+        curve,
+        length * _pressure(rng),
+        radius,
+        rng.uniform(*_SOFTNESS_RANGE, _BLOCK).astype(np.float32),
+    )
     centred = _centred(ink, rng.uniform(-_OFFSET, _OFFSET, (2, _BLOCK)))
     images: NDArray[np.uint8] = np.rint(centred * np.float32(255)).astype(np.uint8)
     return images
@@ -298,8 +317,9 @@ def _inked(curve: _Float, weight: _Float, radius: _Float, softness: _Float) -> _
 
         d**2 = -2 b**2 log(sum over s of weight[s] exp(-|pixel - s|**2 / (2 b**2)) / (sqrt(2 pi) b))
 
-    which is exact for a straight stroke of weight 1 per pixel. A Gaussian is the product of one in x and one in y, so
-    the sum over the samples is a matrix product for each image: no pixel meets a sample alone.
+    which is exact for a straight stroke of weight 1 per pixel. A Gaussian is the product of one in
+    x and one in y, so the sum over the samples is a matrix product for each image: no pixel meets a
+    sample alone.
     """
     x, y = _gaussians(curve[..., 0]), _gaussians(curve[..., 1])
     y *= (weight / np.float32(math.sqrt(2 * math.pi) * _BLEND))[:, None]
@@ -325,7 +345,9 @@ def _gaussians(position: _Float) -> _Float:
 
 
 def _centred(ink: _Float, offset: NDArray[np.float64]) -> _Float:
-    """Shift images by whole pixels, as MNIST was, to bring the centre of mass to pixel (14, 14) but for `offset`."""
+    """Shift images by whole pixels, as MNIST was, to bring the centre of mass to pixel (14, 14) but
+    for `offset`.
+    """
     pixel = np.arange(SIZE)
     profiles = np.stack([ink.sum(axis=2), ink.sum(axis=1)])
     centre = profiles @ pixel / profiles.sum(axis=2)

@@ -1,4 +1,6 @@
-"""Fetching MNIST's four files: from the first mirror that delivers them whole, checked by SHA-256."""
+"""Fetching MNIST's four files: from the first mirror that delivers them whole, checked by
+SHA-256.
+"""
 
 from __future__ import annotations
 
@@ -81,19 +83,26 @@ def _pooch(reason: str) -> ModuleType:
         import pooch  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{reason}, and downloading them needs pooch: pip install "cnet[download]"; or set CNET_DATA to a folder that holds mnist/, or pass path='
+            f'{reason}, and downloading them needs pooch: pip install "cnet[download]"; or set '
+            "CNET_DATA to a folder that holds mnist/, or pass path="
         ) from error
     module: ModuleType = pooch
     return module
 
 
-def _download_one(pooch: ModuleType, folder: Path, name: str, file: RemoteFile, mirrors: Sequence[str]) -> None:
-    """Try each mirror in turn. pooch writes to a temporary file and renames it once the checksum agrees."""
+def _download_one(
+    pooch: ModuleType, folder: Path, name: str, file: RemoteFile, mirrors: Sequence[str]
+) -> None:
+    """Try each mirror in turn. pooch writes to a temporary file and renames it once the checksum
+    agrees.
+    """
     failures = []
     for mirror in mirrors:
         downloader = _SizedDownloader(pooch, file.size)
         try:
-            pooch.retrieve(mirror + name, f"sha256:{file.sha256}", name, folder, downloader=downloader)
+            pooch.retrieve(
+                mirror + name, f"sha256:{file.sha256}", name, folder, downloader=downloader
+            )
             return
         except (OSError, ValueError) as error:
             failures.append(f"  {mirror}: {error}")
@@ -105,7 +114,9 @@ def _download_one(pooch: ModuleType, folder: Path, name: str, file: RemoteFile, 
 
 
 class _SizedDownloader:
-    """pooch's downloader, stopped when a server sends more than the file can be: the checksum comes only at the end."""
+    """pooch's downloader, stopped when a server sends more than the file can be: the checksum comes
+    only at the end.
+    """
 
     def __init__(self, pooch: ModuleType, size: int) -> None:
         self._download = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, chunk_size=1 << 16)

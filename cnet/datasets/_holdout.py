@@ -26,7 +26,8 @@ def whole_number(name: str, value: Any, least: int = 0) -> int:
 
 
 def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = None) -> int:
-    """How many rows a count, or a fraction of `whole`, stands for; any fraction above 0 stands for one at least.
+    """How many rows a count, or a fraction of `whole`, stands for; any fraction above 0 stands for
+    one at least.
 
     Parameters
     ----------
@@ -41,7 +42,10 @@ def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = No
         The largest count that there may be.
     """
     limits = "from 0" if most is None else f"from 0 to {most}"
-    wanted = f"{name} must be a whole number {limits}, or a fraction below 1, of the {whole} {rows}; got {value!r}"
+    wanted = (
+        f"{name} must be a whole number {limits}, or a fraction below 1, of the {whole} {rows}; "
+        f"got {value!r}"
+    )
     if isinstance(value, bool):
         raise TypeError(wanted)
     try:
@@ -58,10 +62,11 @@ def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = No
 
 
 def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
-    """The rows to keep and those to hold out, both in order: of all rows the last, or of each class the last.
+    """The rows to keep and those to hold out, both in order: of all rows the last, or of each class
+    the last.
 
-    Classes get shares in proportion to their sizes, rounded by the largest remainders. Targets of several numbers, as
-    one-hot rows are, make a class for each combination.
+    Classes get shares in proportion to their sizes, rounded by the largest remainders. Targets of
+    several numbers, as one-hot rows are, make a class for each combination.
     """
     n = len(y)
     if not stratify:
@@ -73,7 +78,10 @@ def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
         classes = classes.ravel()
     sizes = np.bincount(classes)
     if len(sizes) == n > 1:
-        raise ValueError(f"stratify needs targets that are classes: each of these {n} rows has a target of its own")
+        raise ValueError(
+            f"stratify needs targets that are classes: each of these {n} rows has a target of its "
+            "own"
+        )
     share, remainder = np.divmod(count * sizes, n)
     share[np.argsort(-remainder, kind="stable")[: count - share.sum()]] += 1
     by_class = np.argsort(classes, kind="stable")

@@ -1,4 +1,6 @@
-"""The IDX format, in which MNIST was published: big-endian sizes, then unsigned bytes, gzip-compressed or not."""
+"""The IDX format, in which MNIST was published: big-endian sizes, then unsigned bytes,
+gzip-compressed or not.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,12 @@ from numpy.typing import NDArray
 from ._images import SIDE, Arrays, check_count, check_labels, from_bytes, to_images, to_labels
 from ._reader import DataFileError, open_reader
 
-NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 _UNSIGNED_BYTE = 0x08
 
 
@@ -21,7 +28,9 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def find_idx(folder: Path) -> dict[str, Path]:
-    """Which of the four files `folder` holds, in any of their usual spellings, by their names in `NAMES`."""
+    """Which of the four files `folder` holds, in any of their usual spellings, by their names in
+    `NAMES`.
+    """
     found = {}
     for name in NAMES:
         for candidate in _spellings(name):
@@ -32,16 +41,25 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
 
 def missing_idx(folder: Path) -> str:
-    """What is missing of a set that is there in part, and which files may be the missing ones under other names; "" if nothing is there."""
+    """What is missing of a set that is there in part, and which files may be the missing ones under
+    other names; "" if nothing is there.
+    """
     found = find_idx(folder)
     missing = [name for name in NAMES if name not in found]
     if not found or not missing:
         return ""
     problem = f"missing of the four IDX files: {', '.join(missing)}"
-    # As browsers and unfinished downloads name files: "train-images-idx3-ubyte (1).gz", "train-images-idx3-ubyte.gz.part".
+    # As browsers and unfinished downloads name files: "train-images-idx3-ubyte (1).gz",
+    # "train-images-idx3-ubyte.gz.part".
     taken = {path.name for path in found.values()}
-    entries = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and entry.name not in taken)
-    similar = [entry for entry in entries if any(entry.startswith((name, name.replace("-idx", ".idx"))) for name in missing)]
+    entries = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_file() and entry.name not in taken
+    )
+    similar = [
+        entry
+        for entry in entries
+        if any(entry.startswith((name, name.replace("-idx", ".idx"))) for name in missing)
+    ]
     return f"{problem}; rename {', '.join(similar)} if it is complete" if similar else problem
 
 
@@ -62,24 +80,39 @@ def load_idx(files: dict[str, Path]) -> Arrays:
     DataFileError
         If a file is not what it should be, or if images and labels do not match.
     """
-    train_images, train_labels, test_images, test_labels = (_read_chosen(files[name], () if "labels" in name else (SIDE, SIDE)) for name in NAMES)
+    train_images, train_labels, test_images, test_labels = (
+        _read_chosen(files[name], () if "labels" in name else (SIDE, SIDE)) for name in NAMES
+    )
     paths = [str(files[name]) for name in NAMES]
     check_labels(train_images, train_labels, paths[0], paths[1])
     check_labels(test_images, test_labels, paths[2], paths[3])
     train_images, test_images = to_images([train_images, test_images], [paths[0], paths[2]])
-    return Arrays(train_images, to_labels(train_labels, paths[1]), test_images, to_labels(test_labels, paths[3]))
+    return Arrays(
+        train_images,
+        to_labels(train_labels, paths[1]),
+        test_images,
+        to_labels(test_labels, paths[3]),
+    )
 
 
 def _read_chosen(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read a file; an error also names the same file in another spelling, if there is one, which was not read."""
+    """Read a file; an error also names the same file in another spelling, if there is one, which
+    was not read.
+    """
     try:
         return read_idx(path, item_shape)
     except DataFileError as error:
         (name,) = (name for name in NAMES if path.name in _spellings(name))
-        others = [other for other in _spellings(name) if other != path.name and path.with_name(other).is_file()]
+        others = [
+            other
+            for other in _spellings(name)
+            if other != path.name and path.with_name(other).is_file()
+        ]
         if not others:
             raise
-        raise DataFileError(str(error), f"remove this file to have {', '.join(others)} read, which lies beside it") from error
+        raise DataFileError(
+            str(error), f"remove this file to have {', '.join(others)} read, which lies beside it"
+        ) from error
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -118,12 +151,17 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         if magic != expected:
             raise DataFileError(
                 reader.name,
-                f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} (IDX, unsigned bytes, dimensions: {ndim})"
+                (
+                    f"starts with the bytes {magic.hex(' ')}, expected {expected.hex(' ')} (IDX, "
+                    f"unsigned bytes, dimensions: {ndim})"
+                )
                 + (f"; it looks like {reader.kind}" if reader.kind else ""),
             )
         sizes = np.frombuffer(reader.exactly(4 * ndim, "the dimensions"), ">u4").tolist()
         if tuple(sizes[1:]) != item_shape:
-            raise DataFileError(reader.name, f"images of shape {tuple(sizes[1:])}, expected {item_shape}")
+            raise DataFileError(
+                reader.name, f"images of shape {tuple(sizes[1:])}, expected {item_shape}"
+            )
         check_count(sizes[0], reader.name)
         size = sizes[0] * int(np.prod(item_shape, dtype=int))
         data = reader.exactly(size, "the data")

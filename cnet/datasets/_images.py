@@ -21,7 +21,9 @@ _SHAPES: tuple[tuple[int, ...], ...] = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1)
 
 
 class Arrays(NamedTuple):
-    """Images (n, 28, 28), uint8 or float32 in [0, 1], with integer labels (n,); no test arrays, no test set."""
+    """Images (n, 28, 28), uint8 or float32 in [0, 1], with integer labels (n,); no test arrays, no
+    test set.
+    """
 
     train_images: NDArray[Any]
     train_labels: NDArray[Any]
@@ -40,54 +42,85 @@ def check_images_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
     check_count(shape[0] if shape else 0, name)
     if tuple(shape[1:]) not in _SHAPES:
         hint = ": these look like labels" if len(shape) == 1 else ""
-        raise DataFileError(name, f"images of shape {tuple(shape)}, expected (n, {SIDE}, {SIDE}) or (n, {PIXELS}){hint}")
+        raise DataFileError(
+            name,
+            f"images of shape {tuple(shape)}, expected (n, {SIDE}, {SIDE}) or (n, {PIXELS}){hint}",
+        )
     if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise DataFileError(name, f"images of dtype {dtype}, expected uint8, float32 or float64, or another type of plain numbers")
+        raise DataFileError(
+            name,
+            f"images of dtype {dtype}, expected uint8, float32 or float64, or another type of "
+            "plain numbers",
+        )
 
 
 def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None:
     """Refuse an array of labels by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
     if len(shape) != 1 and tuple(shape[1:]) != (1,):
-        hints = {(CLASSES,): ": one-hot rows become labels by y.argmax(axis=1)"} | dict.fromkeys(_SHAPES, ": these look like images")
+        hints = {(CLASSES,): ": one-hot rows become labels by y.argmax(axis=1)"} | dict.fromkeys(
+            _SHAPES, ": these look like images"
+        )
         hint = hints.get(tuple(shape[1:]), "")
         raise DataFileError(name, f"labels of shape {tuple(shape)}, expected (n,){hint}")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise DataFileError(name, f"labels of dtype {dtype}, expected an integer type: y.astype(int) makes them such")
+        raise DataFileError(
+            name,
+            f"labels of dtype {dtype}, expected an integer type: y.astype(int) makes them such",
+        )
 
 
-def from_bytes(data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str) -> NDArray[Any]:
+def from_bytes(
+    data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str
+) -> NDArray[Any]:
     """An array over bytes from a file, once its shape and dtype are known to fit them."""
     expected = prod(shape) * dtype.itemsize
     if len(data) != expected:
-        raise DataFileError(name, f"{dtype} of shape {tuple(shape)} takes {expected} bytes, got {len(data)}")
+        raise DataFileError(
+            name, f"{dtype} of shape {tuple(shape)} takes {expected} bytes, got {len(data)}"
+        )
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def check_labels(images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_name: str) -> None:
+def check_labels(
+    images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_name: str
+) -> None:
     """Refuse labels that are not digits, or that are not one for each image."""
     if len(images) != len(labels):
-        problem = f"{len(labels)} labels, expected one for each of the {len(images)} images in {images_name}"
+        problem = (
+            f"{len(labels)} labels, expected one for each of the {len(images)} images in "
+            f"{images_name}"
+        )
         raise DataFileError(labels_name, problem)
     wrong = ~((labels >= 0) & (labels < CLASSES))
     if labels.dtype.kind == "f":
         wrong |= labels != np.floor(labels)
     if wrong.any():
         index = int(wrong.argmax())
-        problem = f"label number {index}, counted from 0, is {labels.flat[index]}, expected 0 to {CLASSES - 1}"
+        problem = (
+            f"label number {index}, counted from 0, is {labels.flat[index]}, expected 0 to "
+            f"{CLASSES - 1}"
+        )
         if not (labels != np.floor(labels)).any():
-            problem += f"; they run from {labels.min()} to {labels.max()}, but only sets of {CLASSES} classes are read, not EMNIST's letters"
+            problem += (
+                f"; they run from {labels.min()} to {labels.max()}, but only sets of {CLASSES} "
+                "classes are read, not EMNIST's letters"
+            )
         raise DataFileError(labels_name, problem)
 
 
 def to_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels that passed `check_labels`, as integers of shape (n,); they are refused if they are all alike.
+    """Labels that passed `check_labels`, as integers of shape (n,); they are refused if they are
+    all alike.
 
     A net that learns them is right all the time, whatever it sees. A single image has no choice.
     """
     labels = labels.reshape(-1)
     if len(labels) > 1 and (labels == labels[0]).all():
-        problem = f"every label is {labels[0]:g}: these are probably not the labels; expected two or more different digits"
+        problem = (
+            f"every label is {labels[0]:g}: these are probably not the labels; expected two or "
+            "more different digits"
+        )
         raise DataFileError(name, problem)
     return labels.astype(np.uint8) if labels.dtype.kind == "f" else labels
 
@@ -98,17 +131,18 @@ def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDAr
     Parameters
     ----------
     arrays : sequence of ndarray
-        784 pixels for each image. They are pixels from 0 to 255, whole numbers of any dtype, or fractions from 0 to 1,
-        which are pixels divided by 256 in the well-known pickle and by 255 in most other files. Images that hold 0 and 1
-        alone, whatever their dtype, are black and white.
+        784 pixels for each image. They are pixels from 0 to 255, whole numbers of any dtype, or
+        fractions from 0 to 1, which are pixels divided by 256 in the well-known pickle and by 255
+        in most other files. Images that hold 0 and 1 alone, whatever their dtype, are black and
+        white.
     names : sequence of str
         What errors call each of the arrays.
 
     Returns
     -------
     list of ndarray
-        C-contiguous, shape (n, 28, 28). All uint8, or all float32 if some array is floating point and is not exactly
-        pixels divided by 255 or 256.
+        C-contiguous, shape (n, 28, 28). All uint8, or all float32 if some array is floating point
+        and is not exactly pixels divided by 255 or 256.
 
     Raises
     ------
@@ -119,7 +153,10 @@ def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDAr
     largest = [int(array.max()) if array.dtype == np.uint8 else 0 for array in arrays]
     if 1 in largest:
         if max(largest) > 1:
-            problem = f"pixels from 0 to 1, but from 0 to {max(largest)} in the other images: expected one scale for all"
+            problem = (
+                f"pixels from 0 to 1, but from 0 to {max(largest)} in the other images: expected "
+                "one scale for all"
+            )
             raise DataFileError(names[largest.index(1)], problem)
         arrays = [array * np.uint8(255) if array.dtype == np.uint8 else array for array in arrays]
     for scale in (256, 255):
@@ -128,7 +165,12 @@ def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDAr
         if len(exact) == len(arrays):
             break
     else:
-        exact = [np.divide(array, np.float32(255), dtype=np.float32) if array.dtype == np.uint8 else array.astype(np.float32) for array in arrays]
+        exact = [
+            np.divide(array, np.float32(255), dtype=np.float32)
+            if array.dtype == np.uint8
+            else array.astype(np.float32)
+            for array in arrays
+        ]
     return [np.ascontiguousarray(array.reshape(-1, SIDE, SIDE)) for array in exact]
 
 
@@ -141,15 +183,24 @@ def _to_levels(array: NDArray[Any], name: str) -> NDArray[Any]:
     if low >= 0 and high <= 1:
         return array if fractions else array.astype(np.uint8)
     # Whole numbers up to 255 are pixels. If they end far below, as at 16, their scale is not known.
-    if low >= 0 and _LEAST_WHITE <= high <= 255 and not (fractions and any((block != np.floor(block)).any() for block in _blocks(array))):
+    if (
+        low >= 0
+        and _LEAST_WHITE <= high <= 255
+        and not (fractions and any((block != np.floor(block)).any() for block in _blocks(array)))
+    ):
         return array.astype(np.uint8)
-    problem = f"pixels from {low} to {high}, expected 0 to 1 for floating point, or whole numbers from 0 to 255"
+    problem = (
+        f"pixels from {low} to {high}, expected 0 to 1 for floating point, or whole numbers from "
+        "0 to 255"
+    )
     raise DataFileError(name, problem)
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Parts of an array, to spare memory."""
-    return (array[start : start + _ROWS_PER_BLOCK] for start in range(0, len(array), _ROWS_PER_BLOCK))
+    return (
+        array[start : start + _ROWS_PER_BLOCK] for start in range(0, len(array), _ROWS_PER_BLOCK)
+    )
 
 
 def _times(array: NDArray[Any], scale: int) -> NDArray[np.uint8] | None:

@@ -24,10 +24,19 @@ _LOADERS: dict[str, Callable[[Path], Arrays]] = {
     ".csv.gz": load_csv,
 }
 _TABLES = ("mnist_train.csv", "train.csv", "fashion-mnist_train.csv")
-_USUAL_NAMES = ("mnist.npz", "mnist.pkl.gz", "mnist.pkl", *_TABLES, *(f"{name}.gz" for name in _TABLES))
+_USUAL_NAMES = (
+    "mnist.npz",
+    "mnist.pkl.gz",
+    "mnist.pkl",
+    *_TABLES,
+    *(f"{name}.gz" for name in _TABLES),
+)
 # Where torchvision puts the files, below the folder that it is given.
 _BELOW = ("MNIST/raw", "raw")
-_EXPECTED = f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), or mnist.npz, mnist.pkl.gz, mnist_train.csv or train.csv"
+_EXPECTED = (
+    f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), or mnist.npz, "
+    "mnist.pkl.gz, mnist_train.csv or train.csv"
+)
 _LISTED = 10
 
 
@@ -52,36 +61,43 @@ def mnist(
 
         - the four IDX files (``train-images-idx3-ubyte`` and so on, gzip-compressed or not);
         - ``mnist.npz``, as Keras has it;
-        - ``mnist.pkl.gz``, the Python 2 pickle of 50,000, 10,000 and 10,000 images, whose first two parts are joined;
-        - ``mnist_train.csv``, ``train.csv`` or ``fashion-mnist_train.csv``, gzip-compressed or not: a label and 784 pixels
-          a line. A line of names above may put the label in any column, named ``label``, ``class``, ``target``, ``y`` or
-          ``digit``; without names it is in the first or the last one, and the file is refused if it is not certain which.
-          The test set is read from the same name with "test" for "train", if there is such a file and it has labels.
+        - ``mnist.pkl.gz``, the Python 2 pickle of 50,000, 10,000 and 10,000 images, whose first two
+          parts are joined;
+        - ``mnist_train.csv``, ``train.csv`` or ``fashion-mnist_train.csv``, gzip-compressed or not:
+          a label and 784 pixels a line. A line of names above may put the label in any column,
+          named ``label``, ``class``, ``target``, ``y`` or ``digit``; without names it is in the
+          first or the last one, and the file is refused if it is not certain which. The test set is
+          read from the same name with "test" for "train", if there is such a file and it has
+          labels.
 
-        The files may also lie in ``MNIST/raw`` or ``raw`` below the folder, where torchvision puts them.
+        The files may also lie in ``MNIST/raw`` or ``raw`` below the folder, where torchvision puts
+        them.
 
-        By default the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder; the IDX files are
-        downloaded to it if it holds none of these (that needs ``pip install "cnet[download]"``).
+        By default the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder; the
+        IDX files are downloaded to it if it holds none of these (that needs ``pip install
+        "cnet[download]"``).
     validation : int or float
         How many images to hold out, a count or a fraction, taken from the end of the training set.
     stratify : bool
         Take them from the end of each class instead: the same share of each.
     normalize : bool
-        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter of the memory, for networks that begin
-        with ``nn.Rescale(1 / 255)``.
+        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter
+        of the memory, for networks that begin with ``nn.Rescale(1 / 255)``.
     flatten : bool
         Give each image as a row of 784 pixels; otherwise its shape is (1, 28, 28).
     one_hot : bool
         Give each label as a float32 row that is 1 at the digit's index and 0 elsewhere.
     standardize : bool
-        Give each pixel as float32 with mean 0 and standard deviation 1 over the training split; a pixel that never
-        changes there is 0 everywhere. ``.mean`` and ``.std`` are kept, in the units that `normalize` chose.
+        Give each pixel as float32 with mean 0 and standard deviation 1 over the training split; a
+        pixel that never changes there is 0 everywhere. ``.mean`` and ``.std`` are kept, in the
+        units that `normalize` chose.
 
     Returns
     -------
     Dataset
-        ``.train``, ``.validation`` (None with ``validation=0``) and ``.test`` (None if the source has no labelled test
-        set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``, int64 of shape (n,), unless asked otherwise.
+        ``.train``, ``.validation`` (None with ``validation=0``) and ``.test`` (None if the source
+        has no labelled test set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``,
+        int64 of shape (n,), unless asked otherwise.
 
     Raises
     ------
@@ -92,8 +108,9 @@ def mnist(
     TypeError
         If `validation` is not a number.
     ValueError
-        If a file is not what it should be, if all labels of a set are alike, if `validation` is negative or leaves no
-        training image, or if the images are sorted by label and `stratify` is False.
+        If a file is not what it should be, if all labels of a set are alike, if `validation` is
+        negative or leaves no training image, or if the images are sorted by label and `stratify` is
+        False.
 
     Examples
     --------
@@ -144,7 +161,9 @@ def _load(path: Path) -> Arrays:
         with open(path, "rb") as file:
             kind = kind_of(file.read(START))
         looks = f" (it looks like {kind})" if kind else ""
-        raise DataFileError(str(path), f"is a file of another kind{looks}; pass a folder, or a file: {_EXPECTED}")
+        raise DataFileError(
+            str(path), f"is a file of another kind{looks}; pass a folder, or a file: {_EXPECTED}"
+        )
     return loader(path)
 
 
@@ -169,19 +188,32 @@ def _hints(folder: Path) -> str:
     hints = [missing] if (missing := missing_idx(folder)) else []
     names = sorted(entry.name for entry in folder.iterdir())
     if any(name.lower().startswith("emnist") for name in names):
-        hints.append("EMNIST is not read: its images are transposed, and most of its sets have other classes")
-    archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))]
+        hints.append(
+            "EMNIST is not read: its images are transposed, and most of its sets have other classes"
+        )
+    archives = [
+        name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))
+    ]
     if archives:
         hints.append(f"unpack {', '.join(archives[:_LISTED])}")
-    complete = [below for name in names for below in (name, f"{name}/raw") if len(find_idx(folder / below)) == len(NAMES)]
+    complete = [
+        below
+        for name in names
+        for below in (name, f"{name}/raw")
+        if len(find_idx(folder / below)) == len(NAMES)
+    ]
     if complete:
-        hints.append(f"there are four IDX files in {', '.join(complete[:_LISTED])}: pass that folder")
+        hints.append(
+            f"there are four IDX files in {', '.join(complete[:_LISTED])}: pass that folder"
+        )
     return "".join(f"{hint}; " for hint in hints)
 
 
 def _loader(path: Path) -> Callable[[Path], Arrays] | None:
     """What reads a file of this name."""
-    return next((loader for ending, loader in _LOADERS.items() if path.name.lower().endswith(ending)), None)
+    return next(
+        (loader for ending, loader in _LOADERS.items() if path.name.lower().endswith(ending)), None
+    )
 
 
 def _listing(folder: Path) -> str:

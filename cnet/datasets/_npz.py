@@ -13,7 +13,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ._images import Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images, to_labels
+from ._images import (
+    Arrays,
+    check_images_header,
+    check_labels,
+    check_labels_header,
+    from_bytes,
+    to_images,
+    to_labels,
+)
 from ._reader import DataFileError, Reader, expanded_limit, require_regular
 from ._signature import START, kind_of
 
@@ -23,7 +31,8 @@ _BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def load_npz(path: Path) -> Arrays:
-    """Read MNIST from an npz file with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
+    """Read MNIST from an npz file with the arrays ``x_train``, ``y_train``, ``x_test`` and
+    ``y_test``.
 
     Parameters
     ----------
@@ -37,8 +46,8 @@ def load_npz(path: Path) -> Arrays:
     Raises
     ------
     DataFileError
-        If the file is no such zip, if an array is missing, pickled, of another shape or dtype, or if it is larger or
-        smaller than the file says.
+        If the file is no such zip, if an array is missing, pickled, of another shape or dtype, or
+        if it is larger or smaller than the file says.
     """
     require_regular(path)
     name = str(path)
@@ -52,12 +61,20 @@ def load_npz(path: Path) -> Arrays:
             hint = f"; it looks like {kind}" if kind else ""
             raise DataFileError(name, f"is not a readable npz (zip) file: {error}{hint}") from error
         x_train, y_train, x_test, y_test = (
-            _read_member(archive, member, path, check_images_header if member[0] == "x" else check_labels_header) for member in _MEMBERS
+            _read_member(
+                archive,
+                member,
+                path,
+                check_images_header if member[0] == "x" else check_labels_header,
+            )
+            for member in _MEMBERS
         )
     check_labels(x_train, y_train, f"{name}[x_train]", f"{name}[y_train]")
     check_labels(x_test, y_test, f"{name}[x_test]", f"{name}[y_test]")
     train, test = to_images([x_train, x_test], [f"{name}[x_train]", f"{name}[x_test]"])
-    return Arrays(train, to_labels(y_train, f"{name}[y_train]"), test, to_labels(y_test, f"{name}[y_test]"))
+    return Arrays(
+        train, to_labels(y_train, f"{name}[y_train]"), test, to_labels(y_test, f"{name}[y_test]")
+    )
 
 
 def _read_member(
@@ -75,7 +92,9 @@ def _read_member(
         problem = f"has no array {member}; it holds {held}, expected {', '.join(_MEMBERS)}"
         raise DataFileError(str(path), problem) from None
     if info.compress_type not in _BOUNDED_METHODS:
-        raise DataFileError(name, f"uses zip compression method {info.compress_type}, expected stored or deflated")
+        raise DataFileError(
+            name, f"uses zip compression method {info.compress_type}, expected stored or deflated"
+        )
     limit = expanded_limit(min(info.compress_size, path.stat().st_size))
     try:
         stream = archive.open(info)

@@ -1,8 +1,10 @@
-"""The old ``mnist.pkl.gz``, a Python 2 pickle, read by an interpreter that can build arrays and do nothing else.
+"""The old ``mnist.pkl.gz``, a Python 2 pickle, read by an interpreter that can build arrays and do
+nothing else.
 
-The standard unpickler, even one that restricts what it imports, calls NumPy with the file's arguments and takes memory
-for sizes that the file only claims. Here no name from the file is ever imported or called: the dozens of operations
-that such a file consists of are carried out on plain values, and the few names it uses stand for steps of this module.
+The standard unpickler, even one that restricts what it imports, calls NumPy with the file's
+arguments and takes memory for sizes that the file only claims. Here no name from the file is ever
+imported or called: the dozens of operations that such a file consists of are carried out on plain
+values, and the few names it uses stand for steps of this module.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ._images import MAX_IMAGES, Arrays, check_images_header, check_labels, check_labels_header, from_bytes, to_images, to_labels
+from ._images import (
+    MAX_IMAGES,
+    Arrays,
+    check_images_header,
+    check_labels,
+    check_labels_header,
+    from_bytes,
+    to_images,
+    to_labels,
+)
 from ._reader import DataFileError, Reader, open_reader
 
 _MAX_BYTES = 256 << 20
@@ -30,13 +41,20 @@ _PUSH_ARGUMENT = {
 }
 _PUSH_VALUE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_EXPECTED = "expected a tuple of two or three (x, y) tuples of arrays: training, perhaps validation, and test"
+_EXPECTED = (
+    "expected a tuple of two or three (x, y) tuples of arrays: training, perhaps validation, and "
+    "test"
+)
 _AGAIN = "save it again by pickle.dump(content, file, protocol=5)"
 _REFUSED = {
     **dict.fromkeys(("EMPTY_DICT", "DICT"), f"so it holds a dict, {_EXPECTED}"),
     **dict.fromkeys(("EMPTY_LIST", "LIST"), f"so it holds a list, {_EXPECTED}"),
-    **dict.fromkeys(("STRING", "UNICODE"), f"so it is a pickle of protocol 0, which is text: {_AGAIN}"),
-    **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), f"so its arrays lie outside of it, in buffers: {_AGAIN}"),
+    **dict.fromkeys(
+        ("STRING", "UNICODE"), f"so it is a pickle of protocol 0, which is text: {_AGAIN}"
+    ),
+    **dict.fromkeys(
+        ("NEXT_BUFFER", "READONLY_BUFFER"), f"so its arrays lie outside of it, in buffers: {_AGAIN}"
+    ),
 }
 
 
@@ -63,7 +81,8 @@ _NAMES = {
 
 
 def load_pickle(path: Path) -> Arrays:
-    """Read MNIST from a pickle of two or three ``(x, y)`` tuples: training, perhaps validation, and test data.
+    """Read MNIST from a pickle of two or three ``(x, y)`` tuples: training, perhaps validation, and
+    test data.
 
     Parameters
     ----------
@@ -78,12 +97,15 @@ def load_pickle(path: Path) -> Arrays:
     Raises
     ------
     DataFileError
-        If the pickle asks for anything but arrays, is larger than 256 MiB, or holds other arrays than these.
+        If the pickle asks for anything but arrays, is larger than 256 MiB, or holds other arrays
+        than these.
     """
     with open_reader(path) as reader:
         name = reader.name
         if reader.kind is not None:
-            raise DataFileError(name, f"is not a pickle of MNIST's arrays: it looks like {reader.kind}")
+            raise DataFileError(
+                name, f"is not a pickle of MNIST's arrays: it looks like {reader.kind}"
+            )
         content = _interpret(reader)
         reader.end()
     parts = _pairs(content, name)
@@ -101,7 +123,20 @@ class _Dtype:
 
     def __init__(self, arguments: object) -> None:
         match arguments:
-            case (str(code), _, _) if code in {"b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"}:
+            case (str(code), _, _) if code in {
+                "b1",
+                "u1",
+                "i1",
+                "u2",
+                "i2",
+                "u4",
+                "i4",
+                "u8",
+                "i8",
+                "f2",
+                "f4",
+                "f8",
+            }:
                 self.dtype = np.dtype(code)
             case _:
                 raise ValueError("expected a dtype of plain integers or floating-point numbers")
@@ -123,21 +158,41 @@ class _Array:
 
     def build(self, state: object) -> None:
         match state:
-            case (1, tuple(shape), _Dtype(dtype=dtype), bool(fortran), str() | bytes() | bytearray() as data):
+            case (
+                1,
+                tuple(shape),
+                _Dtype(dtype=dtype),
+                bool(fortran),
+                str() | bytes() | bytearray() as data,
+            ):
                 self.fill(data, dtype, shape, fortran)
             case _:
                 raise ValueError("expected an array's version, shape, dtype, order and bytes")
 
-    def fill(self, data: str | bytes | bytearray, dtype: np.dtype[Any], shape: tuple[Any, ...], fortran: bool) -> NDArray[Any]:
+    def fill(
+        self,
+        data: str | bytes | bytearray,
+        dtype: np.dtype[Any],
+        shape: tuple[Any, ...],
+        fortran: bool,
+    ) -> NDArray[Any]:
         """Take these bytes as the array's."""
-        if len(shape) > _MAX_DIMENSIONS or not all(isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape):
-            raise ValueError(f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}")
-        self.array = from_bytes(self._machine.to_bytes(data), dtype, shape, fortran, self._machine.name)
+        if len(shape) > _MAX_DIMENSIONS or not all(
+            isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape
+        ):
+            raise ValueError(
+                f"expected a shape of at most {_MAX_DIMENSIONS} numbers up to {MAX_IMAGES}"
+            )
+        self.array = from_bytes(
+            self._machine.to_bytes(data), dtype, shape, fortran, self._machine.name
+        )
         return self.array
 
 
 class _Stream:
-    """What `pickletools.genops` reads from: it takes a size from the file and asks for that many bytes."""
+    """What `pickletools.genops` reads from: it takes a size from the file and asks for that many
+    bytes.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -146,14 +201,18 @@ class _Stream:
     def read(self, size: int) -> bytearray:
         self._left -= size
         if self._left < 0:
-            raise DataFileError(self._reader.name, f"holds more than {_MAX_BYTES} bytes, the limit for a pickle")
+            raise DataFileError(
+                self._reader.name, f"holds more than {_MAX_BYTES} bytes, the limit for a pickle"
+            )
         return self._reader.exactly(size, "a pickled value")
 
     def readline(self) -> bytes:
         line = b""
         while not line.endswith(b"\n"):
             if len(line) == _MAX_NAME:
-                raise DataFileError(self._reader.name, f"holds a name of more than {_MAX_NAME} bytes")
+                raise DataFileError(
+                    self._reader.name, f"holds a name of more than {_MAX_NAME} bytes"
+                )
             line += self.read(1)
         # pickletools would decode it as an escape, with a warning if there is no such escape.
         if b"\\" in line:
@@ -245,14 +304,27 @@ class _Machine:
                 return _Array(self)
             case _Name.RECONSTRUCT, _:
                 raise ValueError("expected an empty ndarray to fill")
-            case _Name.FROM_BUFFER, (bytes() | bytearray() as data, _Dtype(dtype=dtype), tuple(shape), "C" | "F" as order):
+            case _Name.FROM_BUFFER, (
+                bytes() | bytearray() as data,
+                _Dtype(dtype=dtype),
+                tuple(shape),
+                "C" | "F" as order,
+            ):
                 array = _Array(self)
                 array.fill(data, dtype, shape, fortran=order == "F")
                 return array
-            case _Name.FROM_BUFFER, (bytes() | bytearray() as data, _Dtype(dtype=dtype), tuple(shape), "K", tuple(axes)):
+            case _Name.FROM_BUFFER, (
+                bytes() | bytearray() as data,
+                _Dtype(dtype=dtype),
+                tuple(shape),
+                "K",
+                tuple(axes),
+            ):
                 array = _Array(self)
                 filled = array.fill(data, dtype, shape, fortran=False)
-                if not all(isinstance(axis, int) for axis in axes) or sorted(axes) != list(range(filled.ndim)):
+                if not all(isinstance(axis, int) for axis in axes) or sorted(axes) != list(
+                    range(filled.ndim)
+                ):
                     raise ValueError("expected an order of an array's axes")
                 array.array = filled.transpose(axes)
                 return array
@@ -286,7 +358,9 @@ def _joined(parts: tuple[object, ...]) -> str:
 def _named(name: str) -> _Name:
     """What a name from the file stands for here."""
     if name not in _NAMES:
-        raise ValueError(f"it asks for {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle")
+        raise ValueError(
+            f"it asks for {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle"
+        )
     return _NAMES[name]
 
 
@@ -298,5 +372,7 @@ def _pairs(content: object, name: str) -> list[tuple[NDArray[Any], NDArray[Any]]
             case (_Array(array=np.ndarray() as x), _Array(array=np.ndarray() as y)):
                 pairs.append((x, y))
     if not isinstance(content, tuple) or len(pairs) != len(content) or len(pairs) not in (2, 3):
-        raise DataFileError(name, "should hold two or three (x, y) tuples of arrays: training, validation, test")
+        raise DataFileError(
+            name, "should hold two or three (x, y) tuples of arrays: training, validation, test"
+        )
     return pairs

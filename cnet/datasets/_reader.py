@@ -1,4 +1,6 @@
-"""Bounded reading of files from outside: a file's own claims never decide how much memory is taken."""
+"""Bounded reading of files from outside: a file's own claims never decide how much memory is
+taken.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _LARGEST_RATIO = 100
 
 
 class DataFileError(ValueError):
-    """A data file is not what it should be: the message names the file, what was got and what was expected."""
+    """A data file is not what it should be: the message names the file, what was got and what was
+    expected.
+    """
 
     def __init__(self, name: str, problem: str) -> None:
         # A library's message may quote as much of the file as it likes.
@@ -42,7 +46,8 @@ class SupportsRead(Protocol):
 
 
 class Reader:
-    """Reads a stream of untrusted bytes; memory grows with the bytes that are there, not with those promised.
+    """Reads a stream of untrusted bytes; memory grows with the bytes that are there, not with those
+    promised.
 
     Parameters
     ----------
@@ -79,24 +84,36 @@ class Reader:
         data = ahead + self._read(size - len(ahead)) if ahead else self._read(size)
         self._count += len(data)
         if self._count > self._limit:
-            raise DataFileError(self.name, f"expands to more than {self._limit} bytes, too much for a file of its size")
+            raise DataFileError(
+                self.name,
+                f"expands to more than {self._limit} bytes, too much for a file of its size",
+            )
         return data
 
     def exactly(self, size: int, what: str) -> bytearray:
-        """Read `size` bytes, named `what` in errors, or refuse without reading if the file cannot hold them."""
+        """Read `size` bytes, named `what` in errors, or refuse without reading if the file cannot
+        hold them.
+        """
         left = self._limit - self._count
         if size > left:
-            raise DataFileError(self.name, f"{what} should take {size} bytes, but the file holds at most {left}")
+            raise DataFileError(
+                self.name, f"{what} should take {size} bytes, but the file holds at most {left}"
+            )
         data = bytearray()
         while len(data) < size:
             chunk = self.some(min(_CHUNK, size - len(data)))
             if not chunk:
-                raise DataFileError(self.name, f"{what} should take {size} bytes, but the file ends after {len(data)}")
+                raise DataFileError(
+                    self.name,
+                    f"{what} should take {size} bytes, but the file ends after {len(data)}",
+                )
             data += chunk
         return data
 
     def end(self) -> None:
-        """Refuse anything after what was read. Reaching the end also makes gzip and zip compare checksums."""
+        """Refuse anything after what was read. Reaching the end also makes gzip and zip compare
+        checksums.
+        """
         count = self._count
         if self.some(1):
             raise DataFileError(self.name, f"should end after {count} bytes, but has more")

@@ -15,7 +15,10 @@ _TEXTS = (
     (b"<?xml", "an XML file"),
     (b"<", "an HTML or XML file"),
     (b"{", "a JSON file"),
-    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file: fetch the file itself with git lfs pull"),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer, which stands for the file: fetch the file itself with git lfs pull",
+    ),
 )
 _BYTES = (
     (b"PK\x03\x04", f"a zip archive: {_UNPACK}"),
@@ -46,7 +49,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def kind_of(start: bytes) -> str | None:
-    """Tell what a file is by its first bytes, and what to do with it; None if it is none of the known kinds.
+    """Tell what a file is by its first bytes, and what to do with it; None if it is none of the
+    known kinds.
 
     Parameters
     ----------

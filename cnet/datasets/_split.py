@@ -30,12 +30,13 @@ def split(
     y : array-like
         Targets, n rows.
     validation, test : int or float
-        How many rows to hold out for each: a count, or a fraction of all n; none with 0. At least one row is left to
-        train on.
+        How many rows to hold out for each: a count, or a fraction of all n; none with 0. At least
+        one row is left to train on.
     stratify : bool
         Hold out the same share of each class.
     shuffle : bool
-        Take rows at random; otherwise those for testing from the end, and those for validation from before them.
+        Take rows at random; otherwise those for testing from the end, and those for validation from
+        before them.
     seed : int
         Of the random order. The same seed gives the same splits.
 
@@ -49,7 +50,8 @@ def split(
     TypeError
         If `x` or `y` holds no real numbers, or a count is none.
     ValueError
-        If `x` and `y` differ in length, if nothing is left to train on, or if `stratify` finds no two rows of one class.
+        If `x` and `y` differ in length, if nothing is left to train on, or if `stratify` finds no
+        two rows of one class.
 
     Examples
     --------
@@ -65,7 +67,9 @@ def split(
     inputs, targets = as_array(x, "x"), as_array(y, "y")
     for name, array in (("x", inputs), ("y", targets)):
         if not array.ndim:
-            raise ValueError(f"{name} is a single number, expected an array with one row per example")
+            raise ValueError(
+                f"{name} is a single number, expected an array with one row per example"
+            )
     n = len(inputs)
     if len(targets) != n:
         raise ValueError(f"x has {n} rows, y {len(targets)}: expected one target per row")

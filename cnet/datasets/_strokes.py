@@ -1,7 +1,8 @@
 """How people write the ten digits: pen strokes as text, and the curves they stand for.
 
-Each variant of a digit is a line of text in the manner of an SVG path: points ``x,y`` joined by a smooth curve, strokes
-separated by ``;``. ``x`` runs to the right and ``y`` downwards, in per cent of the height of the digit.
+Each variant of a digit is a line of text in the manner of an SVG path: points ``x,y`` joined by a
+smooth curve, strokes separated by ``;``. ``x`` runs to the right and ``y`` downwards, in per cent
+of the height of the digit.
 
 * A curve passes through its points: a uniform Catmull-Rom spline (Catmull & Rom, 1974).
 * A stroke that ends on its first point is a loop, smooth there too.
@@ -39,24 +40,32 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,34 26,0; 26,0 26,50 26,100": 0.7,  # with a long flag
     },
     2: {
-        "2,24 16,4 40,0 58,18 50,44 28,70 0,98; 0,98 32,94 68,98": 2,  # with a corner and a straight base
+        # with a corner and a straight base
+        "2,24 16,4 40,0 58,18 50,44 28,70 0,98; 0,98 32,94 68,98": 2,
         "0,10 28,0 50,10 46,38 14,84; 14,84 46,92 90,86": 1,  # the same, wide
         "4,24 20,2 50,2 60,28 44,58 20,86 4,96 0,84 12,74 38,86 70,96": 3,  # with a loop
-        "10,28 34,0 60,22 52,50 30,82 10,98 0,80 14,60 42,70 70,96": 2.5,  # a round head, a large loop
-        "8,40 6,14 34,0 58,14 56,42 36,76 14,98 0,84 14,64 38,72 58,98": 2,  # the head curls, the tail falls
-        "0,22 24,0 52,6 58,34 42,66 20,92 2,94 4,76 30,72 60,88 86,96": 2,  # a wide head, a large loop
+        # a round head, a large loop
+        "10,28 34,0 60,22 52,50 30,82 10,98 0,80 14,60 42,70 70,96": 2.5,
+        # the head curls, the tail falls
+        "8,40 6,14 34,0 58,14 56,42 36,76 14,98 0,84 14,64 38,72 58,98": 2,
+        # a wide head, a large loop
+        "0,22 24,0 52,6 58,34 42,66 20,92 2,94 4,76 30,72 60,88 86,96": 2,
         "0,14 24,0 44,8 44,34 24,68 4,92 0,80 18,72 50,84 80,82": 1,  # a small head, a long tail
-        "4,20 26,0 54,8 54,40 32,74 10,84 2,74 20,66 50,76 90,70": 1,  # with a loop above the end of the tail
+        # with a loop above the end of the tail
+        "4,20 26,0 54,8 54,40 32,74 10,84 2,74 20,66 50,76 90,70": 1,
         "2,20 26,0 56,14 48,44 22,74 4,92 24,98 68,94": 1,  # with a rounded corner
-        "10,32 2,16 26,0 54,8 56,32 34,62 0,98; 0,98 22,88 42,98 68,90": 1,  # with a hook and a wavy base
+        # with a hook and a wavy base
+        "10,32 2,16 26,0 54,8 56,32 34,62 0,98; 0,98 22,88 42,98 68,90": 1,
         "14,34 4,18 20,2 44,4 50,26 40,60 24,96; 0,92 32,96 78,84": 1,  # the base crosses the stem
         "4,16 20,0 30,14 24,50 8,96; 8,96 30,94 56,92": 1,  # a narrow head
         "0,16 30,0 54,10 36,46 0,80; 0,80 54,80 116,70": 0.7,  # low and wide
         "0,8 30,0 54,14 42,44 0,96; 0,96 38,96 68,98": 1,  # flat, almost a Z
     },
     3: {
-        "4,12 28,0 52,12 50,34 20,48; 20,48 52,54 60,76 42,98 18,100 0,88": 3,  # two bows and a corner
-        "4,14 30,0 52,18 42,40 20,50 14,44 30,46 56,62 54,86 30,100 0,90": 2,  # a small loop at the waist
+        # two bows and a corner
+        "4,12 28,0 52,12 50,34 20,48; 20,48 52,54 60,76 42,98 18,100 0,88": 3,
+        # a small loop at the waist
+        "4,14 30,0 52,18 42,40 20,50 14,44 30,46 56,62 54,86 30,100 0,90": 2,
         "0,4 28,3 54,2; 54,2 38,24 22,42; 22,42 52,50 60,74 42,98 0,92": 1,  # flat-topped
         "2,8 28,0 48,12 46,34 34,46 48,58 54,80 34,100 0,96": 1,  # a shallow waist
         "6,12 36,0 52,12 40,34 16,46; 16,46 40,48 46,66 30,90 0,98": 1,  # leaning forward
@@ -66,7 +75,8 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,4 40,0 62,8 40,30 24,44; 24,44 44,50 52,70 32,94 0,100": 1,  # a long roof
         "8,18 30,0 50,14 44,34 26,44; 26,44 54,52 62,76 40,98 10,98 0,80": 1.5,  # the ends curl in
         "0,10 26,0 50,10 48,30 24,46 46,52 50,74 28,100": 1,  # the end hangs down
-        "4,20 20,2 46,4 54,24 36,42 24,46 48,52 62,72 50,94 20,100 0,86": 1.5,  # round, without a corner
+        # round, without a corner
+        "4,20 20,2 46,4 54,24 36,42 24,46 48,52 62,72 50,94 20,100 0,86": 1.5,
     },
     4: {
         "6,0 2,28 0,54; 0,54 28,54 60,50; 50,6 48,50 44,100": 2,  # open, angular
@@ -74,21 +84,25 @@ VARIANTS: dict[int, dict[str, float]] = {
         "24,4 10,28 0,52; 0,52 30,52 70,44; 58,6 46,50 34,100": 2,  # open, both stems slanted
         "0,0 0,24 2,48; 2,48 30,48 64,44; 48,20 48,60 48,100": 1,  # open, the right stem starts low
         "46,0 22,34 0,66; 0,66 30,66 64,64; 46,0 45,50 44,100": 2,  # closed, a triangle
-        "40,0 18,26 0,50; 0,50 26,50 56,46; 44,4 42,50 38,100": 1,  # closed at the top, a short triangle
+        # closed at the top, a short triangle
+        "40,0 18,26 0,50; 0,50 26,50 56,46; 44,4 42,50 38,100": 1,
         "50,4 24,14 0,44 16,54 48,46; 52,4 50,50 44,100": 0.5,  # closed, round
         "10,0 0,30 6,44 30,42 54,14; 54,14 46,56 36,100": 1,  # one stroke, like a y
     },
     5: {
-        "11,4 7,24 4,46; 4,46 28,38 53,48 59,72 45,94 19,100 0,90; 11,4 36,2 61,0": 2,  # with corners
+        # with corners
+        "11,4 7,24 4,46; 4,46 28,38 53,48 59,72 45,94 19,100 0,90; 11,4 36,2 61,0": 2,
         "36,6 28,22 17,42; 17,42 42,42 49,62 34,88 0,98; 36,6 64,4 98,0": 2,  # slanted, a long hat
         "28,10 21,26 15,44; 15,44 42,44 53,66 36,92 0,94; 32,4 61,6 89,2": 1,  # the hat apart
         "61,2 36,2 11,6; 11,6 6,26 15,42 45,52 57,76 36,98 0,94": 2,  # with a rounded waist
         "64,2 30,2 11,20 19,40 47,54 55,78 36,98 0,94": 1,  # almost an S
         "8,16 6,32 6,50; 6,50 36,42 59,58 55,86 30,100 0,88; 8,14 32,4 59,0": 1,  # a rising hat
         "15,0 8,22 8,42; 8,42 42,36 68,56 59,86 28,100 0,80; 15,0 38,2 66,4": 1,  # a large bowl
-        "13,2 9,22 6,42; 6,42 32,36 58,50 62,76 40,98 10,94 0,82; 13,2 42,2 68,0": 1.5,  # the bowl curls in
+        # the bowl curls in
+        "13,2 9,22 6,42; 6,42 32,36 58,50 62,76 40,98 10,94 0,82; 13,2 42,2 68,0": 1.5,
         "56,0 28,4 18,20 13,38; 13,38 36,40 48,60 38,86 12,100 0,92": 1,  # a short rounded hat
-        "21,4 13,24 8,44; 8,44 32,36 52,52 48,80 22,100; 21,4 46,2 72,0": 1,  # the bowl ends at the bottom
+        # the bowl ends at the bottom
+        "21,4 13,24 8,44; 8,44 32,36 52,52 48,80 22,100; 21,4 46,2 72,0": 1,
         "16,0 11,26 6,52; 6,52 32,46 54,60 50,86 26,100 0,92; 16,0 40,2 64,0": 1,  # a long neck
         "36,2 24,18 16,36; 16,36 34,42 40,60 28,84 0,98; 36,2 50,4 64,0": 1,  # slanted, narrow
     },
@@ -108,7 +122,8 @@ VARIANTS: dict[int, dict[str, float]] = {
         "0,6 30,6 59,2; 59,2 38,48 23,100": 3,
         "0,20 2,5; 2,5 30,7 57,4; 57,4 38,48 23,100": 1,  # with a serif
         "0,6 30,6 59,2; 59,2 38,48 23,100; 15,54 36,52 57,50": 1.5,  # with a bar
-        "0,20 2,4; 2,4 30,4 57,2; 57,2 42,48 32,100; 13,50 38,50 64,46": 0.5,  # with a serif and a bar
+        # with a serif and a bar
+        "0,20 2,4; 2,4 30,4 57,2; 57,2 42,48 32,100; 13,50 38,50 64,46": 0.5,
         "0,14 13,4 36,8 59,2; 59,2 47,40 38,100": 1,  # a wavy top
         "0,10 25,3 53,4 55,22 38,58 25,100": 2,  # a rounded corner
         "0,28 8,6 32,2 53,14 51,44 36,72 21,100": 1,  # an arch
@@ -120,18 +135,26 @@ VARIANTS: dict[int, dict[str, float]] = {
         "2,10 28,8 56,4; 56,4 40,48 30,100; 8,60 36,58 66,52": 0.7,  # upright with a bar
     },
     8: {
-        "45,14 26,0 7,12 12,34 36,56 47,80 26,100 4,84 12,60 36,38 45,14": 2,  # one stroke, a figure of eight
-        "26,0 7,10 9,36 26,48 43,36 45,10 26,0; 26,48 4,62 4,88 26,100 48,88 48,62 26,48": 1,  # two circles
-        "36,0 6,8 10,36 40,46 66,34 66,10 36,0; 40,46 2,60 6,90 40,100 74,86 74,60 40,46": 1,  # two wide circles
+        # one stroke, a figure of eight
+        "45,14 26,0 7,12 12,34 36,56 47,80 26,100 4,84 12,60 36,38 45,14": 2,
+        # two circles
+        "26,0 7,10 9,36 26,48 43,36 45,10 26,0; 26,48 4,62 4,88 26,100 48,88 48,62 26,48": 1,
+        # two wide circles
+        "36,0 6,8 10,36 40,46 66,34 66,10 36,0; 40,46 2,60 6,90 40,100 74,86 74,60 40,46": 1,
         "47,8 26,2 9,16 18,38 40,60 44,86 22,100 6,84 14,60 38,34 50,12": 2,  # open at the top
-        "52,14 30,0 7,12 9,32 30,48 36,70 24,98 10,94 10,74 28,50 52,26 52,14": 2,  # a narrow lower loop
+        # a narrow lower loop
+        "52,14 30,0 7,12 9,32 30,48 36,70 24,98 10,94 10,74 28,50 52,26 52,14": 2,
         "54,10 28,2 4,14 7,34 26,50 31,76 21,98 9,94 10,74 30,48 64,8": 2,  # the same, open
-        "44,16 30,0 8,4 4,24 22,44 34,66 32,92 16,100 8,84 20,56 38,36 44,16": 1,  # slanted, even loops
+        # slanted, even loops
+        "44,16 30,0 8,4 4,24 22,44 34,66 32,92 16,100 8,84 20,56 38,36 44,16": 1,
         "38,14 24,0 14,12 19,32 43,54 50,80 28,100 2,84 9,60 31,34 38,14": 1,  # a narrow upper loop
-        "36,12 24,0 10,10 14,30 26,44 40,66 38,92 22,100 8,90 8,68 24,44 34,28 36,12": 0.5,  # narrow
+        # narrow
+        "36,12 24,0 10,10 14,30 26,44 40,66 38,92 22,100 8,90 8,68 24,44 34,28 36,12": 0.5,
         "66,8 34,10 10,12 9,30 34,50 36,80 19,98 5,84 18,60 38,40 50,20": 1,  # a long flag
-        "56,14 40,2 14,6 0,22 10,38 40,48 56,66 46,92 22,100 10,84 24,58 56,36 56,14": 1,  # leaning back
-        "60,6 34,0 12,10 10,28 30,44 48,64 44,90 22,100 8,86 22,62 44,44 56,26": 1,  # the upper loop open to the right
+        # leaning back
+        "56,14 40,2 14,6 0,22 10,38 40,48 56,66 46,92 22,100 10,84 24,58 56,36 56,14": 1,
+        # the upper loop open to the right
+        "60,6 34,0 12,10 10,28 30,44 48,64 44,90 22,100 8,86 22,62 44,44 56,26": 1,
     },
     9: {
         "43,14 24,0 3,14 3,38 21,50 38,38 43,14; 43,14 42,56 38,100": 2,  # a straight tail
@@ -144,13 +167,16 @@ VARIANTS: dict[int, dict[str, float]] = {
         "53,4 29,4 3,24 7,50 33,48 50,26 53,4; 53,4 52,60 55,100": 0.7,  # the tail bends outwards
         "43,10 26,0 5,16 5,36 19,42 34,28 43,10; 43,10 38,60 34,100": 1,  # a small loop
         "43,12 24,0 3,18 7,40 28,42 43,14; 43,14 45,70 29,98 0,86": 1,  # a hooked tail
-        "52,10 31,0 7,12 5,34 24,46 43,36 46,24; 46,24 46,60 33,96 9,96": 1,  # an open loop, a curved tail
-        "56,8 32,0 4,20 0,42 22,50 46,34 56,8; 53,20 46,66 42,100": 1,  # the loop pointed at the top
+        # an open loop, a curved tail
+        "52,10 31,0 7,12 5,34 24,46 43,36 46,24; 46,24 46,60 33,96 9,96": 1,
+        # the loop pointed at the top
+        "56,8 32,0 4,20 0,42 22,50 46,34 56,8; 53,20 46,66 42,100": 1,
         "48,14 18,4 0,26 12,48 40,40 52,12; 52,12 44,56 34,100": 1,  # the loop ends above its start
     },
 }
 
-# 72 samples of a digit 20 pixels high lie at most about a pixel apart: closer than the narrowest pen is wide.
+# 72 samples of a digit 20 pixels high lie at most about a pixel apart: closer than the narrowest
+# pen is wide.
 SAMPLES = 72
 
 _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]])
@@ -163,8 +189,9 @@ class Glyphs(NamedTuple):
     Attributes
     ----------
     share : float64 array, shape (glyphs,)
-        The digit plus the cumulative probability of its variants up to and including this one, so that
-        ``searchsorted(share, digit + u, side="right")`` chooses a variant for ``u`` uniform in [0, 1).
+        The digit plus the cumulative probability of its variants up to and including this one, so
+        that ``searchsorted(share, digit + u, side="right")`` chooses a variant for ``u`` uniform in
+        [0, 1).
     curves : float32 array, shape (glyphs, SAMPLES, 2)
         Points x, y along the strokes, equally far apart, in units of the digit's height.
     length : float32 array, shape (glyphs,)
@@ -186,7 +213,9 @@ def _parse(path: str) -> list[NDArray[np.float64]]:
 
 
 def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closely spaced points, shape (steps, 2), on the smooth curve through a stroke's control points."""
+    """Return closely spaced points, shape (steps, 2), on the smooth curve through a stroke's
+    control points.
+    """
     if np.array_equal(points[0], points[-1]):
         before, after = points[-2], points[1]
     else:
@@ -199,7 +228,9 @@ def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sample(path: str) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
-    """Return a glyph's samples, its length, and whether the pen is down from each sample to the next."""
+    """Return a glyph's samples, its length, and whether the pen is down from each sample to the
+    next.
+    """
     strokes = [_spline(points) for points in _parse(path)]
     dense = np.vstack(strokes)
     stroke_of = np.repeat(np.arange(len(strokes)), [len(stroke) for stroke in strokes])
@@ -207,17 +238,23 @@ def _sample(path: str) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
     lifted = (np.diff(stroke_of) > 0) & (step > 0)
     travelled = np.append(0, np.cumsum(np.where(lifted, 0, step)))
     lifts = np.append(0, np.cumsum(lifted))
-    chosen = np.searchsorted(travelled, np.linspace(0, travelled[-1], SAMPLES)).clip(max=len(dense) - 1)
+    chosen = np.searchsorted(travelled, np.linspace(0, travelled[-1], SAMPLES)).clip(
+        max=len(dense) - 1
+    )
     return dense[chosen], travelled[-1], np.diff(lifts[chosen]) == 0
 
 
 @cache
 def load_glyphs() -> Glyphs:
-    """Sample all variants: at the first use, because it would slow down every import of the package."""
+    """Sample all variants: at the first use, because it would slow down every import of the
+    package.
+    """
     share = []
     for digit, variants in VARIANTS.items():
         cumulative = np.cumsum(list(variants.values()))
         share.append(digit + cumulative / cumulative[-1])
     samples = [_sample(path) for variants in VARIANTS.values() for path in variants]
-    curves, length, pen_down = (np.array(column, np.float32) for column in zip(*samples, strict=True))
+    curves, length, pen_down = (
+        np.array(column, np.float32) for column in zip(*samples, strict=True)
+    )
     return Glyphs(np.concatenate(share), curves, length, pen_down)

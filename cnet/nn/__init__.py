@@ -10,7 +10,14 @@ from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, T
 from cnet.nn._class_losses import CrossEntropyLoss, NLLLoss
 from cnet.nn._conv import Conv2d
 from cnet.nn._dropout import Dropout
-from cnet.nn._element_losses import BCEWithLogitsLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss, QuantileLoss
+from cnet.nn._element_losses import (
+    BCEWithLogitsLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    QuantileLoss,
+)
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
 from cnet.nn._losses import Loss

@@ -1,6 +1,7 @@
 """Activations: functions of each element, and softmax along rows.
 
-The backward passes use the output of the forward pass, which the next layer keeps anyway; that of GELU its input.
+The backward passes use the output of the forward pass, which the next layer keeps anyway; that of
+GELU its input.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class _Elementwise(Module):
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
         out = np.empty_like(x)
-        loops(x.dtype).activation_forward(in_memory_order(out), in_memory_order(x), self.kind, self.slope)
+        loops(x.dtype).activation_forward(
+            in_memory_order(out), in_memory_order(x), self.kind, self.slope
+        )
         self._y = (x if self.derived_from_input else out) if training else None
         return out
 
@@ -48,7 +51,9 @@ class _Elementwise(Module):
         grad = as_array(grad, "grad")
         check_grad(self, grad.shape, y.shape)
         dx, dout = np.empty_like(y), in_order_of(y, grad)
-        loops(y.dtype).activation_backward(in_memory_order(dx), in_memory_order(dout), in_memory_order(y), self.kind, self.slope)
+        loops(y.dtype).activation_backward(
+            in_memory_order(dx), in_memory_order(dout), in_memory_order(y), self.kind, self.slope
+        )
         return dx
 
 
@@ -105,7 +110,9 @@ class LeakyReLU(_Elementwise):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
-        self.slope = self.negative_slope = number("negative_slope", negative_slope, 0, LARGEST_FLOAT32)
+        self.slope = self.negative_slope = number(
+            "negative_slope", negative_slope, 0, LARGEST_FLOAT32
+        )
 
     def config(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
@@ -158,7 +165,8 @@ class ELU(_Elementwise):
 
     References
     ----------
-    Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by exponential linear units, ICLR 2016.
+    Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by exponential
+    linear units, ICLR 2016.
 
     Examples
     --------
@@ -186,7 +194,8 @@ class GELU(_Elementwise):
     Parameters
     ----------
     approximate : {"none", "tanh"}
-        How to compute the probability: ``"tanh"`` takes ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2``.
+        How to compute the probability: ``"tanh"`` takes ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 *
+        x**3))) / 2``.
 
     Raises
     ------
@@ -222,13 +231,14 @@ class GELU(_Elementwise):
 class Softmax(Module):
     """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
 
-    A net that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more exact, and has softmax
-    built in.
+    A net that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more exact,
+    and has softmax built in.
 
     Parameters
     ----------
     dim : int or None
-        The axis along which the sum is taken, for code written for PyTorch: -1, 1 or None, which are the one axis of a row.
+        The axis along which the sum is taken, for code written for PyTorch: -1, 1 or None, which
+        are the one axis of a row.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Losses of classes. Targets are labels, (n,) or (n, 1), or one row of weights for each sample, (n, classes): one-hot, or soft."""
+"""Losses of classes. Targets are labels, (n,) or (n, 1), or one row of weights for each sample, (n,
+classes): one-hot, or soft.
+"""
 
 from typing import Any
 
@@ -13,7 +15,8 @@ from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
 
 NOT_PROBABILITIES = (
-    "NLLLoss takes probabilities, as nn.Softmax gives them, not logits and not logarithms (which PyTorch's takes): for logits, use nn.CrossEntropyLoss"
+    "NLLLoss takes probabilities, as nn.Softmax gives them, not logits and not logarithms (which "
+    "PyTorch's takes): for logits, use nn.CrossEntropyLoss"
 )
 _LARGEST_PROBABILITY = 1.001
 """More than 1, for what rounding adds."""
@@ -24,21 +27,41 @@ def _as_labels(y: Array, classes: int) -> Array:
     if y.dtype.kind == "f" and not np.array_equal(np.floor(y), y):
         raise ValueError("y holds fractions, expected labels: whole numbers from 0")
     if y.size and not 0 <= (low := y.min()) <= (high := y.max()) < classes:
-        hint = "; there is no ignore_index: leave these samples out, or give them a sample_weight of 0 and another label" if low == -100 else ""
-        raise ValueError(f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so labels are 0 to {classes - 1}{hint}")
+        hint = (
+            (
+                "; there is no ignore_index: leave these samples out, or give them a sample_weight "
+                "of 0 and another label"
+            )
+            if low == -100
+            else ""
+        )
+        raise ValueError(
+            f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so "
+            f"labels are 0 to {classes - 1}{hint}"
+        )
     return np.require(y, np.int64, ("C", "A"))
 
 
 class _ClassificationLoss(KernelLoss):
     _takes_labels = True
 
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        if type(target) is np.ndarray and target.ndim == 1 and target.dtype == np.int64 and target.flags.c_contiguous:
+    def prepare_target(
+        self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
+        if (
+            type(target) is np.ndarray
+            and target.ndim == 1
+            and target.dtype == np.int64
+            and target.flags.c_contiguous
+        ):
             y: Array = target
         else:
             y = as_array(target, "y")
         if len(output_shape) != 1:
-            raise ValueError(f"{type(self).__name__} takes outputs of shape (n, classes), the model's are {shape_text(output_shape)}")
+            raise ValueError(
+                f"{type(self).__name__} takes outputs of shape (n, classes), the model's are "
+                f"{shape_text(output_shape)}"
+            )
         classes = output_shape[0]
         self._check_classes(classes)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -46,7 +69,10 @@ class _ClassificationLoss(KernelLoss):
         if y.ndim == 1:
             return _as_labels(y, classes)
         if y.shape[1:] != output_shape:
-            raise ValueError(f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): the model has {classes} outputs")
+            raise ValueError(
+                f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): "
+                f"the model has {classes} outputs"
+            )
         check_finite(y, "y", dtype)
         y = as_real(y, dtype, "y")
         if y.size and y.min() < 0:
@@ -56,8 +82,9 @@ class _ClassificationLoss(KernelLoss):
     def _check_classes(self, classes: int) -> None:
         if classes == 1:
             raise ValueError(
-                f"{type(self).__name__} got one output, and there is nothing to choose from: "
-                "use nn.BCEWithLogitsLoss, whose one output says yes or no, or give the model two outputs"
+                f"{type(self).__name__} got one output, and there is nothing to choose from: use "
+                "nn.BCEWithLogitsLoss, whose one output says yes or no, or give the model two "
+                "outputs"
             )
 
     def _check_output(self, output: Array) -> None:
@@ -81,10 +108,11 @@ class _ClassificationLoss(KernelLoss):
 class CrossEntropyLoss(_ClassificationLoss):
     """Softmax cross-entropy of logits, stable at any magnitude.
 
-    For a row of logits `x` and weights `t` (1 at the label, or soft):
-    ``sum_j t_j * (log(sum_k exp(x_k)) - x_j)``, with `t` smoothed and weighted first where that is asked for:
-    ``t_j = weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)``. The mean over labels is a weighted one,
-    in which a row counts as much as the weight of its label; the mean over rows of weights is a plain one.
+    For a row of logits `x` and weights `t` (1 at the label, or soft): ``sum_j t_j * (log(sum_k
+    exp(x_k)) - x_j)``, with `t` smoothed and weighted first where that is asked for: ``t_j =
+    weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)``. The mean over labels is
+    a weighted one, in which a row counts as much as the weight of its label; the mean over rows of
+    weights is a plain one.
 
     Parameters
     ----------
@@ -102,7 +130,8 @@ class CrossEntropyLoss(_ClassificationLoss):
 
     References
     ----------
-    Szegedy and others, Rethinking the Inception architecture for computer vision, CVPR 2016 (smoothing).
+    Szegedy and others, Rethinking the Inception architecture for computer vision, CVPR 2016
+    (smoothing).
 
     Examples
     --------
@@ -116,25 +145,52 @@ class CrossEntropyLoss(_ClassificationLoss):
     _shown = ("weight", "label_smoothing")
 
     @answers_keywords(LOSS_ARGUMENTS)
-    def __init__(self, weight: ArrayLike | None = None, *, label_smoothing: float = 0.0, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(reduction=reduction)
         neutral(ignore_index=ignore_index)
-        if not isinstance(label_smoothing, int | float | np.number) or not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing is {label_smoothing!r}, expected a number from 0 to 1")
+        if (
+            not isinstance(label_smoothing, int | float | np.number)
+            or not 0 <= label_smoothing <= 1
+        ):
+            raise ValueError(
+                f"label_smoothing is {label_smoothing!r}, expected a number from 0 to 1"
+            )
         self.weight = None if weight is None else as_array(weight, "weight").astype(np.float64)
-        if self.weight is not None and (self.weight.ndim != 1 or not np.isfinite(self.weight).all() or (self.weight < 0).any()):
-            raise ValueError(f"weight is {weight!r}, expected a finite number of at least 0 for each class")
+        if self.weight is not None and (
+            self.weight.ndim != 1 or not np.isfinite(self.weight).all() or (self.weight < 0).any()
+        ):
+            raise ValueError(
+                f"weight is {weight!r}, expected a finite number of at least 0 for each class"
+            )
         if self.weight is not None and not self.weight.any():
-            raise ValueError(f"weight is {weight!r}: 0 for every class, so that nothing would be learned")
+            raise ValueError(
+                f"weight is {weight!r}: 0 for every class, so that nothing would be learned"
+            )
         self.label_smoothing = label_smoothing
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return loops(dtype).CROSS_ENTROPY, self.label_smoothing, None if self.weight is None else self.weight.astype(dtype)
+        return (
+            loops(dtype).CROSS_ENTROPY,
+            self.label_smoothing,
+            None if self.weight is None else self.weight.astype(dtype),
+        )
 
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def prepare_target(
+        self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
         y = super().prepare_target(target, output_shape, dtype)
         if self.weight is not None and output_shape != self.weight.shape:
-            raise ValueError(f"weight has {len(self.weight)} numbers, but the model has {output_shape[0]} outputs: expected one for each class")
+            raise ValueError(
+                f"weight has {len(self.weight)} numbers, but the model has {output_shape[0]} "
+                "outputs: expected one for each class"
+            )
         return y
 
     def _check_whole(self, target: Array, sample_weight: Array | None) -> None:
@@ -142,18 +198,30 @@ class CrossEntropyLoss(_ClassificationLoss):
             return
         counts = (self.weight > 0)[target] if target.ndim == 1 else target @ self.weight > 0
         if not (counts if sample_weight is None else counts & (sample_weight > 0)).any():
-            present = f", which holds {', '.join(map(str, np.unique(target)[:10]))}" if target.ndim == 1 else ""
-            raise ValueError(f"the loss has weight 0 for every class in y{present}, so that nothing would be learned")
+            present = (
+                f", which holds {', '.join(map(str, np.unique(target)[:10]))}"
+                if target.ndim == 1
+                else ""
+            )
+            raise ValueError(
+                f"the loss has weight 0 for every class in y{present}, so that nothing would be "
+                "learned"
+            )
 
     def __repr__(self) -> str:
-        return super().__repr__() if self.weight is not None or self.label_smoothing else "CrossEntropyLoss()"
+        return (
+            super().__repr__()
+            if self.weight is not None or self.label_smoothing
+            else "CrossEntropyLoss()"
+        )
 
 
 class NLLLoss(_ClassificationLoss):
     """Negative log-likelihood of probabilities, such as `Softmax` gives: ``-sum_j t_j * log(p_j)``.
 
-    PyTorch's loss of this name takes logarithms of probabilities. This one refuses outputs below 0 or above 1, and `Trainer` refuses
-    a net that does not end in probabilities. Probabilities are taken as at least the smallest normal number, so that no loss is infinite.
+    PyTorch's loss of this name takes logarithms of probabilities. This one refuses outputs below 0
+    or above 1, and `Trainer` refuses a net that does not end in probabilities. Probabilities are
+    taken as at least the smallest normal number, so that no loss is infinite.
 
     Parameters
     ----------
@@ -183,4 +251,6 @@ class NLLLoss(_ClassificationLoss):
     def _check_output(self, output: Array) -> None:
         super()._check_output(output)
         if output.size and ((low := output.min()) < 0 or output.max() > _LARGEST_PROBABILITY):
-            raise ValueError(f"output holds {low if low < 0 else output.max()}, and {NOT_PROBABILITIES}")
+            raise ValueError(
+                f"output holds {low if low < 0 else output.max()}, and {NOT_PROBABILITIES}"
+            )

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class Dropout(Module):
-    """Sets elements to 0 at random while training, and scales the others so that the mean stays the same.
+    """Sets elements to 0 at random while training, and scales the others so that the mean stays the
+    same.
 
-    Which ones follows from the seed, the number of training batches so far, and the place in the batch, whatever the number
-    of threads. In inference it passes its input on.
+    Which ones follows from the seed, the number of training batches so far, and the place in the
+    batch, whatever the number of threads. In inference it passes its input on.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ class Dropout(Module):
 
     References
     ----------
-    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout: a simple way to prevent neural networks from
-    overfitting, JMLR 15, 2014.
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout: a simple way to prevent
+    neural networks from overfitting, JMLR 15, 2014.
 
     Examples
     --------
@@ -103,7 +104,9 @@ class Dropout(Module):
             self._out = None
             return x
         out = np.empty_like(x)
-        loops(x.dtype).dropout(in_memory_order(out), in_memory_order(x), self.p, self.key, self.step)
+        loops(x.dtype).dropout(
+            in_memory_order(out), in_memory_order(x), self.p, self.key, self.step
+        )
         self._out = out
         self.step += 1
         return out
@@ -113,5 +116,7 @@ class Dropout(Module):
         grad = as_array(grad, "grad")
         check_grad(self, grad.shape, out.shape)
         dx, dout = np.empty_like(out), in_order_of(out, grad)
-        loops(out.dtype).dropout(in_memory_order(dx), in_memory_order(dout), self.p, self.key, self.step - 1)
+        loops(out.dtype).dropout(
+            in_memory_order(dx), in_memory_order(dout), self.p, self.key, self.step - 1
+        )
         return dx

@@ -1,4 +1,6 @@
-"""Losses that compare each element of the output with its target: for regression, counts, and several labels at a time."""
+"""Losses that compare each element of the output with its target: for regression, counts, and
+several labels at a time.
+"""
 
 import math
 from typing import Any
@@ -21,26 +23,51 @@ class _ElementLoss(KernelLoss):
     _bounds: tuple[float, float] = (-math.inf, math.inf)
     """Of the targets."""
 
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def prepare_target(
+        self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
         y = as_array(target, "y")
         if y.ndim == 1 and output_shape == (1,):
             y = y[:, None]
         elif y.ndim == 2 and y.shape[1] == 1 and output_shape == ():
             y = y[:, 0]
         if y.ndim == 0 or y.shape[1:] != output_shape:
-            hint = "; labels of classes are for nn.CrossEntropyLoss" if y.shape[1:] in ((), (1,)) and len(output_shape) == 1 else ""
-            raise ValueError(f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the outputs{hint}")
+            hint = (
+                "; labels of classes are for nn.CrossEntropyLoss"
+                if y.shape[1:] in ((), (1,)) and len(output_shape) == 1
+                else ""
+            )
+            raise ValueError(
+                f"y has shape {y.shape}, expected {shape_text(output_shape)}: the shape of the "
+                f"outputs{hint}"
+            )
         check_finite(y, "y", dtype)
         y = as_real(y, dtype, "y")
         low, high = self._bounds
         if y.size and (y.min() < low or y.max() > high):
             bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-            raise ValueError(f"y holds {y.min() if y.min() < low else y.max()}: targets of {type(self).__name__} are {bounds}")
+            raise ValueError(
+                f"y holds {y.min() if y.min() < low else y.max()}: targets of "
+                f"{type(self).__name__} are {bounds}"
+            )
         return y
 
-    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None, row_weights: Array | None = None) -> float:
+    def _run(
+        self,
+        output: Array,
+        target: Array,
+        grad: Array | None,
+        row_loss: Array | None,
+        row_weights: Array | None = None,
+    ) -> float:
         rows = _rows(output)
-        return super()._run(output.reshape(rows), target.reshape(rows), None if grad is None else grad.reshape(rows), row_loss, row_weights)
+        return super()._run(
+            output.reshape(rows),
+            target.reshape(rows),
+            None if grad is None else grad.reshape(rows),
+            row_loss,
+            row_weights,
+        )
 
 
 class MSELoss(_ElementLoss):
@@ -82,7 +109,8 @@ class L1Loss(_ElementLoss):
 
 
 class HuberLoss(_ElementLoss):
-    """Mean over all elements of half the squared difference `d`, up to `delta`, and ``delta * (abs(d) - delta / 2)`` beyond.
+    """Mean over all elements of half the squared difference `d`, up to `delta`, and ``delta *
+    (abs(d) - delta / 2)`` beyond.
 
     Parameters
     ----------
@@ -125,7 +153,8 @@ class HuberLoss(_ElementLoss):
 
 
 class QuantileLoss(_ElementLoss):
-    """Pinball loss, whose best constant output is a quantile of the targets: the mean of ``max(q * d, (q - 1) * d)``, ``d = y - x``.
+    """Pinball loss, whose best constant output is a quantile of the targets: the mean of ``max(q *
+    d, (q - 1) * d)``, ``d = y - x``.
 
     Parameters
     ----------
@@ -164,7 +193,8 @@ class QuantileLoss(_ElementLoss):
 
 
 class PoissonNLLLoss(_ElementLoss):
-    """Negative log-likelihood of counts `y`, up to a constant: the mean of ``exp(x) - y * x``, or of ``x - y * log(x + eps)``.
+    """Negative log-likelihood of counts `y`, up to a constant: the mean of ``exp(x) - y * x``, or
+    of ``x - y * log(x + eps)``.
 
     Parameters
     ----------
@@ -190,7 +220,14 @@ class PoissonNLLLoss(_ElementLoss):
     _shown = ("log_input",)
     _bounds = (0.0, math.inf)
 
-    def __init__(self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        *,
+        eps: float = 1e-8,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__(reduction=reduction)
         neutral(full=full)
         if not 0 < eps < math.inf:
@@ -199,17 +236,21 @@ class PoissonNLLLoss(_ElementLoss):
 
     def _check_output(self, output: Array) -> None:
         if not self.log_input and output.size and (low := output.min()) < 0:
-            raise ValueError(f"output holds {low}: with log_input=False outputs are means, at least 0")
+            raise ValueError(
+                f"output holds {low}: with log_input=False outputs are means, at least 0"
+            )
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return loops(dtype).POISSON_LOG if self.log_input else loops(dtype).POISSON, self.eps, None
 
 
 class BCEWithLogitsLoss(_ElementLoss):
-    """Binary cross-entropy of logits, for outputs that are each true or false: the mean of ``log(1 + exp(x)) - y * x``.
+    """Binary cross-entropy of logits, for outputs that are each true or false: the mean of ``log(1
+    + exp(x)) - y * x``.
 
-    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the accuracy, an output says true if it
-    is above 0, and should if its target is above 0.5; a row is classified rightly if all its outputs are.
+    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the
+    accuracy, an output says true if it is above 0, and should if its target is above 0.5; a row is
+    classified rightly if all its outputs are.
 
     Parameters
     ----------

@@ -22,18 +22,35 @@ _ABOVE_ZERO = (Softmax, Sigmoid, ReLU)
 
 
 def warn_of_end(model: Module, loss: Loss) -> None:
-    """Warn of a loss of logits behind probabilities, and of a loss of means behind what may be below 0."""
+    """Warn of a loss of logits behind probabilities, and of a loss of means behind what may be
+    below 0.
+    """
     for place, last, part in _ends(model, loss):
         end = f"{place} ends in {last!r}"
-        if isinstance(part, CrossEntropyLoss | BCEWithLogitsLoss) and isinstance(last, Softmax | Sigmoid):
+        if isinstance(part, CrossEntropyLoss | BCEWithLogitsLoss) and isinstance(
+            last, Softmax | Sigmoid
+        ):
             name = type(part).__name__
             has = "softmax" if isinstance(part, CrossEntropyLoss) else "the sigmoid"
-            instead = "" if isinstance(last, Sigmoid) else ", or train with nn.NLLLoss, which takes probabilities"
-            warn(f"{end}, but {name} takes logits, and has {has} built in, so that the net learns badly: leave that layer out{instead}")
-        if isinstance(part, PoissonNLLLoss) and not part.log_input and is_builtin(last) and not isinstance(last, _ABOVE_ZERO):
+            instead = (
+                ""
+                if isinstance(last, Sigmoid)
+                else ", or train with nn.NLLLoss, which takes probabilities"
+            )
             warn(
-                f"{end}, which may give numbers below 0, but PoissonNLLLoss(log_input=False) takes them for means, and would be NaN: "
-                "put nn.ReLU() at the end, or let the net give logarithms, with log_input=True",
+                f"{end}, but {name} takes logits, and has {has} built in, so that the net learns "
+                f"badly: leave that layer out{instead}"
+            )
+        if (
+            isinstance(part, PoissonNLLLoss)
+            and not part.log_input
+            and is_builtin(last)
+            and not isinstance(last, _ABOVE_ZERO)
+        ):
+            warn(
+                f"{end}, which may give numbers below 0, but PoissonNLLLoss(log_input=False) "
+                "takes them for means, and would be NaN: put nn.ReLU() at the end, or let the "
+                "net give logarithms, with log_input=True",
             )
 
 
@@ -43,13 +60,25 @@ def check_end(model: Module, loss: Loss) -> None:
     Of a layer that is not cnet's own it is not known what it gives: `NLLLoss` looks at its outputs.
     """
     for place, last, part in _ends(model, loss):
-        if isinstance(part, NLLLoss) and is_builtin(last) and not isinstance(last, Softmax | Sigmoid):
-            raise ValueError(f"{place} ends in {last!r}, but {NOT_PROBABILITIES}, or put nn.Softmax() at the end")
+        if (
+            isinstance(part, NLLLoss)
+            and is_builtin(last)
+            and not isinstance(last, Softmax | Sigmoid)
+        ):
+            raise ValueError(
+                f"{place} ends in {last!r}, but {NOT_PROBABILITIES}, or put nn.Softmax() at the end"
+            )
 
 
 def gives_probabilities(model: Module, loss: Loss) -> bool:
-    """Whether it is known that what a loss of probabilities is asked about are such, so that nobody needs to look at them."""
-    return all(isinstance(last, Softmax | Sigmoid) for _, last, part in _ends(model, loss) if isinstance(part, NLLLoss))
+    """Whether it is known that what a loss of probabilities is asked about are such, so that nobody
+    needs to look at them.
+    """
+    return all(
+        isinstance(last, Softmax | Sigmoid)
+        for _, last, part in _ends(model, loss)
+        if isinstance(part, NLLLoss)
+    )
 
 
 def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]]:
@@ -62,9 +91,13 @@ def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]
 
 
 def _last(module: Module, head: str | None) -> Module | None:
-    """The layer that the outputs come from, or those of a head; None if nothing but passing layers is there."""
+    """The layer that the outputs come from, or those of a head; None if nothing but passing layers
+    is there.
+    """
     if isinstance(module, Sequential):
-        found = (last for layer in reversed(module.layers) if (last := _last(layer, head)) is not None)
+        found = (
+            last for layer in reversed(module.layers) if (last := _last(layer, head)) is not None
+        )
         return next(found, None)
     if isinstance(module, Heads) and head in module.heads:
         return _last(module.heads[head], head)

@@ -1,7 +1,8 @@
 """Plain functions as layers and losses: `Sequential` and `Trainer` wrap those that they are given.
 
-Gradients come from the function itself: that of a layer returns its output and a function for the way back, that of a loss the
-loss and its gradient. What holds one runs layer by layer, from Python, as with classes of one's own.
+Gradients come from the function itself: that of a layer returns its output and a function for the
+way back, that of a loss the loss and its gradient. What holds one runs layer by layer, from Python,
+as with classes of one's own.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,9 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 class FunctionLayer(Module):
-    """A layer without parameters: ``function(x)`` returns ``(output, backward)``, or the output alone where no gradient has to pass."""
+    """A layer without parameters: ``function(x)`` returns ``(output, backward)``, or the output
+    alone where no gradient has to pass.
+    """
 
     _kept = ("_backward",)
 
@@ -44,10 +47,15 @@ class FunctionLayer(Module):
 
     def _call(self, x: Array) -> tuple[Array, Any]:
         result = self.function(x)
-        output, backward = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+        output, backward = (
+            result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+        )
         output = np.asarray(output, x.dtype)
         if output.shape[:1] != x.shape[:1]:
-            raise ValueError(f"{self!r} returned an output of shape {output.shape} for {len(x)} rows, expected one row for each")
+            raise ValueError(
+                f"{self!r} returned an output of shape {output.shape} for {len(x)} rows, expected "
+                "one row for each"
+            )
         return output, backward
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,8 +71,9 @@ class FunctionLayer(Module):
         grad = as_array(grad, "grad")
         if self._backward is None:
             raise RuntimeError(
-                f"{self!r} has no way back: call forward(x, training=True) before, and let the function return (output, backward), "
-                "where backward(grad) is the gradient with respect to x"
+                f"{self!r} has no way back: call forward(x, training=True) before, and let the "
+                "function return (output, backward), where backward(grad) is the gradient with "
+                "respect to x"
             )
         return np.asarray(self._backward(grad), grad.dtype)
 
@@ -76,7 +85,9 @@ class FunctionLayer(Module):
 
 
 class FunctionLoss(Loss):
-    """A loss: ``function(output, target)`` returns the mean loss of a batch, and its gradient with respect to the output."""
+    """A loss: ``function(output, target)`` returns the mean loss of a batch, and its gradient with
+    respect to the output.
+    """
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         self.function = function
@@ -86,7 +97,10 @@ class FunctionLoss(Loss):
         output = as_array(output, "output")
         result = self.function(output, as_array(target, "target"))
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"{self!r} returned {type(result).__name__}, expected (loss, gradient with respect to the output)")
+            raise TypeError(
+                f"{self!r} returned {type(result).__name__}, expected (loss, gradient with "
+                "respect to the output)"
+            )
         loss, grad = result
         self._grad = np.asarray(grad, output.dtype)
         check_loss_grad(self, self._grad, output, target)

@@ -1,4 +1,6 @@
-"""What users of PyTorch call on a module by habit: it does the same here, or says what to type instead."""
+"""What users of PyTorch call on a module by habit: it does the same here, or says what to type
+instead.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ class Habits:
         return self
 
     def to(self, device: Any = None, dtype: Any = None, *, non_blocking: bool = False) -> Self:
-        """Return the module, where `device` is the CPU and `dtype` that of the module, which may also be the first argument.
+        """Return the module, where `device` is the CPU and `dtype` that of the module, which may
+        also be the first argument.
 
         Raises
         ------
@@ -65,7 +68,10 @@ class Habits:
             neutral(device=device)
             dtype = None if dtype is None else real_dtype(dtype)
         if dtype is not None and dtype != self.dtype:
-            raise ValueError(f'the module is of {self.dtype}: give another dtype at construction, such as nn.Sequential(..., dtype="{dtype}")')
+            raise ValueError(
+                f"the module is of {self.dtype}: give another dtype at construction, such as "
+                f'nn.Sequential(..., dtype="{dtype}")'
+            )
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -102,7 +108,9 @@ class Habits:
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module, called `prefix`, and those that it is made of, and so on, under the names that `state_dict` begins with."""
+        """This module, called `prefix`, and those that it is made of, and so on, under the names
+        that `state_dict` begins with.
+        """
         yield prefix, self  # type: ignore[misc]
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
@@ -116,11 +124,18 @@ class Habits:
 
 
 def taking_training(forward: _Forward) -> _Forward:
-    """A `Module.forward` that may be called with `training`, whether its author foresaw that or not, as in PyTorch."""
+    """A `Module.forward` that may be called with `training`, whether its author foresaw that or
+    not, as in PyTorch.
+    """
     _, *parameters = inspect.signature(forward).parameters.values()
     names = [parameter.name for parameter in parameters]
-    takes_anything = any(parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) for parameter in parameters)
-    if takes_anything or (names[1:2] == ["training"] and parameters[1].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD):
+    takes_anything = any(
+        parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        for parameter in parameters
+    )
+    if takes_anything or (
+        names[1:2] == ["training"] and parameters[1].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ):
         return forward
     wanted = "training" in names[1:]
 

@@ -41,7 +41,8 @@ class Heads(Module):
     TypeError
         If something is not a layer or net.
     ValueError
-        If there are no heads, some have names and some have not, or they do not take the same input.
+        If there are no heads, some have names and some have not, or they do not take the same
+        input.
 
     Examples
     --------
@@ -61,14 +62,21 @@ class Heads(Module):
 
     def __init__(self, *heads: Module, **named_heads: Module) -> None:
         if heads and named_heads:
-            raise ValueError("some heads have names and some have not: give names to all or to none")
-        self.heads: dict[str, Module] = named_heads or {str(i): head for i, head in enumerate(heads)}
+            raise ValueError(
+                "some heads have names and some have not: give names to all or to none"
+            )
+        self.heads: dict[str, Module] = named_heads or {
+            str(i): head for i, head in enumerate(heads)
+        }
         if not self.heads:
             raise ValueError("Heads has no heads, expected at least one")
         for name, head in self.heads.items():
             if not isinstance(head, Module):
                 hint = ": construct it" if isinstance(head, type) else ""
-                raise TypeError(f"head {name} is {head!r}, expected a layer or net such as nn.Linear(64, 10){hint}")
+                raise TypeError(
+                    f"head {name} is {head!r}, expected a layer or net such as nn.Linear(64, "
+                    f"10){hint}"
+                )
             if not name or "." in name:
                 raise ValueError(f"a head is called {name!r}, expected a name without dots")
         self.widths: tuple[int, ...] | None = None
@@ -79,7 +87,9 @@ class Heads(Module):
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        return next((shape for head in self.heads.values() if (shape := head.input_shape) is not None), None)
+        return next(
+            (shape for head in self.heads.values() if (shape := head.input_shape) is not None), None
+        )
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         widths = []
@@ -89,7 +99,10 @@ class Heads(Module):
             except ValueError as error:
                 raise ValueError(f"head {name}: {error}") from None
             if len(shape) != 1:
-                raise ValueError(f"head {name} gives rows of shape {shape_text(shape)}, expected one axis: put nn.Flatten() at its end")
+                raise ValueError(
+                    f"head {name} gives rows of shape {shape_text(shape)}, expected one axis: put "
+                    "nn.Flatten() at its end"
+                )
             widths.append(shape[0])
         self.widths = tuple(widths)
         return (sum(widths),)
@@ -111,7 +124,10 @@ class Heads(Module):
         """
         output = as_array(output, "output")
         if self.widths is None or output.ndim != 2 or output.shape[1] != sum(self.widths):
-            raise ValueError(f"output has shape {output.shape}, expected rows that hold the outputs of {', '.join(self.heads)}: {self.widths}")
+            raise ValueError(
+                f"output has shape {output.shape}, expected rows that hold the outputs of "
+                f"{', '.join(self.heads)}: {self.widths}"
+            )
         return tuple(np.split(output, np.cumsum(self.widths)[:-1], axis=1))
 
     def lower(self, program: Lowering) -> bool:
@@ -129,13 +145,18 @@ class Heads(Module):
             raise RuntimeError(f"{self!r}: call forward(x, training=True) before backward")
         grad = as_array(grad, "grad")
         check_grad(self, grad.shape, self._training_shape)
-        first, *others = (head.backward(part) for head, part in zip(self.heads.values(), self.split(grad), strict=True))
+        first, *others = (
+            head.backward(part)
+            for head, part in zip(self.heads.values(), self.split(grad), strict=True)
+        )
         for dx in others:
             first = first + dx
         return first
 
     def __repr__(self) -> str:
-        lines = [f"  ({name}): " + repr(head).replace("\n", "\n  ") for name, head in self.heads.items()]
+        lines = [
+            f"  ({name}): " + repr(head).replace("\n", "\n  ") for name, head in self.heads.items()
+        ]
         return "\n".join(["Heads(", *lines, ")"])
 
 
@@ -151,8 +172,8 @@ def _of_head(name: str) -> Iterator[None]:
 class HeadsLoss(Loss):
     """The sum of a loss for each head.
 
-    Targets are one array for each head, in a list or by name. `Trainer.fit` then gives an accuracy for each head that
-    classifies: ``"accuracy_digit"`` for a head called "digit".
+    Targets are one array for each head, in a list or by name. `Trainer.fit` then gives an accuracy
+    for each head that classifies: ``"accuracy_digit"`` for a head called "digit".
 
     Parameters
     ----------
@@ -183,38 +204,68 @@ class HeadsLoss(Loss):
     ['loss', 'accuracy_digit', 'accuracy_parity']
     """
 
-    def __init__(self, heads: Heads, losses: Loss | Sequence[Loss] | Mapping[str, Loss], weights: Sequence[float] | Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        heads: Heads,
+        losses: Loss | Sequence[Loss] | Mapping[str, Loss],
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+    ) -> None:
         if not isinstance(heads, Heads):
             raise TypeError(f"heads is {heads!r}, expected the nn.Heads at the end of the net")
         self.heads = heads
         losses = as_loss(losses)
-        self.losses = dict.fromkeys(heads.heads, losses) if isinstance(losses, Loss) else self._by_name(losses, "losses")
+        self.losses = (
+            dict.fromkeys(heads.heads, losses)
+            if isinstance(losses, Loss)
+            else self._by_name(losses, "losses")
+        )
         for name, loss in self.losses.items():
             self.losses[name] = loss = as_loss(loss)
             if not isinstance(loss, Loss):
-                raise TypeError(f"the loss of head {name} is {loss!r}, expected one such as nn.CrossEntropyLoss()")
-        given = dict.fromkeys(heads.heads, 1.0) | dict(weights) if isinstance(weights, Mapping) else weights
-        self.weights = dict.fromkeys(heads.heads, 1.0) if given is None else self._by_name(given, "weights")
+                raise TypeError(
+                    f"the loss of head {name} is {loss!r}, expected one such as "
+                    "nn.CrossEntropyLoss()"
+                )
+        given = (
+            dict.fromkeys(heads.heads, 1.0) | dict(weights)
+            if isinstance(weights, Mapping)
+            else weights
+        )
+        self.weights = (
+            dict.fromkeys(heads.heads, 1.0) if given is None else self._by_name(given, "weights")
+        )
         for name, weight in self.weights.items():
             self.weights[name] = number(f"the weight of head {name}", weight, 0)
         if not any(self.weights.values()):
-            raise ValueError(f"weights is {weights!r}: 0 for every head, so that nothing would be learned")
+            raise ValueError(
+                f"weights is {weights!r}: 0 for every head, so that nothing would be learned"
+            )
         self._grad: Array | None = None
 
     def _by_name(self, values: Any, what: str) -> dict[str, Any]:
         names = list(self.heads.heads)
         if isinstance(values, Mapping):
             if values.keys() != set(names):
-                raise ValueError(f"{what} are for {', '.join(map(str, values)) or 'nothing'}, expected one for each head: {', '.join(names)}")
+                raise ValueError(
+                    f"{what} are for {', '.join(map(str, values)) or 'nothing'}, expected one for "
+                    f"each head: {', '.join(names)}"
+                )
             return {name: values[name] for name in names}
         if not isinstance(values, Sequence) or len(values) != len(names):
-            raise ValueError(f"{what} is {values!r}, expected one for each head: {', '.join(names)}")
+            raise ValueError(
+                f"{what} is {values!r}, expected one for each head: {', '.join(names)}"
+            )
         return dict(zip(names, values, strict=True))
 
-    def prepare_target(self, target: Any, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def prepare_target(
+        self, target: Any, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
         widths = self.heads.widths
         if widths is None or output_shape != (sum(widths),):
-            raise ValueError(f"the model's outputs have shape {shape_text(output_shape)}, expected those of the heads: let the model end with them")
+            raise ValueError(
+                f"the model's outputs have shape {shape_text(output_shape)}, expected those of "
+                "the heads: let the model end with them"
+            )
         columns = {}
         for (name, part), width in zip(self._parts(target).items(), widths, strict=True):
             with _of_head(name):
@@ -222,7 +273,10 @@ class HeadsLoss(Loss):
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the heads have different numbers of targets: {lengths}")
-        table = np.empty(next(iter(lengths.values())), [(name, column.dtype, column.shape[1:]) for name, column in columns.items()])
+        table = np.empty(
+            next(iter(lengths.values())),
+            [(name, column.dtype, column.shape[1:]) for name, column in columns.items()],
+        )
         for name, column in columns.items():
             table[name] = column
         return table
@@ -247,7 +301,9 @@ class HeadsLoss(Loss):
     def forward(self, output: ArrayLike, target: Any) -> float:
         array = as_array(output, "output")
         array = as_real(array, float_dtype(array), "output")
-        loss, self._grad = self.forward_backward(array, self.prepare_target(target, array.shape[1:], array.dtype))
+        loss, self._grad = self.forward_backward(
+            array, self.prepare_target(target, array.shape[1:], array.dtype)
+        )
         return loss
 
     def backward(self) -> Array:
@@ -256,12 +312,18 @@ class HeadsLoss(Loss):
         return self._grad
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
-        return self._sum(output, target, lambda loss, part, wanted: loss.forward_backward(part, wanted))
+        return self._sum(
+            output, target, lambda loss, part, wanted: loss.forward_backward(part, wanted)
+        )
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        return self._sum(output, target, lambda loss, part, wanted: loss.weighted(part, wanted, sample_weight))
+        return self._sum(
+            output, target, lambda loss, part, wanted: loss.weighted(part, wanted, sample_weight)
+        )
 
-    def _sum(self, output: Array, target: Array, ask: Callable[[Loss, Array, Array], tuple[float, Array]]) -> tuple[float, Array]:
+    def _sum(
+        self, output: Array, target: Array, ask: Callable[[Loss, Array, Array], tuple[float, Array]]
+    ) -> tuple[float, Array]:
         total, grads = 0.0, []
         for name, part, wanted in self._each(output, target):
             with _of_head(name):
@@ -271,11 +333,15 @@ class HeadsLoss(Loss):
         return total, np.concatenate(grads, axis=1)
 
     def count_correct(self, output: Array, target: Array) -> dict[str, int] | None:  # type: ignore[override] # one number for each head
-        counts = {name: self.losses[name].count_correct(part, wanted) for name, part, wanted in self._each(output, target)}
+        counts = {
+            name: self.losses[name].count_correct(part, wanted)
+            for name, part, wanted in self._each(output, target)
+        }
         return {name: count for name, count in counts.items() if count is not None} or None
 
     def accuracy_names(self) -> list[str]:
         return [f"accuracy_{name}" for name, loss in self.losses.items() if loss.accuracy_names()]
 
     def __repr__(self) -> str:
-        return f"HeadsLoss({', '.join(f'{name}={self.weights[name]:g} * {loss!r}' for name, loss in self.losses.items())})"
+        terms = (f"{name}={self.weights[name]:g} * {loss!r}" for name, loss in self.losses.items())
+        return f"HeadsLoss({', '.join(terms)})"

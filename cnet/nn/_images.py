@@ -1,7 +1,8 @@
 """Batches of images: (n, channels, height, width) to users, and channels last in memory.
 
-Layers of images return such arrays: the axes stand in PyTorch's order, but the channels of a pixel lie side by side,
-which is how the kernels read them. Functions of each element keep the order of memory as it is.
+Layers of images return such arrays: the axes stand in PyTorch's order, but the channels of a pixel
+lie side by side, which is how the kernels read them. Functions of each element keep the order of
+memory as it is.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def _turned(x: Array) -> Array:
     if channels == 1:
         return channels_last(x)
     out = np.empty((batch, height, width, channels), x.dtype)
-    loops(x.dtype).transpose(out.reshape(batch, height * width, channels), x.reshape(batch, channels, height * width))
+    loops(x.dtype).transpose(
+        out.reshape(batch, height * width, channels), x.reshape(batch, channels, height * width)
+    )
     return out
 
 
@@ -78,7 +81,10 @@ def in_order_of_axes(x: Array) -> Array:
         return x
     batch, channels, height, width = x.shape
     out = np.empty(x.shape, x.dtype)
-    loops(x.dtype).transpose(out.reshape(batch, channels, height * width), channels_last(x).reshape(batch, height * width, channels))
+    loops(x.dtype).transpose(
+        out.reshape(batch, channels, height * width),
+        channels_last(x).reshape(batch, height * width, channels),
+    )
     return out
 
 
@@ -101,21 +107,35 @@ def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) ->
     elif len(shape) == 1:
         hint = "; reshape x to images"
     wanted = "channels" if channels is None else channels
-    raise ValueError(f"{layer!r} takes images of shape (n, {wanted}, height, width), got {shape_text(shape)}{hint}")
+    raise ValueError(
+        f"{layer!r} takes images of shape (n, {wanted}, height, width), got "
+        f"{shape_text(shape)}{hint}"
+    )
 
 
 def check_padded(layer: Module, shape: tuple[int, ...], padding: Pair) -> None:
-    """Raise ValueError if an image of `shape` is too large once it is padded: the kernels copy it, and count its elements in 64 bits."""
+    """Raise ValueError if an image of `shape` is too large once it is padded: the kernels copy it,
+    and count its elements in 64 bits.
+    """
     channels, *size = shape
     padded = [length + 2 * pad for length, pad in zip(size, padding, strict=True)]
     if channels * math.prod(padded) > _MOST_ELEMENTS:
-        raise ValueError(f"{layer!r} pads an image of {size[0]} x {size[1]} pixels to {padded[0]} x {padded[1]}, which no memory holds")
+        raise ValueError(
+            f"{layer!r} pads an image of {size[0]} x {size[1]} pixels to {padded[0]} x "
+            f"{padded[1]}, which no memory holds"
+        )
 
 
 def windows(layer: Module, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
     """How many windows there are along the height and the width of images of `size`."""
     least = tuple(max(1, k - 2 * pad) for k, pad in zip(kernel, padding, strict=True))
     if size[0] < least[0] or size[1] < least[1]:
-        raise ValueError(f"{layer!r} takes images of at least {least[0]} x {least[1]} pixels, got {size[0]} x {size[1]}")
-    rows, columns = ((length + 2 * pad - k) // step + 1 for length, k, step, pad in zip(size, kernel, stride, padding, strict=True))
+        raise ValueError(
+            f"{layer!r} takes images of at least {least[0]} x {least[1]} pixels, got {size[0]} x "
+            f"{size[1]}"
+        )
+    rows, columns = (
+        (length + 2 * pad - k) // step + 1
+        for length, k, step, pad in zip(size, kernel, stride, padding, strict=True)
+    )
     return rows, columns

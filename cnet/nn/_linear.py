@@ -29,7 +29,8 @@ class Linear(Module):
     bias : bool
         Whether there is a bias.
     weight_init, bias_init : Initializer, str or None
-        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and biases are zero.
+        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and
+        biases are zero.
     seed : int or None
         Fills the parameters now. None leaves that to the container, or to chance.
     dtype : {"float32", "float64"}
@@ -73,8 +74,14 @@ class Linear(Module):
         self.in_features = positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
         dtype = real_dtype(dtype)
-        self.weight = Parameter((self.in_features, self.out_features), dtype=dtype, initializer=init.get(weight_init))
-        self.bias = Parameter((self.out_features,), dtype=dtype, initializer=init.get(bias_init)) if bias else None
+        self.weight = Parameter(
+            (self.in_features, self.out_features), dtype=dtype, initializer=init.get(weight_init)
+        )
+        self.bias = (
+            Parameter((self.out_features,), dtype=dtype, initializer=init.get(bias_init))
+            if bias
+            else None
+        )
         self._x: Array | None = None
         self._fill(seed)
 
@@ -98,7 +105,9 @@ class Linear(Module):
         x = as_input(x, self.weight.dtype)
         check_row_shape(self, x.shape[1:], (self.in_features,))
         out = np.empty((len(x), self.out_features), x.dtype)
-        loops(x.dtype).linear_forward(out, x, self.weight.data, self.bias.data if self.bias else None)
+        loops(x.dtype).linear_forward(
+            out, x, self.weight.data, self.bias.data if self.bias else None
+        )
         self._x = x if training else None
         return out
 

@@ -1,6 +1,7 @@
 """Losses: the mean over a batch, and its gradient with respect to the net's output.
 
-`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at once, for less.
+`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at
+once, for less.
 """
 
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,9 @@ from cnet.nn._neutral import neutral
 
 
 class LossValue(float):
-    """What ``criterion(output, target)`` returns: a float, which says what to type where PyTorch's tensor would be used."""
+    """What ``criterion(output, target)`` returns: a float, which says what to type where PyTorch's
+    tensor would be used.
+    """
 
     __slots__ = ()
 
@@ -33,8 +36,9 @@ class LossValue(float):
 class Loss:
     """Base of the losses.
 
-    To write one, override `forward` and `backward`; `forward` gets the output and the target of a batch, as arrays.
-    ``criterion(output, target)`` is short for ``criterion.forward(output, target)``.
+    To write one, override `forward` and `backward`; `forward` gets the output and the target of a
+    batch, as arrays. ``criterion(output, target)`` is short for ``criterion.forward(output,
+    target)``.
 
     Examples
     --------
@@ -90,10 +94,12 @@ class Loss:
         return loss, grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimises where rows have weights.
+        """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimises
+        where rows have weights.
 
-        The weights are divided by their sum, so that a row of weight 2 counts as two such rows, and one of weight 0 not at all.
-        A loss that does not override this is asked row by row, which is right for a mean over rows, and slow.
+        The weights are divided by their sum, so that a row of weight 2 counts as two such rows, and
+        one of weight 0 not at all. A loss that does not override this is asked row by row, which is
+        right for a mean over rows, and slow.
 
         Parameters
         ----------
@@ -117,8 +123,11 @@ class Loss:
             grad[i] = shares[i] * row_grad[0]
         return total, grad
 
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Check the targets of a whole data set and put them into the form that `forward` reads fastest.
+    def prepare_target(
+        self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
+        """Check the targets of a whole data set and put them into the form that `forward` reads
+        fastest.
 
         Parameters
         ----------
@@ -136,14 +145,18 @@ class Loss:
         return as_array(target, "y")
 
     def _check_whole(self, target: Array, sample_weight: Array | None) -> None:
-        """Raise ValueError for targets of a whole data set, prepared, from which nothing can be learned; a batch of it may hold such."""
+        """Raise ValueError for targets of a whole data set, prepared, from which nothing can be
+        learned; a batch of it may hold such.
+        """
 
     def count_correct(self, output: Array, target: Array) -> int | None:
         """How many rows are classified rightly; None if this loss does not classify."""
         return None
 
     def accuracy_names(self) -> list[str]:
-        """Names of the accuracies that a history has with this loss; none if it does not classify."""
+        """Names of the accuracies that a history has with this loss; none if it does not
+        classify.
+        """
         return [] if type(self).count_correct is Loss.count_correct else ["accuracy"]
 
     def __repr__(self) -> str:
@@ -154,7 +167,9 @@ def _number(loss: Loss, value: Any) -> float:
     """What `forward` of a loss returned, as a float."""
     if isinstance(value, str | None) or np.ndim(value):
         got = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
-        raise TypeError(f"{loss!r} returned {got}, expected the mean over the batch, a single number")
+        raise TypeError(
+            f"{loss!r} returned {got}, expected the mean over the batch, a single number"
+        )
     return float(value)
 
 
@@ -164,8 +179,14 @@ def check_loss_grad(loss: Loss, grad: Array, output: Array, target: Any) -> None
         return
     hint = ""
     if output.shape[1:] == (1,) and np.shape(target) == output.shape[:1]:
-        hint = f": the target is of shape {np.shape(target)}, so output - target is a square; take target.reshape(output.shape)"
-    raise ValueError(f"{loss!r} returned a gradient of shape {grad.shape}, expected that of the output, {output.shape}{hint}")
+        hint = (
+            f": the target is of shape {np.shape(target)}, so output - target is a square; take "
+            "target.reshape(output.shape)"
+        )
+    raise ValueError(
+        f"{loss!r} returned a gradient of shape {grad.shape}, expected that of the output, "
+        f"{output.shape}{hint}"
+    )
 
 
 class KernelLoss(Loss):
@@ -187,17 +208,29 @@ class KernelLoss(Loss):
         return getattr(loops(dtype), self._kind), 0.0, None
 
     def program_labels(self, target: Array) -> Array | None:
-        """The class of each row, by which it is counted as right; None if the loss is not one of classes."""
+        """The class of each row, by which it is counted as right; None if the loss is not one of
+        classes.
+        """
         return None
 
-    def _run(self, output: Array, target: Array, grad: Array | None, row_loss: Array | None, row_weights: Array | None = None) -> float:
+    def _run(
+        self,
+        output: Array,
+        target: Array,
+        grad: Array | None,
+        row_loss: Array | None,
+        row_weights: Array | None = None,
+    ) -> float:
         kind, setting, weights = self.program_loss(output.dtype)
         labels, rows = (target, None) if target.ndim == 1 else (None, target)
-        loss: float = loops(output.dtype).loss(kind, setting, row_loss, grad, output, labels, rows, weights, row_weights)
+        loss: float = loops(output.dtype).loss(
+            kind, setting, row_loss, grad, output, labels, rows, weights, row_weights
+        )
         return loss
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)})"
+        shown = (f"{name}={getattr(self, name)!r}" for name in self._shown)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _checked(self, output: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
         output = as_array(output, "output")
@@ -212,8 +245,15 @@ class KernelLoss(Loss):
         """Raise ValueError for outputs that the loss cannot be of."""
 
     def _ready(self, output: Array, target: Array) -> tuple[Array, Array]:
-        """Outputs and targets as the kernels take them. What `prepare_target` gave passes as it is."""
-        if type(output) is type(target) is np.ndarray and output.dtype in (FLOAT32, FLOAT64) and output.flags.c_contiguous and target.flags.c_contiguous:
+        """Outputs and targets as the kernels take them. What `prepare_target` gave passes as
+        it is.
+        """
+        if (
+            type(output) is type(target) is np.ndarray
+            and output.dtype in (FLOAT32, FLOAT64)
+            and output.flags.c_contiguous
+            and target.flags.c_contiguous
+        ):
             if target.shape == output.shape and target.dtype == output.dtype:
                 return output, target
             if self._takes_labels and target.ndim == 1 and target.dtype == np.int64:
@@ -248,4 +288,10 @@ class KernelLoss(Loss):
             return super().weighted(output, target, sample_weight)
         output, target = self._ready(output, target)
         grad = np.empty_like(output)
-        return self._run(output, target, grad, np.empty(len(output), output.dtype), as_real(sample_weight, output.dtype, "sample_weight")), grad
+        return self._run(
+            output,
+            target,
+            grad,
+            np.empty(len(output), output.dtype),
+            as_real(sample_weight, output.dtype, "sample_weight"),
+        ), grad

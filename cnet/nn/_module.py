@@ -1,7 +1,8 @@
 """What every layer and every net has in common.
 
-A module maps a batch, one row per example, to another. Built-in modules, and modules that users write, override
-`forward`, `backward` and `output_shape`; all else here follows from these and from the parameters they own.
+A module maps a batch, one row per example, to another. Built-in modules, and modules that users
+write, override `forward`, `backward` and `output_shape`; all else here follows from these and from
+the parameters they own.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one bl
 class Module(Habits):
     """Base of layers and nets.
 
-    To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows changes; keep in
-    `forward` what `backward` needs when `training` is true. Attributes that are a `Parameter`, or a module, are found.
-    A ``forward(self, x)`` without `training` will do; then it is not told what the call is for.
+    To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows
+    changes; keep in `forward` what `backward` needs when `training` is true. Attributes that are a
+    `Parameter`, or a module, are found. A ``forward(self, x)`` without `training` will do; then it
+    is not told what the call is for.
 
     Examples
     --------
@@ -61,10 +63,14 @@ class Module(Habits):
     """Attributes in which `forward` keeps what `backward` needs."""
 
     changes = 0
-    """How often a module has got a new attribute that forward passes do not keep: what was compiled before may be out of date."""
+    """How often a module has got a new attribute that forward passes do not keep: what was compiled
+    before may be out of date.
+    """
 
     _predict: ClassVar[Callable[[Any, Array], Array | None]]
-    """The outputs by a compiled program, if there is one: cnet/_program.py brings it, which this file cannot import."""
+    """The outputs by a compiled program, if there is one: cnet/_program.py brings it, which this
+    file cannot import.
+    """
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -76,10 +82,18 @@ class Module(Habits):
         if name.startswith("_"):
             object.__setattr__(self, name, value)
             return
-        if isinstance(vars(self).get(name), Parameter | Buffer) and not isinstance(value, Parameter | Buffer | None):
-            raise TypeError(f"{name} is a parameter or buffer, and was assigned a {type(value).__name__}: assign values to {name}.data")
+        if isinstance(vars(self).get(name), Parameter | Buffer) and not isinstance(
+            value, Parameter | Buffer | None
+        ):
+            raise TypeError(
+                f"{name} is a parameter or buffer, and was assigned a {type(value).__name__}: "
+                f"assign values to {name}.data"
+            )
         if name == "requires_grad":
-            raise AttributeError("requires_grad belongs to parameters: requires_grad_(False) freezes all parameters of a module")
+            raise AttributeError(
+                "requires_grad belongs to parameters: requires_grad_(False) freezes all "
+                "parameters of a module"
+            )
         object.__setattr__(self, name, value)
         Module.changes += 1
 
@@ -104,12 +118,14 @@ class Module(Habits):
         raise TypeError(f"{type(self).__name__} does not define forward(x, training=False)")
 
     def backward(self, grad: ArrayLike) -> Array:
-        """Map the gradient of the last training batch's output to that of its input; set `grad` of the parameters.
+        """Map the gradient of the last training batch's output to that of its input; set `grad` of
+        the parameters.
 
         Parameters
         ----------
         grad : array-like
-            Gradient of the loss with respect to the output of ``forward(x, training=True)``; same shape.
+            Gradient of the loss with respect to the output of ``forward(x, training=True)``; same
+            shape.
 
         Returns
         -------
@@ -117,8 +133,9 @@ class Module(Habits):
             Gradient of the loss with respect to `x`; same shape as `x`.
         """
         raise TypeError(
-            f"{type(self).__name__} does not define backward(grad): there is no automatic differentiation, so it has to return the gradient "
-            "of the input, and to set the grad of the parameters, see docs/extending.md"
+            f"{type(self).__name__} does not define backward(grad): there is no automatic "
+            "differentiation, so it has to return the gradient of the input, and to set the grad "
+            "of the parameters, see docs/extending.md"
         )
 
     def backward_params(self, grad: ArrayLike) -> None:
@@ -136,11 +153,15 @@ class Module(Habits):
         return input_shape
 
     def lower(self, program: Lowering) -> bool:
-        """Add this module to a compiled program; False, as here, if it has no compiled form and is run from Python."""
+        """Add this module to a compiled program; False, as here, if it has no compiled form and is
+        run from Python.
+        """
         return False
 
     def config(self) -> dict[str, Any]:
-        """Arguments that construct this module anew, without its weights: what a saved model holds."""
+        """Arguments that construct this module anew, without its weights: what a saved model
+        holds.
+        """
         return {}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -172,10 +193,14 @@ class Module(Habits):
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters with the names that `state_dict` gives them."""
-        return ((name, state) for name, state in self._named_state() if isinstance(state, Parameter))
+        return (
+            (name, state) for name, state in self._named_state() if isinstance(state, Parameter)
+        )
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """What else `state_dict` holds: arrays that training changes, but no optimiser, such as running means."""
+        """What else `state_dict` holds: arrays that training changes, but no optimiser, such as
+        running means.
+        """
         return ((name, state) for name, state in self._named_state() if isinstance(state, Buffer))
 
     def parameters(self) -> list[Parameter]:
@@ -183,7 +208,9 @@ class Module(Habits):
         return [state for state in self._states() if isinstance(state, Parameter)]
 
     def _take_seed(self, sequence: np.random.SeedSequence, settled: bool) -> None:
-        """Where the random numbers of training come from, for those who draw some; until settled, another may yet be given."""
+        """Where the random numbers of training come from, for those who draw some; until settled,
+        another may yet be given.
+        """
 
     def _fill(self, seed: int | None) -> None:
         """Draw the values of the parameters, unless they shall wait for a seed."""
@@ -198,7 +225,9 @@ class Module(Habits):
         return self._own_dtype() or FLOAT32
 
     def _own_dtype(self) -> np.dtype[Any] | None:
-        return next((state.dtype for _, state in self._named_state() if state.dtype.kind == "f"), None)
+        return next(
+            (state.dtype for _, state in self._named_state() if state.dtype.kind == "f"), None
+        )
 
     def __call__(self, x: ArrayLike) -> Array:
         """Map any number of rows, in inference mode.
@@ -211,14 +240,21 @@ class Module(Habits):
         Returns
         -------
         ndarray, shape (n, ...)
-            Of this module's dtype; without parameters, float64 for float64 and else float32. A row's result does not depend on the other rows.
+            Of this module's dtype; without parameters, float64 for float64 and else float32. A
+            row's result does not depend on the other rows.
 
         Raises
         ------
         TypeError, ValueError
             If `x` does not hold real numbers, or its rows do not fit.
         """
-        if type(x) is np.ndarray and x.ndim > 1 and (flags := x.flags).c_contiguous and flags.aligned and x.dtype in _REALS:
+        if (
+            type(x) is np.ndarray
+            and x.ndim > 1
+            and (flags := x.flags).c_contiguous
+            and flags.aligned
+            and x.dtype in _REALS
+        ):
             out = self._predict(x)
             if out is not None:
                 return out
@@ -247,19 +283,24 @@ class Module(Habits):
 
         These have the axes in reverse: ``"0.weight"`` is (out, in).
         """
-        return {name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy() for name, state in self._named_state()}
+        return {
+            name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy()
+            for name, state in self._named_state()
+        }
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Self:
-        """Set all parameters and buffers; nothing is changed if anything does not fit, or Ctrl-C comes in between.
+        """Set all parameters and buffers; nothing is changed if anything does not fit, or Ctrl-C
+        comes in between.
 
         Parameters
         ----------
         state : dict
-            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU will do. As in PyTorch, the
-            ``num_batches_tracked`` of a normalization may be missing, and then stays as it is.
+            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU
+            will do. As in PyTorch, the ``num_batches_tracked`` of a normalization may be missing,
+            and then stays as it is.
         strict : bool
-            False leaves out names that only the state has, and leaves parameters and buffers as they are that only the
-            model has. At least one name has to be in both.
+            False leaves out names that only the state has, and leaves parameters and buffers as
+            they are that only the model has. At least one name has to be in both.
 
         Returns
         -------
@@ -302,7 +343,8 @@ class Module(Habits):
         TypeError
             If the model has layers that are not cnet's own: save their weights with `state_dict`.
         OSError
-            If the folder does not exist, the file is read-only, or writing fails. Then a file that was there is as it was.
+            If the folder does not exist, the file is read-only, or writing fails. Then a file that
+            was there is as it was.
 
         Examples
         --------
@@ -353,9 +395,11 @@ class Module(Habits):
 
 
 def is_builtin(thing: object) -> bool:
-    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do anything.
+    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do
+    anything.
 
-    Own classes outside `nn` and `optim` say so by an attribute `_compiled`, which subclasses do not inherit.
+    Own classes outside `nn` and `optim` say so by an attribute `_compiled`, which subclasses do not
+    inherit.
     """
     return type(thing) in _own_types() or "_compiled" in vars(type(thing))
 
@@ -364,7 +408,12 @@ def is_builtin(thing: object) -> bool:
 def _own_types() -> frozenset[Any]:
     from cnet import nn, optim
 
-    return frozenset(value for module in (nn, optim) for value in vars(module).values() if isinstance(value, type))
+    return frozenset(
+        value
+        for module in (nn, optim)
+        for value in vars(module).values()
+        if isinstance(value, type)
+    )
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -373,16 +422,25 @@ def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ..
         return
     hint = ""
     if not got and len(expected) == 1:
-        hint = "; for rows of one number pass x[:, None]" if expected == (1,) else "; for a single row pass x[None]"
+        hint = (
+            "; for rows of one number pass x[:, None]"
+            if expected == (1,)
+            else "; for a single row pass x[None]"
+        )
     elif len(expected) == 1 and math.prod(got) == expected[0]:
         hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected)
-    raise ValueError(f"{layer!r} takes input of shape {shape_text(expected)}, got {shape_text(got)}{hint}")
+    raise ValueError(
+        f"{layer!r} takes input of shape {shape_text(expected)}, got {shape_text(got)}{hint}"
+    )
 
 
 def check_grad(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise ValueError unless a gradient of shape `got` is of shape `expected`."""
     if got != expected:
-        raise ValueError(f"{layer!r} got a gradient of shape {got}, expected {expected}: the shape of its last training output")
+        raise ValueError(
+            f"{layer!r} got a gradient of shape {got}, expected {expected}: the shape of its last "
+            "training output"
+        )
 
 
 def training_state(module: Module, name: str) -> Array:

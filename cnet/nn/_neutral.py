@@ -1,7 +1,7 @@
 """Settings of PyTorch that cnet has in one way only.
 
-They may be given where they mean what cnet does in any case, so that code for PyTorch runs as it is. Any other value is an error
-that says what to do. `cnet.from_torch` goes by the same table.
+They may be given where they mean what cnet does in any case, so that code for PyTorch runs as it
+is. Any other value is an error that says what to do. `cnet.from_torch` goes by the same table.
 """
 
 from __future__ import annotations
@@ -30,18 +30,30 @@ _SETTINGS = {
     "count_include_pad": _Setting((True,), _EXTENDING),
     "divisor_override": _Setting((None,), "scale the weights of the next layer"),
     # Shapes
-    "start_dim": _Setting((1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"),
-    "end_dim": _Setting((-1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"),
+    "start_dim": _Setting(
+        (1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"
+    ),
+    "end_dim": _Setting(
+        (-1,),
+        "a row becomes one axis as a whole; a function among the layers can reshape otherwise",
+    ),
     "dim": _Setting((-1, 1, None), "rows have one axis, and softmax is taken along it"),
     # Normalization
     "track_running_stats": _Setting((True,), "inference goes by the running mean and variance"),
     "bias": _Setting((True,), "affine=False leaves out weight and bias together"),
     # Losses
-    "reduction": _Setting(("mean",), "a loss is the mean over the batch: multiply it by the number of samples for their sum"),
+    "reduction": _Setting(
+        ("mean",),
+        "a loss is the mean over the batch: multiply it by the number of samples for their sum",
+    ),
     "ignore_index": _Setting((-100,), "give the samples to leave out a sample_weight of 0"),
     "full": _Setting((False,), "the rest of the likelihood depends on the targets alone"),
     # Optimizers
-    "dampening": _Setting((0,), "multiply lr by 1 - dampening, which has the same effect after the first step; nesterov is given by its name"),
+    "dampening": _Setting(
+        (0,),
+        "multiply lr by 1 - dampening, which has the same effect after the first step; nesterov "
+        "is given by its name",
+    ),
     "lr": _Setting((1,), "L-BFGS searches along its direction for the length of a step"),
     # All
     "device": _Setting(("cpu", None, "cpu:0"), "it computes on the CPU"),
@@ -59,7 +71,9 @@ def neutral(**settings: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The value in a form that compares: a list as a tuple, a number of NumPy as Python's, a ``torch.device`` as its name."""
+    """The value in a form that compares: a list as a tuple, a number of NumPy as Python's, a
+    ``torch.device`` as its name.
+    """
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, np.generic):

@@ -1,4 +1,6 @@
-"""Normalisation: values brought to mean 0 and variance 1, then scaled and shifted by what is learned."""
+"""Normalisation: values brought to mean 0 and variance 1, then scaled and shifted by what is
+learned.
+"""
 
 from __future__ import annotations
 
@@ -22,31 +24,48 @@ if TYPE_CHECKING:
 
 
 class _Norm(Module):
-    """What batch and layer normalisation have in common: a learned scale and shift for each value of a row."""
+    """What batch and layer normalisation have in common: a learned scale and shift for each value
+    of a row.
+    """
 
     _kept = ("_xhat", "_rstd", "_out_shape")
     weight: Parameter | None
     bias: Parameter | None
 
-    def __init__(self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool, dtype: np.dtype[Any]
+    ) -> None:
         self.eps = number("eps", eps, 0)
-        self.weight = Parameter(shape[::-1], dtype=dtype, initializer=init.Ones()) if affine else None
-        self.bias = Parameter(shape[::-1], dtype=dtype, initializer=init.Zeros()) if affine and bias else None
+        self.weight = (
+            Parameter(shape[::-1], dtype=dtype, initializer=init.Ones()) if affine else None
+        )
+        self.bias = (
+            Parameter(shape[::-1], dtype=dtype, initializer=init.Zeros())
+            if affine and bias
+            else None
+        )
         self._xhat: Array | None = None
         self._rstd: Array | None = None
         self._out_shape: tuple[int, ...] | None = None
 
     def _affine(self) -> tuple[Array | None, Array | None]:
         """Weight and bias as the kernels take them."""
-        weight, bias = (None if parameter is None else parameter.data.T.reshape(-1) for parameter in (self.weight, self.bias))
+        weight, bias = (
+            None if parameter is None else parameter.data.T.reshape(-1)
+            for parameter in (self.weight, self.bias)
+        )
         return weight, bias
 
     def _set_gradients(self, dout: Array) -> Array:
-        """Give weight and bias their gradients; (2, n), first those of the bias, whether there are any or not."""
+        """Give weight and bias their gradients; (2, n), first those of the bias, whether there are
+        any or not.
+        """
         xhat = training_state(self, "_xhat")
         m, n = xhat.shape
         sums = np.empty((2, n), dout.dtype)
-        loops(dout.dtype).norm_backward_params(sums, dout, xhat, np.empty((loops(dout.dtype).norm_blocks(m), 2 * n), dout.dtype))
+        loops(dout.dtype).norm_backward_params(
+            sums, dout, xhat, np.empty((loops(dout.dtype).norm_blocks(m), 2 * n), dout.dtype)
+        )
         for parameter, gradient in zip((self.bias, self.weight), sums, strict=True):
             if parameter is not None:
                 parameter.grad = np.ascontiguousarray(gradient.reshape(parameter.shape[::-1]).T)
@@ -82,7 +101,11 @@ class _BatchNorm(_Norm):
     def config(self) -> dict[str, Any]:
         config: dict[str, Any] = {"num_features": self.num_features}
         defaults = {"eps": 1e-5, "momentum": 0.1}
-        config |= {name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default}
+        config |= {
+            name: getattr(self, name)
+            for name, default in defaults.items()
+            if getattr(self, name) != default
+        }
         return config if self.weight else {**config, "affine": False}
 
     def lower(self, program: Lowering) -> bool:
@@ -104,20 +127,28 @@ class _BatchNorm(_Norm):
         """TooFewValues if a training batch has too few values of each feature."""
         if values < 2:
             raise TooFewValues(
-                f"{self!r} got a mini-batch of 1 sample with 1 value of each feature, and needs at least 2 values to compute a variance: choose a batch_size "
-                "that leaves no single sample for the last mini-batch of an epoch, leave that sample out, or use nn.LayerNorm"
+                f"{self!r} got a mini-batch of 1 sample with 1 value of each feature, and needs "
+                "at least 2 values to compute a variance: choose a batch_size that leaves no "
+                "single sample for the last mini-batch of an epoch, leave that sample out, or "
+                "use nn.LayerNorm"
             )
 
     def _track(self, rows: Array) -> tuple[Array, Array]:
         """Mean and variance of a training batch, which go into the running ones."""
         m, n = rows.shape
         if not m:
-            return np.zeros(n, rows.dtype), np.ones(n, rows.dtype)  # of no samples, which change nothing
+            return np.zeros(n, rows.dtype), np.ones(
+                n, rows.dtype
+            )  # of no samples, which change nothing
         self.check_batch(m)
         kernels = loops(rows.dtype)
         mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
-        kernels.batch_norm_moments(mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype))
-        running_mean, running_var, tracked = map(make_writable, (self.running_mean, self.running_var, self.num_batches_tracked))
+        kernels.batch_norm_moments(
+            mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype)
+        )
+        running_mean, running_var, tracked = map(
+            make_writable, (self.running_mean, self.running_var, self.num_batches_tracked)
+        )
         tracked += 1
         share = 1 / int(tracked) if self.momentum is None else self.momentum
         kernels.batch_norm_track(running_mean, running_var, mean, var, share, m)
@@ -127,11 +158,17 @@ class _BatchNorm(_Norm):
         x = as_array(x, "x")
         self.output_shape(x.shape[1:])
         rows = self._rows(x)
-        mean, var = self._track(rows) if training else (self.running_mean.data, self.running_var.data)
+        mean, var = (
+            self._track(rows) if training else (self.running_mean.data, self.running_var.data)
+        )
         out, rstd = np.empty_like(rows), np.empty_like(mean)
         xhat = np.empty_like(rows) if training else None
-        loops(rows.dtype).batch_norm_forward(out, xhat, rstd, rows, mean, var, *self._affine(), self.eps)
-        self._xhat, self._rstd, self._out_shape = (xhat, rstd, x.shape) if training else (None, None, None)
+        loops(rows.dtype).batch_norm_forward(
+            out, xhat, rstd, rows, mean, var, *self._affine(), self.eps
+        )
+        self._xhat, self._rstd, self._out_shape = (
+            (xhat, rstd, x.shape) if training else (None, None, None)
+        )
         return self._from_rows(out, x.shape)
 
     def backward(self, grad: ArrayLike) -> Array:
@@ -148,8 +185,8 @@ class _BatchNorm(_Norm):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of each feature of rows of one axis.
 
-    In training, by the mean and variance of the batch; in inference, by running means of these. A row's result in training
-    depends on the other rows.
+    In training, by the mean and variance of the batch; in inference, by running means of these. A
+    row's result in training depends on the other rows.
 
     Parameters
     ----------
@@ -158,7 +195,8 @@ class BatchNorm1d(_BatchNorm):
     eps : float
         Added to the variance.
     momentum : float or None
-        The share of a new batch in the running mean and variance; None takes the mean over all batches.
+        The share of a new batch in the running mean and variance; None takes the mean over all
+        batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
     track_running_stats, bias : bool
@@ -181,7 +219,8 @@ class BatchNorm1d(_BatchNorm):
 
     References
     ----------
-    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate shift, ICML 2015.
+    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal
+    covariate shift, ICML 2015.
 
     Examples
     --------
@@ -213,8 +252,8 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of each channel of images, over all their pixels.
 
-    In training, by the mean and variance of the batch; in inference, by running means of these. An image's result in
-    training depends on the other images.
+    In training, by the mean and variance of the batch; in inference, by running means of these. An
+    image's result in training depends on the other images.
 
     Parameters
     ----------
@@ -223,7 +262,8 @@ class BatchNorm2d(_BatchNorm):
     eps : float
         Added to the variance.
     momentum : float or None
-        The share of a new batch in the running mean and variance; None takes the mean over all batches.
+        The share of a new batch in the running mean and variance; None takes the mean over all
+        batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
     track_running_stats, bias : bool
@@ -246,7 +286,8 @@ class BatchNorm2d(_BatchNorm):
 
     References
     ----------
-    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal covariate shift, ICML 2015.
+    Ioffe and Szegedy, Batch normalization: accelerating deep network training by reducing internal
+    covariate shift, ICML 2015.
 
     Examples
     --------
@@ -321,7 +362,9 @@ class LayerNorm(_Norm):
         device: Any = None,
     ) -> None:
         neutral(device=device)
-        sizes = normalized_shape if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
+        sizes = (
+            normalized_shape if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
+        )
         self.normalized_shape = tuple(positive("normalized_shape", size) for size in sizes)
         if not sizes:
             raise ValueError("normalized_shape is (), expected at least one axis")
@@ -341,7 +384,9 @@ class LayerNorm(_Norm):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if input_shape[-len(self.normalized_shape) :] != self.normalized_shape:
             last = ", ".join(map(str, self.normalized_shape))
-            raise ValueError(f"{self!r} takes input of shape (n, ..., {last}), got {shape_text(input_shape)}")
+            raise ValueError(
+                f"{self!r} takes input of shape (n, ..., {last}), got {shape_text(input_shape)}"
+            )
         return input_shape
 
     def lower(self, program: Lowering) -> bool:
@@ -356,7 +401,9 @@ class LayerNorm(_Norm):
         x = as_input(x, self._own_dtype())
         rows = x.reshape(-1, math.prod(self.normalized_shape))
         out = np.empty_like(rows)
-        xhat, rstd = (np.empty_like(rows), np.empty(len(rows), rows.dtype)) if training else (None, None)
+        xhat, rstd = (
+            (np.empty_like(rows), np.empty(len(rows), rows.dtype)) if training else (None, None)
+        )
         loops(rows.dtype).layer_norm_forward(out, xhat, rstd, rows, *self._affine(), self.eps)
         self._xhat, self._rstd, self._out_shape = xhat, rstd, x.shape if training else None
         return out.reshape(x.shape)

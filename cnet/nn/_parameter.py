@@ -67,13 +67,17 @@ def _shape_and_values(shape: Any) -> tuple[tuple[int, ...], Array | None]:
     try:
         return tuple(operator.index(size) for size in shape), None
     except TypeError:
-        raise TypeError(f"shape is {shape!r}, expected a tuple of integers such as (3, 2), or an array of values") from None
+        raise TypeError(
+            f"shape is {shape!r}, expected a tuple of integers such as (3, 2), or an array of "
+            "values"
+        ) from None
 
 
 class Parameter(_State):
     """A trainable array, filled when its values are first needed.
 
-    Waiting lets a container fill its layers from one seed, and spares the work where weights are loaded.
+    Waiting lets a container fill its layers from one seed, and spares the work where weights are
+    loaded.
 
     Parameters
     ----------
@@ -89,19 +93,23 @@ class Parameter(_State):
     data : ndarray
         The values, C-contiguous; optimisers update them in place, and assigning copies into them.
     grad : ndarray or None
-        The gradient of the last backward pass, of the same shape; backward passes overwrite it. None where `requires_grad` is False.
+        The gradient of the last backward pass, of the same shape; backward passes overwrite it.
+        None where `requires_grad` is False.
     requires_grad : bool
-        Whether it is trained. While it is False, `grad` stays None, and optimizers leave the parameter as it is, as if they had not
-        been given it: also its momentum, and its share in the norm of gradients. It may be changed at any time, and is not saved.
+        Whether it is trained. While it is False, `grad` stays None, and optimizers leave the
+        parameter as it is, as if they had not been given it: also its momentum, and its share in
+        the norm of gradients. It may be changed at any time, and is not saved.
     shape : tuple of int
     dtype : numpy.dtype
     initializer : Initializer or None
-        What fills it; None leaves the choice to the container, and without one to `Xavier` (weights) and `Zeros` (biases).
+        What fills it; None leaves the choice to the container, and without one to `Xavier`
+        (weights) and `Zeros` (biases).
 
     Raises
     ------
     TypeError, ValueError
-        If there are neither a shape nor values of real numbers, or `requires_grad` or the dtype is something else.
+        If there are neither a shape nor values of real numbers, or `requires_grad` or the dtype is
+        something else.
 
     Examples
     --------
@@ -111,7 +119,9 @@ class Parameter(_State):
     """
 
     exchanges = 0
-    """How often a parameter or a buffer has put another array in the place of its own: what was compiled before may be out of date."""
+    """How often a parameter or a buffer has put another array in the place of its own: what was
+    compiled before may be out of date.
+    """
 
     _grad: Array | None = None
     _requires_grad = True
@@ -126,7 +136,10 @@ class Parameter(_State):
     ) -> None:
         self.shape, values = _shape_and_values(shape)
         if values is not None and values.dtype.kind != "f":
-            raise TypeError(f"a parameter got an array of {values.dtype}, expected its values as floats, or its shape as a tuple")
+            raise TypeError(
+                f"a parameter got an array of {values.dtype}, expected its values as floats, or "
+                "its shape as a tuple"
+            )
         is_flag = isinstance(requires_grad, bool | np.bool_)
         self.dtype = real_dtype(dtype if is_flag else requires_grad)  # type: ignore[arg-type]
         self.initializer = initializer
@@ -168,11 +181,14 @@ class Parameter(_State):
         """Whether the values exist already: drawn from a seed, assigned, or looked at."""
         return self._settled
 
-    def initialize(self, rng: np.random.Generator, suggestion: Initializer | None = None, settled: bool = True) -> None:
-        """Draw the values; `suggestion` is for weights that were given no initialiser, and the first one counts.
+    def initialize(
+        self, rng: np.random.Generator, suggestion: Initializer | None = None, settled: bool = True
+    ) -> None:
+        """Draw the values; `suggestion` is for weights that were given no initialiser, and the
+        first one counts.
 
-        Unless `settled`, they may be drawn again until somebody looks at them: a net without a seed of its own may yet
-        become part of one with a seed.
+        Unless `settled`, they may be drawn again until somebody looks at them: a net without a seed
+        of its own may yet become part of one with a seed.
         """
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)
@@ -183,7 +199,10 @@ class Parameter(_State):
         default = Zeros() if len(self.shape) == 1 else self._suggestion or Xavier()
         values = np.asarray((self.initializer or default)(self.shape, rng), self.dtype)
         if values.shape != self.shape:
-            raise ValueError(f"{self.initializer!r} gave values of shape {values.shape}, the parameter has {self.shape}")
+            raise ValueError(
+                f"{self.initializer!r} gave values of shape {values.shape}, the parameter has "
+                f"{self.shape}"
+            )
         return self._copy(values)  # an initialiser may keep what it gave
 
     def _copy(self, values: Array) -> Array:
@@ -203,7 +222,9 @@ class Parameter(_State):
     def data(self) -> Array:
         if not self._settled:
             if "_data" not in vars(self):
-                vars(self).setdefault("_data", self._draw(np.random.default_rng()))  # in one go: threads that come together get the same
+                vars(self).setdefault(
+                    "_data", self._draw(np.random.default_rng())
+                )  # in one go: threads that come together get the same
             self._settled = True
         return self._data
 
@@ -220,7 +241,8 @@ class Parameter(_State):
 
 
 class Buffer(_State):
-    """An array that is part of a layer's state and is not trained, such as a running mean; filled when first needed.
+    """An array that is part of a layer's state and is not trained, such as a running mean; filled
+    when first needed.
 
     Parameters
     ----------
@@ -245,7 +267,9 @@ class Buffer(_State):
     array([1., 1., 1.], dtype=float32)
     """
 
-    def __init__(self, shape: tuple[int, ...] | Array, *, dtype: DTypeLike = np.float32, fill: float = 0) -> None:
+    def __init__(
+        self, shape: tuple[int, ...] | Array, *, dtype: DTypeLike = np.float32, fill: float = 0
+    ) -> None:
         self.shape, values = _shape_and_values(shape)
         self.dtype = np.dtype(dtype)
         self.fill = fill
@@ -277,16 +301,20 @@ class Buffer(_State):
 
 
 def make_writable(state: Parameter | Buffer) -> Array:
-    """The values, after they have moved to an array of their own if the one that holds them is read-only.
+    """The values, after they have moved to an array of their own if the one that holds them is
+    read-only.
 
-    So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers of ``joblib.Parallel`` map them.
+    So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers
+    of ``joblib.Parallel`` map them.
     """
     values = state.data
     return values if values.flags.writeable else exchange(state, values)
 
 
 def exchange(state: Parameter | Buffer, values: Array) -> Array:
-    """Put a copy of values in the place of the array that there is, which stays as it is for others who hold it."""
+    """Put a copy of values in the place of the array that there is, which stays as it is for others
+    who hold it.
+    """
     state._data = own = empty(state.shape, state.dtype)
     own[...] = values
     Parameter.exchanges += 1

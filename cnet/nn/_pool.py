@@ -23,13 +23,22 @@ class _Pool(Module):
     """Whether a window becomes its largest value, and not the mean."""
     _kept = ("_x", "_out")
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair, **settings: Any) -> None:
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None,
+        padding: int | Pair,
+        **settings: Any,
+    ) -> None:
         neutral(**settings)
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)
         self.padding = pair("padding", padding, 0)
         if any(2 * pad > size for pad, size in zip(self.padding, self.kernel_size, strict=True)):
-            raise ValueError(f"padding is {padding!r}, expected at most half of kernel_size, which is {kernel_size!r}")
+            raise ValueError(
+                f"padding is {padding!r}, expected at most half of kernel_size, which is "
+                f"{kernel_size!r}"
+            )
         self._x: Array | None = None
         self._out: Array | None = None
 
@@ -43,7 +52,9 @@ class _Pool(Module):
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         check_images(self, input_shape, None)
-        return (input_shape[0], *windows(self, input_shape[1:], self.kernel_size, self.stride, self.padding))  # type: ignore[arg-type]
+        height, width = input_shape[1:]
+        size = windows(self, (height, width), self.kernel_size, self.stride, self.padding)
+        return input_shape[0], *size
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -90,14 +101,16 @@ class MaxPool2d(_Pool):
     stride : int, pair of int or None
         Pixels from one window to the next; None is the size of a window.
     padding : int or pair of int
-        Rows and columns on each side that windows may reach into, and that hold no value; at most half a window.
+        Rows and columns on each side that windows may reach into, and that hold no value; at most
+        half a window.
     dilation, return_indices, ceil_mode : object
         For code written for PyTorch: 1, False and False.
 
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large; or a setting is PyTorch's alone.
+        If a size is not an integer, or too small, or the padding too large; or a setting is
+        PyTorch's alone.
 
     Examples
     --------
@@ -119,7 +132,14 @@ class MaxPool2d(_Pool):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation=dilation, return_indices=return_indices, ceil_mode=ceil_mode)
+        super().__init__(
+            kernel_size,
+            stride,
+            padding,
+            dilation=dilation,
+            return_indices=return_indices,
+            ceil_mode=ceil_mode,
+        )
 
     def _pool(self, out: Array, images: Array) -> None:
         loops(out.dtype).max_pool_forward(out, images, self.sizes)
@@ -145,7 +165,8 @@ class AvgPool2d(_Pool):
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large; or a setting is PyTorch's alone.
+        If a size is not an integer, or too small, or the padding too large; or a setting is
+        PyTorch's alone.
 
     Examples
     --------
@@ -167,7 +188,14 @@ class AvgPool2d(_Pool):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override)
+        super().__init__(
+            kernel_size,
+            stride,
+            padding,
+            ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad,
+            divisor_override=divisor_override,
+        )
 
     def _pool(self, out: Array, images: Array) -> None:
         loops(out.dtype).avg_pool_forward(out, images, self.sizes)

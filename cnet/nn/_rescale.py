@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def _finite(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not -LARGEST_FLOAT32 <= value <= LARGEST_FLOAT32:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not -LARGEST_FLOAT32 <= value <= LARGEST_FLOAT32
+    ):
         raise ValueError(f"{name} is {value!r}, expected a finite number")
     return float(value)
 
@@ -26,9 +30,10 @@ def _finite(name: str, value: Any) -> float:
 class Rescale(Module):
     """``scale * x + offset`` for each element.
 
-    As the first layer of a network it brings inputs to the range that the network learns from, and it is saved with the network.
-    ``nn.Rescale(1 / 255)`` maps 8-bit images from [0, 255] to [0, 1], and ``nn.Rescale(1 / 127.5, -1)`` to [-1, 1]. Such images
-    may stay uint8 in memory: `Trainer.fit` rescales a mini-batch as it gathers it.
+    As the first layer of a network it brings inputs to the range that the network learns from, and
+    it is saved with the network. ``nn.Rescale(1 / 255)`` maps 8-bit images from [0, 255] to [0, 1],
+    and ``nn.Rescale(1 / 127.5, -1)`` to [-1, 1]. Such images may stay uint8 in memory:
+    `Trainer.fit` rescales a mini-batch as it gathers it.
 
     Parameters
     ----------
@@ -54,11 +59,15 @@ class Rescale(Module):
     def __init__(self, scale: float, offset: float = 0.0) -> None:
         self.scale, self.offset = _finite("scale", scale), _finite("offset", offset)
         if not abs(self.scale) >= np.finfo(np.float32).tiny:
-            raise ValueError(f"scale is {scale!r}, which makes all inputs alike: expected another number than 0")
+            raise ValueError(
+                f"scale is {scale!r}, which makes all inputs alike: expected another number than 0"
+            )
         self._out: Array | None = None
 
     def config(self) -> dict[str, Any]:
-        return {"scale": self.scale, "offset": self.offset} if self.offset else {"scale": self.scale}
+        return (
+            {"scale": self.scale, "offset": self.offset} if self.offset else {"scale": self.scale}
+        )
 
     def lower(self, program: Lowering) -> bool:
         program.rescale(self)

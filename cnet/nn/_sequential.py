@@ -23,11 +23,13 @@ class Sequential(Module):
     Parameters
     ----------
     *layers : Module or function
-        At least one; a single list of them will do. A plain function of a batch returns its output and a function that maps the
-        gradient of the output to that of the input; or the output alone, if no gradient has to pass, as in a first layer.
+        At least one; a single list of them will do. A plain function of a batch returns its output
+        and a function that maps the gradient of the output to that of the input; or the output
+        alone, if no gradient has to pass, as in a first layer.
     seed : int or None
-        Fills the parameters that have no values yet, also those of nets among the layers; layers that have values keep
-        them. Dropout takes its random numbers from it. None draws a seed from the operating system.
+        Fills the parameters that have no values yet, also those of nets among the layers; layers
+        that have values keep them. Dropout takes its random numbers from it. None draws a seed from
+        the operating system.
     dtype : {"float32", "float64"} or None
         Dtype of parameters and arithmetic; None keeps that of the layers.
 
@@ -36,7 +38,8 @@ class Sequential(Module):
     TypeError
         If something is not a layer.
     ValueError
-        If there are no layers, a layer appears twice, shapes of neighbours do not match, or dtypes are mixed.
+        If there are no layers, a layer appears twice, shapes of neighbours do not match, or dtypes
+        are mixed.
 
     Examples
     --------
@@ -49,7 +52,12 @@ class Sequential(Module):
     Linear(in_features=784, out_features=128)
     """
 
-    def __init__(self, *layers: Module | Callable[[Array], Any], seed: int | None = None, dtype: DTypeLike | None = None) -> None:
+    def __init__(
+        self,
+        *layers: Module | Callable[[Array], Any],
+        seed: int | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         if len(layers) == 1 and isinstance(layers[0], list | tuple):
             layers = tuple(layers[0])
         if not layers:
@@ -58,11 +66,20 @@ class Sequential(Module):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Module):
                 hint = ": construct it" if isinstance(layer, type) else ""
-                hint = ": layers have no names here, so pass *layers.values()" if isinstance(layer, Mapping) else hint
-                raise TypeError(f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}")
+                hint = (
+                    ": layers have no names here, so pass *layers.values()"
+                    if isinstance(layer, Mapping)
+                    else hint
+                )
+                raise TypeError(
+                    f"layer {i} is {layer!r}, expected a layer such as nn.Linear(784, 10){hint}"
+                )
         every = [id(module) for layer in self.layers for module in layer.modules()]
         if len(set(every)) < len(every):
-            raise ValueError("a layer appears twice: each place needs an object of its own, because a layer keeps what its backward pass needs")
+            raise ValueError(
+                "a layer appears twice: each place needs an object of its own, because a layer "
+                "keeps what its backward pass needs"
+            )
         self._check_shapes()
         self._set_dtype(None if dtype is None else real_dtype(dtype))
         self._initialize(seed)
@@ -73,7 +90,10 @@ class Sequential(Module):
             for array in state:
                 array.cast(dtype)
         if len(found := {array.dtype for array in state if array.dtype.kind == "f"}) > 1:
-            raise ValueError(f"layers have different dtypes ({', '.join(sorted(map(str, found)))}): give Sequential the dtype that all shall have")
+            raise ValueError(
+                f"layers have different dtypes ({', '.join(sorted(map(str, found)))}): give "
+                "Sequential the dtype that all shall have"
+            )
 
     def _check_shapes(self) -> None:
         shape: tuple[int, ...] | None = None
@@ -151,5 +171,7 @@ class Sequential(Module):
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __repr__(self) -> str:
-        lines = [f"  ({i}): " + repr(layer).replace("\n", "\n  ") for i, layer in enumerate(self.layers)]
+        lines = [
+            f"  ({i}): " + repr(layer).replace("\n", "\n  ") for i, layer in enumerate(self.layers)
+        ]
         return "\n".join(["Sequential(", *lines, ")"])

@@ -27,7 +27,8 @@ class Flatten(Module):
     Parameters
     ----------
     start_dim, end_dim : int
-        The axes that become one, for code written for PyTorch: 1 and -1, which are all axes of a row.
+        The axes that become one, for code written for PyTorch: 1 and -1, which are all axes of a
+        row.
 
     Raises
     ------

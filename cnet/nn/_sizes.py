@@ -10,7 +10,9 @@ Pair = tuple[int, int]
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _LARGEST_SIZE = 1 << 48
-"""Of a window: larger ones would overflow in the sums of the kernels, and no memory holds such an image."""
+"""Of a window: larger ones would overflow in the sums of the kernels, and no memory holds such an
+image.
+"""
 
 
 def positive(name: str, value: Any) -> int:
@@ -28,7 +30,9 @@ def number(name: str, value: Any, least: float, most: float = sys.float_info.max
     """A number from `least` to `most`."""
     if not isinstance(value, int | float | np.number) or not least <= value <= most:
         limit = f" and at most {most:g}" if most < LARGEST_FLOAT32 else ""
-        raise ValueError(f"{name} is {value!r}, expected a finite number of at least {least:g}{limit}")
+        raise ValueError(
+            f"{name} is {value!r}, expected a finite number of at least {least:g}{limit}"
+        )
     return float(value)
 
 
@@ -38,10 +42,16 @@ def pair(name: str, value: Any, least: int) -> Pair:
     try:
         y, x = map(operator.index, values)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}, or a pair of them (height, width)") from None
+        raise TypeError(
+            f"{name} is {value!r}, expected an integer of at least {least}, or a pair of them "
+            "(height, width)"
+        ) from None
     if min(y, x) < least or max(y, x) > _LARGEST_SIZE:
         limit = f" and at most {_LARGEST_SIZE}" if max(y, x) > _LARGEST_SIZE else ""
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}{limit}, or a pair of them (height, width)")
+        raise ValueError(
+            f"{name} is {value!r}, expected an integer of at least {least}{limit}, or a pair of "
+            "them (height, width)"
+        )
     return y, x
 
 

@@ -20,7 +20,10 @@ def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> s
     """Layers, output shapes and numbers of parameters, as a table."""
     rows = _rows(model, input_shape)
     widths = [max(len(row[column]) for row in [_HEADER, *rows]) for column in range(3)]
-    lines = [f"{name:{widths[0]}}  {output:{widths[1]}}  {count:>{widths[2]}}" for name, output, count in [_HEADER, *rows]]
+    lines = [
+        f"{name:{widths[0]}}  {output:{widths[1]}}  {count:>{widths[2]}}"
+        for name, output, count in [_HEADER, *rows]
+    ]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:], rule, _total(model)])
 
@@ -31,15 +34,29 @@ def summary_html(model: Module) -> str:
 
     def line(cells: tuple[str, str, str], kind: str) -> str:
         sides = ("left", "left", "right")
-        return "".join(["<tr>", *(f'<{kind} style="text-align: {side}">{escape(cell)}</{kind}>' for cell, side in zip(cells, sides, strict=True)), "</tr>"])
+        return "".join(
+            [
+                "<tr>",
+                *(
+                    f'<{kind} style="text-align: {side}">{escape(cell)}</{kind}>'
+                    for cell, side in zip(cells, sides, strict=True)
+                ),
+                "</tr>",
+            ]
+        )
 
     body = "".join(line(row, "td") for row in _rows(model, None))
-    return f"<table><caption>{escape(_total(model))}</caption><thead>{line(_HEADER, 'th')}</thead><tbody>{body}</tbody></table>"
+    head = f"<caption>{escape(_total(model))}</caption><thead>{line(_HEADER, 'th')}</thead>"
+    return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
 def _rows(model: Module, input_shape: Shape) -> list[tuple[str, str, str]]:
     return [
-        (f"{name} {layer!r}", "?" if shape is None else shape_text(shape), f"{sum(p.size for p in layer.parameters()):,}")
+        (
+            f"{name} {layer!r}",
+            "?" if shape is None else shape_text(shape),
+            f"{sum(p.size for p in layer.parameters()):,}",
+        )
         for name, layer, shape in _leaves(model, "", input_shape, None)
     ]
 
@@ -51,10 +68,14 @@ def _total(model: Module) -> str:
     return f"total: {total:,} parameters, {amount} as {model.dtype}"
 
 
-def _leaves(module: Module, prefix: str, shape: Shape, following: Shape) -> Iterator[tuple[str, Module, Shape]]:
-    """The layers of a net, and of the nets in it, under the names that `state_dict` gives them, with the shapes of their outputs.
+def _leaves(
+    module: Module, prefix: str, shape: Shape, following: Shape
+) -> Iterator[tuple[str, Module, Shape]]:
+    """The layers of a net, and of the nets in it, under the names that `state_dict` gives them,
+    with the shapes of their outputs.
 
-    Where the shape of the input is not known, that of the output may still be: `following` is what the next layer asks for.
+    Where the shape of the input is not known, that of the output may still be: `following` is what
+    the next layer asks for.
     """
     from cnet.nn._heads import Heads
 

@@ -1,10 +1,10 @@
 """Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
 
-An initialiser is called with a shape and a generator. The last axis of the shape counts outputs and the one before it
-inputs; axes before these are positions of a kernel, each of which has inputs and outputs of its own.
-``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such as ``"he"`` stands for one with its
-defaults. Where a layer is given none, the activation behind it chooses: `He` before ReLU and its kin, which pass on half
-of their input, `Xavier` elsewhere.
+An initialiser is called with a shape and a generator. The last axis of the shape counts outputs and
+the one before it inputs; axes before these are positions of a kernel, each of which has inputs and
+outputs of its own. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such
+as ``"he"`` stands for one with its defaults. Where a layer is given none, the activation behind it
+chooses: `He` before ReLU and its kin, which pass on half of their input, `Xavier` elsewhere.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Normal(Initializer):
 
     def __init__(self, std: float = 0.01, *, mean: float = 0.0) -> None:
         if not std > 0:
-            raise ValueError(f"std is {std!r}, expected a number above 0; nn.init.Zeros() gives zeros")
+            raise ValueError(
+                f"std is {std!r}, expected a number above 0; nn.init.Zeros() gives zeros"
+            )
         self.std = std
         self.mean = mean
 
@@ -147,7 +149,8 @@ class _VarianceScaling(Initializer):
 
 
 class Xavier(_VarianceScaling):
-    """Variance 2 / (inputs + outputs), also known as Glorot: keeps the scale of signals through tanh and sigmoid.
+    """Variance 2 / (inputs + outputs), also known as Glorot: keeps the scale of signals through
+    tanh and sigmoid.
 
     Parameters
     ----------
@@ -155,7 +158,8 @@ class Xavier(_VarianceScaling):
 
     References
     ----------
-    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010.
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
+    AISTATS 2010.
 
     Examples
     --------
@@ -192,7 +196,14 @@ class He(_VarianceScaling):
         return 2 / fan_in
 
 
-_BY_NAME: dict[str, type[Initializer]] = {"zeros": Zeros, "ones": Ones, "normal": Normal, "uniform": Uniform, "xavier": Xavier, "he": He}
+_BY_NAME: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "normal": Normal,
+    "uniform": Uniform,
+    "xavier": Xavier,
+    "he": He,
+}
 
 
 def get(initializer: Any) -> Initializer | None:
@@ -207,7 +218,10 @@ def get(initializer: Any) -> Initializer | None:
         return initializer
     if isinstance(initializer, str) and initializer.lower() in _BY_NAME:
         return _BY_NAME[initializer.lower()]()
-    raise ValueError(f"initializer is {initializer!r}, expected one of {', '.join(map(repr, _BY_NAME))} or an nn.init.Initializer")
+    raise ValueError(
+        f"initializer is {initializer!r}, expected one of {', '.join(map(repr, _BY_NAME))} or an "
+        "nn.init.Initializer"
+    )
 
 
 if not TYPE_CHECKING:  # to mypy, every name would be there

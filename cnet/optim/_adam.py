@@ -11,7 +11,8 @@ from cnet.optim._rule import Rule, RuleOptimizer, kinds
 
 
 class Adam(RuleOptimizer):
-    """Adam, as PyTorch defines it: steps of about the learning rate, whatever the size of the gradient.
+    """Adam, as PyTorch defines it: steps of about the learning rate, whatever the size of the
+    gradient.
 
     With gradient `g`, parameter `w`, means `m` and `s` (zero at first) and step number `t` from 1::
 
@@ -23,7 +24,8 @@ class Adam(RuleOptimizer):
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with settings of their own, such as a learning rate per layer.
+        ``model.parameters()``, or groups with settings of their own, such as a learning rate per
+        layer.
     lr : float
         Learning rate, at least 0.
     betas : (float, float)
@@ -44,8 +46,8 @@ class Adam(RuleOptimizer):
 
     References
     ----------
-    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015. Reddi, Kale and Kumar, On the convergence of Adam
-    and beyond, ICLR 2018.
+    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015. Reddi, Kale and Kumar, On
+    the convergence of Adam and beyond, ICLR 2018.
 
     Examples
     --------
@@ -77,7 +79,16 @@ class Adam(RuleOptimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}, clip_norm=clip_norm, clip_value=clip_value
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+            },
+            clip_norm=clip_norm,
+            clip_value=clip_value,
         )
 
     def _check(self, settings: dict[str, Any]) -> None:
@@ -90,7 +101,15 @@ class Adam(RuleOptimizer):
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = kinds.AMSGRAD if settings["amsgrad"] else kinds.ADAM
         beta1, beta2 = settings["betas"]
-        return Rule(kind, settings["lr"], settings["weight_decay"], self._decoupled, beta1, beta2, settings["eps"])
+        return Rule(
+            kind,
+            settings["lr"],
+            settings["weight_decay"],
+            self._decoupled,
+            beta1,
+            beta2,
+            settings["eps"],
+        )
 
 
 class AdamW(Adam):
@@ -120,7 +139,8 @@ class AdamW(Adam):
 
     >>> from cnet import nn, optim
     >>> layer = nn.Linear(3, 2, seed=0)
-    >>> optimizer = optim.AdamW([{"params": layer.weight}, {"params": layer.bias, "weight_decay": 0.0}], lr=1e-3)
+    >>> groups = [{"params": layer.weight}, {"params": layer.bias, "weight_decay": 0.0}]
+    >>> optimizer = optim.AdamW(groups, lr=1e-3)
     >>> [group["weight_decay"] for group in optimizer.param_groups]
     [0.01, 0.0]
     """
@@ -140,4 +160,13 @@ class AdamW(Adam):
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )

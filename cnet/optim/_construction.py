@@ -1,7 +1,8 @@
 """What constructing schedulers did to the settings of an optimizer.
 
-A scheduler sets the rates of step 0 when it is constructed. Where a checkpoint was loaded before, those are not the rates that training goes on
-with. So the optimizer notes what the settings were before, and a resumed training has them again.
+A scheduler sets the rates of step 0 when it is constructed. Where a checkpoint was loaded before,
+those are not the rates that training goes on with. So the optimizer notes what the settings were
+before, and a resumed training has them again.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ Settings = dict[str, Any]
 
 
 class Construction:
-    """Settings of each parameter group before the first scheduler was constructed, and after the last one."""
+    """Settings of each parameter group before the first scheduler was constructed, and after the
+    last one.
+    """
 
     def __init__(self) -> None:
         self.before: list[Settings] = []
@@ -27,7 +30,9 @@ class Construction:
         """A scheduler was constructed; `before` is what `settings_of` gave at the beginning."""
         for i, settings in enumerate(before):
             for name in settings if i < len(self.after) else ():
-                if settings[name] == self.after[i].get(name):  # the constructor before this one set it, and nobody since
+                if settings[name] == self.after[i].get(
+                    name
+                ):  # the constructor before this one set it, and nobody since
                     settings[name] = self.before[i].get(name)
         self.before, self.after = before, settings_of(groups)
 
@@ -37,7 +42,10 @@ class Construction:
 
     def undo(self, groups: Sequence[Settings]) -> None:
         """Put back settings that are still what constructors left."""
-        untouched = [{name: value for name, value in settings.items() if self.left(i, groups[i], name)} for i, settings in enumerate(self.before)]
+        untouched = [
+            {name: value for name, value in settings.items() if self.left(i, groups[i], name)}
+            for i, settings in enumerate(self.before)
+        ]
         put_back(groups, untouched)
         self.forget()
 

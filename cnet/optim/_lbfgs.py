@@ -16,12 +16,14 @@ from cnet.optim._optimizer import Optimizer, check_numbers
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS: for small data, all of it in each step. SciPy's ``L-BFGS-B`` does the work.
+    """Limited-memory BFGS: for small data, all of it in each step. SciPy's ``L-BFGS-B`` does the
+    work.
 
-    A step is a whole minimisation, of up to `max_iter` iterations, each of which evaluates the loss and its gradient once or a
-    few times. It remembers nothing from one step to the next, so one step of many iterations is better than many of a few.
-    `Trainer.fit` takes one step per epoch, on all rows; ``epochs=1`` is the usual number. The net must give the same result each
-    time, so dropout and augmentation are refused there. Needs ``pip install "cnet[lbfgs]"``.
+    A step is a whole minimisation, of up to `max_iter` iterations, each of which evaluates the loss
+    and its gradient once or a few times. It remembers nothing from one step to the next, so one
+    step of many iterations is better than many of a few. `Trainer.fit` takes one step per epoch, on
+    all rows; ``epochs=1`` is the usual number. The net must give the same result each time, so
+    dropout and augmentation are refused there. Needs ``pip install "cnet[lbfgs]"``.
 
     Parameters
     ----------
@@ -32,9 +34,11 @@ class LBFGS(Optimizer):
     max_iter : int
         At least 1.
     max_eval : int or None
-        The most evaluations of the loss, at least 1, but for those of the last iteration; None: as many as it takes.
+        The most evaluations of the loss, at least 1, but for those of the last iteration; None: as
+        many as it takes.
     tol : float
-        The largest element of the gradient at which it ends; at least 0. (It also ends where an iteration gains less than 2e-9 of the loss.)
+        The largest element of the gradient at which it ends; at least 0. (It also ends where an
+        iteration gains less than 2e-9 of the loss.)
     history_size : int
         How many pairs of steps and gradients stand for the curvature; at least 1.
 
@@ -56,8 +60,8 @@ class LBFGS(Optimizer):
 
     References
     ----------
-    Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM Journal on Scientific
-    Computing 16, 1995.
+    Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM
+    Journal on Scientific Computing 16, 1995.
 
     Examples
     --------
@@ -98,9 +102,15 @@ class LBFGS(Optimizer):
             from scipy.optimize import minimize
         except ImportError:
             raise ImportError('LBFGS needs SciPy: pip install "cnet[lbfgs]"') from None
-        super().__init__(params, {"max_iter": max_iter, "tol": tol, "history_size": history_size, "max_eval": max_eval})
+        super().__init__(
+            params,
+            {"max_iter": max_iter, "tol": tol, "history_size": history_size, "max_eval": max_eval},
+        )
         if len(self.param_groups) > 1:
-            raise ValueError(f"LBFGS got {len(self.param_groups)} groups of parameters, expected one: it moves all together")
+            raise ValueError(
+                f"LBFGS got {len(self.param_groups)} groups of parameters, expected one: it moves "
+                "all together"
+            )
         self._minimize = minimize
         self.losses: list[float] = []
         self.converged, self.message = False, ""
@@ -109,11 +119,16 @@ class LBFGS(Optimizer):
         check_numbers(settings, "tol")
         for name in ("max_iter", "history_size", "max_eval"):
             value = settings[name]
-            if (value is not None or name != "max_eval") and (not isinstance(value, int | np.integer) or value < 1):
+            if (value is not None or name != "max_eval") and (
+                not isinstance(value, int | np.integer) or value < 1
+            ):
                 raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        raise ValueError("LBFGS has one group of parameters, which it moves all together: construct it with all parameters")
+        raise ValueError(
+            "LBFGS has one group of parameters, which it moves all together: construct it with "
+            "all parameters"
+        )
 
     def step(self, closure: Callable[[], float] | None = None) -> float:
         """Minimise what `closure` returns.
@@ -136,12 +151,20 @@ class LBFGS(Optimizer):
             If there is no closure, or every parameter is frozen.
         """
         if closure is None:
-            raise TypeError("LBFGS evaluates the loss several times: call step(closure), where closure() sets the gradients and returns the loss")
+            raise TypeError(
+                "LBFGS evaluates the loss several times: call step(closure), where closure() "
+                "sets the gradients and returns the loss"
+            )
         self.check_groups()
         settings = self.param_groups[0]
-        parameters: list[Parameter] = [parameter for parameter in settings["params"] if parameter.requires_grad]
+        parameters: list[Parameter] = [
+            parameter for parameter in settings["params"] if parameter.requires_grad
+        ]
         if not parameters:
-            raise ValueError("every parameter of the optimizer is frozen (requires_grad is False): there is nothing to minimize over")
+            raise ValueError(
+                "every parameter of the optimizer is frozen (requires_grad is False): there is "
+                "nothing to minimize over"
+            )
         ends = np.cumsum([parameter.size for parameter in parameters])[:-1]
         self.losses, reached = [], _packed([parameter.data for parameter in parameters])
 
@@ -154,7 +177,12 @@ class LBFGS(Optimizer):
             loss = float(closure())
             if not self.losses:
                 self.losses.append(loss)
-            return loss, _packed([np.zeros(parameter.shape) if parameter.grad is None else parameter.grad for parameter in parameters])
+            return loss, _packed(
+                [
+                    np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
+                    for parameter in parameters
+                ]
+            )
 
         def note(intermediate_result: Any) -> None:
             nonlocal reached
@@ -168,8 +196,14 @@ class LBFGS(Optimizer):
             "maxfun": settings["max_eval"] or np.iinfo(np.int32).max,
         }
         try:
-            result = self._minimize(objective, reached, method="L-BFGS-B", jac=True, options=options, callback=note)
-            reached, self.converged, self.message = result.x, bool(result.success), str(result.message)
+            result = self._minimize(
+                objective, reached, method="L-BFGS-B", jac=True, options=options, callback=note
+            )
+            reached, self.converged, self.message = (
+                result.x,
+                bool(result.success),
+                str(result.message),
+            )
         finally:
             move(reached)
         return self.losses[0]

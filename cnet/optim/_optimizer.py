@@ -14,7 +14,9 @@ from cnet.nn._parameter import make_writable
 from cnet.optim._construction import Construction
 
 _ALSO_IN_GROUPS = {"params", "initial_lr", "name"}
-"""Keys of a group that are no settings of its optimizer: `initial_lr` is a scheduler's, and `name` a user's."""
+"""Keys of a group that are no settings of its optimizer: `initial_lr` is a scheduler's, and `name`
+a user's.
+"""
 
 MOST_STEPS = 2**53
 
@@ -27,19 +29,21 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``; or groups such as ``{"params": model[0].parameters(), "lr": 0.2}``, whose settings
-        take precedence over the defaults. A group may have a ``"name"``.
+        ``model.parameters()``; or groups such as ``{"params": model[0].parameters(), "lr": 0.2}``,
+        whose settings take precedence over the defaults. A group may have a ``"name"``.
     defaults : dict
         Settings of groups that do not give their own.
     clip_norm : float or None
         Before a step, scale all gradients together so that their norm is at most this.
     clip_value : float or None
-        Before a step, and before `clip_norm`, limit each element of a gradient to [-clip_value, clip_value].
+        Before a step, and before `clip_norm`, limit each element of a gradient to [-clip_value,
+        clip_value].
 
     Attributes
     ----------
     param_groups : list of dict
-        Each with ``"params"`` and the settings, which may be changed between steps. They are checked again before each step.
+        Each with ``"params"`` and the settings, which may be changed between steps. They are
+        checked again before each step.
     defaults : dict
         Settings of groups that do not give their own.
     clip_norm, clip_value : float or None
@@ -74,7 +78,9 @@ class Optimizer:
     ) -> None:
         items: list[Any] = list(params)
         if not items:
-            raise ValueError("the optimizer got no parameters: does the model have layers with weights?")
+            raise ValueError(
+                "the optimizer got no parameters: does the model have layers with weights?"
+            )
         groups = items if isinstance(items[0], dict) else [{"params": items}]
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
@@ -100,18 +106,30 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            If it is no such group, a setting is out of bounds or unknown, or a parameter is in a group already; then nothing is changed.
+            If it is no such group, a setting is out of bounds or unknown, or a parameter is in a
+            group already; then nothing is changed.
         """
         index = len(self.param_groups)
         if not isinstance(param_group, dict) or "params" not in param_group:
-            raise TypeError(f'parameter group {index} is {param_group!r}, expected a dict such as {{"params": model[0].parameters(), "lr": 0.1}}')
+            raise TypeError(
+                f'parameter group {index} is {param_group!r}, expected a dict such as {{"params": '
+                'model[0].parameters(), "lr": 0.1}'
+            )
         if isinstance(param_group["params"], set | frozenset):
-            raise TypeError(f"parameter group {index} has a set of parameters, which has no order: pass a list")
-        params = [param_group["params"]] if isinstance(param_group["params"], Parameter) else list(param_group["params"])
+            raise TypeError(
+                f"parameter group {index} has a set of parameters, which has no order: pass a list"
+            )
+        params = (
+            [param_group["params"]]
+            if isinstance(param_group["params"], Parameter)
+            else list(param_group["params"])
+        )
         seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
         for parameter in params:
             if not isinstance(parameter, Parameter):
-                raise TypeError(f"the optimizer got {parameter!r}, expected parameters: pass model.parameters()")
+                raise TypeError(
+                    f"the optimizer got {parameter!r}, expected parameters: pass model.parameters()"
+                )
             if id(parameter) in seen:
                 raise ValueError("a parameter appears twice: each belongs to one group, once")
             seen.add(id(parameter))
@@ -124,13 +142,22 @@ class Optimizer:
 
     def check_group(self, index: int, settings: dict[str, Any]) -> None:
         """Raise ValueError for a group whose settings are out of bounds, unknown or missing."""
-        if len(settings) != len(self.defaults) + 1 or "params" not in settings or not self.defaults.keys() <= settings.keys():
+        if (
+            len(settings) != len(self.defaults) + 1
+            or "params" not in settings
+            or not self.defaults.keys() <= settings.keys()
+        ):
             if unknown := settings.keys() - self.defaults.keys() - _ALSO_IN_GROUPS:
-                raise ValueError(f"parameter group {index} sets {', '.join(sorted(map(str, unknown)))}, which is not one of {', '.join(self.defaults)}")
+                raise ValueError(
+                    f"parameter group {index} sets {', '.join(sorted(map(str, unknown)))}, which "
+                    f"is not one of {', '.join(self.defaults)}"
+                )
             if missing := self.defaults.keys() - settings.keys():
                 raise ValueError(f"parameter group {index} has no {', '.join(sorted(missing))}")
             if not isinstance(settings.get("name", ""), str):
-                raise ValueError(f"parameter group {index} has the name {settings['name']!r}, expected a string")
+                raise ValueError(
+                    f"parameter group {index} has the name {settings['name']!r}, expected a string"
+                )
         try:
             for name in ("lr", "initial_lr"):
                 if settings.get(name) is not None:
@@ -140,12 +167,22 @@ class Optimizer:
             raise ValueError(f"parameter group {index}: {error}" if index else str(error)) from None
 
     def check_model(self, model: Module) -> None:
-        """Raise ValueError if training the model with this optimizer would change nothing, or if a setting is out of bounds."""
-        held = {*model.parameters()} & {parameter for group in self.param_groups for parameter in group["params"]}
+        """Raise ValueError if training the model with this optimizer would change nothing, or if a
+        setting is out of bounds.
+        """
+        held = {*model.parameters()} & {
+            parameter for group in self.param_groups for parameter in group["params"]
+        }
         if not held:
-            raise ValueError("the optimizer holds none of the model's parameters: construct it with model.parameters() of this model")
+            raise ValueError(
+                "the optimizer holds none of the model's parameters: construct it with "
+                "model.parameters() of this model"
+            )
         if not any(parameter.requires_grad for parameter in held):
-            raise ValueError("every parameter that the optimizer holds is frozen: requires_grad is False, so that nothing would be learned")
+            raise ValueError(
+                "every parameter that the optimizer holds is frozen: requires_grad is False, so "
+                "that nothing would be learned"
+            )
         self.check_groups()
 
     def check_groups(self) -> None:
@@ -189,14 +226,22 @@ class Optimizer:
                 raise ValueError(f"{name} is {limit!r}, expected a finite number above 0, or None")
         if self.clip_norm is None and self.clip_value is None:
             return None
-        return math.inf if self.clip_value is None else self.clip_value, math.inf if self.clip_norm is None else self.clip_norm
+        return (
+            math.inf if self.clip_value is None else self.clip_value,
+            math.inf if self.clip_norm is None else self.clip_norm,
+        )
 
     def _clip(self) -> None:
         if (limits := self.limits) is None:
             return
         most, squares = limits[0], 0.0
         grads = []
-        for parameter in (parameter for group in self.param_groups for parameter in group["params"] if parameter.grad is not None):
+        for parameter in (
+            parameter
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ):
             parameter.grad = as_real(parameter.grad, parameter.dtype, "grad")
             grads.append(parameter.grad.reshape(-1))
         for grad in grads:
@@ -218,14 +263,16 @@ class Optimizer:
         self._state = state
 
     def state_dict(self) -> dict[str, Any]:
-        """All that later steps go on from: what the optimizer remembers of each parameter, and the settings of the groups.
+        """All that later steps go on from: what the optimizer remembers of each parameter, and the
+        settings of the groups.
 
         Returns
         -------
         dict
-            ``"state"``: by the number of a parameter, copies of the arrays that the optimizer remembers, in the shapes of `Module.state_dict`.
-            ``"param_groups"``: the settings of each group, with the numbers of its parameters under ``"params"``. Parameters are numbered from
-            0, group by group. Names are PyTorch's.
+            ``"state"``: by the number of a parameter, copies of the arrays that the optimizer
+            remembers, in the shapes of `Module.state_dict`. ``"param_groups"``: the settings of
+            each group, with the numbers of its parameters under ``"params"``. Parameters are
+            numbered from 0, group by group. Names are PyTorch's.
 
         Raises
         ------
@@ -241,13 +288,24 @@ class Optimizer:
         """
         numbers = {parameter: i for i, parameter in enumerate(self._parameters())}
         groups = [
-            {**{name: value for name, value in group.items() if name != "params"}, "params": [numbers[parameter] for parameter in group["params"]]}
+            {
+                **{name: value for name, value in group.items() if name != "params"},
+                "params": [numbers[parameter] for parameter in group["params"]],
+            }
             for group in self.param_groups
         ]
-        return {"state": {i: self._packed(self._state[parameter]) for parameter, i in numbers.items() if parameter in self._state}, "param_groups": groups}
+        return {
+            "state": {
+                i: self._packed(self._state[parameter])
+                for parameter, i in numbers.items()
+                if parameter in self._state
+            },
+            "param_groups": groups,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called, in an optimizer with groups of as many parameters.
+        """Go on from where `state_dict` was called, in an optimizer with groups of as many
+        parameters.
 
         Parameters
         ----------
@@ -263,20 +321,38 @@ class Optimizer:
             case {"state": dict(state), "param_groups": list(groups)} if len(state_dict) == 2:
                 pass
             case _:
-                raise ValueError('this is no state of an optimizer: expected a dictionary with "state" and "param_groups", as state_dict() gives')
-        if not all(isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups):
-            raise ValueError('this is no state of an optimizer: each of "param_groups" is a dictionary with a list of numbers under "params"')
-        sizes, own = [len(group["params"]) for group in groups], [len(group["params"]) for group in self.param_groups]
-        if sizes != own or [number for group in groups for number in group["params"]] != [*range(sum(own))]:
+                raise ValueError(
+                    'this is no state of an optimizer: expected a dictionary with "state" and '
+                    '"param_groups", as state_dict() gives'
+                )
+        if not all(
+            isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups
+        ):
+            raise ValueError(
+                'this is no state of an optimizer: each of "param_groups" is a dictionary with a '
+                'list of numbers under "params"'
+            )
+        sizes, own = (
+            [len(group["params"]) for group in groups],
+            [len(group["params"]) for group in self.param_groups],
+        )
+        if sizes != own or [number for group in groups for number in group["params"]] != [
+            *range(sum(own))
+        ]:
             raise ValueError(f"the state has groups of {sizes} parameters, this optimizer of {own}")
-        settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        settings = [
+            {name: value for name, value in group.items() if name != "params"} for group in groups
+        ]
         for i, group in enumerate(settings):
             self.check_group(i, group)
         parameters = self._parameters()
         memory = {}
         for number, packed in state.items():
             if type(number) is not int or not 0 <= number < len(parameters):
-                raise ValueError(f"the state has a parameter {number!r}, but this optimizer has {len(parameters)}")
+                raise ValueError(
+                    f"the state has a parameter {number!r}, but this optimizer has "
+                    f"{len(parameters)}"
+                )
             try:
                 memory[parameters[number]] = self._unpacked(parameters[number], packed)
             except ValueError as error:
@@ -304,11 +380,16 @@ class Optimizer:
     def _packed(self, state: Any) -> Any:
         """What is remembered of a parameter, for `state_dict`."""
         if not isinstance(state, np.ndarray):
-            raise TypeError(f"{type(self).__name__} keeps a {type(state).__name__} for a parameter, expected an array")
+            raise TypeError(
+                f"{type(self).__name__} keeps a {type(state).__name__} for a parameter, expected "
+                "an array"
+            )
         return turned(state)
 
     def _unpacked(self, parameter: Parameter, packed: Any) -> Any:
-        """What `_packed` gave, to be remembered of a parameter. Raises ValueError if it does not fit."""
+        """What `_packed` gave, to be remembered of a parameter. Raises ValueError if it does not
+        fit.
+        """
         return turned_back(packed, parameter, "state")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -332,11 +413,23 @@ def turned(array: Array) -> Array:
 
 
 def turned_back(values: Any, parameter: Parameter, name: str) -> Array:
-    """A copy of what `turned` gave, in the shape of a parameter. Raises ValueError if it does not fit."""
+    """A copy of what `turned` gave, in the shape of a parameter. Raises ValueError if it does not
+    fit.
+    """
     shape = parameter.shape[::-1]
-    if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != parameter.dtype:
-        got = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise ValueError(f"{name} is {got}, expected an array of {parameter.dtype} of shape {shape}")
+    if (
+        not isinstance(values, np.ndarray)
+        or values.shape != shape
+        or values.dtype != parameter.dtype
+    ):
+        got = (
+            f"{values.dtype} of shape {values.shape}"
+            if isinstance(values, np.ndarray)
+            else type(values).__name__
+        )
+        raise ValueError(
+            f"{name} is {got}, expected an array of {parameter.dtype} of shape {shape}"
+        )
     array = empty(parameter.shape, parameter.dtype)
     array[...] = values.T
     return array
@@ -346,7 +439,9 @@ def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf
     """Raise ValueError unless these settings are numbers of at least 0 and below a bound."""
     for name in names:
         if not 0 <= _real(value := settings[name]) < below:
-            raise ValueError(f"{name} is {value!r}, expected {'a finite number of at least 0' if below == math.inf else f'a number from 0 to below {below:g}'}")
+            finite = "a finite number of at least 0"
+            expected = finite if below == math.inf else f"a number from 0 to below {below:g}"
+            raise ValueError(f"{name} is {value!r}, expected {expected}")
 
 
 def _real(value: Any) -> float:
@@ -354,6 +449,10 @@ def _real(value: Any) -> float:
     if type(value) is float:
         return value
     try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else math.nan
+        return (
+            float(value)
+            if isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+            else math.nan
+        )
     except OverflowError:
         return math.inf

@@ -24,7 +24,8 @@ class RMSprop(RuleOptimizer):
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with settings of their own, such as a learning rate per layer.
+        ``model.parameters()``, or groups with settings of their own, such as a learning rate per
+        layer.
     lr : float
         Learning rate, at least 0.
     alpha : float
@@ -47,8 +48,8 @@ class RMSprop(RuleOptimizer):
 
     References
     ----------
-    Hinton, Neural networks for machine learning, lecture 6e, 2012. Graves, Generating sequences with recurrent neural
-    networks, arXiv:1308.0850 (centered).
+    Hinton, Neural networks for machine learning, lecture 6e, 2012. Graves, Generating sequences
+    with recurrent neural networks, arXiv:1308.0850 (centered).
 
     Examples
     --------
@@ -76,7 +77,14 @@ class RMSprop(RuleOptimizer):
     ) -> None:
         super().__init__(
             params,
-            {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "centered": centered},
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+            },
             clip_norm=clip_norm,
             clip_value=clip_value,
         )
@@ -86,5 +94,18 @@ class RMSprop(RuleOptimizer):
         check_numbers(settings, "alpha", below=1)
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
-        kind = kinds.RMSPROP_CENTERED if settings["centered"] else kinds.RMSPROP_MOMENTUM if settings["momentum"] else kinds.RMSPROP
-        return Rule(kind, settings["lr"], settings["weight_decay"], beta1=settings["momentum"], beta2=settings["alpha"], eps=settings["eps"])
+        kind = (
+            kinds.RMSPROP_CENTERED
+            if settings["centered"]
+            else kinds.RMSPROP_MOMENTUM
+            if settings["momentum"]
+            else kinds.RMSPROP
+        )
+        return Rule(
+            kind,
+            settings["lr"],
+            settings["weight_decay"],
+            beta1=settings["momentum"],
+            beta2=settings["alpha"],
+            eps=settings["eps"],
+        )

@@ -32,7 +32,9 @@ class Rule(NamedTuple):
 
 
 class State:
-    """What an optimiser remembers of a parameter: how many steps it took, and arrays in one of shape (arrays, *shape)."""
+    """What an optimiser remembers of a parameter: how many steps it took, and arrays in one of
+    shape (arrays, *shape).
+    """
 
     def __init__(self, arrays: Array, steps: int = 0) -> None:
         self.arrays, self.steps = arrays, steps
@@ -49,17 +51,24 @@ class RuleOptimizer(Optimizer):
     """Of the arrays that are remembered of a parameter, as in PyTorch."""
 
     batch_weight = 1.0
-    """Weight of the samples of the current mini-batch: the layer-by-layer loop sets it for penalties that are summed."""
+    """Weight of the samples of the current mini-batch: the layer-by-layer loop sets it for
+    penalties that are summed.
+    """
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         raise NotImplementedError
 
     def _state_of(self, parameter: Parameter, rule: Rule) -> State:
-        """What there is to remember, with zeros for what the settings did not ask for until now; never in a read-only array."""
+        """What there is to remember, with zeros for what the settings did not ask for until now;
+        never in a read-only array.
+        """
         state: State | None = self._state.get(parameter)
         if state is None:
             state = self._state[parameter] = State(np.empty((0, *parameter.shape), parameter.dtype))
-        if len(state.arrays) < (needed := kinds.states(rule.kind)) or not state.arrays.flags.writeable:
+        if (
+            len(state.arrays) < (needed := kinds.states(rule.kind))
+            or not state.arrays.flags.writeable
+        ):
             arrays = empty((max(needed, len(state.arrays)), *parameter.shape), parameter.dtype)
             arrays[...] = 0
             arrays[: len(state.arrays)] = state.arrays
@@ -68,19 +77,32 @@ class RuleOptimizer(Optimizer):
 
     def penalized(self) -> list[Parameter]:
         """The parameters with a penalty that is summed: the training loop reports their squares."""
-        return [parameter for group in self.param_groups if self._rule(group).summed for parameter in group["params"]]
+        return [
+            parameter
+            for group in self.param_groups
+            if self._rule(group).summed
+            for parameter in group["params"]
+        ]
 
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
         rule = self._rule(settings)
         state = self._state_of(parameter, rule)
         assert parameter.grad is not None
         loops(parameter.dtype).update_step(
-            parameter.data.reshape(-1), parameter.grad.reshape(-1), flat(state.arrays[: kinds.states(rule.kind)]), state.steps, *rule, self.batch_weight
+            parameter.data.reshape(-1),
+            parameter.grad.reshape(-1),
+            flat(state.arrays[: kinds.states(rule.kind)]),
+            state.steps,
+            *rule,
+            self.batch_weight,
         )
         state.steps += 1
 
     def _packed(self, state: State) -> dict[str, Any]:
-        return {"step": state.steps, **{name: turned(array) for name, array in zip(self._names, state.arrays, strict=False)}}
+        return {
+            "step": state.steps,
+            **{name: turned(array) for name, array in zip(self._names, state.arrays, strict=False)},
+        }
 
     def _unpacked(self, parameter: Parameter, packed: Any) -> State:
         if not isinstance(packed, dict) or not {"step"} <= packed.keys() <= {"step", *self._names}:

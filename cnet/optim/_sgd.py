@@ -12,7 +12,8 @@ from cnet.optim._rule import Rule, RuleOptimizer, kinds
 
 
 class SGD(RuleOptimizer):
-    """Stochastic gradient descent with momentum, Nesterov's variant and weight decay, as PyTorch defines them.
+    """Stochastic gradient descent with momentum, Nesterov's variant and weight decay, as PyTorch
+    defines them.
 
     With gradient `g`, parameter `w` and buffer `v` (zero at first)::
 
@@ -23,7 +24,8 @@ class SGD(RuleOptimizer):
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with settings of their own, such as a learning rate per layer.
+        ``model.parameters()``, or groups with settings of their own, such as a learning rate per
+        layer.
     lr : float
         Learning rate, at least 0.
     momentum : float
@@ -44,7 +46,8 @@ class SGD(RuleOptimizer):
 
     References
     ----------
-    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep
+    learning, ICML 2013.
 
     Examples
     --------
@@ -72,7 +75,10 @@ class SGD(RuleOptimizer):
     ) -> None:
         neutral(dampening=dampening)
         super().__init__(
-            params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}, clip_norm=clip_norm, clip_value=clip_value
+            params,
+            {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay},
+            clip_norm=clip_norm,
+            clip_value=clip_value,
         )
 
     def _check(self, settings: dict[str, Any]) -> None:
@@ -81,5 +87,11 @@ class SGD(RuleOptimizer):
             raise ValueError("nesterov needs momentum, such as momentum=0.9")
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
-        kind = kinds.SGD if not settings["momentum"] else kinds.NESTEROV if settings["nesterov"] else kinds.MOMENTUM
+        kind = (
+            kinds.SGD
+            if not settings["momentum"]
+            else kinds.NESTEROV
+            if settings["nesterov"]
+            else kinds.MOMENTUM
+        )
         return Rule(kind, settings["lr"], settings["weight_decay"], beta1=settings["momentum"])

@@ -1,7 +1,7 @@
 """Pictures of training and of what a net does, drawn by Matplotlib: ``pip install "cnet[plot]"``.
 
-Each function draws into `ax`, or else into a new figure, and returns the Axes: titles, limits and files are Matplotlib's
-own business from there (``ax.figure.savefig("loss.png")``).
+Each function draws into `ax`, or else into a new figure, and returns the Axes: titles, limits and
+files are Matplotlib's own business from there (``ax.figure.savefig("loss.png")``).
 """
 
 import importlib
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from ._grids import images, mistakes, weights
     from ._live import LivePlot
 
-__all__ = ["LivePlot", "confusion_matrix", "history", "images", "max_weights", "mistakes", "weights"]
+__all__ = [
+    "LivePlot",
+    "confusion_matrix",
+    "history",
+    "images",
+    "max_weights",
+    "mistakes",
+    "weights",
+]
 
 _HOMES = {
     "LivePlot": "_live",

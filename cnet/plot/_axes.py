@@ -1,4 +1,6 @@
-"""Where plots are drawn: Matplotlib itself, new figures or the Axes that a user gave, and how all of them look."""
+"""Where plots are drawn: Matplotlib itself, new figures or the Axes that a user gave, and how all
+of them look.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ def pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def new_axes(rows: int, columns: int, width: float, height: float, layout: str = "constrained") -> AxesArray:
+def new_axes(
+    rows: int, columns: int, width: float, height: float, layout: str = "constrained"
+) -> AxesArray:
     """The Axes of a new figure, shape (rows, columns), each about so many inches in size."""
-    axes: AxesArray = pyplot().subplots(rows, columns, figsize=(columns * width, rows * height), squeeze=False, layout=layout)[1]
+    axes: AxesArray = pyplot().subplots(
+        rows, columns, figsize=(columns * width, rows * height), squeeze=False, layout=layout
+    )[1]
     return axes
 
 
@@ -45,7 +51,9 @@ def some_axes(ax: Any, count: int) -> AxesArray:
     given = list(np.ravel(np.array(ax, dtype=object))) if isinstance(ax, Iterable) else [ax]
     for one in given:
         if not isinstance(one, Axes):
-            raise TypeError(f"ax is {ax!r}, expected Matplotlib's Axes, as many as {count}, or None")
+            raise TypeError(
+                f"ax is {ax!r}, expected Matplotlib's Axes, as many as {count}, or None"
+            )
     if len(given) < count:
         raise ValueError(f"ax holds {len(given)} Axes, expected at least {count}")
     axes = np.empty(len(given), object)

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 _MOST_WITH_NUMBERS = 20
 
 
-def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None) -> Axes:
+def confusion_matrix(
+    y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None
+) -> Axes:
     """How often each class was taken for each other one.
 
-    Colours show shares of the row, that is of the true class; the scale brings out the rare ones. Up to 20 classes, each
-    field has its count.
+    Colours show shares of the row, that is of the true class; the scale brings out the rare ones.
+    Up to 20 classes, each field has its count.
 
     Parameters
     ----------
@@ -40,8 +42,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[A
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If they are not class numbers, are not equally many or none, if there are more classes than `labels`, or `ax` does
-        not fit.
+        If they are not class numbers, are not equally many or none, if there are more classes than
+        `labels`, or `ax` does not fit.
 
     See Also
     --------
@@ -69,14 +71,34 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[A
     if numbers:
         for (i, j), count in np.ndenumerate(counts):
             if count:
-                axes.text(j, i, f"{count:,}", ha="center", va="center", color="white" if scale(shares[i, j]) > 0.6 else "black", fontsize=9)
-        names = [str(i) for i in range(classes)] if labels is None else [str(label) for label in labels]
+                axes.text(
+                    j,
+                    i,
+                    f"{count:,}",
+                    ha="center",
+                    va="center",
+                    color="white" if scale(shares[i, j]) > 0.6 else "black",
+                    fontsize=9,
+                )
+        names = (
+            [str(i) for i in range(classes)] if labels is None else [str(label) for label in labels]
+        )
         upright = max(map(len, names)) <= 4
-        axes.set_xticks(range(classes), names, rotation=0 if upright else 45, ha="center" if upright else "right", rotation_mode="anchor")
+        axes.set_xticks(
+            range(classes),
+            names,
+            rotation=0 if upright else 45,
+            ha="center" if upright else "right",
+            rotation_mode="anchor",
+        )
         axes.set_yticks(range(classes), names)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} right, {100 * np.trace(counts) / counts.sum():.2f} %", fontsize="medium")
+    axes.set_title(
+        f"{np.trace(counts):,} of {counts.sum():,} right, "
+        f"{100 * np.trace(counts) / counts.sum():.2f} %",
+        fontsize="medium",
+    )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     # White lines between the fields.

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnet._metric_modes import is_accuracy, mode_of
-from cnet.plot._axes import FIRST, SECOND, AxesArray, epochs_below, new_axes, one_axes, plain, pyplot, some_axes
+from cnet.plot._axes import (
+    FIRST,
+    SECOND,
+    AxesArray,
+    epochs_below,
+    new_axes,
+    one_axes,
+    plain,
+    pyplot,
+    some_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +32,14 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesArray:
     """Training and validation loss and accuracy, epoch by epoch.
 
-    A dot marks the best validation figure of losses and accuracies. Of other metrics, a history does not tell what is better.
+    A dot marks the best validation figure of losses and accuracies. Of other metrics, a history
+    does not tell what is better.
 
     Parameters
     ----------
     history : dict of lists
-        What ``Trainer.fit`` returns. Each figure has a picture of its own, beside that of validation (``"val_..."``).
+        What ``Trainer.fit`` returns. Each figure has a picture of its own, beside that of
+        validation (``"val_..."``).
     ax : Axes, sequence of Axes or None
         One for each figure.
 
@@ -45,20 +57,29 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
     Examples
     --------
     >>> from cnet import plot
-    >>> loss, accuracy = plot.history({"loss": [0.9, 0.4, 0.2], "val_loss": [0.8, 0.5, 0.6], "accuracy": [0.7, 0.9, 0.95]})
+    >>> losses = {"loss": [0.9, 0.4, 0.2], "val_loss": [0.8, 0.5, 0.6]}
+    >>> loss, accuracy = plot.history({**losses, "accuracy": [0.7, 0.9, 0.95]})
     >>> accuracy.get_title()
     'accuracy'
     """
     plt = pyplot()
     if not isinstance(history, Mapping):
-        raise TypeError(f"history is of type {type(history).__name__}, expected a dict such as Trainer.fit returns")
+        raise TypeError(
+            f"history is of type {type(history).__name__}, expected a dict such as Trainer.fit "
+            "returns"
+        )
     figures = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in history))
     lengths = {len(values) for values in history.values()}
     if not figures or lengths == {0}:
         raise ValueError("history has no epochs: there is nothing to draw")
     if len(lengths) > 1:
-        raise ValueError(f"history has lists of {' and '.join(map(str, sorted(lengths)))} numbers, expected one number per epoch in each")
-    axes = new_axes(1, len(figures), _WIDTH, _HEIGHT)[0] if ax is None else some_axes(ax, len(figures))
+        raise ValueError(
+            f"history has lists of {' and '.join(map(str, sorted(lengths)))} numbers, expected "
+            "one number per epoch in each"
+        )
+    axes = (
+        new_axes(1, len(figures), _WIDTH, _HEIGHT)[0] if ax is None else some_axes(ax, len(figures))
+    )
     for one, figure in zip(axes, figures, strict=False):
         _draw_figure(plt, one, figure, history)
     return axes
@@ -71,12 +92,21 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
     for (label, values), colour in zip(curves.items(), (FIRST, SECOND), strict=True):
         if values is None:
             continue
-        ax.plot(range(1, epochs + 1), values, color=colour, label=label, linewidth=2, marker="o" if epochs == 1 else "")
+        ax.plot(
+            range(1, epochs + 1),
+            values,
+            color=colour,
+            label=label,
+            linewidth=2,
+            marker="o" if epochs == 1 else "",
+        )
         if label == "validation" and mode and np.isfinite(values).any():
             finite = np.where(np.isfinite(values), values, np.nan)
             best = int(np.nanargmax(finite) if mode == "max" else np.nanargmin(finite))
             text = f"{100 * values[best]:.2f} %" if share else f"{values[best]:.4g}"
-            ax.plot(best + 1, values[best], "o", color=colour, label=f"best: {text}, epoch {best + 1}")
+            ax.plot(
+                best + 1, values[best], "o", color=colour, label=f"best: {text}, epoch {best + 1}"
+            )
     plain(ax)
     epochs_below(ax, 1, epochs)
     ax.set_title(figure.replace("_", " "))
@@ -86,7 +116,9 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
         ax.legend(frameon=False)
 
 
-def max_weights(recorder: WeightRecorder | Mapping[str, Sequence[float]], *, ax: Any = None) -> Axes:
+def max_weights(
+    recorder: WeightRecorder | Mapping[str, Sequence[float]], *, ax: Any = None
+) -> Axes:
     """The largest absolute weight of each layer, from before the first epoch on.
 
     Parameters
@@ -120,15 +152,22 @@ def max_weights(recorder: WeightRecorder | Mapping[str, Sequence[float]], *, ax:
     plt = pyplot()
     recorded = recorder if isinstance(recorder, Mapping) else getattr(recorder, "max_abs", None)
     if recorded is None:
-        raise TypeError(f"recorder is of type {type(recorder).__name__}, expected a callbacks.WeightRecorder")
+        raise TypeError(
+            f"recorder is of type {type(recorder).__name__}, expected a callbacks.WeightRecorder"
+        )
     if not recorded:
-        raise ValueError("the recorder holds nothing: pass it to Trainer.fit as a callback, for a net with weights")
+        raise ValueError(
+            "the recorder holds nothing: pass it to Trainer.fit as a callback, for a net with "
+            "weights"
+        )
     axes = one_axes(ax, 6, _HEIGHT)
     last = max(map(len, recorded.values())) - 1
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(recorded)))
     lines = []
     for (name, values), colour in zip(recorded.items(), colours, strict=True):
-        lines += axes.plot(values, color=colour, label=name, linewidth=2, marker="o" if last == 0 else "")
+        lines += axes.plot(
+            values, color=colour, label=name, linewidth=2, marker="o" if last == 0 else ""
+        )
     plain(axes)
     epochs_below(axes, 0, last)
     axes.set_ylim(bottom=0)

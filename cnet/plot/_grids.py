@@ -1,4 +1,6 @@
-"""Pictures side by side: images with what was read in them, the worst mistakes, and what the first layer looks for."""
+"""Pictures side by side: images with what was read in them, the worst mistakes, and what the first
+layer looks for.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ def images(
     Parameters
     ----------
     x : array-like, shape (n, height, width), (n, channels, height, width) or (n, pixels)
-        At most 400 images of 1 or 3 channels: uint8, or floats, of which the lowest to the highest in all images are shown
-        as black to white (for 3 channels, 0 to 1).
+        At most 400 images of 1 or 3 channels: uint8, or floats, of which the lowest to the highest
+        in all images are shown as black to white (for 3 channels, 0 to 1).
     y : array-like, shape (n,), or None
         True classes, or any other titles.
     predicted : array-like, shape (n,), or None
@@ -66,7 +68,10 @@ def images(
     """
     pictures = _pictures(x, shape)
     n = len(pictures)
-    true, guessed = (None if labels is None else _labels(name, labels, n) for name, labels in (("y", y), ("predicted", predicted)))
+    true, guessed = (
+        None if labels is None else _labels(name, labels, n)
+        for name, labels in (("y", y), ("predicted", predicted))
+    )
     titles, wrong = [""] * n, [False] * n
     for i in range(n):
         if guessed is None:
@@ -80,11 +85,19 @@ def images(
 
 
 def mistakes(
-    model: Module, x: ArrayLike, y: ArrayLike, *, n: int = 25, columns: int | None = None, shape: tuple[int, int] | None = None, ax: Any = None
+    model: Module,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    n: int = 25,
+    columns: int | None = None,
+    shape: tuple[int, int] | None = None,
+    ax: Any = None,
 ) -> AxesArray:
     """The images that a classifier is most wrong about, worst first.
 
-    How wrong it is about an image is the difference between the output of the class that it chose and that of the true one.
+    How wrong it is about an image is the difference between the output of the class that it chose
+    and that of the true one.
 
     Parameters
     ----------
@@ -122,10 +135,15 @@ def mistakes(
     array, labels = as_array(x, "x"), as_array(y, "y")
     outputs = model(array)
     if outputs.ndim != 2:
-        raise ValueError(f"the model's outputs have shape {outputs.shape}, expected a number for each class")
+        raise ValueError(
+            f"the model's outputs have shape {outputs.shape}, expected a number for each class"
+        )
     labels = labels.argmax(axis=1) if labels.ndim == 2 else labels
     if labels.shape != (len(array),) or not len(array):
-        raise ValueError(f"x has {len(array)} rows, y the shape {labels.shape}: expected at least one row, and one class for each")
+        raise ValueError(
+            f"x has {len(array)} rows, y the shape {labels.shape}: expected at least one row, and "
+            "one class for each"
+        )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= outputs.shape[1]:
         raise ValueError(f"y holds other values than classes 0 to {outputs.shape[1] - 1}")
     guessed = outputs.argmax(axis=1)
@@ -137,7 +155,14 @@ def mistakes(
     return images(array[worst], labels[worst], guessed[worst], columns=columns, shape=shape, ax=ax)
 
 
-def weights(model: Module, *, n: int = 100, columns: int | None = None, shape: tuple[int, int] | None = None, ax: Any = None) -> AxesArray:
+def weights(
+    model: Module,
+    *,
+    n: int = 100,
+    columns: int | None = None,
+    shape: tuple[int, int] | None = None,
+    ax: Any = None,
+) -> AxesArray:
     """The weights of a net's first layer as images: what its units look for.
 
     Red is positive and blue negative, on one scale for all; 1 in 200 weights lies beyond its ends.
@@ -171,12 +196,21 @@ def weights(model: Module, *, n: int = 100, columns: int | None = None, shape: t
     """
     if not isinstance(model, Module):
         raise TypeError(f"model is {model!r}, expected one such as nn.Sequential(...)")
-    first = next((value for name, value in model.state_dict().items() if name.endswith("weight")), None)
+    first = next(
+        (value for name, value in model.state_dict().items() if name.endswith("weight")), None
+    )
     if first is None:
         raise ValueError(f"{model!r} has no weights")
     pictures = _pictures(first[:n].mean(axis=1) if first.ndim == 4 else first[:n], shape)
     largest = float(np.quantile(np.abs(pictures), _SATURATED)) or 1
-    return _grid(pictures, [""] * len(pictures), [False] * len(pictures), columns, ax, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest})
+    return _grid(
+        pictures,
+        [""] * len(pictures),
+        [False] * len(pictures),
+        columns,
+        ax,
+        {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest},
+    )
 
 
 def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
@@ -185,7 +219,10 @@ def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
     if not array.ndim:
         raise ValueError("x is a single number, expected an array with one row per image")
     if len(array) > _MOST:
-        raise ValueError(f"x has {len(array)} images, expected at most {_MOST}: pass some of them, such as x[:25]")
+        raise ValueError(
+            f"x has {len(array)} images, expected at most {_MOST}: pass some of them, such as "
+            "x[:25]"
+        )
     channels, height, width = image_layout(array.shape[1:], image_shape(shape))
     if channels not in (1, 3):
         raise ValueError(f"images have {channels} channels, expected 1 or 3")
@@ -199,11 +236,20 @@ def _labels(name: str, labels: ArrayLike, n: int) -> Array:
     refuse_masked(labels, name)
     array = np.asarray(labels)
     if array.shape != (n,):
-        raise ValueError(f"{name} has shape {array.shape}, expected ({n},): one label for each image")
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected ({n},): one label for each image"
+        )
     return array
 
 
-def _grid(pictures: Array, titles: list[str], wrong: list[bool], columns: int | None, ax: Any, how: dict[str, Any]) -> AxesArray:
+def _grid(
+    pictures: Array,
+    titles: list[str],
+    wrong: list[bool],
+    columns: int | None,
+    ax: Any,
+    how: dict[str, Any],
+) -> AxesArray:
     pyplot()
     n = len(pictures)
     if ax is None:
@@ -213,7 +259,13 @@ def _grid(pictures: Array, titles: list[str], wrong: list[bool], columns: int | 
         if not isinstance(columns, int | np.integer) or columns < 1:
             raise ValueError(f"columns is {columns!r}, expected a whole number of at least 1")
         columns = min(int(columns), n)
-        axes = new_axes(-(-n // columns), columns, _CELL, _CELL * height / width + (0.2 if any(titles) else 0), "compressed")
+        axes = new_axes(
+            -(-n // columns),
+            columns,
+            _CELL,
+            _CELL * height / width + (0.2 if any(titles) else 0),
+            "compressed",
+        )
     else:
         axes = some_axes(ax, n)
     for one in axes.flat:

@@ -19,10 +19,12 @@ _SHARE_OF_TIME = 0.05
 
 
 class LivePlot(Callback):
-    """A callback that draws loss and accuracy as training goes on: in a notebook below its cell, else in a window.
+    """A callback that draws loss and accuracy as training goes on: in a notebook below its cell,
+    else in a window.
 
-    It draws after an epoch, at most every `interval` seconds and so seldom that drawing takes no more than a twentieth of
-    the time, and once more when training ends. Where nothing can be shown, as on a server, it only fills `axes`.
+    It draws after an epoch, at most every `interval` seconds and so seldom that drawing takes no
+    more than a twentieth of the time, and once more when training ends. Where nothing can be shown,
+    as on a server, it only fills `axes`.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
-"""Nets as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own parameters and attributes.
+"""Nets as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own
+parameters and attributes.
 
 A script changes one import. Needs ``pip install "cnet[sklearn]"``.
 """
@@ -6,7 +7,9 @@ A script changes one import. Needs ``pip install "cnet[sklearn]"``.
 try:
     import sklearn as _sklearn  # noqa: F401
 except ImportError:
-    raise ImportError('cnet.sklearn needs scikit-learn 1.6 or later: pip install "cnet[sklearn]"') from None
+    raise ImportError(
+        'cnet.sklearn needs scikit-learn 1.6 or later: pip install "cnet[sklearn]"'
+    ) from None
 
 from cnet.sklearn._classifier import MLPClassifier
 from cnet.sklearn._regressor import MLPRegressor

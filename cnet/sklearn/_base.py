@@ -40,7 +40,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     out_activation_: str
 
     def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
-        """Target values as the net learns them, one row per sample; the widths of its heads; and the name of their activation."""
+        """Target values as the net learns them, one row per sample; the widths of its heads; and
+        the name of their activation.
+        """
         raise NotImplementedError
 
     def _class_weights(self, y: Array, weights: Array | None) -> Array | None:
@@ -61,7 +63,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     # Fitting
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
         """Train a new net or, with ``warm_start=True``, go on with the one there is.
 
         If it fails, or is interrupted before the first step, the estimator is as it was before.
@@ -74,8 +78,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         sample_weight : array-like, shape (n_samples,), or None
             Negative weights are refused.
         X_val, y_val : array-like or None
-            Validation data of your own. `history_` then has its figures and, with ``early_stopping=True``, it decides when to stop, and no part of
-            `X` is held out. In a pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
+            Validation data of your own. `history_` then has its figures and, with
+            ``early_stopping=True``, it decides when to stop, and no part of `X` is held out. In a
+            pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
 
         Returns
         -------
@@ -84,8 +89,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         Raises
         ------
         TypeError, ValueError
-            If a parameter is out of bounds, the data does not fit, training diverges without early stopping, or a net with other layers is asked to
-            go on.
+            If a parameter is out of bounds, the data does not fit, training diverges without early
+            stopping, or a net with other layers is asked to go on.
         """
         with unchanged_on_error(self, goes_on=self.warm_start):
             self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
@@ -93,11 +98,16 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     def _has_epochs(self) -> bool:
         if self.solver == "lbfgs":
-            raise AttributeError("partial_fit takes a step after another, which solver='lbfgs' does not: use 'sgd' or 'adam'")
+            raise AttributeError(
+                "partial_fit takes a step after another, which solver='lbfgs' does not: use "
+                "'sgd' or 'adam'"
+            )
         return True
 
     @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any], incremental: bool) -> None:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any], incremental: bool
+    ) -> None:
         self._validate_params()
         sizes = self.hidden_layer_sizes
         hidden = [int(size) for size in (sizes if isinstance(sizes, Iterable) else [sizes])]
@@ -107,11 +117,25 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             raise ValueError("partial_fit does not support early_stopping=True")
         goes_on = self.warm_start or incremental
         fresh = not hasattr(self, "model_") or not goes_on
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=fresh)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            dtype=_DTYPES,
+            order="C",
+            reset=fresh,
+        )
         encoded, widths, self.out_activation_ = self._encode(y, incremental)
-        weights = self._class_weights(y, None if sample_weight is None else check_sample_weight(sample_weight, X))
+        weights = self._class_weights(
+            y, None if sample_weight is None else check_sample_weight(sample_weight, X)
+        )
         if weights is not None and (weights.min() < 0 or not weights.sum() > 0):
-            raise ValueError("sample_weight, by class_weight where there is one, must not be negative, and not all zero")
+            raise ValueError(
+                "sample_weight, by class_weight where there is one, must not be negative, and "
+                "not all zero"
+            )
         random_state = check_random_state(self.random_state)
         if fresh:
             self._trainer: EstimatorTrainer | None = None
@@ -122,7 +146,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
                 self._assign(name, arrays)
         else:
             self.model_ = rebuild(self, hidden, widths, random_state)
-        if self.solver == "lbfgs" and self.model_.dtype != np.float64:  # as in scikit-learn: a line search needs the digits
+        if (
+            self.solver == "lbfgs" and self.model_.dtype != np.float64
+        ):  # as in scikit-learn: a line search needs the digits
             self._trainer = None
             for state in self.model_._states():
                 state.cast(np.dtype(np.float64))
@@ -144,7 +170,16 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         if X is None or y is None:
             raise ValueError("X_val and y_val belong together, and one of them is missing")
         try:
-            X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), dtype=_DTYPES, order="C", reset=False)
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                multi_output=True,
+                y_numeric=is_regressor(self),
+                dtype=_DTYPES,
+                order="C",
+                reset=False,
+            )
             encoded, widths, _ = self._encode(y, incremental=True)
         except (TypeError, ValueError) as error:
             raise type(error)(f"validation data X_val and y_val: {error}") from None
@@ -157,7 +192,10 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         with np.errstate(over="ignore"):
             x: Array = np.require(X, self.model_.dtype, "C")
         if x.dtype.itemsize < X.dtype.itemsize and not np.isfinite(x).all():
-            raise ValueError(f"X holds values beyond the range of {x.dtype}, in which this net computes as it was first fitted to {x.dtype}")
+            raise ValueError(
+                f"X holds values beyond the range of {x.dtype}, in which this net computes as it "
+                f"was first fitted to {x.dtype}"
+            )
         return x
 
     # Results
@@ -166,8 +204,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     def coefs_(self) -> list[Array]:
         """The weights of each dense layer, (inputs, outputs): the net's own arrays.
 
-        A layer's may be changed in place, or assigned, such as ``coefs_[0] = array``; so may all. Before the first fit, all of `coefs_` and
-        `intercepts_` may be assigned: `partial_fit` and, with ``warm_start=True``, `fit` then begin with them.
+        A layer's may be changed in place, or assigned, such as ``coefs_[0] = array``; so may all.
+        Before the first fit, all of `coefs_` and `intercepts_` may be assigned: `partial_fit` and,
+        with ``warm_start=True``, `fit` then begin with them.
         """
         return self._arrays("coefs_")
 
@@ -177,7 +216,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each dense layer: the net's own arrays, which may be changed or assigned like `coefs_`."""
+        """The biases of each dense layer: the net's own arrays, which may be changed or assigned
+        like `coefs_`.
+        """
         return self._arrays("intercepts_")
 
     @intercepts_.setter
@@ -190,7 +231,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             if name not in given:
                 raise AttributeError(f"{type(self).__name__} has no {name} before fit")
             return given[name]
-        parameters = [layer.weight if name == "coefs_" else layer.bias for layer in dense(self.model_)]
+        parameters = [
+            layer.weight if name == "coefs_" else layer.bias for layer in dense(self.model_)
+        ]
         lists: dict[str, NetArrays] = self.__dict__.setdefault("_lists", {})
         if name not in lists or lists[name].parameters != parameters:
             lists[name] = NetArrays(name, [parameter for parameter in parameters if parameter])
@@ -207,7 +250,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         return hasattr(self, "model_")
 
     def _outputs(self, X: Any) -> Array:
-        """Outputs of the net: logits, values, or logarithms of expected counts; (n, n_outputs_), in scikit-learn's dtype."""
+        """Outputs of the net: logits, values, or logarithms of expected counts; (n, n_outputs_), in
+        scikit-learn's dtype.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, order="C", reset=False)
         dtype = np.float64 if X.dtype.itemsize > 8 else np.result_type(X.dtype, self.model_.dtype)
@@ -215,7 +260,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be made again."""
-        return packed({name: value for name, value in super().__getstate__().items() if name != "_lists"})
+        return packed(
+            {name: value for name, value in super().__getstate__().items() if name != "_lists"}
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(unpacked(state))

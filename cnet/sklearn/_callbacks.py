@@ -1,4 +1,6 @@
-"""scikit-learn's callbacks, which it has from 1.9 on: each epoch, or iteration of L-BFGS, is a task of the fit."""
+"""scikit-learn's callbacks, which it has from 1.9 on: each epoch, or iteration of L-BFGS, is a task
+of the fit.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class Tasks(Callback):
         self._task.call_on_fit_task_begin(**self._data, reconstruction_attributes=self._net)
 
     def next(self) -> bool:
-        """End a task and begin another; True, and no other, if a callback wants training to stop."""
+        """End a task and begin another; True, and no other, if a callback wants training to
+        stop.
+        """
         task, self._task = self._task, None
         stop = bool(task.call_on_fit_task_end(**self._data, reconstruction_attributes=self._net))
         self._done += 1
@@ -83,7 +87,11 @@ class Tasks(Callback):
 
 def tasks(estimator: Any, name: str, most: int, samples: Samples) -> Tasks | None:
     """The tasks of a fit; None if no callback of scikit-learn's asks for them."""
-    return Tasks(estimator, name, most, samples) if getattr(estimator, "_skl_callbacks", None) else None
+    return (
+        Tasks(estimator, name, most, samples)
+        if getattr(estimator, "_skl_callbacks", None)
+        else None
+    )
 
 
 def listeners_of(estimator: Any) -> list[Any]:
@@ -94,14 +102,16 @@ def listeners_of(estimator: Any) -> list[Any]:
     TypeError
         If something is no callback.
     ValueError
-        If one is a scheduler, which would change the learning rate of another optimizer; or one is there twice.
+        If one is a scheduler, which would change the learning rate of another optimizer; or one is
+        there twice.
     """
     listeners = as_list(estimator.callbacks)
     for listener in listeners:
         if isinstance(listener, LRScheduler):
             raise ValueError(
-                f"callbacks has a {type(listener).__name__}, which belongs to another optimizer: an estimator constructs its own. Use "
-                "learning_rate=f, a function from the number of an epoch to its learning rate"
+                f"callbacks has a {type(listener).__name__}, which belongs to another optimizer: "
+                "an estimator constructs its own. Use learning_rate=f, a function from the "
+                "number of an epoch to its learning rate"
             )
         as_callback(listener)
     return listeners

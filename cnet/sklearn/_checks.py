@@ -1,4 +1,6 @@
-"""scikit-learn's checks of data, after checks of what scikit-learn takes and cnet does not, or takes for something else."""
+"""scikit-learn's checks of data, after checks of what scikit-learn takes and cnet does not, or
+takes for something else.
+"""
 
 from typing import Any
 
@@ -9,13 +11,16 @@ from cnet._arrays import Array, refuse_masked
 
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:
-    """As scikit-learn's function of this name. Masked values, whose mask it drops, and sparse data are refused."""
+    """As scikit-learn's function of this name. Masked values, whose mask it drops, and sparse data
+    are refused.
+    """
     refuse_masked(X, "X")
     refuse_masked(y, "y")
     if issparse(X):
         raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to convert it to a dense numpy array or, where a transformer "
-            "returns it, OneHotEncoder(sparse_output=False) or ColumnTransformer(..., sparse_threshold=0)"
+            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to "
+            "convert it to a dense numpy array or, where a transformer returns it, "
+            "OneHotEncoder(sparse_output=False) or ColumnTransformer(..., sparse_threshold=0)"
         )
     return validation.validate_data(estimator, X, y, **settings)
 

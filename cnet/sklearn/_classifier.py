@@ -10,7 +10,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+)
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
@@ -26,16 +30,18 @@ from cnet.sklearn._unchanged import unchanged_on_error
 class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = f"""A classifier: scikit-learn's ``MLPClassifier`` on cnet's compiled loops.
 
-    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to rounding, for the same `random_state`. Sparse input
-    is refused. float32 input is computed with in float32, except by "lbfgs", and anything else in float64.
-    Unlike scikit-learn's, it also learns several columns of classes at a time, each with a softmax of its own.
+    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
+    rounding, for the same `random_state`. Sparse input is refused. float32 input is computed with
+    in float32, except by "lbfgs", and anything else in float64. Unlike scikit-learn's, it also
+    learns several columns of classes at a time, each with a softmax of its own.
 
     Parameters
     ----------
     {PARAMETERS}
     class_weight : dict, list of dict, "balanced" or None
-        Not in scikit-learn's MLP, and as its other classifiers have it: what a row counts by its class, on top of its
-        `sample_weight`; a dict for each column where `y` has several. "balanced": classes count the same, however many rows they have.
+        Not in scikit-learn's MLP, and as its other classifiers have it: what a row counts by its
+        class, on top of its `sample_weight`; a dict for each column where `y` has several.
+        "balanced": classes count the same, however many rows they have.
 
     Attributes
     ----------
@@ -49,7 +55,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from cnet.sklearn import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = make_pipeline(StandardScaler(), MLPClassifier(32, solver="lbfgs", alpha=1.0, random_state=0))
+    >>> net = MLPClassifier(32, solver="lbfgs", alpha=1.0, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), net)
     >>> bool(model.fit(X, y).score(X, y) > 0.95)
     True
     """
@@ -58,7 +65,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     activation: str = "relu"
     class_weight: Any = field(default=None, kw_only=True)
 
-    _parameter_constraints = {**Parameters._parameter_constraints, "class_weight": [StrOptions({"balanced"}), dict, list, None]}  # noqa: RUF012 - as scikit-learn looks for it
+    _parameter_constraints = {  # noqa: RUF012 - as scikit-learn looks for it
+        **Parameters._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
 
     def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
         check_classification_targets(y)
@@ -66,13 +76,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "_labels") or not (self.warm_start or incremental):
             self._labels = labels_of(y)
-        elif self.warm_start and not incremental and not same_labels(found := labels_of(y), self._labels):
+        elif (
+            self.warm_start
+            and not incremental
+            and not same_labels(found := labels_of(y), self._labels)
+        ):
+            kind = "" if found.activation == self._labels.activation else ", of another kind"
             raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self._labels.classes}, `y` has {found.classes}{'' if found.activation == self._labels.activation else ', of another kind'}"
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self._labels.classes}, `y` has "
+                f"{found.classes}{kind}"
             )
         elif len(unknown := self._labels.unknown(y)):
-            raise ValueError(f"`y` has classes not in `self.classes_`: {unknown}. `self.classes_` has {self._labels.classes}.")
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`: {unknown}. `self.classes_` has "
+                f"{self._labels.classes}."
+            )
         self.classes_ = self._labels.classes
         return self._labels.encode(y), self._labels.widths, self._labels.activation
 
@@ -82,23 +101,34 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if isinstance(self.class_weight, str):
             factors: Array = compute_sample_weight(self.class_weight, y)
         else:
-            dicts = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]
+            dicts = (
+                self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]
+            )
             columns = self._labels.columns
             if len(dicts) != len(columns) or not all(isinstance(each, dict) for each in dicts):
-                raise ValueError(f"class_weight is {self.class_weight!r}, expected a dict for each column of y: it has {len(columns)}")
+                raise ValueError(
+                    f"class_weight is {self.class_weight!r}, expected a dict for each column of "
+                    f"y: it has {len(columns)}"
+                )
             factors = np.ones(len(y))
             for classes, each, column in zip(columns, dicts, y.reshape(len(y), -1).T, strict=True):
                 known = classes.tolist()
                 if set(each) - set(known) and set(known) - set(each):
                     raise ValueError(f"class_weight is {each}, and the classes are {known}")
-                factors *= np.array([each.get(label, 1.0) for label in known])[np.searchsorted(classes, column)]
+                factors *= np.array([each.get(label, 1.0) for label in known])[
+                    np.searchsorted(classes, column)
+                ]
         return factors if weights is None else weights * factors
 
     def _loss(self) -> tuple[nn.Loss, float, float]:
         return self._labels.loss(self.model_), self._labels.scale, self._labels.scale
 
     def _validation_score(self, samples: Samples) -> float:
-        return float(np.average(self._labels.right(self.model_(samples.x), samples.encoded), weights=samples.weights))
+        return float(
+            np.average(
+                self._labels.right(self.model_(samples.x), samples.encoded), weights=samples.weights
+            )
+        )
 
     def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
         two = self._labels.columns[0] if self._labels.widths == (1,) else None
@@ -127,7 +157,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             As for `fit`; or if early stopping or ``class_weight="balanced"`` is asked for.
         """
         if isinstance(self.class_weight, str):
-            raise ValueError("class_weight='balanced' needs to count all rows, and partial_fit sees some: give a dict of weights")
+            raise ValueError(
+                "class_weight='balanced' needs to count all rows, and partial_fit sees some: "
+                "give a dict of weights"
+            )
         with unchanged_on_error(self, goes_on=True):
             self._set_labels(y, classes)
             self._fit(X, y, sample_weight, (None, None), incremental=True)
@@ -187,7 +220,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            return [np.log(each) for each in probabilities] if isinstance(probabilities, list) else np.log(probabilities)
+            return (
+                [np.log(each) for each in probabilities]
+                if isinstance(probabilities, list)
+                else np.log(probabilities)
+            )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The part of the rows that are predicted rightly, in all columns where `y` has several.

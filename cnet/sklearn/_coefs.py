@@ -1,4 +1,6 @@
-"""`coefs_` and `intercepts_`: the arrays of a net in a list, which passes on to the net what is assigned to its elements."""
+"""`coefs_` and `intercepts_`: the arrays of a net in a list, which passes on to the net what is
+assigned to its elements.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from cnet.nn._parameter import exchange
 class NetArrays(list[Array]):
     """The arrays of some parameters of a net.
 
-    It is read like any list. ``arrays[i] = values`` gives the net a copy of values of the same shape; the array that it had stays as it is. The
-    length cannot change. Copies and pickles are plain lists.
+    It is read like any list. ``arrays[i] = values`` gives the net a copy of values of the same
+    shape; the array that it had stays as it is. The length cannot change. Copies and pickles are
+    plain lists.
 
     Parameters
     ----------
@@ -41,7 +44,10 @@ class NetArrays(list[Array]):
             index, values = slice(index, index + 1 or None), [values]
         numbers, values = range(len(self))[index], list(values)
         if len(values) != len(numbers):
-            raise ValueError(f"{self.name} got {len(values)} arrays for {len(numbers)} places: the net has {len(self)} layers, and their number cannot change")
+            raise ValueError(
+                f"{self.name} got {len(values)} arrays for {len(numbers)} places: the net has "
+                f"{len(self)} layers, and their number cannot change"
+            )
         arrays = [self._fitting(i, value) for i, value in zip(numbers, values, strict=True)]
         for i, array in zip(numbers, arrays, strict=True):
             exchange(self.parameters[i], array)
@@ -52,17 +58,21 @@ class NetArrays(list[Array]):
         try:
             array = np.asarray(value, parameter.dtype)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}[{i}] is set to {value!r}, expected an array of real numbers: {error}") from None
+            raise type(error)(
+                f"{self.name}[{i}] is set to {value!r}, expected an array of real numbers: {error}"
+            ) from None
         if array.shape != parameter.shape:
             raise ValueError(
-                f"{self.name}[{i}] is set to an array of shape {array.shape}, expected {parameter.shape}: sizes of layers cannot change. For other sizes, "
-                "construct an estimator with other hidden_layer_sizes"
+                f"{self.name}[{i}] is set to an array of shape {array.shape}, expected "
+                f"{parameter.shape}: sizes of layers cannot change. For other sizes, construct an "
+                "estimator with other hidden_layer_sizes"
             )
         return array
 
     def _refuse(self, *arguments: Any, **settings: Any) -> NoReturn:
         raise TypeError(
-            f"{self.name} has an array for each of the {len(self)} layers of the net, in their order: assign to its elements, or copy it with list()"
+            f"{self.name} has an array for each of the {len(self)} layers of the net, in their "
+            "order: assign to its elements, or copy it with list()"
         )
 
     append = extend = insert = pop = remove = clear = sort = reverse = _refuse

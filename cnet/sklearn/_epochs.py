@@ -1,4 +1,6 @@
-"""What follows each epoch, as in scikit-learn: the record, the learning rate, and the decision to stop."""
+"""What follows each epoch, as in scikit-learn: the record, the learning rate, and the decision to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class Epochs(Callback):
             self._stalled(trainer)
 
     def diverged(self, trainer: EstimatorTrainer, epochs: int) -> None:
-        """Record the epochs that are left as scikit-learn does, which goes on with a net that holds NaN. It never is the best one."""
+        """Record the epochs that are left as scikit-learn does, which goes on with a net that holds
+        NaN. It never is the best one.
+        """
         assert self.score is not None
         best, self.best_weights = self.best_weights, None
         best_score = self.estimator.best_validation_score_
@@ -86,7 +90,9 @@ class Epochs(Callback):
         if callable(schedule):
             rate = float(schedule(epoch))
             if not 0 < rate < np.inf:
-                raise ValueError(f"learning_rate({epoch}) returned {rate}, expected a number above 0")
+                raise ValueError(
+                    f"learning_rate({epoch}) returned {rate}, expected a number above 0"
+                )
             trainer.set_rate(rate)
 
     # NaN never stalls: comparisons are scikit-learn's
@@ -121,4 +127,7 @@ class Epochs(Callback):
             then = "Learning rate too small. Stopping." if adapts else "Stopping."
         if e.verbose:
             what = "Training loss" if self.score is None else "Validation score"
-            print(f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs. {then}")
+            print(
+                f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
+                f"consecutive epochs. {then}"
+            )

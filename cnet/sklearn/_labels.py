@@ -1,7 +1,9 @@
-"""The classes of `y`: the numbers by which a net learns them, the loss that it learns by, and the way back from its outputs.
+"""The classes of `y`: the numbers by which a net learns them, the loss that it learns by, and the
+way back from its outputs.
 
-Three kinds: one of several classes, a softmax; yes or no, once or for each of several labels, a sigmoid each; and several
-columns of classes, a softmax each. Outputs are a net's, (n, sum of the widths).
+Three kinds: one of several classes, a softmax; yes or no, once or for each of several labels, a
+sigmoid each; and several columns of classes, a softmax each. Outputs are a net's, (n, sum of the
+widths).
 """
 
 from __future__ import annotations
@@ -123,7 +125,9 @@ class YesOrNo(Labels):
         return probabilities if self._is_table else np.hstack([1 - probabilities, probabilities])
 
     def decode(self, outputs: Array) -> Array:
-        decided: Array = self._binarizer.inverse_transform(outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0)
+        decided: Array = self._binarizer.inverse_transform(
+            outputs if outputs.shape[1] > 1 else outputs.ravel(), threshold=0.0
+        )
         return decided
 
     def right(self, outputs: Array, encoded: Array) -> Array:
@@ -147,11 +151,19 @@ class Columns(Labels):
 
     def unknown(self, y: Array) -> Any:
         if y.ndim != 2 or y.shape[1] != len(self._heads):
-            raise ValueError(f"y has shape {y.shape}, expected {len(self._heads)} columns, as before")
-        return [value for head, part in zip(self._heads, y.T, strict=True) for value in head.unknown(part)]
+            raise ValueError(
+                f"y has shape {y.shape}, expected {len(self._heads)} columns, as before"
+            )
+        return [
+            value
+            for head, part in zip(self._heads, y.T, strict=True)
+            for value in head.unknown(part)
+        ]
 
     def encode(self, y: Array) -> Array:
-        return np.stack([head.encode(part) for head, part in zip(self._heads, y.T, strict=True)], axis=1)
+        return np.stack(
+            [head.encode(part) for head, part in zip(self._heads, y.T, strict=True)], axis=1
+        )
 
     def loss(self, model: nn.Sequential) -> nn.Loss:
         heads = model[-1]
@@ -159,7 +171,9 @@ class Columns(Labels):
         return nn.HeadsLoss(heads, LogLoss())
 
     def _each(self, outputs: Array) -> list[tuple[OneOfSeveral, Array]]:
-        return list(zip(self._heads, np.split(outputs, np.cumsum(self.widths)[:-1], axis=1), strict=True))
+        return list(
+            zip(self._heads, np.split(outputs, np.cumsum(self.widths)[:-1], axis=1), strict=True)
+        )
 
     def probabilities(self, outputs: Array) -> Any:
         return [head.probabilities(part) for head, part in self._each(outputs)]
@@ -168,7 +182,13 @@ class Columns(Labels):
         return np.stack([head.decode(part) for head, part in self._each(outputs)], axis=1)
 
     def right(self, outputs: Array, encoded: Array) -> Array:
-        correct: Array = np.all([head.right(part, wanted) for (head, part), wanted in zip(self._each(outputs), encoded.T, strict=True)], axis=0)
+        correct: Array = np.all(
+            [
+                head.right(part, wanted)
+                for (head, part), wanted in zip(self._each(outputs), encoded.T, strict=True)
+            ],
+            axis=0,
+        )
         return correct
 
 
@@ -177,9 +197,17 @@ def labels_of(y: Any) -> Labels:
     if type_of_target(y) == "multiclass-multioutput":
         return Columns([OneOfSeveral(np.unique(column)) for column in np.asarray(y).T])
     binarizer = LabelBinarizer().fit(y)
-    return OneOfSeveral(binarizer.classes_) if binarizer.y_type_ == "multiclass" else YesOrNo(binarizer)
+    return (
+        OneOfSeveral(binarizer.classes_)
+        if binarizer.y_type_ == "multiclass"
+        else YesOrNo(binarizer)
+    )
 
 
 def same_labels(a: Labels, b: Labels) -> bool:
     """Whether two are of the same kind and have the same classes."""
-    return type(a) is type(b) and a.widths == b.widths and all(np.array_equal(x, y) for x, y in zip(a.columns, b.columns, strict=True))
+    return (
+        type(a) is type(b)
+        and a.widths == b.widths
+        and all(np.array_equal(x, y) for x, y in zip(a.columns, b.columns, strict=True))
+    )

@@ -1,4 +1,6 @@
-"""Training by L-BFGS: on the loss and the gradients of the whole data set, layer by layer, with scikit-learn's penalty."""
+"""Training by L-BFGS: on the loss and the gradients of the whole data set, layer by layer, with
+scikit-learn's penalty.
+"""
 
 from __future__ import annotations
 
@@ -56,16 +58,28 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
     def listen(iteration: int) -> bool:
         figures = {"loss": plain}
         if validation is not None:
-            figures |= {f"val_{name}": value for name, value in evaluating.evaluate(validation.x, validation.encoded, sample_weight=validation.weights).items()}
+            figures |= {
+                f"val_{name}": value
+                for name, value in evaluating.evaluate(
+                    validation.x, validation.encoded, sample_weight=validation.weights
+                ).items()
+            }
         add_history(e, {name: [value] for name, value in figures.items()})
         if e.verbose:
-            print(f"Iteration {iteration}, loss = {report * plain + 0.5 * decay * square_sum(penalized):.8f}")
+            print(
+                f"Iteration {iteration}, loss = "
+                f"{report * plain + 0.5 * decay * square_sum(penalized):.8f}"
+            )
         return told is not None and told.next()
 
     def closure() -> float:
         nonlocal plain
         output = model.forward(samples.x, training=True)
-        plain, grad = loss.forward_backward(output, targets) if samples.weights is None else loss.weighted(output, targets, samples.weights)
+        plain, grad = (
+            loss.forward_backward(output, targets)
+            if samples.weights is None
+            else loss.weighted(output, targets, samples.weights)
+        )
         model.backward_params(grad)
         for parameter in parameters:
             assert parameter.grad is not None
@@ -82,15 +96,26 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
     penalty = 0.5 * decay * square_sum(penalized)
     e.loss_ = np.float64(report * (optimizer.losses[-1] - penalty) / scale + penalty)
     if not optimizer.converged and not optimizer.stopped:
-        warn(f"lbfgs stopped after {e.n_iter_} iterations: {optimizer.message}. Raise max_iter, or scale the data.", ConvergenceWarning)
+        warn(
+            f"lbfgs stopped after {e.n_iter_} iterations: {optimizer.message}. Raise max_iter, or "
+            "scale the data.",
+            ConvergenceWarning,
+        )
 
 
 def _check(estimator: Any, validation: Samples | None) -> None:
     if estimator.dropout or estimator.batch_norm:
-        raise ValueError("solver='lbfgs' needs a net that gives the same result each time: use dropout=0 and batch_norm=False, or another solver")
+        raise ValueError(
+            "solver='lbfgs' needs a net that gives the same result each time: use dropout=0 and "
+            "batch_norm=False, or another solver"
+        )
     if listeners_of(estimator):
         raise ValueError(
-            "callbacks are told of epochs, which solver='lbfgs' does not have: use solver='sgd' or 'adam', or scikit-learn's callbacks by set_callbacks"
+            "callbacks are told of epochs, which solver='lbfgs' does not have: use solver='sgd' "
+            "or 'adam', or scikit-learn's callbacks by set_callbacks"
         )
     if estimator.early_stopping and validation is not None:
-        raise ValueError("X_val and y_val cannot stop solver='lbfgs' early: use early_stopping=False, which records their figures, or solver='sgd' or 'adam'")
+        raise ValueError(
+            "X_val and y_val cannot stop solver='lbfgs' early: use early_stopping=False, which "
+            "records their figures, or solver='sgd' or 'adam'"
+        )

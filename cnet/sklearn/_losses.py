@@ -14,7 +14,9 @@ _BOUNDED = -1.0  # a setting of the compiled losses
 
 
 class LogLoss(nn.CrossEntropyLoss):
-    """Cross-entropy, in which a probability counts as at least the machine epsilon and at most 1 less that; gradients are not bounded."""
+    """Cross-entropy, in which a probability counts as at least the machine epsilon and at most 1
+    less that; gradients are not bounded.
+    """
 
     _compiled = True
 
@@ -34,9 +36,13 @@ class BinaryLogLoss(nn.BCEWithLogitsLoss):
 
 
 class PoissonLoss(nn.Loss):
-    """Mean of half the Poisson deviance over all elements; the net's output is the logarithm of the expected count."""
+    """Mean of half the Poisson deviance over all elements; the net's output is the logarithm of the
+    expected count.
+    """
 
-    def prepare_target(self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def prepare_target(
+        self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
         return np.ascontiguousarray(target, dtype)
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
@@ -47,7 +53,9 @@ class PoissonLoss(nn.Loss):
         with np.errstate(over="ignore", invalid="ignore"):  # the trainer sees what comes of it
             expected = np.exp(output)
             loss = target * (np.log(np.where(target > 0, target, 1)) - output) - target + expected
-            return float((shares * loss).sum()), (shares * (expected - target)).astype(output.dtype, copy=False)
+            return float((shares * loss).sum()), (shares * (expected - target)).astype(
+                output.dtype, copy=False
+            )
 
     def forward(self, output: ArrayLike, target: ArrayLike) -> float:
         return self.forward_backward(np.asarray(output), np.asarray(target))[0]

@@ -22,8 +22,15 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def build(estimator: Any, sizes: list[int], widths: Sequence[int], random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Sequential:
-    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same random state.
+def build(
+    estimator: Any,
+    sizes: list[int],
+    widths: Sequence[int],
+    random_state: np.random.RandomState,
+    dtype: np.dtype[Any],
+) -> nn.Sequential:
+    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same
+    random state.
 
     `widths` are those of the heads at its end; where there is one, it is a layer as any other.
     """
@@ -32,12 +39,17 @@ def build(estimator: Any, sizes: list[int], widths: Sequence[int], random_state:
         layers.append(_dense(estimator.activation, fan_in, fan_out, random_state, dtype))
         layers += [nn.BatchNorm1d(fan_out)] if estimator.batch_norm else []
         layers += _after(estimator, random_state)
-    heads = [_dense(estimator.activation, sizes[-1], width, random_state, dtype) for width in widths]
+    heads = [
+        _dense(estimator.activation, sizes[-1], width, random_state, dtype) for width in widths
+    ]
     return nn.Sequential(*layers, heads[0] if len(heads) == 1 else nn.Heads(*heads), dtype=dtype)
 
 
-def rebuild(estimator: Any, hidden: list[int], widths: Sequence[int], random_state: np.random.RandomState) -> nn.Sequential:
-    """The estimator's net, with the activation and the dropout that its parameters have now: the same object if they have not changed.
+def rebuild(
+    estimator: Any, hidden: list[int], widths: Sequence[int], random_state: np.random.RandomState
+) -> nn.Sequential:
+    """The estimator's net, with the activation and the dropout that its parameters have now: the
+    same object if they have not changed.
 
     Raises
     ------
@@ -54,7 +66,10 @@ def rebuild(estimator: Any, hidden: list[int], widths: Sequence[int], random_sta
     _check_same("the number of outputs for y", sizes[-heads:], list(widths))
     activations = {type(layer) for layer in model if type(layer) in ACTIVATIONS.values()}
     rates = {layer.p for layer in model if isinstance(layer, nn.Dropout)}
-    if not hidden or (activations == {ACTIVATIONS[estimator.activation]} and rates == ({float(estimator.dropout)} if estimator.dropout else set())):
+    if not hidden or (
+        activations == {ACTIVATIONS[estimator.activation]}
+        and rates == ({float(estimator.dropout)} if estimator.dropout else set())
+    ):
         return model
     parts: list[nn.Module] = []
     for i, layer in enumerate(layers[:-heads]):
@@ -65,11 +80,18 @@ def rebuild(estimator: Any, hidden: list[int], widths: Sequence[int], random_sta
 def _check_same(name: str, was: Any, now: Any) -> None:
     if was != now:
         raise ValueError(
-            f"{name} is {now}, but training goes on with a net for which it is {was}: construct a new estimator, or use fit with warm_start=False to begin anew"
+            f"{name} is {now}, but training goes on with a net for which it is {was}: construct a "
+            "new estimator, or use fit with warm_start=False to begin anew"
         )
 
 
-def _dense(activation: str, fan_in: int, fan_out: int, random_state: np.random.RandomState, dtype: np.dtype[Any]) -> nn.Linear:
+def _dense(
+    activation: str,
+    fan_in: int,
+    fan_out: int,
+    random_state: np.random.RandomState,
+    dtype: np.dtype[Any],
+) -> nn.Linear:
     layer = nn.Linear(fan_in, fan_out, dtype=dtype)
     bound = math.sqrt((2 if activation == "logistic" else 6) / (fan_in + fan_out))
     for parameter in layer.parameters():
@@ -91,5 +113,7 @@ def draw_seed(random_state: np.random.RandomState) -> int:
 
 def dense(model: nn.Sequential) -> list[nn.Linear]:
     """The dense layers of a net, those of its heads last."""
-    layers = itertools.chain.from_iterable(layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model)
+    layers = itertools.chain.from_iterable(
+        layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model
+    )
     return [layer for layer in layers if isinstance(layer, nn.Linear)]

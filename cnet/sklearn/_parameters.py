@@ -1,4 +1,5 @@
-"""The parameters that both estimators have: their defaults and bounds, and what they and the attributes mean.
+"""The parameters that both estimators have: their defaults and bounds, and what they and the
+attributes mean.
 
 scikit-learn reads parameters off the signature of ``__init__``, which `dataclass` writes.
 """
@@ -82,13 +83,16 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     solver : {"lbfgs", "sgd", "adam"}
         L-BFGS on the whole data set, or steps on batches.
     alpha : float
-        L2 penalty of the weights, without biases: half of alpha times the sum of their squares is added to the sum of the
-        losses of a mini-batch, which is divided by the number, or the weight, of its samples.
+        L2 penalty of the weights, without biases: half of alpha times the sum of their squares is
+        added to the sum of the losses of a mini-batch, which is divided by the number, or the
+        weight, of its samples.
     batch_size : int or "auto"
-        "auto" is 200, or all samples if there are fewer. With `batch_norm`, a single sample at the end of an epoch joins the mini-batch before.
+        "auto" is 200, or all samples if there are fewer. With `batch_norm`, a single sample at the
+        end of an epoch joins the mini-batch before.
     learning_rate : {"constant", "invscaling", "adaptive"} or callable
-        For "sgd": as it is; divided by ``(t_ + 1) ** power_t`` after each epoch; or divided by 5 whenever training stalls.
-        Not in scikit-learn: a function from the number of an epoch, from 0, to its learning rate, for "adam" too.
+        For "sgd": as it is; divided by ``(t_ + 1) ** power_t`` after each epoch; or divided by 5
+        whenever training stalls. Not in scikit-learn: a function from the number of an epoch, from
+        0, to its learning rate, for "adam" too.
     learning_rate_init : float
     power_t : float
     max_iter : int
@@ -96,19 +100,22 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     shuffle : bool
         Visit the samples in a new random order in each epoch.
     random_state : int, RandomState or None
-        For initial weights, which are scikit-learn's bit for bit, the order of samples, and the split for early stopping.
+        For initial weights, which are scikit-learn's bit for bit, the order of samples, and the
+        split for early stopping.
     tol, n_iter_no_change : float, int
-        Training ends when the loss, or with early stopping the validation score, has not improved by `tol` for more than
-        so many epochs.
+        Training ends when the loss, or with early stopping the validation score, has not improved
+        by `tol` for more than so many epochs.
     verbose : bool
         Print a line for each epoch.
     warm_start : bool
-        `fit` goes on with the net there is, and with the activation and the dropout that the parameters have now. Other layers are an error.
+        `fit` goes on with the net there is, and with the activation and the dropout that the
+        parameters have now. Other layers are an error.
     momentum, nesterovs_momentum : float, bool
         For "sgd".
     early_stopping, validation_fraction : bool, float
-        For "sgd" and "adam": hold out a part of the samples, end when its score (accuracy or R2) stalls, and keep the weights that scored best, also
-        where training diverges. Each class has its share of what is held out.
+        For "sgd" and "adam": hold out a part of the samples, end when its score (accuracy or R2)
+        stalls, and keep the weights that scored best, also where training diverges. Each class has
+        its share of what is held out.
     beta_1, beta_2, epsilon : float
         For "adam".
     max_fun : int
@@ -116,22 +123,27 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     dropout : float
         Not in scikit-learn: the probability of a hidden value to be dropped while training.
     batch_norm : bool
-        Not in scikit-learn: normalize over the mini-batch before each activation. It needs mini-batches of at least 2 samples.
+        Not in scikit-learn: normalize over the mini-batch before each activation. It needs
+        mini-batches of at least 2 samples.
     callbacks : callback, iterable of callbacks, or None
-        Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the callbacks themselves, so that they show what they saw.
+        Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the callbacks
+        themselves, so that they show what they saw.
         Those of cnet start anew in each `fit` that does; `clone` copies them."""
 
 ATTRIBUTES = """model_ : nn.Sequential
-        The net, without the output activation. ``model_.save(path)`` writes it to a file, ``cnet.to_onnx(model_, path)`` to one for other runtimes.
+        The net, without the output activation. ``model_.save(path)`` writes it to a file,
+        ``cnet.to_onnx(model_, path)`` to one for other runtimes.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, outputs) and biases of each layer: the net's own arrays. ``coefs_[i] = array`` copies an array of the same shape into the net.
+        Weights (inputs, outputs) and biases of each layer: the net's own arrays. ``coefs_[i] =
+        array`` copies an array of the same shape into the net.
     history_ : dict of lists
-        A number per epoch, or per iteration of "lbfgs": ``"loss"`` (without the penalty, for squared errors not halved, for several labels their mean),
-        ``"accuracy"`` where there is one (not of "lbfgs"), and ``"val_"`` of both with validation data. ``pandas.DataFrame(history_)`` makes a table
-        of it.
+        A number per epoch, or per iteration of "lbfgs": ``"loss"`` (without the penalty, for
+        squared errors not halved, for several labels their mean), ``"accuracy"`` where there is one
+        (not of "lbfgs"), and ``"val_"`` of both with validation data.
+        ``pandas.DataFrame(history_)`` makes a table of it.
     loss_, best_loss_, loss_curve_ : float, float, list of float
-        As scikit-learn defines them: mean over the samples of the loss, with the penalty, that their mini-batch had before its step. The curve and the
-        best are those of "sgd" and "adam".
+        As scikit-learn defines them: mean over the samples of the loss, with the penalty, that
+        their mini-batch had before its step. The curve and the best are those of "sgd" and "adam".
     validation_scores_, best_validation_score_ : list of float, float
         With early stopping; None without. The net has the weights of the best score.
     n_iter_, t_ : int

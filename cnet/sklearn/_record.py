@@ -1,4 +1,6 @@
-"""The figures that an estimator keeps of its training: when they begin, and how they are pickled."""
+"""The figures that an estimator keeps of its training: when they begin, and how they are
+pickled.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-_OF_EPOCHS = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_no_improvement_count")
+_OF_EPOCHS = (
+    "loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "_no_improvement_count",
+)
 
 
 def begin(estimator: Any, fresh: bool) -> None:
@@ -46,7 +54,9 @@ def packed(state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(state.get(name), list):
             state[name] = np.array(state[name], np.float64)
     if "history_" in state:
-        state["history_"] = {name: np.array(values, np.float64) for name, values in state["history_"].items()}
+        state["history_"] = {
+            name: np.array(values, np.float64) for name, values in state["history_"].items()
+        }
     return state
 
 
@@ -57,5 +67,7 @@ def unpacked(state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(state.get(name), np.ndarray):
             state[name] = list(state[name]) if name == "loss_curve_" else state[name].tolist()
     if "history_" in state:
-        state["history_"] = {name: np.asarray(values).tolist() for name, values in state["history_"].items()}
+        state["history_"] = {
+            name: np.asarray(values).tolist() for name, values in state["history_"].items()
+        }
     return state

@@ -27,19 +27,22 @@ from cnet.sklearn._unchanged import unchanged_on_error
 class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = f"""A regressor: scikit-learn's ``MLPRegressor`` on cnet's compiled loops.
 
-    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to rounding, for the same `random_state`. Sparse input
-    is refused. float32 input is computed with in float32, except by "lbfgs", and anything else in float64.
+    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
+    rounding, for the same `random_state`. Sparse input is refused. float32 input is computed with
+    in float32, except by "lbfgs", and anything else in float64.
 
     Parameters
     ----------
     loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}}
-        Half the squared difference; or half the Poisson deviance, for counts, with an exponential as output activation.
-        Not in scikit-learn's MLP: the absolute difference; that of Huber, squared near 0; or the pinball loss, for a quantile.
+        Half the squared difference; or half the Poisson deviance, for counts, with an exponential
+        as output activation. Not in scikit-learn's MLP: the absolute difference; that of Huber,
+        squared near 0; or the pinball loss, for a quantile.
     {PARAMETERS}
     quantile : float
         For "quantile": which one, between 0 and 1.
     delta : float
-        For "huber": the difference at which the loss goes over from half its square to a line; above 0.
+        For "huber": the difference at which the loss goes over from half its square to a line;
+        above 0.
 
     Attributes
     ----------
@@ -50,7 +53,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> from sklearn.datasets import make_regression
     >>> from cnet.sklearn import MLPRegressor
     >>> X, y = make_regression(200, 5, random_state=0)
-    >>> model = MLPRegressor(hidden_layer_sizes=20, solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
+    >>> model = MLPRegressor(20, solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
     >>> bool(model.fit(X, y / 100).score(X, y / 100) > 0.95)
     True
     """
@@ -72,7 +75,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and y.size and y.min() < 0:
-            warn("loss='poisson' is for counts, and y holds negative values: their expected counts are brought towards 0")
+            warn(
+                "loss='poisson' is for counts, and y holds negative values: their expected "
+                "counts are brought towards 0"
+            )
         encoded: Array = y.reshape(len(y), -1)
         return encoded, (encoded.shape[1],), "exp" if self.loss == "poisson" else "identity"
 
@@ -91,7 +97,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _validation_score(self, samples: Samples) -> float:
         predicted = self._values(self.model_(samples.x))
-        return float(r2_score(samples.encoded, predicted, sample_weight=samples.weights)) if np.isfinite(predicted).all() else np.nan
+        return (
+            float(r2_score(samples.encoded, predicted, sample_weight=samples.weights))
+            if np.isfinite(predicted).all()
+            else np.nan
+        )
 
     def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
         return split(encoded, None, self.validation_fraction, random_state, None)

@@ -23,17 +23,29 @@ class Samples(NamedTuple):
 
     def take(self, rows: Array) -> Samples:
         """Some of the samples."""
-        return Samples(self.x[rows], self.y[rows], self.encoded[rows], None if self.weights is None else self.weights[rows])
+        return Samples(
+            self.x[rows],
+            self.y[rows],
+            self.encoded[rows],
+            None if self.weights is None else self.weights[rows],
+        )
 
 
-def split(encoded: Array, strata: Array | None, fraction: float, random_state: np.random.RandomState, classes: Array | None) -> tuple[Array, Array]:
+def split(
+    encoded: Array,
+    strata: Array | None,
+    fraction: float,
+    random_state: np.random.RandomState,
+    classes: Array | None,
+) -> tuple[Array, Array]:
     """Row numbers to train on and to hold out, drawn at random.
 
     Parameters
     ----------
     encoded : ndarray, shape (n_samples, ...)
     strata : ndarray of int, shape (n_samples,), or None
-        Stratum of each sample: both parts get their share of each. None draws from all samples alike.
+        Stratum of each sample: both parts get their share of each. None draws from all samples
+        alike.
     fraction : float
         Share of the samples to hold out, rounded up.
     random_state : RandomState
@@ -53,24 +65,39 @@ def split(encoded: Array, strata: Array | None, fraction: float, random_state: n
     else:
         train, test = _stratified(strata, fraction, random_state)
     if len(test) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your "
+            "dataset."
+        )
     return train, test
 
 
-def _of_two_classes(rows: Array, second: Array, fraction: float, random_state: np.random.RandomState, classes: Array) -> tuple[Array, Array]:
+def _of_two_classes(
+    rows: Array, second: Array, fraction: float, random_state: np.random.RandomState, classes: Array
+) -> tuple[Array, Array]:
     try:
-        train, test = train_test_split(rows, random_state=random_state, test_size=fraction, stratify=second)
+        train, test = train_test_split(
+            rows, random_state=random_state, test_size=fraction, stratify=second
+        )
     except ValueError as error:
-        names = f"False is class {classes[0]!r} and True class {classes[1]!r}" if len(classes) == 2 else f"the only class is {classes[0]!r}"
+        names = (
+            f"False is class {classes[0]!r} and True class {classes[1]!r}"
+            if len(classes) == 2
+            else f"the only class is {classes[0]!r}"
+        )
         raise ValueError(
-            f"{error}. early_stopping=True holds out {fraction:g} of the {len(rows)} samples, with samples of each class in both parts ({names}): raise "
-            "validation_fraction, pass validation data as X_val and y_val, add samples, or use early_stopping=False"
+            f"{error}. early_stopping=True holds out {fraction:g} of the {len(rows)} samples, "
+            f"with samples of each class in both parts ({names}): raise validation_fraction, pass "
+            "validation data as X_val and y_val, add samples, or use early_stopping=False"
         ) from None
     return train, test
 
 
-def _stratified(strata: Array, fraction: float, random_state: np.random.RandomState) -> tuple[Array, Array]:
-    """Rows at even distances, of samples in random order within each stratum: strata differ from their share by less than one sample.
+def _stratified(
+    strata: Array, fraction: float, random_state: np.random.RandomState
+) -> tuple[Array, Array]:
+    """Rows at even distances, of samples in random order within each stratum: strata differ from
+    their share by less than one sample.
 
     The only sample of a stratum is never held out.
     """
@@ -82,7 +109,10 @@ def _stratified(strata: Array, fraction: float, random_state: np.random.RandomSt
     if len(candidates) < held_out:
         candidates = order
     if not 0 < held_out < n:
-        raise ValueError(f"validation_fraction is {fraction:g}, which leaves no samples in one of the two parts of {n} samples")
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which leaves no samples in one of the two "
+            f"parts of {n} samples"
+        )
     places = (np.arange(held_out) + random_state.uniform()) * len(candidates) / held_out
     test = candidates[places.astype(np.intp)]
     return random_state.permutation(np.setdiff1d(order, test)), test

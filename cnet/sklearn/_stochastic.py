@@ -16,10 +16,20 @@ from cnet.sklearn._record import add_history
 from cnet.sklearn._samples import Samples
 from cnet.sklearn._trainer import EstimatorTrainer
 
-NON_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed"
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed"
+)
 
 
-def fit_epochs(estimator: Any, samples: Samples, held_out: Samples | None, random_state: np.random.RandomState, fresh: bool, incremental: bool) -> None:
+def fit_epochs(
+    estimator: Any,
+    samples: Samples,
+    held_out: Samples | None,
+    random_state: np.random.RandomState,
+    fresh: bool,
+    incremental: bool,
+) -> None:
     """Train the estimator's net, for an epoch if it is `incremental`.
 
     With early stopping it keeps the weights with the best score, also where training diverges.
@@ -37,9 +47,13 @@ def fit_epochs(estimator: Any, samples: Samples, held_out: Samples | None, rando
     batch_size = _batch_size(e, len(samples.x), incremental)
     callbacks = listeners_of(e)
     e._trainer = trainer = EstimatorTrainer.of(e, e._loss()[1], incremental)
-    epochs = Epochs(e, len(samples.x), (lambda: e._validation_score(held_out)) if e.early_stopping else None)
+    epochs = Epochs(
+        e, len(samples.x), (lambda: e._validation_score(held_out)) if e.early_stopping else None
+    )
     if epochs.score is not None and not fresh and (own or e.best_validation_score_ == -np.inf):
-        e.best_validation_score_ = float(np.nan_to_num(epochs.score(), nan=-np.inf))  # that of the weights now: others have to be better
+        e.best_validation_score_ = float(
+            np.nan_to_num(epochs.score(), nan=-np.inf)
+        )  # that of the weights now: others have to be better
     count = 1 if incremental else e.max_iter
     told = tasks(e, "epoch", count, samples)
     e.n_iter_ = 0
@@ -52,11 +66,16 @@ def fit_epochs(estimator: Any, samples: Samples, held_out: Samples | None, rando
                 random_state,
                 batch_size,
                 epochs=count,
-                validation_data=None if held_out is None else (held_out.x, held_out.encoded, held_out.weights),
+                validation_data=None
+                if held_out is None
+                else (held_out.x, held_out.encoded, held_out.weights),
                 callbacks=[epochs, *callbacks, *([] if told is None else [told])],
             )
     except FloatingPointError as error:
-        diverged = f"{str(error).partition('. ')[0]}; a learning rate below {trainer.learning_rate:g} may help"
+        diverged = (
+            f"{str(error).partition('. ')[0]}; a learning rate below {trainer.learning_rate:g} "
+            "may help"
+        )
         if epochs.score is None:
             raise ValueError(f"{NON_FINITE}: {diverged}") from error
     except KeyboardInterrupt:
@@ -71,9 +90,17 @@ def fit_epochs(estimator: Any, samples: Samples, held_out: Samples | None, rando
     if epochs.best_weights is not None:
         e.model_.load_state_dict(epochs.best_weights)
     if diverged:
-        warn(f"{diverged}. Early stopping keeps the weights of the best validation score: {e.best_validation_score_:g}", ConvergenceWarning)
+        warn(
+            f"{diverged}. Early stopping keeps the weights of the best validation score: "
+            f"{e.best_validation_score_:g}",
+            ConvergenceWarning,
+        )
     elif e.n_iter_ == e.max_iter and not epochs.converged and not incremental:
-        warn(f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't converged yet.", ConvergenceWarning)
+        warn(
+            f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the "
+            "optimization hasn't converged yet.",
+            ConvergenceWarning,
+        )
 
 
 def _batch_size(estimator: Any, samples: int, incremental: bool) -> int:
@@ -81,9 +108,15 @@ def _batch_size(estimator: Any, samples: int, incremental: bool) -> int:
     if any(isinstance(layer, nn.BatchNorm1d) for layer in estimator.model_):
         if samples == 1:
             more = "pass more samples at a time" if incremental else "pass more samples"
-            raise ValueError(f"batch_norm=True needs at least 2 samples, as it computes their variance, and got 1 sample: {more}, or use batch_norm=False")
+            raise ValueError(
+                "batch_norm=True needs at least 2 samples, as it computes their variance, and "
+                f"got 1 sample: {more}, or use batch_norm=False"
+            )
         if wanted == 1:
-            raise ValueError("batch_norm=True needs at least 2 samples in a mini-batch, and batch_size is 1: raise it, or use batch_norm=False")
+            raise ValueError(
+                "batch_norm=True needs at least 2 samples in a mini-batch, and batch_size is 1: "
+                "raise it, or use batch_norm=False"
+            )
     if estimator.batch_size != "auto" and wanted > samples:
         warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return min(wanted, samples)

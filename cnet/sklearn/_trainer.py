@@ -1,4 +1,6 @@
-"""The trainer of an estimator: it visits samples in scikit-learn's order, and computes the loss as scikit-learn does."""
+"""The trainer of an estimator: it visits samples in scikit-learn's order, and computes the loss as
+scikit-learn does.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class EstimatorTrainer(Trainer):
     Attributes
     ----------
     objective : float
-        Loss of the last epoch, with the penalty: mean over the samples of the loss that their mini-batch had before its step.
+        Loss of the last epoch, with the penalty: mean over the samples of the loss that their
+        mini-batch had before its step.
     """
 
     optimizer: EstimatorOptimizer
@@ -57,7 +60,10 @@ class EstimatorTrainer(Trainer):
             optimizer = make_optimizer(estimator, estimator.model_, scale)
             if trainer is None:
                 trainer = cls(estimator.model_, estimator._loss()[0], optimizer)
-            trainer.optimizer, trainer.learning_rate = optimizer, float(estimator.learning_rate_init)
+            trainer.optimizer, trainer.learning_rate = (
+                optimizer,
+                float(estimator.learning_rate_init),
+            )
         else:
             change_settings(trainer.optimizer, estimator, scale)
             if trainer._parameters[2] != estimator.learning_rate_init:
@@ -70,7 +76,14 @@ class EstimatorTrainer(Trainer):
         self.learning_rate = float(learning_rate)
         set_rate(self.optimizer, learning_rate, self._scale)
 
-    def train(self, estimator: Any, samples: Any, random_state: np.random.RandomState, batch_size: int, **arguments: Any) -> None:
+    def train(
+        self,
+        estimator: Any,
+        samples: Any,
+        random_state: np.random.RandomState,
+        batch_size: int,
+        **arguments: Any,
+    ) -> None:
         """`Trainer.fit`, for an estimator."""
         self.model = estimator.model_
         self.loss, _, self._report = estimator._loss()
@@ -79,7 +92,15 @@ class EstimatorTrainer(Trainer):
         self._joins = any(isinstance(layer, nn.BatchNorm1d) for layer in estimator.model_)
         self._weighted = samples.weights is not None
         try:
-            self.fit(samples.x, samples.encoded, sample_weight=samples.weights, batch_size=batch_size, seed=0, verbose=False, **arguments)
+            self.fit(
+                samples.x,
+                samples.encoded,
+                sample_weight=samples.weights,
+                batch_size=batch_size,
+                seed=0,
+                verbose=False,
+                **arguments,
+            )
         finally:
             self._random_state = None
 
@@ -92,7 +113,11 @@ class EstimatorTrainer(Trainer):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles have what `partial_fit` goes on from."""
         kept = ("epoch", "step", "learning_rate", "_parameters", "_scale")
-        return type(self), (self.model, self.loss, self.optimizer), {name: getattr(self, name) for name in kept}
+        return (
+            type(self),
+            (self.model, self.loss, self.optimizer),
+            {name: getattr(self, name) for name in kept},
+        )
 
 
 class _Visits(Arrays):
@@ -105,10 +130,17 @@ class _Visits(Arrays):
     random_state : RandomState or None
         None leaves the order as it is.
     joins : bool
-        Whether a single sample at the end joins the mini-batch before: batch normalization needs two.
+        Whether a single sample at the end joins the mini-batch before: batch normalization needs
+        two.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, random_state: np.random.RandomState | None, joins: bool) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        random_state: np.random.RandomState | None,
+        joins: bool,
+    ) -> None:
         super().__init__(examples, batch_size)
         n = len(examples.rows)
         self._random_state, self._sequence = random_state, np.arange(n)
@@ -127,19 +159,28 @@ class _Visits(Arrays):
     def _run(self, engine: Loop | Compiled, order: Array, every_step: bool) -> Iterator[Slice]:
         whole = len(order) - self._joined
         parts = ((order[:whole], self._batch_size), (order[whole:], self._joined))
-        return chain.from_iterable(engine.run(part, size, every_step) for part, size in parts if len(part))
+        return chain.from_iterable(
+            engine.run(part, size, every_step) for part, size in parts if len(part)
+        )
 
 
 class _Objective(Mean):
     """Computes the loss of an epoch as scikit-learn does, beside the other figures.
 
-    That is the mean over the samples of the loss that their mini-batch had, which is a mean by weights, and has the penalty divided by the
-    sum of the weights.
+    That is the mean over the samples of the loss that their mini-batch had, which is a mean by
+    weights, and has the penalty divided by the sum of the weights.
     """
 
-    def __init__(self, trainer: EstimatorTrainer, report: float, alpha: float, weighted: bool) -> None:
+    def __init__(
+        self, trainer: EstimatorTrainer, report: float, alpha: float, weighted: bool
+    ) -> None:
         super().__init__()
-        self._trainer, self._report, self._half, self._weighted = trainer, report, alpha / 2, weighted
+        self._trainer, self._report, self._half, self._weighted = (
+            trainer,
+            report,
+            alpha / 2,
+            weighted,
+        )
         self._losses = self._penalties = 0.0
 
     def add(self, part: Slice) -> None:
@@ -147,7 +188,9 @@ class _Objective(Mean):
         if not self._weighted:  # sizes and weights are the same
             self._penalties = reduce(operator.add, part.squares or (), self._penalties)
             return
-        for size, loss, weight, square in zip(part.sizes, part.losses, part.weights, part.squares or repeat(0.0), strict=False):
+        for size, loss, weight, square in zip(
+            part.sizes, part.losses, part.weights, part.squares or repeat(0.0), strict=False
+        ):
             self._losses += size * loss
             self._penalties += size * square / weight if weight > 0 else 0.0
 

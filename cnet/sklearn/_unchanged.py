@@ -14,20 +14,25 @@ from cnet.nn import Parameter
 
 @contextmanager
 def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
-    """Give an estimator its attributes back if an error, or Ctrl-C, passes through. Only one fit at a time is let in.
+    """Give an estimator its attributes back if an error, or Ctrl-C, passes through. Only one fit at
+    a time is let in.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
     goes_on : bool
-        Whether the net that there is will be trained on. Otherwise it, and all that belongs to it, is replaced, and not changed.
+        Whether the net that there is will be trained on. Otherwise it, and all that belongs to it,
+        is replaced, and not changed.
 
     Raises
     ------
     RuntimeError
         If the estimator is being fitted already.
     """
-    taken = "this estimator is being fitted already: another thread, or a callback, called fit or partial_fit. Fit a clone instead"
+    taken = (
+        "this estimator is being fitted already: another thread, or a callback, called fit or "
+        "partial_fit. Fit a clone instead"
+    )
     with claimed(([id(estimator)], taken)):
         before = _Before(estimator)
         if goes_on and hasattr(estimator, "model_"):
@@ -52,17 +57,29 @@ class _Before:
         self._mappings += [(mapping, dict(mapping)) for mapping in mappings]
 
     def keep_training(self, estimator: Any) -> None:
-        """Also what training on changes in place: the net, the trainer with its optimizer, and the record."""
+        """Also what training on changes in place: the net, the trainer with its optimizer, and the
+        record.
+        """
         states = estimator.model_._states()
-        self._keep(*map(vars, states), *map(vars, random_layers(estimator.model_)), estimator.history_)
+        self._keep(
+            *map(vars, states), *map(vars, random_layers(estimator.model_)), estimator.history_
+        )
         self._arrays += [(state.data, state.data.copy()) for state in states]
         for values in (*vars(estimator).values(), *estimator.history_.values()):
             if isinstance(values, list):
                 self._lists.append((values, len(values)))
         if (trainer := estimator._trainer) is not None:
             optimizer = trainer.optimizer
-            self._keep(vars(trainer), vars(optimizer), *optimizer.param_groups, optimizer._state, *map(vars, optimizer._state.values()))
-            self._arrays += [(state.arrays, state.arrays.copy()) for state in optimizer._state.values()]
+            self._keep(
+                vars(trainer),
+                vars(optimizer),
+                *optimizer.param_groups,
+                optimizer._state,
+                *map(vars, optimizer._state.values()),
+            )
+            self._arrays += [
+                (state.arrays, state.arrays.copy()) for state in optimizer._state.values()
+            ]
 
     def restore(self) -> None:
         """Go back to it."""

@@ -1,7 +1,9 @@
-/* Every kernel of one table against plain loops in double precision, without Python: for processors that are only
-   emulated. `.ci/neon` compiles and runs it; cases.py beside this folder drives the tests that say more.
+/* Every kernel of one table against plain loops in double precision, without Python: for processors
+   that are only emulated. `.ci/neon` compiles and runs it; cases.py beside this folder drives the
+   tests that say more.
 
-   Compiled with the macros of the table (CNET_ISA_<set>, perhaps CNET_F64) and with CNET_TABLE, its name. */
+   Compiled with the macros of the table (CNET_ISA_<set>, perhaps CNET_F64) and with CNET_TABLE, its
+   name. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,8 @@ static void compare(const char *what, ptrdiff_t n, const real *got, const double
     }
     comparisons++;
     if (!(difference / largest <= TOLERANCE)) {
-        printf("%s: %s differs by %g, expected at most %g\n", at, what, difference / largest, TOLERANCE);
+        printf("%s: %s differs by %g, expected at most %g\n", at, what, difference / largest,
+               TOLERANCE);
         failures++;
     }
 }
@@ -50,7 +53,8 @@ static void same_bits(const char *what, ptrdiff_t n, const real *got, const real
     }
 }
 
-/* Arrays of one case, with margins: NaN beside inputs, so that a value read there shows, a mark beside outputs. */
+/* Arrays of one case, with margins: NaN beside inputs, so that a value read there shows, a mark
+   beside outputs. */
 static struct {
     real *start;
     ptrdiff_t n;
@@ -101,7 +105,8 @@ static void end_of_case(void) {
     while (used) {
         used--;
         for (int i = 0; i < MARGIN && arrays[used].output; i++)
-            if (arrays[used].start[i] != INTACT || arrays[used].start[MARGIN + arrays[used].n + i] != INTACT) {
+            if (arrays[used].start[i] != INTACT ||
+                arrays[used].start[MARGIN + arrays[used].n + i] != INTACT) {
                 printf("%s: written outside an output\n", at);
                 failures++;
                 break;
@@ -113,7 +118,8 @@ static void end_of_case(void) {
 /* ---- products ---- */
 
 static void multiply_in_parts(const cnet_gemm *whole) {
-    const ptrdiff_t block = whole->dots ? whole->k : cnet_block_length(whole->k), half_m = whole->m / 2, half_n = whole->n / 2;
+    const ptrdiff_t block = whole->dots ? whole->k : cnet_block_length(whole->k),
+                    half_m = whole->m / 2, half_n = whole->n / 2;
     for (int part = 0; part < 4; part++) {
         const ptrdiff_t i = part & 1 ? half_m : 0, j = part & 2 ? half_n : 0;
         for (ptrdiff_t k = 0; k == 0 || k < whole->k; k += block ? block : 1) {
@@ -134,14 +140,24 @@ static void multiply_in_parts(const cnet_gemm *whole) {
 }
 
 /* A product in one layout: each of a, b and c transposed or not. */
-static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int a_t, int b_t, int c_t, int with_bias) {
+static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int a_t, int b_t,
+                    int c_t, int with_bias) {
     snprintf(at, sizeof at, "gemm, %s, m %td n %td k %td", name, m, n, k);
-    real *a = input(m * k, -1, 1), *b = input(k * n, -1, 1), *c = output(m * n), *parts = output(m * n);
+    real *a = input(m * k, -1, 1), *b = input(k * n, -1, 1), *c = output(m * n),
+         *parts = output(m * n);
     cnet_gemm g = {
-        .m = m, .n = n, .k = k,
-        .a = a, .a_row = a_t ? 1 : k, .a_col = a_t ? m : 1,
-        .b = b, .b_row = b_t ? 1 : n, .b_col = b_t ? k : 1,
-        .c = c, .c_row = c_t ? 1 : n, .c_col = c_t ? m : 1,
+        .m = m,
+        .n = n,
+        .k = k,
+        .a = a,
+        .a_row = a_t ? 1 : k,
+        .a_col = a_t ? m : 1,
+        .b = b,
+        .b_row = b_t ? 1 : n,
+        .b_col = b_t ? k : 1,
+        .c = c,
+        .c_row = c_t ? 1 : n,
+        .c_col = c_t ? m : 1,
         .bias = with_bias ? input(n, -1, 1) : NULL,
         .dots = !a_t && b_t && !with_bias && cnet_by_dots(n, k),
     };
@@ -162,36 +178,64 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
     end_of_case();
 }
 
-/* Data of which most elements, or all, or none are 0: products with lists of the others have the bits of those with all. */
-static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, double share, int bytes) {
-    snprintf(at, sizeof at, "lists of %g, batch %td outputs %td inputs %td%s", share, batch, outputs, inputs, bytes ? ", bytes" : "");
-    real *x = output(batch * inputs), *w = input(inputs * outputs, -1, 1), *bias = input(outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
+/* Data of which most elements, or all, or none are 0: products with lists of the others have the
+   bits of those with all. */
+static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs, double share,
+                            int bytes) {
+    snprintf(at, sizeof at, "lists of %g, batch %td outputs %td inputs %td%s", share, batch,
+             outputs, inputs, bytes ? ", bytes" : "");
+    real *x = output(batch * inputs), *w = input(inputs * outputs, -1, 1),
+         *bias = input(outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
     const ptrdiff_t blocks = cnet_block_count(inputs), length = cnet_block_length(inputs);
-    uint8_t *records = allocate((size_t)(batch * (cnet_record_room(inputs) + (ptrdiff_t)sizeof(real)))), *images = allocate((size_t)(batch * inputs));
-    int64_t *starts = allocate((size_t)(batch + 1) * sizeof *starts), *rows = allocate((size_t)batch * sizeof *rows);
+    uint8_t *records =
+                allocate((size_t)(batch * (cnet_record_room(inputs) + (ptrdiff_t)sizeof(real)))),
+            *images = allocate((size_t)(batch * inputs));
+    int64_t *starts = allocate((size_t)(batch + 1) * sizeof *starts),
+            *rows = allocate((size_t)batch * sizeof *rows);
     starts[0] = 0;
     for (ptrdiff_t i = 0; i < batch; i++) {
         const double here = i % 5 == 4 ? 1 - share : share;
         for (ptrdiff_t j = i * inputs; j < (i + 1) * inputs; j++) {
             images[j] = uniform() < here ? (uint8_t)(1 + 255 * uniform()) : 0;
-            x[j] = bytes ? (real)images[j] * (real)0.1 : images[j] ? (real)(uniform() - 0.5) : j % 2 ? (real)0. : (real)-0.;
+            x[j] = bytes       ? (real)images[j] * (real)0.1
+                   : images[j] ? (real)(uniform() - 0.5)
+                   : j % 2     ? (real)0.
+                               : (real)-0.;
         }
-        starts[i + 1] = starts[i] + (bytes ? K->compress_row_uint8(inputs, images + i * inputs, records + starts[i]) : K->compress_row(inputs, x + i * inputs, records + starts[i]));
+        starts[i + 1] =
+            starts[i] +
+            (bytes ? K->compress_row_uint8(inputs, images + i * inputs, records + starts[i])
+                   : K->compress_row(inputs, x + i * inputs, records + starts[i]));
         rows[i] = i;
     }
     const cnet_sparse data = {blocks, inputs, starts, records, bytes};
-    cnet_lists lists = {length, batch + 3, allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_list))};
+    cnet_lists lists = {length, batch + 3,
+                        allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_list))};
     /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
     const ptrdiff_t row_room = cnet_most_listed(inputs);
     real *room = allocate((size_t)(3 * batch * row_room) * sizeof(real));
     K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, (real)0.1, room);
-    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, (real)0.1, room + batch * row_room);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, (real)0.1, room + 2 * batch * row_room);
+    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, (real)0.1,
+                    room + batch * row_room);
+    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, (real)0.1,
+                    room + 2 * batch * row_room);
 
-    real *all = output(batch * outputs), *out = output(batch * outputs), *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
+    real *all = output(batch * outputs), *out = output(batch * outputs),
+         *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
     cnet_gemm g = {
-        .m = batch, .n = outputs, .k = inputs, .a = x, .a_row = inputs, .a_col = 1, .b = w, .b_row = outputs, .b_col = 1, .c = all, .c_row = outputs, .c_col = 1,
+        .m = batch,
+        .n = outputs,
+        .k = inputs,
+        .a = x,
+        .a_row = inputs,
+        .a_col = 1,
+        .b = w,
+        .b_row = outputs,
+        .b_col = 1,
+        .c = all,
+        .c_row = outputs,
+        .c_col = 1,
         .bias = bias,
     };
     K->gemm(&g);
@@ -206,9 +250,21 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     K->column_sums(blocks, batch * outputs, sums, batch * outputs, added, blocks, 0);
     same_bits("sums of blocks", batch * outputs, added, all);
 
-    real *dw = output(inputs * outputs), *got = output(inputs * outputs), *stepped = copied(inputs * outputs, w), *expected = copied(inputs * outputs, w);
+    real *dw = output(inputs * outputs), *got = output(inputs * outputs),
+         *stepped = copied(inputs * outputs, w), *expected = copied(inputs * outputs, w);
     g = (cnet_gemm){
-        .m = inputs, .n = outputs, .k = batch, .a = x, .a_row = 1, .a_col = inputs, .b = dy, .b_row = outputs, .b_col = 1, .c = dw, .c_row = outputs, .c_col = 1,
+        .m = inputs,
+        .n = outputs,
+        .k = batch,
+        .a = x,
+        .a_row = 1,
+        .a_col = inputs,
+        .b = dy,
+        .b_row = outputs,
+        .b_col = 1,
+        .c = dw,
+        .c_row = outputs,
+        .c_col = 1,
     };
     K->gemm(&g);
     g.block = cnet_block_length(batch), g.accumulate = 1;
@@ -217,18 +273,24 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     const cnet_update u = cnet_update_at(&rule, 1, 0);
     K->update(1, inputs * outputs, expected, NULL, 0, inputs * outputs, dw, inputs * outputs, &u);
     /* Scratch has room for whole vectors. */
-    real *memory = allocate(((size_t)(CNET_BLOCK * (outputs + K->panel)) + 64 / sizeof(real)) * sizeof(real)), *scratch = memory;
+    real *memory = allocate(((size_t)(CNET_BLOCK * (outputs + K->panel)) + 64 / sizeof(real)) *
+                            sizeof(real)),
+         *scratch = memory;
     while ((uintptr_t)scratch % 64)
         scratch++;
-    cnet_columns columns = {allocate(CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK * sizeof(real))};
+    cnet_columns columns = {allocate(CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK),
+                            allocate(CNET_BLOCK * CNET_BLOCK * sizeof(real))};
     for (ptrdiff_t b = 0; b < blocks; b++) {
-        const ptrdiff_t m = inputs - b * length < length ? inputs - b * length : length, from = b * length * outputs;
+        const ptrdiff_t m = inputs - b * length < length ? inputs - b * length : length,
+                        from = b * length * outputs;
         g.m = m, g.n = outputs, g.b = dy, g.c = got + from, g.c_row = outputs, g.accumulate = 1;
         K->spmm_transposed(&lists, b, &g, 0);
         same_bits("dw, added to", m * outputs, got + from, dw + from);
         for (ptrdiff_t j = 0; j < outputs; j += g.n) {
             g.n = cnet_panel(K->panel, K->lanes, outputs - j), g.b = dy + j;
-            g.c = scratch, g.c_row = g.n == outputs ? outputs : (g.n + K->lanes - 1) / K->lanes * K->lanes, g.accumulate = 0;
+            g.c = scratch,
+            g.c_row = g.n == outputs ? outputs : (g.n + K->lanes - 1) / K->lanes * K->lanes,
+            g.accumulate = 0;
             K->spmm_transposed(&lists, b, &g, 1);
             for (ptrdiff_t i = 0; i < m; i++)
                 same_bits("dw in scratch", g.n, scratch + i * g.c_row, dw + from + i * outputs + j);
@@ -241,7 +303,8 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         K->spmm_columns(&columns, batch, m, outputs, dy, outputs, stepped + from, outputs, &u);
         same_bits("a step by columns", m * outputs, stepped + from, expected + from);
     }
-    void *const used_here[] = {records, images, starts, rows, lists.lists, room, memory, columns.counts, columns.rows, columns.values};
+    void *const used_here[] = {records, images, starts,         rows,         lists.lists,
+                               room,    memory, columns.counts, columns.rows, columns.values};
     for (ptrdiff_t i = 0; i < COUNT(used_here); i++)
         free(used_here[i]);
     end_of_case();
@@ -293,7 +356,8 @@ static double derivative(int kind, double x) {
 static void activation(int kind, ptrdiff_t n) {
     snprintf(at, sizeof at, "activation %d, n %td", kind, n);
     real *x = input(n, -2, 2), *dy = input(n, -1, 1), *y = output(n), *dx = output(n);
-    double *forward = allocate((size_t)n * sizeof(double)), *backward = allocate((size_t)n * sizeof(double));
+    double *forward = allocate((size_t)n * sizeof(double)),
+           *backward = allocate((size_t)n * sizeof(double));
     for (ptrdiff_t i = 3; i < n; i += 4)
         x[i] *= 50; /* saturated */
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -310,7 +374,8 @@ static void activation(int kind, ptrdiff_t n) {
 }
 
 /* One element of a parameter and of what is remembered of it, in double precision. */
-static double updated(const cnet_rule *r, double step, double weight, double w, double g, double *v) {
+static double updated(const cnet_rule *r, double step, double weight, double w, double g,
+                      double *v) {
     const double lr = r->lr, unbias1 = 1 - pow(r->beta1, step), unbias2 = 1 - pow(r->beta2, step);
     const double decay = r->summed ? r->weight_decay / weight : r->weight_decay;
     double root;
@@ -348,11 +413,19 @@ static double updated(const cnet_rule *r, double step, double weight, double w, 
 }
 
 /* Rows of w and of its state with a gap between them, which stays as it is. */
-static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled, int of_sum) {
-    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d of a sum %d", kind, m, n, weight_decay, decoupled, of_sum);
-    const cnet_rule rule = {
-        .kind = kind, .decoupled = decoupled, .summed = of_sum, .inner = of_sum, .lr = 0.1, .weight_decay = weight_decay, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3
-    };
+static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int decoupled,
+                   int of_sum) {
+    snprintf(at, sizeof at, "update %d, m %td n %td decay %g decoupled %d of a sum %d", kind, m, n,
+             weight_decay, decoupled, of_sum);
+    const cnet_rule rule = {.kind = kind,
+                            .decoupled = decoupled,
+                            .summed = of_sum,
+                            .inner = of_sum,
+                            .lr = 0.1,
+                            .weight_decay = weight_decay,
+                            .beta1 = 0.8,
+                            .beta2 = 0.9,
+                            .eps = 1e-3};
     const cnet_update numbers = cnet_update_at(&rule, 3, 0.5);
     const int states = cnet_states(kind);
     const ptrdiff_t w_row = n + 1, size = m * w_row;
@@ -361,12 +434,15 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
     for (ptrdiff_t i = 0; i < size; i++)
         v0[(kind == CNET_ADAM || kind == CNET_AMSGRAD ? size : 0) + i] += 1;
     real *w = copied(size, w0), *v = copied(states * size, v0);
-    double *expected_w = allocate((size_t)size * sizeof(double)), *expected_v = allocate((size_t)(states * size) * sizeof(double));
+    double *expected_w = allocate((size_t)size * sizeof(double)),
+           *expected_v = allocate((size_t)(states * size) * sizeof(double));
     for (ptrdiff_t i = 0; i < size; i++) {
         double state[3] = {0};
         for (int k = 0; k < states; k++)
             state[k] = v0[k * size + i];
-        expected_w[i] = i % w_row == n ? (double)w0[i] : updated(&rule, 3, 0.5, w0[i], g[i / w_row * n + i % w_row], state);
+        expected_w[i] = i % w_row == n
+                            ? (double)w0[i]
+                            : updated(&rule, 3, 0.5, w0[i], g[i / w_row * n + i % w_row], state);
         for (int k = 0; k < states; k++)
             expected_v[k * size + i] = state[k];
     }
@@ -407,7 +483,8 @@ static void clip(ptrdiff_t n) {
 /* Rows in any order, some of them twice. */
 static void gather(ptrdiff_t m, ptrdiff_t n) {
     snprintf(at, sizeof at, "gather, m %td n %td", m, n);
-    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n), *tail = output(2 * m * (n / 2));
+    real *x = input(m * n, -1, 1), *y = output(2 * m * n), *scaled = output(2 * m * n),
+         *tail = output(2 * m * (n / 2));
     real *expected = array(2 * m * n, 0), *expected_scaled = array(2 * m * n, 0);
     uint8_t *images = allocate((size_t)(m * n));
     int64_t *rows = allocate((size_t)(2 * m) * sizeof *rows);
@@ -445,8 +522,10 @@ static void softmax_row(ptrdiff_t n, const real *x, double *y, double *log_sum) 
 
 static void softmax(ptrdiff_t m, ptrdiff_t n) {
     snprintf(at, sizeof at, "softmax, m %td n %td", m, n);
-    real *x = input(m * n, -9, 9), *dy = input(m * n, -1, 1), *y = output(m * n), *dx = output(m * n);
-    double *forward = allocate((size_t)(m * n) * sizeof(double)), *backward = allocate((size_t)(m * n) * sizeof(double)), log_sum;
+    real *x = input(m * n, -9, 9), *dy = input(m * n, -1, 1), *y = output(m * n),
+         *dx = output(m * n);
+    double *forward = allocate((size_t)(m * n) * sizeof(double)),
+           *backward = allocate((size_t)(m * n) * sizeof(double)), log_sum;
     for (ptrdiff_t i = 0; i < m; i++) {
         double *p = forward + i * n, dot = 0;
         softmax_row(n, x + i * n, p, &log_sum);
@@ -482,16 +561,20 @@ static double element_loss(int kind, double x, double t, double *derivative) {
     }
 }
 
-/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for, once with either alone.
-   The cross-entropy may be smoothed, and its classes weighted. */
+/* A loss and its gradient, with labels or with targets t of any kind; once with both asked for,
+   once with either alone. The cross-entropy may be smoothed, and its classes weighted. */
 static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_t m, ptrdiff_t n) {
-    snprintf(at, sizeof at, "loss %d, %s, smoothed %d weighted %d m %td n %td", kind, with_labels ? "labels" : "soft", smoothed, weighted, m, n);
+    snprintf(at, sizeof at, "loss %d, %s, smoothed %d weighted %d m %td n %td", kind,
+             with_labels ? "labels" : "soft", smoothed, weighted, m, n);
     const real scale = (real)0.25, smoothing = smoothed ? SETTING : 0;
-    real *x = kind == CNET_NLL || kind == CNET_POISSON ? input(m * n, 0.1, 1) : input(m * n, -5, 5), *t = input(m * n, 0.1, 1);
+    real *x = kind == CNET_NLL || kind == CNET_POISSON ? input(m * n, 0.1, 1) : input(m * n, -5, 5),
+         *t = input(m * n, 0.1, 1);
     real *weights = weighted ? input(n, 0.1, 1) : NULL;
     real *rows = output(m), *dx = output(m * n), *rows_alone = output(m), *dx_alone = output(m * n);
     int64_t *labels = allocate((size_t)m * sizeof *labels);
-    double *expected = allocate((size_t)m * sizeof(double)), *gradient = allocate((size_t)(m * n) * sizeof(double)), *p = allocate((size_t)n * sizeof(double));
+    double *expected = allocate((size_t)m * sizeof(double)),
+           *gradient = allocate((size_t)(m * n) * sizeof(double)),
+           *p = allocate((size_t)n * sizeof(double));
     double *target = allocate((size_t)n * sizeof(double));
     if (kind == CNET_NLL && m)
         x[0] = 0; /* log 0 is not asked for */
@@ -502,7 +585,8 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
         softmax_row(n, row, p, &log_sum);
         for (ptrdiff_t j = 0; j < n; j++) {
             target[j] = with_labels ? labels[i] == j : (double)t[i * n + j];
-            target[j] = (weighted ? (double)weights[j] : 1) * ((1 - (double)smoothing) * target[j] + (double)smoothing / (double)n);
+            target[j] = (weighted ? (double)weights[j] : 1) *
+                        ((1 - (double)smoothing) * target[j] + (double)smoothing / (double)n);
             mass += target[j];
         }
         expected[i] = 0;
@@ -522,11 +606,18 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
         }
     }
     for (int alone = 0; alone < 3; alone++) {
-        real *to_rows = alone == 0 ? rows : alone == 1 ? rows_alone : NULL, *to_dx = alone == 0 ? dx : alone == 1 ? NULL : dx_alone;
+        real *to_rows = alone == 0   ? rows
+                        : alone == 1 ? rows_alone
+                                     : NULL,
+             *to_dx = alone == 0   ? dx
+                      : alone == 1 ? NULL
+                                   : dx_alone;
         if (kind == CNET_CROSS_ENTROPY)
-            K->softmax_cross_entropy(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, weights, smoothing, to_rows, to_dx, scale);
+            K->softmax_cross_entropy(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t,
+                                     weights, smoothing, to_rows, to_dx, scale);
         else if (kind == CNET_NLL)
-            K->nll(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx, scale);
+            K->nll(m, n, x, with_labels ? labels : NULL, with_labels ? NULL : t, to_rows, to_dx,
+                   scale);
         else
             K->elementwise_loss(kind, m, n, x, t, SETTING, to_rows, to_dx, scale);
     }
@@ -555,11 +646,15 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
 }
 
 int main(void) {
-    /* Batch, inputs, outputs; rows and columns; lengths: nothing, one, odd, wider than a tile, longer than a block. */
+    /* Batch, inputs, outputs; rows and columns; lengths: nothing, one, odd, wider than a tile,
+       longer than a block. */
     static const ptrdiff_t linear[][3] = {
-        {0, 3, 2}, {1, 1, 1}, {3, 5, 7}, {7, 1, 66}, {2, 784, 10}, {32, 33, 65}, {37, 202, 17}, {203, 257, 31}, {300, 9, 4}, {5, 64, 300}, {40, 20, 300}, {300, 150, 260}, {9, 3, 300}, {37, 10, 150}, {7, 16, 128},
+        {0, 3, 2},     {1, 1, 1},       {3, 5, 7},      {7, 1, 66},    {2, 784, 10},
+        {32, 33, 65},  {37, 202, 17},   {203, 257, 31}, {300, 9, 4},   {5, 64, 300},
+        {40, 20, 300}, {300, 150, 260}, {9, 3, 300},    {37, 10, 150}, {7, 16, 128},
     };
-    static const ptrdiff_t matrices[][2] = {{0, 5}, {1, 1}, {3, 10}, {2, 17}, {33, 64}, {5, 131}, {300, 9}};
+    static const ptrdiff_t matrices[][2] = {{0, 5},   {1, 1},   {3, 10}, {2, 17},
+                                            {33, 64}, {5, 131}, {300, 9}};
     static const ptrdiff_t lengths[] = {0, 1, 3, 16, 65, 1000};
 
     for (ptrdiff_t i = 0; i < COUNT(linear); i++) {

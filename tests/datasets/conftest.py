@@ -11,7 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 MEGABYTE = 1 << 20
 
 
@@ -23,7 +28,9 @@ class Arrays(NamedTuple):
 
 
 def make_arrays(train: int, test: int) -> Arrays:
-    """Random images and labels: every pixel value and every digit occurs if there are enough of them."""
+    """Random images and labels: every pixel value and every digit occurs if there are enough of
+    them.
+    """
     rng = np.random.default_rng(train * 1000 + test)
     return Arrays(
         rng.integers(0, 256, (train, 28, 28), np.uint8),
@@ -34,7 +41,11 @@ def make_arrays(train: int, test: int) -> Arrays:
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 def write_idx(folder: Path, arrays: Arrays, ending: str = "", dotted: bool = False) -> Path:
@@ -42,7 +53,9 @@ def write_idx(folder: Path, arrays: Arrays, ending: str = "", dotted: bool = Fal
     for name, array in zip(IDX_NAMES, arrays, strict=True):
         data = idx_bytes(array)
         spelled = name.replace("-idx", ".idx") if dotted else name
-        (folder / f"{spelled}{ending}").write_bytes(gzip.compress(data) if ending == ".gz" else data)
+        (folder / f"{spelled}{ending}").write_bytes(
+            gzip.compress(data) if ending == ".gz" else data
+        )
     return folder
 
 
@@ -53,8 +66,13 @@ def write_npz(path: Path, arrays: Arrays, compressed: bool = True) -> Path:
     return path
 
 
-def csv_bytes(images: np.ndarray, labels: np.ndarray, header: bool = False, newline: str = "\n") -> bytes:
-    lines = [",".join(map(str, [label, *image.ravel()])) for image, label in zip(images, labels, strict=True)]
+def csv_bytes(
+    images: np.ndarray, labels: np.ndarray, header: bool = False, newline: str = "\n"
+) -> bytes:
+    lines = [
+        ",".join(map(str, [label, *image.ravel()]))
+        for image, label in zip(images, labels, strict=True)
+    ]
     if header:
         lines.insert(0, "label," + ",".join(f"pixel{index}" for index in range(784)))
     return "".join(line + newline for line in lines).encode()
@@ -62,25 +80,47 @@ def csv_bytes(images: np.ndarray, labels: np.ndarray, header: bool = False, newl
 
 def write_csv(folder: Path, arrays: Arrays, header: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mnist_train.csv").write_bytes(csv_bytes(arrays.train_images, arrays.train_labels, header))
-    (folder / "mnist_test.csv").write_bytes(csv_bytes(arrays.test_images, arrays.test_labels, header))
+    (folder / "mnist_train.csv").write_bytes(
+        csv_bytes(arrays.train_images, arrays.train_labels, header)
+    )
+    (folder / "mnist_test.csv").write_bytes(
+        csv_bytes(arrays.test_images, arrays.test_labels, header)
+    )
     return folder / "mnist_train.csv"
 
 
 def pickled_array(array: np.ndarray, first: bool) -> bytes:
-    """An array as Python 2's cPickle wrote it: bytes are strings, and what was said before is fetched from the memo."""
-    reconstruct = b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02" if first else b"h\x01h\x02"
+    """An array as Python 2's cPickle wrote it: bytes are strings, and what was said before is
+    fetched from the memo.
+    """
+    reconstruct = (
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02"
+        if first
+        else b"h\x01h\x02"
+    )
     dtype = b"cnumpy\ndtype\n" + b"U\x02" + array.dtype.str[1:].encode() + b"K\x00K\x01\x87R"
     order = b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     sizes = b"".join(b"J" + struct.pack("<i", size) for size in array.shape)
     shape = sizes + (b"\x85" if array.ndim == 1 else b"\x86")
     content = b"T" + struct.pack("<i", array.nbytes) + array.tobytes()
-    return reconstruct + b"K\x00\x85U\x01b\x87R(K\x01" + shape + dtype + order + b"\x89" + content + b"tb"
+    return (
+        reconstruct
+        + b"K\x00\x85U\x01b\x87R(K\x01"
+        + shape
+        + dtype
+        + order
+        + b"\x89"
+        + content
+        + b"tb"
+    )
 
 
 def python2_pickle(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
     """A tuple of (x, y) tuples as Python 2's cPickle wrote it, protocol 2."""
-    body = b"".join(pickled_array(x, index == 0) + pickled_array(y, False) + b"\x86" for index, (x, y) in enumerate(parts))
+    body = b"".join(
+        pickled_array(x, index == 0) + pickled_array(y, False) + b"\x86"
+        for index, (x, y) in enumerate(parts)
+    )
     return b"\x80\x02" + body + {2: b"\x86", 3: b"\x87"}[len(parts)] + b"."
 
 
@@ -89,7 +129,10 @@ def pickle_parts(arrays: Arrays, scale: int = 256) -> list[tuple[np.ndarray, np.
     x, y, x_test, y_test = arrays
     cut = len(x) * 5 // 6
     parts = ((x[:cut], y[:cut]), (x[cut:], y[cut:]), (x_test, y_test))
-    return [(x.reshape(-1, 784).astype(np.float32) / np.float32(scale), y.astype(np.int64)) for x, y in parts]
+    return [
+        (x.reshape(-1, 784).astype(np.float32) / np.float32(scale), y.astype(np.int64))
+        for x, y in parts
+    ]
 
 
 def write_pickle(path: Path, arrays: Arrays, scale: int = 256) -> Path:
@@ -121,7 +164,12 @@ def zip_bytes(members: dict[str, tuple[bytes, int, int]]) -> bytes:
     out, directory = io.BytesIO(), b""
     for name, (data, size, method) in members.items():
         fields = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0, 0, len(data), size, len(name), 0)
-        directory += b"PK\x01\x02\x14\x00" + fields + struct.pack("<HHHII", 0, 0, 0, 0, out.tell()) + name.encode()
+        directory += (
+            b"PK\x01\x02\x14\x00"
+            + fields
+            + struct.pack("<HHHII", 0, 0, 0, 0, out.tell())
+            + name.encode()
+        )
         out.write(b"PK\x03\x04" + fields + name.encode() + data)
     start, count = out.tell(), len(members)
     end = struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), start, 0)
@@ -166,7 +214,9 @@ def few() -> Arrays:
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Callable[..., str]:
-    """Load a file of the given content and give the message of the ValueError that must come of it."""
+    """Load a file of the given content and give the message of the ValueError that must come
+    of it.
+    """
     from cnet import datasets
 
     def load(name: str, content: bytes) -> str:

@@ -66,8 +66,14 @@ def test_pixels_are_floats_in_0_to_1_unless_asked_otherwise():
 
 
 def test_same_seed_same_digits():
-    first, second = (datasets.digits(120, 60, validation=30, seed=11, normalize=False) for _ in range(2))
-    for a, b in ((first.train, second.train), (first.validation, second.validation), (first.test, second.test)):
+    first, second = (
+        datasets.digits(120, 60, validation=30, seed=11, normalize=False) for _ in range(2)
+    )
+    for a, b in (
+        (first.train, second.train),
+        (first.validation, second.validation),
+        (first.test, second.test),
+    ):
         np.testing.assert_array_equal(a.x, b.x)
         np.testing.assert_array_equal(a.y, b.y)
 
@@ -87,7 +93,10 @@ def test_splits_are_independent():
 
 @pytest.mark.parametrize("count", [1, 9, _digits._BLOCK - 1, _digits._BLOCK, _digits._BLOCK + 1])
 def test_asking_for_more_keeps_the_first(count):
-    few, many = datasets.digits(count, count, validation=count, normalize=False), datasets.digits(300, 300, validation=300, normalize=False)
+    few, many = (
+        datasets.digits(count, count, validation=count, normalize=False),
+        datasets.digits(300, 300, validation=300, normalize=False),
+    )
     for a, b in ((few.train, many.train), (few.validation, many.validation), (few.test, many.test)):
         np.testing.assert_array_equal(a.x, b.x[:count])
         np.testing.assert_array_equal(a.y, b.y[:count])
@@ -97,7 +106,9 @@ def test_an_image_depends_on_its_own_label_only():
     labels = np.arange(100) % 10
     changed = labels.copy()
     changed[::2] = 3
-    np.testing.assert_array_equal(datasets.draw_digits(labels)[1::2], datasets.draw_digits(changed)[1::2])
+    np.testing.assert_array_equal(
+        datasets.draw_digits(labels)[1::2], datasets.draw_digits(changed)[1::2]
+    )
 
 
 def test_every_ten_labels_hold_every_digit():
@@ -133,7 +144,9 @@ def test_fits_a_box_of_20_pixels(drawn):
 
 
 def test_every_class_is_drawn_and_differs(drawn):
-    """The nearest mean image names most digits: the labels are right, and no class hides behind another."""
+    """The nearest mean image names most digits: the labels are right, and no class hides behind
+    another.
+    """
     images, labels = drawn
     x = images.reshape(-1, 784)
     means = np.stack([x[labels == digit][:50].mean(axis=0) for digit in range(10)])
@@ -223,10 +236,20 @@ def test_bad_labels(labels, error, sentence):
     [
         ({"train": 0}, ValueError, "train must be a whole number from 1; got 0"),
         ({"test": -1}, ValueError, "test must be a whole number from 0; got -1"),
-        ({"validation": -5}, ValueError, "validation must be a whole number from 0, or a fraction below 1, of the 10 training images; got -5"),
+        (
+            {"validation": -5},
+            ValueError,
+            "validation must be a whole number from 0, or a fraction below 1, of the 10 training "
+            "images; got -5",
+        ),
         ({"seed": -1}, ValueError, "seed must be a whole number from 0; got -1"),
         ({"train": 10.0}, TypeError, "train must be a whole number from 1; got 10.0"),
-        ({"validation": 1.2}, ValueError, "validation must be a whole number from 0, or a fraction below 1, of the 10 training images; got 1.2"),
+        (
+            {"validation": 1.2},
+            ValueError,
+            "validation must be a whole number from 0, or a fraction below 1, of the 10 training "
+            "images; got 1.2",
+        ),
         ({"test": True}, TypeError, "test must be a whole number from 0; got True"),
         ({"seed": None}, TypeError, "seed must be a whole number from 0; got None"),
     ],
@@ -238,4 +261,6 @@ def test_bad_arguments(arguments, error, sentence):
 
 def test_numpy_integers_are_whole_numbers():
     data = datasets.digits(np.int64(10), np.uint8(10), seed=np.int32(2), normalize=False)
-    np.testing.assert_array_equal(data.train.x, datasets.digits(10, 10, seed=2, normalize=False).train.x)
+    np.testing.assert_array_equal(
+        data.train.x, datasets.digits(10, 10, seed=2, normalize=False).train.x
+    )

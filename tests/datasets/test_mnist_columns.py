@@ -1,4 +1,6 @@
-"""CSV files whose label is in any column: found by name or by content, or refused, never taken from a column of pixels."""
+"""CSV files whose label is in any column: found by name or by content, or refused, never taken from
+a column of pixels.
+"""
 
 import numpy as np
 import pytest
@@ -33,7 +35,9 @@ def assert_holds(data, digits):
     np.testing.assert_array_equal(data.train.y, y[: len(data.train.x)])
 
 
-@pytest.mark.parametrize("name", ["label", "Labels", "CLASS", "target", "y", "digit", '"label"', " 'Class' ", "# label"])
+@pytest.mark.parametrize(
+    "name", ["label", "Labels", "CLASS", "target", "y", "digit", '"label"', " 'Class' ", "# label"]
+)
 @pytest.mark.parametrize("place", [0, 1, 400, 784])
 def test_a_label_is_found_by_its_name(name, place, digits, load):
     x, y = digits
@@ -42,13 +46,24 @@ def test_a_label_is_found_by_its_name(name, place, digits, load):
 
 
 @pytest.mark.parametrize("extra", ["id", "", "Unnamed: 0", "Index", "image_id", '"row"'])
-@pytest.mark.parametrize("values", [np.arange(COUNT), np.arange(COUNT) % 10, np.arange(COUNT) * 1000, [f"train/{index}.png" for index in range(COUNT)]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(COUNT),
+        np.arange(COUNT) % 10,
+        np.arange(COUNT) * 1000,
+        [f"train/{index}.png" for index in range(COUNT)],
+    ],
+)
 @pytest.mark.parametrize("place", [0, 1, 785])
 def test_row_numbers_are_skipped_by_their_name(extra, values, place, digits, load):
     x, y = digits
     columns = [y, *x.T]
     names = ["label", *NAMES]
-    assert_holds(load([*columns[:place], values, *columns[place:]], [*names[:place], extra, *names[place:]]), digits)
+    assert_holds(
+        load([*columns[:place], values, *columns[place:]], [*names[:place], extra, *names[place:]]),
+        digits,
+    )
 
 
 def test_row_numbers_are_no_labels(digits, load, tmp_path):
@@ -60,7 +75,9 @@ def test_row_numbers_are_no_labels(digits, load, tmp_path):
 
 
 @pytest.mark.parametrize("count", [COUNT, 10])
-@pytest.mark.parametrize("names", [None, [f"V{index}" for index in range(1, 786)], list(map(str, range(785)))])
+@pytest.mark.parametrize(
+    "names", [None, [f"V{index}" for index in range(1, 786)], list(map(str, range(785)))]
+)
 def test_without_a_name_the_label_is_first_or_last(count, names, digits, load):
     x, y = (part[:count] for part in digits)
     assert_holds(load([y, x], names), digits)
@@ -81,7 +98,10 @@ def test_labels_beside_a_few_other_small_numbers(digits, load):
 @pytest.mark.parametrize("place", [1, 400, 783])
 def test_a_label_in_the_middle_needs_a_name(count, place, digits, load):
     x, y = (part[:count] for part in digits)
-    with pytest.raises(ValueError, match="a line of names above, with 'label' over the labels, says which column they are in"):
+    with pytest.raises(
+        ValueError,
+        match="a line of names above, with 'label' over the labels, says which column they are in",
+    ):
         load([x[:, :place], y, x[:, place:]])
 
 
@@ -89,7 +109,9 @@ def test_a_label_in_the_middle_needs_a_name(count, place, digits, load):
 def test_columns_that_may_both_be_labels(count, digits, load):
     x, y = (part[:count].copy() for part in digits)
     x[:, 783] = y[::-1]
-    with pytest.raises(ValueError, match=r"labels may be in column (1 or 785|785 or 1).*a line of names above"):
+    with pytest.raises(
+        ValueError, match=r"labels may be in column (1 or 785|785 or 1).*a line of names above"
+    ):
         load([y, x])
 
 
@@ -100,7 +122,10 @@ def test_one_line(digits, load):
         data = load([y[row : row + 1], x[row : row + 1]])
         assert data.train.y.tolist() == [y[row]]
     for columns in ([x[1:2], y[1:2]], [y[:1], x[:1]]):
-        with pytest.raises(ValueError, match="one line does not show whether its label is in column 1 or 785: a line of names"):
+        with pytest.raises(
+            ValueError,
+            match="one line does not show whether its label is in column 1 or 785: a line of names",
+        ):
             load(columns)
     assert load([y[:1], x[:1]], ["label", *NAMES]).train.y.tolist() == [0]
 
@@ -133,14 +158,34 @@ def test_a_test_file_without_names_follows_the_training_file(shift, digits, load
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (["label", "class", *NAMES[:783]], r"several columns of labels, expected one: 'label' \(column 1\), 'class' \(column 2\)"),
-        (["label", *NAMES[:783]], "line 1 names 783 columns of pixels beside the labels, expected 784"),
-        (["label", *NAMES, "pixel784"], "line 1 names 785 columns of pixels beside the labels, expected 784"),
+        (
+            ["label", "class", *NAMES[:783]],
+            r"several columns of labels, expected one: 'label' \(column 1\), 'class' \(column 2\)",
+        ),
+        (
+            ["label", *NAMES[:783]],
+            "line 1 names 783 columns of pixels beside the labels, expected 784",
+        ),
+        (
+            ["label", *NAMES, "pixel784"],
+            "line 1 names 785 columns of pixels beside the labels, expected 784",
+        ),
         (["label", "1", *NAMES[:100]], "line 1 names 101 columns of pixels"),
         ([*NAMES, "a", "b"], "line 1 has 786 cells, expected 785: a label, then 784 pixels"),
-        (["label", *sorted(NAMES)], "column 15, 'pixel11', follows 'pixel109': expected the pixels in the order of their numbers"),
-        (["label", *NAMES[::-1]], "column 3, 'pixel782', follows 'pixel783': expected the pixels in the order of their numbers"),
-        (["label", *(f"{column}x{row}" for row in range(28) for column in range(28))], "follows '27x0': expected the pixels in the order"),
+        (
+            ["label", *sorted(NAMES)],
+            "column 15, 'pixel11', follows 'pixel109': expected the pixels in the order of their "
+            "numbers",
+        ),
+        (
+            ["label", *NAMES[::-1]],
+            "column 3, 'pixel782', follows 'pixel783': expected the pixels in the order of their "
+            "numbers",
+        ),
+        (
+            ["label", *(f"{column}x{row}" for row in range(28) for column in range(28))],
+            "follows '27x0': expected the pixels in the order",
+        ),
     ],
 )
 def test_names_that_do_not_fit(names, problem, digits, load):
@@ -151,7 +196,12 @@ def test_names_that_do_not_fit(names, problem, digits, load):
 
 
 @pytest.mark.parametrize(
-    "names", [[f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)], ["p"] * 784, [f"a{index:03}" for index in range(784)]]
+    "names",
+    [
+        [f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)],
+        ["p"] * 784,
+        [f"a{index:03}" for index in range(784)],
+    ],
 )
 def test_names_of_pixels_in_order(names, digits, load):
     x, y = digits
@@ -161,6 +211,10 @@ def test_names_of_pixels_in_order(names, digits, load):
 def test_separators_at_the_ends_of_lines(digits, load, tmp_path):
     x, y = digits
     path = tmp_path / "ends.csv"
-    path.write_text("\n".join(",".join(map(str, row)) + "," for row in np.column_stack([y, x]).tolist()))
-    with pytest.raises(ValueError, match="line 1 has 786 cells, the last of which is empty, expected 785"):
+    path.write_text(
+        "\n".join(",".join(map(str, row)) + "," for row in np.column_stack([y, x]).tolist())
+    )
+    with pytest.raises(
+        ValueError, match="line 1 has 786 cells, the last of which is empty, expected 785"
+    ):
         datasets.mnist(path, validation=0)

@@ -38,12 +38,28 @@ def test_lines_end_in_any_way(header, newline, end, start, holds, files, few):
     holds(start + content.rstrip() + end)
 
 
-@pytest.mark.parametrize("written", ["{}.0", " {}", "{} ", "0{}", "{:.18e}", "+{}", '"{}"', ' "{}" '])
+@pytest.mark.parametrize(
+    "written", ["{}.0", " {}", "{} ", "0{}", "{:.18e}", "+{}", '"{}"', ' "{}" ']
+)
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", " ", ", "])
 @pytest.mark.parametrize("header", [False, True])
-def test_numbers_in_other_notations_and_between_other_separators(written, separator, header, holds, few):
+def test_numbers_in_other_notations_and_between_other_separators(
+    written, separator, header, holds, few
+):
     table = np.c_[few.train_labels, few.train_images.reshape(-1, 784)].tolist()
-    lines = [["label", *(f"pixel {index}" if separator != " " else f"pixel{index}" for index in range(784))]] if header else []
+    lines = (
+        [
+            [
+                "label",
+                *(
+                    f"pixel {index}" if separator != " " else f"pixel{index}"
+                    for index in range(784)
+                ),
+            ]
+        ]
+        if header
+        else []
+    )
     lines += [[written.format(cell) for cell in row] for row in table]
     holds("\n".join(map(separator.join, lines)).encode())
 
@@ -56,7 +72,10 @@ def test_lines_that_end_in_carriage_returns_alone(files, holds, few):
 
 def test_more_than_one_block_of_lines_that_end_in_carriage_returns(files, tmp_path):
     arrays = files.arrays(700, 1)
-    data = load(tmp_path / "digits.csv", files.csv_bytes(arrays.train_images, arrays.train_labels, False, "\r"))
+    data = load(
+        tmp_path / "digits.csv",
+        files.csv_bytes(arrays.train_images, arrays.train_labels, False, "\r"),
+    )
     np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784))
 
 
@@ -68,18 +87,24 @@ def test_whole_lines_in_quotes(files, holds, few):
 @pytest.mark.parametrize("written", ["{!r}", "{:.8f}"])
 def test_fractions_are_pixels_divided_by_255(written, few, tmp_path):
     table = np.c_[few.train_labels, few.train_images.reshape(-1, 784) / 255].tolist()
-    rows = [[f"{label:g}", *(written.format(pixel) for pixel in pixels)] for label, *pixels in table]
+    rows = [
+        [f"{label:g}", *(written.format(pixel) for pixel in pixels)] for label, *pixels in table
+    ]
     path = tmp_path / "digits.csv"
     path.write_text("\n".join(map(",".join, rows)))
     data = datasets.mnist(path, validation=0, normalize=True)
     np.testing.assert_allclose(data.train.x, few.train_images.reshape(-1, 784) / 255, atol=1e-7)
     np.testing.assert_array_equal(data.train.y, few.train_labels)
     if written == "{!r}":  # nothing was lost
-        np.testing.assert_array_equal(load(path, path.read_bytes()).train.x, few.train_images.reshape(-1, 784))
+        np.testing.assert_array_equal(
+            load(path, path.read_bytes()).train.x, few.train_images.reshape(-1, 784)
+        )
 
 
 def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
-    data = load(tmp_path / "digits.csv", files.csv_bytes(few.train_images // 128, few.train_labels, True))
+    data = load(
+        tmp_path / "digits.csv", files.csv_bytes(few.train_images // 128, few.train_labels, True)
+    )
     np.testing.assert_array_equal(data.train.x, few.train_images.reshape(-1, 784) // 128 * 255)
 
 
@@ -91,17 +116,25 @@ def test_fractions_among_larger_numbers(largest, refused):
         + "\n"
         + ",".join(["4", "0", "0.5", *["0"] * 782])
     )
-    assert "line 3, column 3 is '0.5', expected a whole number from 0 to 255" in refused("train.csv", content.encode())
+    assert "line 3, column 3 is '0.5', expected a whole number from 0 to 255" in refused(
+        "train.csv", content.encode()
+    )
 
 
 def test_what_savetxt_writes(holds, few, tmp_path):
-    np.savetxt(tmp_path / "saved", np.c_[few.train_labels, few.train_images.reshape(-1, 784)], delimiter=",")
+    np.savetxt(
+        tmp_path / "saved",
+        np.c_[few.train_labels, few.train_images.reshape(-1, 784)],
+        delimiter=",",
+    )
     holds((tmp_path / "saved").read_bytes())
 
 
 def test_more_than_one_block(files, tmp_path):
     arrays = files.arrays(700, 1)
-    data = load(tmp_path / "digits.csv", files.csv_bytes(arrays.train_images, arrays.train_labels, True))
+    data = load(
+        tmp_path / "digits.csv", files.csv_bytes(arrays.train_images, arrays.train_labels, True)
+    )
     np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784))
     np.testing.assert_array_equal(data.train.y, arrays.train_labels)
 
@@ -113,11 +146,17 @@ def test_more_than_one_block(files, tmp_path):
 )
 @settings(deadline=None)
 def test_a_wrong_cell_is_named(index, column, cell, files, few, tmp_path_factory):
-    rows = [line.split(",") for line in files.csv_bytes(few.train_images, few.train_labels, True).decode().splitlines()]
+    rows = [
+        line.split(",")
+        for line in files.csv_bytes(few.train_images, few.train_labels, True).decode().splitlines()
+    ]
     rows[1 + index][column] = cell
     path = tmp_path_factory.mktemp("csv") / "train.csv"
     largest = 255 if column else 9
-    expected = f"line {2 + index}, column {column + 1} is {cell!r}, expected a whole number from 0 to {largest}"
+    expected = (
+        f"line {2 + index}, column {column + 1} is {cell!r}, expected a whole number from 0 to "
+        f"{largest}"
+    )
     with pytest.raises(ValueError, match=r"train\.csv: ") as caught:
         load(path, "\n".join(map(",".join, rows)).encode())
     assert str(caught.value) == f"{path}: {expected}"
@@ -125,7 +164,9 @@ def test_a_wrong_cell_is_named(index, column, cell, files, few, tmp_path_factory
 
 def test_a_wrong_cell_far_down_is_named(files, refused):
     arrays = files.arrays(2500, 1)
-    lines = files.csv_bytes(arrays.train_images, arrays.train_labels, True).splitlines(keepends=True)
+    lines = files.csv_bytes(arrays.train_images, arrays.train_labels, True).splitlines(
+        keepends=True
+    )
     lines[2345] = lines[2345].replace(b",", b",x", 1)
     assert "line 2346, column 2 is 'x" in refused("train.csv", b"".join(lines))
 
@@ -135,7 +176,10 @@ def test_a_wrong_cell_far_down_is_named(files, refused):
 def test_labels_are_digits(label, header, refused):
     content = header + ",".join(["5"] * 785) + "\n" + ",".join([label] + ["0"] * 784)
     message = refused("train.csv", content.encode())
-    assert f"line {2 + bool(header)}, column 1 is {label!r}, expected a whole number from 0 to 9" in message
+    assert (
+        f"line {2 + bool(header)}, column 1 is {label!r}, expected a whole number from 0 to 9"
+        in message
+    )
 
 
 @pytest.mark.parametrize("cell", ["", "?", "x", "NA", "-"])
@@ -146,7 +190,9 @@ def test_a_wrong_cell_makes_no_line_of_names_of_the_first_line(cell, column, fil
     cells[column] = cell
     message = refused("train.csv", "\n".join([",".join(cells), *lines[1:]]).encode())
     assert f"line 1, column {column + 1} is {cell!r}, expected a whole number" in message
-    assert "line 1, column 1 is '?'" in refused("train.csv", "\n".join([",".join(["?"] * 785), *lines]).encode())
+    assert "line 1, column 1 is '?'" in refused(
+        "train.csv", "\n".join([",".join(["?"] * 785), *lines]).encode()
+    )
 
 
 @pytest.mark.parametrize("cells", [1, 2, 784, 786, 1570])
@@ -175,19 +221,30 @@ def test_blank_lines_longer_than_a_block_end_the_file(files, few, holds, refused
     assert "line 3000006 is blank, but more lines follow" in refused("train.csv", content + b"x")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", b"\n\n\n", b",".join([b"name"] * 785) + b"\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"\xef\xbb\xbf", b"\n\n\n", b",".join([b"name"] * 785) + b"\n"]
+)
 def test_no_images(content, refused):
     assert "holds 0 images or labels, expected 1 to" in refused("train.csv", content)
 
 
 def test_an_endless_line(refused):
-    assert "line 1 has more than 50240 characters, expected 785 cells" in refused("train.csv", b"1," * 2_000_000)
+    assert "line 1 has more than 50240 characters, expected 785 cells" in refused(
+        "train.csv", b"1," * 2_000_000
+    )
     good = b",".join([b"5"] * 785) + b"\n"
-    assert "line 3 has more than 50240 characters" in refused("train.csv", good * 2 + b"1" * 3_000_000)
+    assert "line 3 has more than 50240 characters" in refused(
+        "train.csv", good * 2 + b"1" * 3_000_000
+    )
 
 
 def test_other_text(refused):
-    for content in (b"\0" * 5000, "5,5".encode("utf-16"), b"PK\x03\x04" + bytes(range(256)), b"<html>\n</html>"):
+    for content in (
+        b"\0" * 5000,
+        "5,5".encode("utf-16"),
+        b"PK\x03\x04" + bytes(range(256)),
+        b"<html>\n</html>",
+    ):
         assert "expected" in refused("train.csv", content)
     for content, kind in (
         ("5,5".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
@@ -211,7 +268,9 @@ def test_the_test_file_lies_beside(files, few, tmp_path):
         data = datasets.mnist(path.with_name(train), validation=0, normalize=False)
         np.testing.assert_array_equal(data.test.y, few.test_labels)
         path.with_name(test).rename(path.with_name(f"{test}.gz"))
-        np.testing.assert_array_equal(datasets.mnist(path.with_name(train), validation=0).test.y, few.test_labels)
+        np.testing.assert_array_equal(
+            datasets.mnist(path.with_name(train), validation=0).test.y, few.test_labels
+        )
         path.with_name(f"{test}.gz").rename(path.with_name(test))
         path.with_name(train).rename(path.with_name("mnist_train.csv"))
         path.with_name(test).rename(path.with_name("mnist_test.csv"))

@@ -1,4 +1,6 @@
-"""Downloads, from servers on this machine: what a good mirror brings, and what comes of bad ones."""
+"""Downloads, from servers on this machine: what a good mirror brings, and what comes of bad
+ones.
+"""
 
 import gzip
 import hashlib
@@ -71,8 +73,14 @@ def mirror(monkeypatch):
 @pytest.fixture
 def good(files, few, monkeypatch):
     """The content of a good mirror, which `_download.FILES` describes for the test."""
-    content = {f"{name}.gz": gzip.compress(files.idx_bytes(array)) for name, array in zip(files.idx_names, few, strict=True)}
-    described = {name.removesuffix(".gz"): _download.RemoteFile(len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()}
+    content = {
+        f"{name}.gz": gzip.compress(files.idx_bytes(array))
+        for name, array in zip(files.idx_names, few, strict=True)
+    }
+    described = {
+        name.removesuffix(".gz"): _download.RemoteFile(len(data), hashlib.sha256(data).hexdigest())
+        for name, data in content.items()
+    }
     monkeypatch.setattr(_download, "FILES", described)
     return content
 
@@ -100,10 +108,14 @@ def test_a_good_mirror(mirror, good, folder, few, monkeypatch):
         np.testing.assert_array_equal(data.train.x, few.train_images[:5].reshape(5, 784))
         np.testing.assert_array_equal(data.test.y, few.test_labels)
     assert held(folder) == good
-    assert sorted(server.requests) == sorted(f"/mnist/{name}" for name in good), "each file is fetched once"
+    assert sorted(server.requests) == sorted(f"/mnist/{name}" for name in good), (
+        "each file is fetched once"
+    )
 
 
-def test_only_what_is_missing_is_fetched_and_nothing_is_overwritten(mirror, good, folder, files, few, monkeypatch):
+def test_only_what_is_missing_is_fetched_and_nothing_is_overwritten(
+    mirror, good, folder, files, few, monkeypatch
+):
     server = mirror(good)
     use(monkeypatch, server)
     folder.mkdir(parents=True)
@@ -147,9 +159,13 @@ def test_a_bad_mirror_is_passed_over(fault, mirror, good, folder, monkeypatch):
         (ENDLESS, r"sends more than the \d+ bytes of this file"),
     ],
 )
-def test_no_good_mirror_is_one_error_with_the_way_to_do_without(fault, reason, mirror, good, folder, monkeypatch):
+def test_no_good_mirror_is_one_error_with_the_way_to_do_without(
+    fault, reason, mirror, good, folder, monkeypatch
+):
     content = {name: data for name, data in good.items() if "images" not in name}
-    first = mirror(content if fault is None else content | dict.fromkeys(good.keys() - content.keys(), fault))
+    first = mirror(
+        content if fault is None else content | dict.fromkeys(good.keys() - content.keys(), fault)
+    )
     second = mirror({})
     use(monkeypatch, first, second)
     with pytest.raises(OSError, match=r"could not download train-images-idx3-ubyte\.gz") as caught:
@@ -209,7 +225,14 @@ def test_the_users_cache_folder_is_the_default(files, few, tmp_path, monkeypatch
 def test_the_canonical_files():
     assert list(_download.FILES) == list(_download.NAMES)
     assert [file.size for file in _download.FILES.values()] == [9912422, 28881, 1648877, 4542]
-    assert [file.sha256[:8] for file in _download.FILES.values()] == ["440fcabf", "3552534a", "8d422c7b", "f7ae60f9"]
+    assert [file.sha256[:8] for file in _download.FILES.values()] == [
+        "440fcabf",
+        "3552534a",
+        "8d422c7b",
+        "f7ae60f9",
+    ]
     assert all(len(file.sha256) == 64 for file in _download.FILES.values())
     assert len(_download.MIRRORS) >= 2
-    assert all(mirror.startswith("https://") and mirror.endswith("/") for mirror in _download.MIRRORS)
+    assert all(
+        mirror.startswith("https://") and mirror.endswith("/") for mirror in _download.MIRRORS
+    )

@@ -11,7 +11,17 @@ import pytest
 
 from cnet import datasets
 
-FORMATS = ("idx", "idx.gz", "idx dotted", "npz", "npz stored", "pkl.gz", "pkl.gz /255", "csv", "csv header")
+FORMATS = (
+    "idx",
+    "idx.gz",
+    "idx dotted",
+    "npz",
+    "npz stored",
+    "pkl.gz",
+    "pkl.gz /255",
+    "csv",
+    "csv header",
+)
 
 
 def write(files, folder, arrays, form) -> Path:
@@ -70,7 +80,10 @@ def test_pickles_of_python_3(protocol, parts, files, arrays, tmp_path):
     content = tuple(files.pickle_parts(arrays))
     if parts == 2:
         train, validation, test = content
-        content = (tuple(np.concatenate(both) for both in zip(train, validation, strict=True)), test)
+        content = (
+            tuple(np.concatenate(both) for both in zip(train, validation, strict=True)),
+            test,
+        )
     (tmp_path / "mnist.pkl").write_bytes(pickle.dumps(content, protocol))
     assert_holds(load(tmp_path, validation=3), arrays, 3)
 
@@ -81,7 +94,9 @@ def fortran(images):
 
 LAYOUTS = {
     "Fortran order": fortran,
-    "other axes first": lambda images: np.ascontiguousarray(images.transpose(1, 2, 0)).transpose(2, 0, 1),
+    "other axes first": lambda images: np.ascontiguousarray(images.transpose(1, 2, 0)).transpose(
+        2, 0, 1
+    ),
     "every other pixel of more": lambda images: np.repeat(images, 2, axis=2)[:, :, ::2],
     "reversed": lambda images: images[::-1].copy()[::-1],
     "read only": lambda images: np.frombuffer(images.tobytes(), images.dtype).reshape(images.shape),
@@ -100,7 +115,13 @@ def test_pickled_arrays_in_other_layouts(layout, dtype, protocol, arrays, tmp_pa
 
 
 def test_pickles_of_protocol_5_by_numpy_1(arrays, tmp_path):
-    content = tuple((x / 255, y) for x, y in ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)))
+    content = tuple(
+        (x / 255, y)
+        for x, y in (
+            (arrays.train_images, arrays.train_labels),
+            (arrays.test_images, arrays.test_labels),
+        )
+    )
     written = pickle.dumps(content, 5)
     # The length of a name stands before it; that of a frame does not matter.
     old = written.replace(b"\x8c\x13numpy._core.numeric", b"\x8c\x12numpy.core.numeric")
@@ -113,9 +134,17 @@ def test_arrays_are_contiguous_whatever_the_files_are(name, arrays, tmp_path):
     x_train, x_test = fortran(arrays.train_images), fortran(arrays.test_images)
     if name.endswith("npz"):
         save = np.savez if name == "stored.npz" else np.savez_compressed
-        save(tmp_path / name, x_train=x_train, y_train=arrays.train_labels, x_test=x_test, y_test=arrays.test_labels)
+        save(
+            tmp_path / name,
+            x_train=x_train,
+            y_train=arrays.train_labels,
+            x_test=x_test,
+            y_test=arrays.test_labels,
+        )
     else:
-        (tmp_path / name).write_bytes(pickle.dumps(((x_train, arrays.train_labels), (x_test, arrays.test_labels)), 4))
+        (tmp_path / name).write_bytes(
+            pickle.dumps(((x_train, arrays.train_labels), (x_test, arrays.test_labels)), 4)
+        )
     assert_holds(load(tmp_path / name, validation=7), arrays, 7)
     flat = load(tmp_path / name, validation=7, flatten=False)
     assert all(split.x.flags.c_contiguous for split in (flat.train, flat.validation, flat.test))
@@ -127,7 +156,11 @@ def test_labels_that_are_all_alike_are_refused(form, files, arrays, tmp_path):
         labels = getattr(arrays, part)
         folder = tmp_path / part
         path = write(files, folder, arrays._replace(**{part: np.full_like(labels, 3)}), form)
-        with pytest.raises(ValueError, match=r"every label is 3: these are probably not the labels|every label is 3, if they are in column 1"):
+        with pytest.raises(
+            ValueError,
+            match=r"every label is 3: these are probably not the labels|every label is 3, if they "
+            r"are in column 1",
+        ):
             datasets.mnist(path, validation=0)
 
 
@@ -143,7 +176,11 @@ def test_fractions_that_are_no_pixels_are_float32_or_refused(files, arrays, tmp_
     data = datasets.mnist(tmp_path, validation=0)
     assert data.train.x.dtype == data.test.x.dtype == np.float32
     np.testing.assert_array_equal(data.train.x, np.concatenate([parts[0][0], parts[1][0]]))
-    with pytest.raises(ValueError, match="normalize=False gives uint8 images, but these are float32, and not whole pixels divided by 255"):
+    with pytest.raises(
+        ValueError,
+        match="normalize=False gives uint8 images, but these are float32, and not whole pixels "
+        "divided by 255",
+    ):
         datasets.mnist(tmp_path, validation=0, normalize=False)
 
 
@@ -157,7 +194,9 @@ def test_one_form_for_both_splits_of_an_npz(arrays, tmp_path):
     )
     data = datasets.mnist(tmp_path, validation=0, normalize=True)
     assert data.train.x.dtype == data.test.x.dtype == np.float32
-    np.testing.assert_array_equal(data.train.x, arrays.train_images.reshape(-1, 784) / np.float32(255))
+    np.testing.assert_array_equal(
+        data.train.x, arrays.train_images.reshape(-1, 784) / np.float32(255)
+    )
 
 
 def test_idx_comes_first_and_a_part_of_it_does_not_count(files, arrays, few, tmp_path):
@@ -187,7 +226,9 @@ def test_nothing_that_fits_is_one_error_with_what_was_found(tmp_path, files, few
     files.idx(tmp_path, few, ".gz")
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"found t10k-images-idx3-ubyte\.gz, .*missing of the four IDX files: train-labels-idx1-ubyte; expected .*train-labels"
+        FileNotFoundError,
+        match=r"found t10k-images-idx3-ubyte\.gz, .*missing of the four IDX files: "
+        r"train-labels-idx1-ubyte; expected .*train-labels",
     ):
         datasets.mnist(tmp_path)
     for number in range(20):
@@ -197,25 +238,42 @@ def test_nothing_that_fits_is_one_error_with_what_was_found(tmp_path, files, few
 
 
 def test_a_path_to_nothing_and_to_something_else(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: there is no such file or folder; expected"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere: there is no such file or folder; expected"
+    ):
         datasets.mnist(tmp_path / "nowhere")
     (tmp_path / "mnist.parquet").touch()
     with pytest.raises(ValueError, match=r"mnist\.parquet: is a file of another kind"):
         datasets.mnist(tmp_path / "mnist.parquet")
     (tmp_path / "train.csv.zip").write_bytes(b"PK\x03\x04" + bytes(30))
-    with pytest.raises(ValueError, match=r"a file of another kind \(it looks like a zip archive: unpack it and pass the file in it\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"a file of another kind \(it looks like a zip archive: unpack it and pass the file "
+        r"in it\)",
+    ):
         datasets.mnist(tmp_path / "train.csv.zip")
     with pytest.raises(TypeError):
         datasets.mnist(42)
 
 
 @pytest.mark.parametrize(
-    ("written", "missing"), [("train-labels-idx1-ubyte (1).gz", 1), ("t10k-images.idx3-ubyte.gz.part", 2), ("train-images-idx3-ubyte(2)", 0)]
+    ("written", "missing"),
+    [
+        ("train-labels-idx1-ubyte (1).gz", 1),
+        ("t10k-images.idx3-ubyte.gz.part", 2),
+        ("train-images-idx3-ubyte(2)", 0),
+    ],
 )
 def test_a_file_under_a_browsers_name_is_pointed_out(written, missing, files, few, tmp_path):
     files.idx(tmp_path, few)
     (tmp_path / files.idx_names[missing]).rename(tmp_path / written)
-    with pytest.raises(FileNotFoundError, match=re.escape(f"missing of the four IDX files: {files.idx_names[missing]}; rename {written} if it is complete")):
+    with pytest.raises(
+        FileNotFoundError,
+        match=re.escape(
+            f"missing of the four IDX files: {files.idx_names[missing]}; rename {written} if it "
+            "is complete"
+        ),
+    ):
         datasets.mnist(tmp_path)
 
 
@@ -232,15 +290,26 @@ def test_hints_at_what_is_in_a_folder(files, few, tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(FileNotFoundError) as caught:
         datasets.mnist(tmp_path)
-    for hint in ("EMNIST is not read: its images are transposed", "unpack archive.zip", "four IDX files in FashionMNIST/raw, idx: pass that folder"):
+    for hint in (
+        "EMNIST is not read: its images are transposed",
+        "unpack archive.zip",
+        "four IDX files in FashionMNIST/raw, idx: pass that folder",
+    ):
         assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["mnist_train.csv.gz", "train.csv.gz", "fashion-mnist_train.csv", "fashion-mnist_train.csv.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["mnist_train.csv.gz", "train.csv.gz", "fashion-mnist_train.csv", "fashion-mnist_train.csv.gz"],
+)
 def test_csv_files_of_other_names_are_found_in_their_folder(name, files, arrays, tmp_path):
     compress = gzip.compress if name.endswith(".gz") else bytes
-    (tmp_path / name).write_bytes(compress(files.csv_bytes(arrays.train_images, arrays.train_labels)))
-    (tmp_path / name.replace("train", "test")).write_bytes(compress(files.csv_bytes(arrays.test_images, arrays.test_labels)))
+    (tmp_path / name).write_bytes(
+        compress(files.csv_bytes(arrays.train_images, arrays.train_labels))
+    )
+    (tmp_path / name.replace("train", "test")).write_bytes(
+        compress(files.csv_bytes(arrays.test_images, arrays.test_labels))
+    )
     assert_holds(load(tmp_path, validation=1), arrays, 1)
     assert_holds(load(tmp_path / name, validation=1), arrays, 1)
 

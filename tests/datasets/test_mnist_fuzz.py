@@ -1,4 +1,6 @@
-"""Files damaged at random load to sound arrays or raise a ValueError that names them, and do nothing else."""
+"""Files damaged at random load to sound arrays or raise a ValueError that names them, and do
+nothing else.
+"""
 
 import gzip
 import pickle
@@ -10,12 +12,25 @@ from hypothesis import strategies as st
 
 from cnet import datasets
 
-NAMES = ("mnist.npz", "stored/mnist.npz", "mnist.pkl", "mnist.pkl.gz", "protocol5/mnist.pkl", "train.csv", "plain/train.csv", "images", "images.gz", "labels")
+NAMES = (
+    "mnist.npz",
+    "stored/mnist.npz",
+    "mnist.pkl",
+    "mnist.pkl.gz",
+    "protocol5/mnist.pkl",
+    "train.csv",
+    "plain/train.csv",
+    "images",
+    "images.gz",
+    "labels",
+)
 
 
 @pytest.fixture(scope="module")
 def original(files, tmp_path_factory):
-    """The bytes of a good file of each name: through a function, so that hypothesis does not print them all."""
+    """The bytes of a good file of each name: through a function, so that hypothesis does not print
+    them all.
+    """
     arrays = files.arrays(3, 2)
     folder = tmp_path_factory.mktemp("good")
     pickled = files.python2_pickle(files.pickle_parts(arrays))
@@ -75,11 +90,18 @@ REGIONS = {
     "end": lambda offset, size: size - offset % max(1, min(size, 300)),
     "any": lambda offset, size: offset % max(1, size),
 }
-EDIT = st.tuples(st.sampled_from(sorted(REGIONS)), st.integers(0, 10**6), st.sampled_from([0, 1, 2, 4, 100]), st.binary(max_size=8))
+EDIT = st.tuples(
+    st.sampled_from(sorted(REGIONS)),
+    st.integers(0, 10**6),
+    st.sampled_from([0, 1, 2, 4, 100]),
+    st.binary(max_size=8),
+)
 
 
 # A damaged .npy header makes NumPy warn before it refuses.
-@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required additional header parsing")
+@pytest.mark.filterwarnings(
+    "ignore:Reading `.npy` or `.npz` file required additional header parsing"
+)
 @pytest.mark.parametrize("name", NAMES)
 @given(edits=st.lists(EDIT, min_size=1, max_size=3), kept=st.one_of(st.just(1), st.floats(0, 1)))
 @settings(max_examples=100, deadline=None)
@@ -101,4 +123,9 @@ def test_random_bytes(name, content, load):
 @given(content=st.binary(max_size=100))
 @settings(deadline=None)
 def test_random_bytes_after_a_pickles_start(content, load):
-    check(*load("mnist.pkl", b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + content))
+    check(
+        *load(
+            "mnist.pkl",
+            b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + content,
+        )
+    )

@@ -13,7 +13,9 @@ IMAGES, LABELS = 0, 1
 
 @pytest.fixture
 def refused(files, few, tmp_path):
-    """Replace one of four good files and give the message of the ValueError that must come of it."""
+    """Replace one of four good files and give the message of the ValueError that must come of
+    it.
+    """
 
     def load(which, content, ending=""):
         folder = files.idx(tmp_path / "mnist", few)
@@ -33,7 +35,10 @@ def header(*sizes, magic=None):
     return (magic or bytes([0, 0, 8, len(sizes)])) + struct.pack(f">{len(sizes)}I", *sizes)
 
 
-@pytest.mark.parametrize("magic", [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"])
+@pytest.mark.parametrize(
+    "magic",
+    [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"],
+)
 def test_another_magic_number(magic, refused):
     message = refused(IMAGES, header(6, 28, 28, magic=magic) + bytes(6 * 784))
     assert f"starts with the bytes {magic.hex(' ')}, expected 00 00 08 03" in message
@@ -45,7 +50,10 @@ def test_another_magic_number(magic, refused):
         (b"<!DOCTYPE html>\n<html>", "an HTML page: the download failed, fetch the file again"),
         (b"\xef\xbb\xbf\n <HTML lang='en'>", "an HTML page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "an XML file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer, which stands for the file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            "a Git LFS pointer, which stands for the file",
+        ),
         (b"PK\x03\x04" + bytes(30), "a zip archive: unpack it and pass the file in it"),
         (gzip.compress(gzip.compress(b"twice")), "gzip data: unpack it with gunzip"),
         (b"BZh91AY", "compressed with bzip2: unpack it"),
@@ -59,15 +67,22 @@ def test_another_kind_of_file(content, kind, refused):
 
 def test_labels_in_place_of_images(files, few, refused):
     message = refused(LABELS, files.idx_bytes(few.train_images))
-    assert "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1); it looks like an IDX file of images" in message
-    assert "it looks like an IDX file of labels" in refused(IMAGES, files.idx_bytes(few.train_labels))
+    assert (
+        "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1); it looks like an IDX file of "
+        "images"
+    ) in message
+    assert "it looks like an IDX file of labels" in refused(
+        IMAGES, files.idx_bytes(few.train_labels)
+    )
 
 
 @pytest.mark.parametrize("broken", [b"", b"<html>", bytes(100)])
 def test_a_broken_file_that_hides_a_good_one(broken, files, few, refused, tmp_path):
     files.idx(tmp_path / "mnist", few, ".gz")
     message = refused(IMAGES, broken)
-    assert "remove this file to have train-images-idx3-ubyte.gz read, which lies beside it" in message
+    assert (
+        "remove this file to have train-images-idx3-ubyte.gz read, which lies beside it" in message
+    )
 
 
 def test_labels_of_another_set(files, few, refused):
@@ -82,7 +97,9 @@ def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
     np.testing.assert_array_equal(data.test.x, arrays.test_images.reshape(-1, 784) * 255)
 
 
-@pytest.mark.parametrize("sizes", [(6, 28, 27), (6, 0, 0), (6, 32, 32), (6, 65536, 65536), (6, 784, 1)])
+@pytest.mark.parametrize(
+    "sizes", [(6, 28, 27), (6, 0, 0), (6, 32, 32), (6, 65536, 65536), (6, 784, 1)]
+)
 def test_images_of_another_size(sizes, refused):
     message = refused(IMAGES, header(*sizes) + bytes(6 * 784))
     assert f"images of shape ({sizes[1]}, {sizes[2]}), expected (28, 28)" in message
@@ -90,14 +107,21 @@ def test_images_of_another_size(sizes, refused):
 
 @pytest.mark.parametrize("count", [0, 10_000_001, 2**32 - 1])
 def test_an_absurd_count(count, refused):
-    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(IMAGES, header(count, 28, 28))
-    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(LABELS, header(count))
+    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(
+        IMAGES, header(count, 28, 28)
+    )
+    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(
+        LABELS, header(count)
+    )
 
 
 @pytest.mark.parametrize("missing", [1, 784, 6 * 784])
 def test_a_file_cut_short(missing, files, few, refused):
     content = files.idx_bytes(few.train_images)[:-missing]
-    assert f"the data should take 4704 bytes, but the file holds at most {4704 - missing}" in refused(IMAGES, content)
+    assert (
+        f"the data should take 4704 bytes, but the file holds at most {4704 - missing}"
+        in refused(IMAGES, content)
+    )
     message = refused(IMAGES, gzip.compress(content), ".gz")
     assert f"the data should take 4704 bytes, but the file ends after {4704 - missing}" in message
 
@@ -112,7 +136,9 @@ def test_a_header_cut_short(length, files, few, refused):
 def test_bytes_after_the_data(files, few, refused):
     content = files.idx_bytes(few.train_images)
     assert "should end after 4720 bytes, but has more" in refused(IMAGES, content + b"\0")
-    assert "should end after 4720 bytes, but has more" in refused(IMAGES, gzip.compress(content + b"\0"), ".gz")
+    assert "should end after 4720 bytes, but has more" in refused(
+        IMAGES, gzip.compress(content + b"\0"), ".gz"
+    )
     assert "damaged: Not a gzipped file" in refused(IMAGES, gzip.compress(content) + b"junk", ".gz")
 
 
@@ -125,7 +151,9 @@ def test_a_gzip_file_cut_short(kept, files, few, refused):
 def test_a_gzip_file_with_a_flipped_bit(files, few, refused):
     content = bytearray(gzip.compress(files.idx_bytes(few.train_labels)))
     content[-6] ^= 1
-    assert "the compressed data are damaged: CRC check failed" in refused(LABELS, bytes(content), ".gz")
+    assert "the compressed data are damaged: CRC check failed" in refused(
+        LABELS, bytes(content), ".gz"
+    )
 
 
 @pytest.mark.parametrize("count", [5, 7])
@@ -136,4 +164,7 @@ def test_as_many_labels_as_images(count, files, few, refused):
 
 def test_labels_are_digits(files, refused):
     message = refused(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
-    assert "label number 3, counted from 0, is 10, expected 0 to 9; they run from 0 to 255, but only sets of 10 classes are read" in message
+    assert (
+        "label number 3, counted from 0, is 10, expected 0 to 9; they run from 0 to 255, but "
+        "only sets of 10 classes are read"
+    ) in message

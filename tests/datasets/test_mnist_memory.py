@@ -1,4 +1,6 @@
-"""Files that claim or expand to far more than they hold are refused within a few megabytes of memory."""
+"""Files that claim or expand to far more than they hold are refused within a few megabytes of
+memory.
+"""
 
 import gzip
 import io
@@ -37,7 +39,9 @@ def bomb_that_keeps_its_promise(files, folder):
 
 
 def bomb_that_expands_to_more(files, folder):
-    return files.gzip_bomb(idx_header(60_000), EXPANDED), "should end after 47040016 bytes, but has more"
+    return files.gzip_bomb(
+        idx_header(60_000), EXPANDED
+    ), "should end after 47040016 bytes, but has more"
 
 
 def header_of_ten_million(files, folder):
@@ -93,11 +97,19 @@ def pickle_of_one_large_string(files, folder):
 
 
 def pickle_of_large_bytes(files, folder):
-    return "mnist.pkl", b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40), "holds more than 268435456 bytes"
+    return (
+        "mnist.pkl",
+        b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40),
+        "holds more than 268435456 bytes",
+    )
 
 
 def pickle_of_a_large_frame(files, folder):
-    return "mnist.pkl", b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.", "should hold two or three"
+    return (
+        "mnist.pkl",
+        b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.",
+        "should hold two or three",
+    )
 
 
 def pickle_memo_bomb(files, folder):
@@ -114,18 +126,31 @@ def csv_of_newlines(files, folder):
 
 FILES = [
     *(npz_bomb, npz_that_expands_to_more, npz_header_of_ten_million),
-    *(pickle_bomb, pickle_of_one_large_string, pickle_of_large_bytes, pickle_of_a_large_frame, pickle_memo_bomb),
+    *(
+        pickle_bomb,
+        pickle_of_one_large_string,
+        pickle_of_large_bytes,
+        pickle_of_a_large_frame,
+        pickle_memo_bomb,
+    ),
     *(csv_bomb, csv_of_newlines),
 ]
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux both limits a process's memory and shows it")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux both limits a process's memory and shows it"
+)
 
 
 def load_within_the_limit(path):
     """What the ValueError said; anything else, a MemoryError above all, fails."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", SCRIPT, path]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -16,7 +16,9 @@ def npz(few, **changes):
     names = ("x_train", "y_train", "x_test", "y_test")
     members = dict(zip(names, few, strict=True)) | changes
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{name: array for name, array in members.items() if array is not None})
+    np.savez_compressed(
+        stream, **{name: array for name, array in members.items() if array is not None}
+    )
     return stream.getvalue()
 
 
@@ -28,7 +30,10 @@ def test_no_zip_at_all(refused):
 
 def test_a_missing_array(few, refused):
     message = refused("mnist.npz", npz(few, y_train=None))
-    assert "has no array y_train; it holds x_train.npy, x_test.npy, y_test.npy, expected x_train, y_train" in message
+    assert (
+        "has no array y_train; it holds x_train.npy, x_test.npy, y_test.npy, expected x_train, "
+        "y_train"
+    ) in message
 
 
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
@@ -46,16 +51,32 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"x_train": np.zeros((6, 28, 27), np.uint8)}, "images of shape (6, 28, 27), expected (n, 28, 28) or (n, 784)"),
-        ({"x_train": np.zeros((6, 28, 28, 3), np.uint8)}, "images of shape (6, 28, 28, 3), expected"),
+        (
+            {"x_train": np.zeros((6, 28, 27), np.uint8)},
+            "images of shape (6, 28, 27), expected (n, 28, 28) or (n, 784)",
+        ),
+        (
+            {"x_train": np.zeros((6, 28, 28, 3), np.uint8)},
+            "images of shape (6, 28, 28, 3), expected",
+        ),
         ({"x_train": np.zeros((), np.uint8)}, "holds 0 images or labels, expected 1 to"),
         ({"x_test": np.zeros((0, 28, 28), np.uint8)}, "holds 0 images or labels, expected 1 to"),
-        ({"x_train": np.full((6, 784), 2, np.int8)}, "pixels from 2 to 2, expected 0 to 1 for floating point, or whole numbers from 0 to 255"),
+        (
+            {"x_train": np.full((6, 784), 2, np.int8)},
+            "pixels from 2 to 2, expected 0 to 1 for floating point, or whole numbers from 0 to "
+            "255",
+        ),
         ({"x_train": np.full((6, 784), 256)}, "pixels from 256 to 256, expected"),
         ({"x_train": np.full((6, 784), -1)}, "pixels from -1 to -1, expected"),
         ({"x_train": np.full((6, 784), 16.0)}, "pixels from 16.0 to 16.0, expected"),
-        ({"x_train": np.linspace(0, 255, 6 * 784).reshape(6, 784)}, "pixels from 0.0 to 255.0, expected 0 to 1 for floating point"),
-        ({"x_test": np.eye(28, dtype=np.uint8)[None].repeat(2, axis=0)}, "[x_test]: pixels from 0 to 1, but from 0 to 255 in the other images"),
+        (
+            {"x_train": np.linspace(0, 255, 6 * 784).reshape(6, 784)},
+            "pixels from 0.0 to 255.0, expected 0 to 1 for floating point",
+        ),
+        (
+            {"x_test": np.eye(28, dtype=np.uint8)[None].repeat(2, axis=0)},
+            "[x_test]: pixels from 0 to 1, but from 0 to 255 in the other images",
+        ),
         ({"x_train": np.zeros((6, 784), np.complex128)}, "images of dtype complex128, expected"),
         ({"x_train": np.zeros((6, 784), np.complex64)}, "images of dtype complex64, expected"),
         ({"x_train": np.zeros((6, 784), "U1")}, "images of dtype <U1, expected"),
@@ -63,20 +84,45 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
         ({"x_train": np.full((6, 784), np.nan)}, "pixels from nan to nan, expected 0 to 1"),
         ({"x_test": np.full((2, 784), -0.5)}, "pixels from -0.5 to -0.5, expected 0 to 1"),
         ({"y_train": np.zeros((6, 2), np.uint8)}, "labels of shape (6, 2), expected (n,)"),
-        ({"y_train": np.eye(10)[:6]}, "labels of shape (6, 10), expected (n,): one-hot rows become labels by y.argmax(axis=1)"),
-        ({"y_train": np.zeros((6, 784), np.uint8)}, "labels of shape (6, 784), expected (n,): these look like images"),
-        ({"x_train": np.arange(6, dtype=np.uint8)}, "images of shape (6,), expected (n, 28, 28) or (n, 784): these look like labels"),
+        (
+            {"y_train": np.eye(10)[:6]},
+            "labels of shape (6, 10), expected (n,): one-hot rows become labels by "
+            "y.argmax(axis=1)",
+        ),
+        (
+            {"y_train": np.zeros((6, 784), np.uint8)},
+            "labels of shape (6, 784), expected (n,): these look like images",
+        ),
+        (
+            {"x_train": np.arange(6, dtype=np.uint8)},
+            "images of shape (6,), expected (n, 28, 28) or (n, 784): these look like labels",
+        ),
         ({"y_train": np.arange(6) / 2}, "label number 1, counted from 0, is 0.5, expected 0 to 9"),
-        ({"y_train": np.full(6, np.nan)}, "label number 0, counted from 0, is nan, expected 0 to 9"),
-        ({"y_train": np.array(list("012345"))}, "labels of dtype <U1, expected an integer type: y.astype(int) makes them such"),
-        ({"y_train": np.arange(6) * 5 + 1}, "is 11, expected 0 to 9; they run from 1 to 26, but only sets of 10 classes are read"),
-        ({"y_train": np.full(6, 3)}, "[y_train]: every label is 3: these are probably not the labels"),
+        (
+            {"y_train": np.full(6, np.nan)},
+            "label number 0, counted from 0, is nan, expected 0 to 9",
+        ),
+        (
+            {"y_train": np.array(list("012345"))},
+            "labels of dtype <U1, expected an integer type: y.astype(int) makes them such",
+        ),
+        (
+            {"y_train": np.arange(6) * 5 + 1},
+            "is 11, expected 0 to 9; they run from 1 to 26, but only sets of 10 classes are read",
+        ),
+        (
+            {"y_train": np.full(6, 3)},
+            "[y_train]: every label is 3: these are probably not the labels",
+        ),
         ({"y_test": np.zeros(2, int)}, "[y_test]: every label is 0"),
         ({"y_train": np.full((6, 1), 7.0)}, "[y_train]: every label is 7"),
         ({"y_train": np.zeros(6, bool)}, "labels of dtype bool, expected an integer type"),
         ({"y_train": np.zeros(5, np.uint8)}, "5 labels, expected one for each of the 6 images in"),
         ({"y_test": np.array([-1, 0])}, "label number 0, counted from 0, is -1, expected 0 to 9"),
-        ({"y_test": np.array([0, 2**64 - 1], np.uint64)}, "label number 1, counted from 0, is 18446744073709551615"),
+        (
+            {"y_test": np.array([0, 2**64 - 1], np.uint64)},
+            "label number 1, counted from 0, is 18446744073709551615",
+        ),
     ],
 )
 def test_arrays_that_are_no_images_or_labels(changes, expected, few, refused):
@@ -102,23 +148,34 @@ def test_arrays_that_are_no_images_or_labels(changes, expected, few, refused):
         "",
     ],
 )
-@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required additional header parsing")
+@pytest.mark.filterwarnings(
+    "ignore:Reading `.npy` or `.npz` file required additional header parsing"
+)
 def test_a_header_that_lies_or_is_none(header, files, refused):
     content = files.npy_bytes(header, bytes(6 * 784))
-    message = refused("mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), zipfile.ZIP_STORED)}))
+    message = refused(
+        "mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), zipfile.ZIP_STORED)})
+    )
     assert "[x_train]: " in message
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99],
+)
 def test_a_member_that_is_no_array(content, files, refused):
-    assert "[x_train]: " in refused("mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), 0)}))
+    assert "[x_train]: " in refused(
+        "mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), 0)})
+    )
 
 
 @pytest.mark.parametrize("claimed", [0, 100, 6 * 784, 10**6, 2**32 - 1])
 def test_a_member_that_lies_about_its_size(claimed, files, refused):
     header = "{'descr': '|u1', 'fortran_order': False, 'shape': (6, 28, 28), }"
     data, _ = files.zip_bomb(files.npy_bytes(header, bytes(6 * 784)), 0)
-    assert "[x_train]: " in refused("mnist.npz", files.zip_bytes({"x_train.npy": (data, claimed, DEFLATED)}))
+    assert "[x_train]: " in refused(
+        "mnist.npz", files.zip_bytes({"x_train.npy": (data, claimed, DEFLATED)})
+    )
 
 
 def test_a_damaged_member(few, refused):
@@ -131,13 +188,20 @@ def test_an_unbounded_compression_method(few, files, refused):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", LZMA) as archive:
         archive.writestr("x_train.npy", b"")
-    assert "uses zip compression method 14, expected stored or deflated" in refused("mnist.npz", stream.getvalue())
+    assert "uses zip compression method 14, expected stored or deflated" in refused(
+        "mnist.npz", stream.getvalue()
+    )
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.int16, np.uint64, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [bool, np.uint8, np.int8, np.int16, np.uint64, np.float16, np.float32, np.float64]
+)
 @pytest.mark.parametrize("shape", [(-1, 784), (-1, 28, 28), (-1, 28, 28, 1), (-1, 1, 28, 28)])
 def test_black_and_white_images_of_any_type_and_shape(dtype, shape, few, tmp_path):
-    x_train, x_test = ((images // 128).reshape(shape).astype(dtype) for images in (few.train_images, few.test_images))
+    x_train, x_test = (
+        (images // 128).reshape(shape).astype(dtype)
+        for images in (few.train_images, few.test_images)
+    )
     (tmp_path / "mnist.npz").write_bytes(npz(few, x_train=x_train, x_test=x_test))
     data = datasets.mnist(tmp_path, validation=0, normalize=False)
     assert data.train.x.dtype == data.test.x.dtype == np.uint8
@@ -148,7 +212,10 @@ def test_black_and_white_images_of_any_type_and_shape(dtype, shape, few, tmp_pat
 @pytest.mark.parametrize("dtype", [np.int16, ">i4", np.uint64, np.float16, np.float32, ">f8"])
 @pytest.mark.parametrize("label_dtype", [np.int8, ">u8", np.float32])
 def test_pixels_up_to_255_and_labels_of_other_types(dtype, label_dtype, few, tmp_path):
-    changes = {"x_train": few.train_images.astype(dtype)[..., None], "y_train": few.train_labels.astype(label_dtype)[:, None]}
+    changes = {
+        "x_train": few.train_images.astype(dtype)[..., None],
+        "y_train": few.train_labels.astype(label_dtype)[:, None],
+    }
     (tmp_path / "mnist.npz").write_bytes(npz(few, **changes))
     data = datasets.mnist(tmp_path, validation=0, normalize=False)
     assert data.train.x.dtype == np.uint8
@@ -157,8 +224,12 @@ def test_pixels_up_to_255_and_labels_of_other_types(dtype, label_dtype, few, tmp
 
 
 def test_one_image_alone_has_labels_that_are_all_alike(few, tmp_path):
-    (tmp_path / "mnist.npz").write_bytes(npz(few, x_test=few.test_images[:1], y_test=few.test_labels[:1]))
-    np.testing.assert_array_equal(datasets.mnist(tmp_path, validation=0).test.y, few.test_labels[:1])
+    (tmp_path / "mnist.npz").write_bytes(
+        npz(few, x_test=few.test_images[:1], y_test=few.test_labels[:1])
+    )
+    np.testing.assert_array_equal(
+        datasets.mnist(tmp_path, validation=0).test.y, few.test_labels[:1]
+    )
 
 
 def test_other_kinds_of_files(refused):

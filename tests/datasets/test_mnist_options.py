@@ -19,15 +19,30 @@ def folder(files, arrays, tmp_path_factory):
 def test_validation_is_the_end_of_the_training_set(validation, folder, arrays):
     data = datasets.mnist(folder, validation=validation, normalize=False)
     assert len(data.train.x) == len(data.train.y) == 60 - validation
-    np.testing.assert_array_equal(np.concatenate([data.train.y, data.validation.y]), arrays.train_labels)
-    np.testing.assert_array_equal(np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784))
+    np.testing.assert_array_equal(
+        np.concatenate([data.train.y, data.validation.y]), arrays.train_labels
+    )
+    np.testing.assert_array_equal(
+        np.concatenate([data.train.x, data.validation.x]), arrays.train_images.reshape(60, 784)
+    )
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_images_that_are_sorted_by_label_are_held_out_from_each_class_or_not_at_all(descending, files, arrays, tmp_path):
+def test_images_that_are_sorted_by_label_are_held_out_from_each_class_or_not_at_all(
+    descending, files, arrays, tmp_path
+):
     order = np.argsort(arrays.train_labels, kind="stable")[:: -1 if descending else 1]
-    folder = files.idx(tmp_path, arrays._replace(train_images=arrays.train_images[order], train_labels=arrays.train_labels[order]))
-    with pytest.raises(ValueError, match="the training images are sorted by label, so that the last 10 are not of all classes: pass stratify=True"):
+    folder = files.idx(
+        tmp_path,
+        arrays._replace(
+            train_images=arrays.train_images[order], train_labels=arrays.train_labels[order]
+        ),
+    )
+    with pytest.raises(
+        ValueError,
+        match="the training images are sorted by label, so that the last 10 are not of all "
+        "classes: pass stratify=True",
+    ):
         datasets.mnist(folder, validation=10)
     assert datasets.mnist(folder, validation=0).validation is None
     assert len(np.unique(datasets.mnist(folder, validation=10, stratify=True).validation.y)) > 5
@@ -41,13 +56,17 @@ def test_no_validation_is_none(folder):
 
 @pytest.mark.parametrize("validation", [60, 5000, -1, 1.0, -0.1])
 def test_validation_leaves_a_training_image(validation, folder):
-    with pytest.raises(ValueError, match=f"validation must be a whole number from 0 to 59.* got {validation}"):
+    with pytest.raises(
+        ValueError, match=f"validation must be a whole number from 0 to 59.* got {validation}"
+    ):
         datasets.mnist(folder, validation=validation, normalize=False)
 
 
 @pytest.mark.parametrize("validation", ["10", None, True])
 def test_validation_is_a_number(validation, folder):
-    with pytest.raises(TypeError, match=f"validation must be a whole number from 0 to 59.* got {validation!r}"):
+    with pytest.raises(
+        TypeError, match=f"validation must be a whole number from 0 to 59.* got {validation!r}"
+    ):
         datasets.mnist(folder, validation=validation, normalize=False)
 
 
@@ -63,7 +82,9 @@ def test_normalize_divides_by_255(folder, arrays):
     data = datasets.mnist(folder, validation=10, normalize=True)
     x = np.concatenate([data.train.x, data.validation.x])
     assert x.dtype == data.test.x.dtype == np.float32
-    np.testing.assert_array_equal(x, arrays.train_images.reshape(60, 784).astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(
+        x, arrays.train_images.reshape(60, 784).astype(np.float32) / np.float32(255)
+    )
     assert x.min() == 0
     assert x.max() == 1
 
@@ -72,7 +93,10 @@ def test_normalize_divides_by_255(folder, arrays):
 @pytest.mark.parametrize("standardize", [False, True])
 def test_unflattened_images_are_the_same(normalize, standardize, folder):
     options = {"normalize": normalize, "standardize": standardize, "validation": 10}
-    flat, square = datasets.mnist(folder, **options), datasets.mnist(folder, flatten=False, **options)
+    flat, square = (
+        datasets.mnist(folder, **options),
+        datasets.mnist(folder, flatten=False, **options),
+    )
     for name in ("train", "validation", "test"):
         x = getattr(square, name).x
         assert x.shape == (len(x), 1, 28, 28)
@@ -80,14 +104,24 @@ def test_unflattened_images_are_the_same(normalize, standardize, folder):
 
 
 def test_pixels_are_floats_in_0_to_1_unless_asked_otherwise(folder):
-    data, raw = datasets.mnist(folder, validation=10), datasets.mnist(folder, validation=10, normalize=False)
-    for split, bytes_ in ((data.train, raw.train), (data.validation, raw.validation), (data.test, raw.test)):
+    data, raw = (
+        datasets.mnist(folder, validation=10),
+        datasets.mnist(folder, validation=10, normalize=False),
+    )
+    for split, bytes_ in (
+        (data.train, raw.train),
+        (data.validation, raw.validation),
+        (data.test, raw.test),
+    ):
         assert (split.x.dtype, bytes_.x.dtype) == (np.float32, np.uint8)
         np.testing.assert_array_equal(split.x, bytes_.x / np.float32(255))
 
 
 def test_one_hot(folder):
-    labels, rows = datasets.mnist(folder, validation=10, normalize=False), datasets.mnist(folder, validation=10, one_hot=True, normalize=False)
+    labels, rows = (
+        datasets.mnist(folder, validation=10, normalize=False),
+        datasets.mnist(folder, validation=10, one_hot=True, normalize=False),
+    )
     for name in ("train", "validation", "test"):
         y = getattr(rows, name).y
         assert y.dtype == np.float32

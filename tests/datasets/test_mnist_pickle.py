@@ -48,7 +48,10 @@ def test_nothing_is_called(function, arguments, protocol, refused, tmp_path, rec
     given = given if isinstance(given, tuple) else (given,)
     hidden = (np.zeros((1, 784), np.float32), Call(function, *given))
     for payload in (Call(function, *given), (hidden, hidden)):
-        for content in (pickle.dumps(payload, protocol), gzip.compress(pickle.dumps(payload, protocol))):
+        for content in (
+            pickle.dumps(payload, protocol),
+            gzip.compress(pickle.dumps(payload, protocol)),
+        ):
             assert "is not a pickle of MNIST's arrays: it " in refused("mnist.pkl.gz", content)
             assert not (tmp_path / "executed").exists()
 
@@ -86,11 +89,20 @@ def text(data):
         (b"cnumpy\nndarray\n)R", "makes a call other than those that build an array"),
         (b"U\x01a)R", "makes a call other than"),
         (b"c_codecs\nencode\n(U\x01aU\x03rottR", "makes a call other than"),
-        (b"c_codecs\nencode\n(X\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1tR", "can't encode character"),
+        (
+            b"c_codecs\nencode\n(X\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1tR",
+            "can't encode character",
+        ),
         (RECONSTRUCT + b"(U\x07ndarray(K\x00tU\x01btR", "expected an empty ndarray to fill"),
-        (RECONSTRUCT + b"(cnumpy\nndarray\n(J\xff\xff\xff\x7ftU\x01btR", "expected an empty ndarray to fill"),
+        (
+            RECONSTRUCT + b"(cnumpy\nndarray\n(J\xff\xff\xff\x7ftU\x01btR",
+            "expected an empty ndarray to fill",
+        ),
         (RECONSTRUCT + b"(cnumpy\ndtype\n(K\x00tU\x01btR", "expected an empty ndarray to fill"),
-        (b"cnumpy\ndtype\n(U\x01OK\x00K\x01tR", "expected a dtype of plain integers or floating-point numbers"),
+        (
+            b"cnumpy\ndtype\n(U\x01OK\x00K\x01tR",
+            "expected a dtype of plain integers or floating-point numbers",
+        ),
         (b"cnumpy\ndtype\n(U\x02M8K\x00K\x01tR", "expected a dtype of plain"),
         (b"cnumpy\ndtype\n(U\x06f4,O,OK\x00K\x01tR", "expected a dtype of plain"),
         (
@@ -101,29 +113,72 @@ def text(data):
         (b"U\x01aU\x01bb", "sets the state of a str"),
         (b"cnumpy\nndarray\nNb", "sets the state of a _Name"),
         (b"cnumpy\nndarray\n(NNtb", "sets the state of a _Name"),
-        (ARRAY + b"(K\x01(K\x01K\x01t" + FLOAT + b"I00\n" + text(bytes(5)) + b"tb", "takes 4 bytes, got 5"),
-        (ARRAY + b"(K\x01(K\x01K\x02t" + FLOAT + b"I00\n" + text(bytes(4)) + b"tb", "takes 8 bytes, got 4"),
         (
-            ARRAY + b"(K\x01(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft" + FLOAT + b"I00\n" + text(b"") + b"tb",
+            ARRAY + b"(K\x01(K\x01K\x01t" + FLOAT + b"I00\n" + text(bytes(5)) + b"tb",
+            "takes 4 bytes, got 5",
+        ),
+        (
+            ARRAY + b"(K\x01(K\x01K\x02t" + FLOAT + b"I00\n" + text(bytes(4)) + b"tb",
+            "takes 8 bytes, got 4",
+        ),
+        (
+            ARRAY
+            + b"(K\x01(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft"
+            + FLOAT
+            + b"I00\n"
+            + text(b"")
+            + b"tb",
             "expected a shape",
         ),
         (
-            ARRAY + b"(K\x01(J\x80\x96\x98\x00J\x80\x96\x98\x00t" + FLOAT + b"I00\n" + text(b"") + b"tb",
+            ARRAY
+            + b"(K\x01(J\x80\x96\x98\x00J\x80\x96\x98\x00t"
+            + FLOAT
+            + b"I00\n"
+            + text(b"")
+            + b"tb",
             "takes 400000000000000 bytes, got 0",
         ),
         (
-            ARRAY + b"(K\x01(J\xff\xff\xff\xffJ\xff\xff\xff\xfft" + FLOAT + b"I00\n" + text(bytes(4)) + b"tb",
+            ARRAY
+            + b"(K\x01(J\xff\xff\xff\xffJ\xff\xff\xff\xfft"
+            + FLOAT
+            + b"I00\n"
+            + text(bytes(4))
+            + b"tb",
             "expected a shape",
         ),
         (
-            ARRAY + b"(K\x01(\x8a\xff" + b"\x7f" * 255 + b"K\x01t" + FLOAT + b"I00\n" + text(b"") + b"tb",
+            ARRAY
+            + b"(K\x01(\x8a\xff"
+            + b"\x7f" * 255
+            + b"K\x01t"
+            + FLOAT
+            + b"I00\n"
+            + text(b"")
+            + b"tb",
             "expected a shape",
         ),
-        (ARRAY + b"(K\x01(" + b"K\x01" * 4 + b"t" + FLOAT + b"I00\n" + text(b"") + b"tb", "shape of at most 3"),
-        (ARRAY + b"(K\x01(U\x01at" + FLOAT + b"I00\n" + text(b"") + b"tb", "shape of at most 3 numbers"),
-        (ARRAY + b"(K\x01(K\x01tNI00\n" + text(b"") + b"tb", "expected an array's version, shape, dtype"),
-        (ARRAY + b"(K\x01(K\x01t" + FLOAT + b"I00\nNtb", "expected an array's version, shape, dtype"),
-        (ARRAY + b"(K\x01(K\x01t" + FLOAT + b"I00\n(Nttb", "expected an array's version, shape, dtype"),
+        (
+            ARRAY + b"(K\x01(" + b"K\x01" * 4 + b"t" + FLOAT + b"I00\n" + text(b"") + b"tb",
+            "shape of at most 3",
+        ),
+        (
+            ARRAY + b"(K\x01(U\x01at" + FLOAT + b"I00\n" + text(b"") + b"tb",
+            "shape of at most 3 numbers",
+        ),
+        (
+            ARRAY + b"(K\x01(K\x01tNI00\n" + text(b"") + b"tb",
+            "expected an array's version, shape, dtype",
+        ),
+        (
+            ARRAY + b"(K\x01(K\x01t" + FLOAT + b"I00\nNtb",
+            "expected an array's version, shape, dtype",
+        ),
+        (
+            ARRAY + b"(K\x01(K\x01t" + FLOAT + b"I00\n(Nttb",
+            "expected an array's version, shape, dtype",
+        ),
         (b"R", "takes a value where there is none"),
         (b"t", "is not a pickle of MNIST's arrays"),
         (b"K\x01\x86", "takes a value where there is none"),
@@ -134,29 +189,71 @@ def text(data):
         (b"T\xff\xff\xff\x00abc", "should take 16777215 bytes, but the file holds at most"),
         (b"T\xff\xff\xff\x7fabc", "holds more than 268435456 bytes, the limit for a pickle"),
         (b"T\xff\xff\xff\xffabc", "byte count < 0"),
-        (b"\x8e" + struct.pack("<Q", 2**40), "holds more than 268435456 bytes, the limit for a pickle"),
+        (
+            b"\x8e" + struct.pack("<Q", 2**40),
+            "holds more than 268435456 bytes, the limit for a pickle",
+        ),
         (b"\x8e" + struct.pack("<Q", 2**64 - 1), "bytes8 byte count > sys.maxsize"),
-        (b"\x96" + struct.pack("<Q", 2**40), "holds more than 268435456 bytes, the limit for a pickle"),
+        (
+            b"\x96" + struct.pack("<Q", 2**40),
+            "holds more than 268435456 bytes, the limit for a pickle",
+        ),
         (b"c" + b"a" * 300 + b"\nb\n", "holds a name of more than 256 bytes"),
         (b"cnumpy\nnd\\u\n", "holds a name with a backslash"),
         (b"\xff", "is not a pickle of MNIST's arrays: at position"),
         (b"", "should hold two or three (x, y) tuples"),
-        (b"(dp0\n", "uses the operation DICT, so it holds a dict, expected a tuple of two or three (x, y) tuples"),
+        (
+            b"(dp0\n",
+            "uses the operation DICT, so it holds a dict, expected a tuple of two or three (x, "
+            "y) tuples",
+        ),
         (b"]q\x00", "uses the operation EMPTY_LIST, so it holds a list, expected a tuple"),
-        (b"S'text'\n", "uses the operation STRING, so it is a pickle of protocol 0, which is text: save it again by pickle.dump"),
+        (
+            b"S'text'\n",
+            "uses the operation STRING, so it is a pickle of protocol 0, which is text: save it "
+            "again by pickle.dump",
+        ),
         (b"Vtext\n", "uses the operation UNICODE, so it is a pickle of protocol 0"),
-        (b"\x97", "uses the operation NEXT_BUFFER, so its arrays lie outside of it, in buffers: save it again"),
-        (BUFFER + b"(U\x04\x00\x00\x00\x00" + FLOAT + b"(K\x01K\x01tU\x01CtR", "expected an array's bytes, dtype, shape and order"),
-        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01AtR", "expected an array's bytes, dtype, shape and order"),
-        (BUFFER + b"(" + WORD + b"N(K\x01K\x01tU\x01CtR", "expected an array's bytes, dtype, shape and order"),
-        (BUFFER + b"(" + WORD + FLOAT + b"K\x01U\x01CtR", "expected an array's bytes, dtype, shape and order"),
+        (
+            b"\x97",
+            "uses the operation NEXT_BUFFER, so its arrays lie outside of it, in buffers: save "
+            "it again",
+        ),
+        (
+            BUFFER + b"(U\x04\x00\x00\x00\x00" + FLOAT + b"(K\x01K\x01tU\x01CtR",
+            "expected an array's bytes, dtype, shape and order",
+        ),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01AtR",
+            "expected an array's bytes, dtype, shape and order",
+        ),
+        (
+            BUFFER + b"(" + WORD + b"N(K\x01K\x01tU\x01CtR",
+            "expected an array's bytes, dtype, shape and order",
+        ),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"K\x01U\x01CtR",
+            "expected an array's bytes, dtype, shape and order",
+        ),
         (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x02tU\x01CtR", "takes 8 bytes, got 4"),
         (BUFFER + b"(" + WORD + FLOAT + b"(J\xff\xff\xff\xffK\x01tU\x01CtR", "expected a shape"),
         (BUFFER + b"(" + WORD + FLOAT + b"(J\xff\xff\xff\x7fK\x00tU\x01CtR", "expected a shape"),
-        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00K\x00ttR", "expected an order of an array's axes"),
-        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(NNttR", "expected an order of an array's axes"),
-        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00ttR", "expected an order of an array's axes"),
-        (BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01CtR(NNtb", "expected an array's version, shape"),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00K\x00ttR",
+            "expected an order of an array's axes",
+        ),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(NNttR",
+            "expected an order of an array's axes",
+        ),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01K(K\x00ttR",
+            "expected an order of an array's axes",
+        ),
+        (
+            BUFFER + b"(" + WORD + FLOAT + b"(K\x01K\x01tU\x01CtR(NNtb",
+            "expected an array's version, shape",
+        ),
     ],
 )
 def test_what_no_such_file_needs(body, expected, refused):
@@ -196,8 +293,12 @@ def test_a_value_nested_in_itself_again_and_again(refused):
 def test_one_string_used_again_and_again(use, refused, monkeypatch):
     monkeypatch.setattr(_pickle, "_MAX_BYTES", 1_000_000)
     string = b"T" + struct.pack("<i", 100_000) + bytes(100_000) + b"q\x01"
-    assert "should hold two or three" in refused("mnist.pkl", b"\x80\x02" + string + use * 10 + b".")
-    assert "makes more than 1000000 bytes of its strings" in refused("mnist.pkl", b"\x80\x02" + string + use * 11 + b".")
+    assert "should hold two or three" in refused(
+        "mnist.pkl", b"\x80\x02" + string + use * 10 + b"."
+    )
+    assert "makes more than 1000000 bytes of its strings" in refused(
+        "mnist.pkl", b"\x80\x02" + string + use * 11 + b"."
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,14 +306,46 @@ def test_one_string_used_again_and_again(use, refused, monkeypatch):
     [
         (np.zeros((3, 783), np.float32), np.zeros(3, int), "images of shape (3, 783), expected"),
         (np.full((3, 784), 7, np.int16), np.zeros(3, int), "pixels from 7 to 7, expected"),
-        (np.full((3, 784), 2, np.float32), np.zeros(3, int), "pixels from 2.0 to 2.0, expected 0 to 1"),
-        (np.full((3, 784), np.inf, np.float32), np.zeros(3, int), "pixels from inf to inf, expected 0 to 1"),
-        (np.zeros((3, 784), np.float32), np.zeros((3, 10), int), "labels of shape (3, 10), expected (n,)"),
-        (np.zeros((3, 784), np.float32), np.array([0, 0.5, 1]), "label number 1, counted from 0, is 0.5"),
-        (np.zeros((3, 784), np.float32), np.full(3, 4), "every label is 4: these are probably not the labels"),
-        (np.arange(3), np.zeros((3, 784), np.float32), "images of shape (3,), expected (n, 28, 28) or (n, 784): these look like labels"),
-        (np.zeros((3, 784), np.float32), np.zeros(4, int), "4 labels, expected one for each of the 3 images"),
-        (np.zeros((3, 784), np.float32), np.array([1, 11, 0]), "label number 1, counted from 0, is 11"),
+        (
+            np.full((3, 784), 2, np.float32),
+            np.zeros(3, int),
+            "pixels from 2.0 to 2.0, expected 0 to 1",
+        ),
+        (
+            np.full((3, 784), np.inf, np.float32),
+            np.zeros(3, int),
+            "pixels from inf to inf, expected 0 to 1",
+        ),
+        (
+            np.zeros((3, 784), np.float32),
+            np.zeros((3, 10), int),
+            "labels of shape (3, 10), expected (n,)",
+        ),
+        (
+            np.zeros((3, 784), np.float32),
+            np.array([0, 0.5, 1]),
+            "label number 1, counted from 0, is 0.5",
+        ),
+        (
+            np.zeros((3, 784), np.float32),
+            np.full(3, 4),
+            "every label is 4: these are probably not the labels",
+        ),
+        (
+            np.arange(3),
+            np.zeros((3, 784), np.float32),
+            "images of shape (3,), expected (n, 28, 28) or (n, 784): these look like labels",
+        ),
+        (
+            np.zeros((3, 784), np.float32),
+            np.zeros(4, int),
+            "4 labels, expected one for each of the 3 images",
+        ),
+        (
+            np.zeros((3, 784), np.float32),
+            np.array([1, 11, 0]),
+            "label number 1, counted from 0, is 11",
+        ),
         (np.zeros((0, 784), np.float32), np.zeros(0, int), "holds 0 images or labels"),
     ],
 )
@@ -224,4 +357,6 @@ def test_arrays_that_are_no_images_or_labels(x, y, expected, files, few, refused
 
 @pytest.mark.parametrize("content", [None, (), ((), ()), (1, 2, 3), "text", (b"x", b"y")])
 def test_other_values(content, refused):
-    assert "should hold two or three (x, y) tuples of arrays" in refused("mnist.pkl", pickle.dumps(content, 3))
+    assert "should hold two or three (x, y) tuples of arrays" in refused(
+        "mnist.pkl", pickle.dumps(content, 3)
+    )

@@ -19,7 +19,9 @@ def tagged(counts=(7, 5, 3), dtype=np.uint8, **options):
         x = np.zeros((count, 28, 28), dtype)
         x[np.arange(count), row, np.arange(count)] = 255 if dtype == np.uint8 else 1
         splits.append(Split(x, np.arange(count) % 10) if count else None)
-    return datasets.multi_digit(Dataset(*splits), flatten=False, **{"normalize": dtype != np.uint8} | options)
+    return datasets.multi_digit(
+        Dataset(*splits), flatten=False, **{"normalize": dtype != np.uint8} | options
+    )
 
 
 def uses(split, row):
@@ -63,23 +65,33 @@ def test_every_digit_is_used_before_any_is_used_again(dtype):
 
 
 def test_asking_for_more_keeps_the_first(source):
-    few, many = datasets.multi_digit(source, train=33, normalize=False), datasets.multi_digit(source, train=150, normalize=False)
+    few, many = (
+        datasets.multi_digit(source, train=33, normalize=False),
+        datasets.multi_digit(source, train=150, normalize=False),
+    )
     np.testing.assert_array_equal(few.train.x, many.train.x[:33])
 
 
 def test_same_seed_same_images(source):
-    first, again, other = (datasets.multi_digit(source, seed=seed, normalize=False) for seed in (1, 1, 2))
+    first, again, other = (
+        datasets.multi_digit(source, seed=seed, normalize=False) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.train.x, again.train.x)
     assert not np.array_equal(first.train.y, other.train.y)
     assert not np.array_equal(first.train.y[:30], first.validation.y)
-    drawn = [datasets.multi_digit(train=10, test=5, seed=seed, normalize=False).train.x for seed in (1, 1, 2)]
+    drawn = [
+        datasets.multi_digit(train=10, test=5, seed=seed, normalize=False).train.x
+        for seed in (1, 1, 2)
+    ]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
 
 
 def test_options_change_the_form_only(source):
     plain = datasets.multi_digit(source, train=40, validation=10, test=0, normalize=False)
-    shaped = datasets.multi_digit(source, train=40, validation=0.25, test=0, normalize=True, flatten=False)
+    shaped = datasets.multi_digit(
+        source, train=40, validation=0.25, test=0, normalize=True, flatten=False
+    )
     assert shaped.test is None
     assert shaped.train.x.shape == (40, 1, 42, 28)
     assert len(shaped.validation.x) == 10
@@ -92,13 +104,22 @@ def test_options_change_the_form_only(source):
 def test_sources_of_any_form(source):
     expected = datasets.multi_digit(source, normalize=False).train
     for options in ({"flatten": False}, {"one_hot": True}):
-        data = datasets.multi_digit(datasets.digits(60, 20, validation=30, seed=5, normalize=False, **options), normalize=False)
+        data = datasets.multi_digit(
+            datasets.digits(60, 20, validation=30, seed=5, normalize=False, **options),
+            normalize=False,
+        )
         np.testing.assert_array_equal(data.train.x, expected.x)
         np.testing.assert_array_equal(data.train.y, expected.y)
 
 
 @pytest.mark.parametrize(
-    "loaded", [None, datasets.digits(20, 5, validation=5), datasets.digits(20, 5, validation=5, normalize=False)], ids=["drawn", "floats", "bytes"]
+    "loaded",
+    [
+        None,
+        datasets.digits(20, 5, validation=5),
+        datasets.digits(20, 5, validation=5, normalize=False),
+    ],
+    ids=["drawn", "floats", "bytes"],
 )
 def test_pixels_are_floats_in_0_to_1_unless_asked_otherwise(loaded):
     data = datasets.multi_digit(loaded, train=10, test=5)
@@ -121,19 +142,44 @@ def test_the_source_is_left_alone(source):
         ({"train": 0}, ValueError, "train must be a whole number from 1; got 0"),
         ({"test": -1}, ValueError, "test must be a whole number from 0; got -1"),
         ({"train": 2.5}, TypeError, "train must be a whole number from 1; got 2.5"),
-        ({"validation": "3"}, TypeError, "validation must be a whole number from 0, or a fraction below 1, of the 10 training images; got '3'"),
+        (
+            {"validation": "3"},
+            TypeError,
+            "validation must be a whole number from 0, or a fraction below 1, of the 10 training "
+            "images; got '3'",
+        ),
         ({"seed": -1}, ValueError, "seed must be a whole number from 0"),
-        ({"source": 3}, TypeError, r"source is of type int, expected a Dataset such as datasets.mnist\(\)"),
+        (
+            {"source": 3},
+            TypeError,
+            r"source is of type int, expected a Dataset such as datasets.mnist\(\)",
+        ),
         ({"source": datasets.digits(10, 0, standardize=True)}, ValueError, "standardised already"),
-        ({"source": datasets.digits(10, 0), "normalize": False}, ValueError, "source holds float32 images, and normalize=False asks for uint8: load it"),
+        (
+            {"source": datasets.digits(10, 0), "normalize": False},
+            ValueError,
+            "source holds float32 images, and normalize=False asks for uint8: load it",
+        ),
         (
             {"source": datasets.digits(10, 0, normalize=False), "test": 5},
             ValueError,
             "source has no test digits to make 5 images of: load it with some, or ask for test=0",
         ),
-        ({"source": datasets.digits(10, 5, normalize=False), "validation": 0.5}, ValueError, "source has no validation digits"),
-        ({"source": datasets.split(np.zeros((10, 3)), np.zeros(10))}, ValueError, r"source.train holds inputs of shape \(9, 3\), expected images of 28 x 28"),
-        ({"source": datasets.split(np.zeros((10, 784)), np.zeros(10))}, ValueError, "source.train has targets float64 of shape"),
+        (
+            {"source": datasets.digits(10, 5, normalize=False), "validation": 0.5},
+            ValueError,
+            "source has no validation digits",
+        ),
+        (
+            {"source": datasets.split(np.zeros((10, 3)), np.zeros(10))},
+            ValueError,
+            r"source.train holds inputs of shape \(9, 3\), expected images of 28 x 28",
+        ),
+        (
+            {"source": datasets.split(np.zeros((10, 784)), np.zeros(10))},
+            ValueError,
+            "source.train has targets float64 of shape",
+        ),
     ],
 )
 def test_bad_arguments(arguments, error, sentence):

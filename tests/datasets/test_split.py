@@ -19,7 +19,12 @@ def rows_of(split):
     return [] if split is None else split.x[:, 0].tolist()
 
 
-@given(n=st.integers(1, 60), part=st.tuples(st.integers(0, 30), st.integers(0, 30)), shuffle=st.booleans(), seed=st.integers(0, 2**64))
+@given(
+    n=st.integers(1, 60),
+    part=st.tuples(st.integers(0, 30), st.integers(0, 30)),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**64),
+)
 def test_every_row_is_in_one_split_with_its_target(n, part, shuffle, seed):
     validation, test = part
     x, y = numbered(n), np.arange(n) * 3
@@ -32,18 +37,26 @@ def test_every_row_is_in_one_split_with_its_target(n, part, shuffle, seed):
     assert (data.test is None) == (test == 0)
     sizes = [len(rows_of(split)) for split in (data.train, data.validation, data.test)]
     assert sizes == [n - validation - test, validation, test]
-    assert sorted(rows_of(data.train) + rows_of(data.validation) + rows_of(data.test)) == list(range(n))
+    assert sorted(rows_of(data.train) + rows_of(data.validation) + rows_of(data.test)) == list(
+        range(n)
+    )
     for split in filter(None, (data.train, data.validation, data.test)):
         np.testing.assert_array_equal(split.y, split.x[:, 0] * 3)
 
 
 def test_without_shuffling_rows_come_in_order_and_those_held_out_last():
     data = datasets.split(numbered(10), np.zeros(10), validation=2, test=3, shuffle=False)
-    assert (rows_of(data.train), rows_of(data.validation), rows_of(data.test)) == ([0, 1, 2, 3, 4], [5, 6], [7, 8, 9])
+    assert (rows_of(data.train), rows_of(data.validation), rows_of(data.test)) == (
+        [0, 1, 2, 3, 4],
+        [5, 6],
+        [7, 8, 9],
+    )
 
 
 def test_the_seed_decides_the_order():
-    first, again, other = (datasets.split(numbered(50), np.zeros(50), seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        datasets.split(numbered(50), np.zeros(50), seed=seed) for seed in (1, 1, 2)
+    )
     assert rows_of(first.train) == rows_of(again.train) != rows_of(other.train)
 
 
@@ -63,7 +76,12 @@ def test_stratified_shares_differ_from_the_exact_ones_by_less_than_a_row(labels,
 
 def test_stratified_targets_of_any_form():
     labels = np.repeat([0, 1, 2], [50, 30, 20])
-    for y in (labels, np.eye(3, dtype=np.float32)[labels], np.stack([labels, labels], axis=1), labels * 0.5 - 1):
+    for y in (
+        labels,
+        np.eye(3, dtype=np.float32)[labels],
+        np.stack([labels, labels], axis=1),
+        labels * 0.5 - 1,
+    ):
         data = datasets.split(numbered(100), y, validation=0.1, test=0.2, stratify=True)
         for split, count in ((data.validation, 10), (data.test, 20), (data.train, 70)):
             shares = np.bincount(labels[split.x[:, 0]])
@@ -90,7 +108,12 @@ def test_fractions(fraction, count):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"validation": 1.0}, ValueError, "validation must be a whole number from 0 to 9, or a fraction below 1, of the 10 rows; got 1.0"),
+        (
+            {"validation": 1.0},
+            ValueError,
+            "validation must be a whole number from 0 to 9, or a fraction below 1, of the 10 "
+            "rows; got 1.0",
+        ),
         ({"validation": -0.1}, ValueError, "got -0.1"),
         ({"validation": float("nan")}, ValueError, "got nan"),
         ({"validation": 10}, ValueError, "from 0 to 9"),
@@ -104,7 +127,12 @@ def test_fractions(fraction, count):
         ({"y": 1}, ValueError, "y is a single number"),
         ({"x": ["a"] * 10}, TypeError, "x has dtype"),
         ({"x": [], "y": []}, ValueError, "x has no rows"),
-        ({"stratify": True}, ValueError, "stratify needs targets that are classes: each of these 10 rows has a target of its own"),
+        (
+            {"stratify": True},
+            ValueError,
+            "stratify needs targets that are classes: each of these 10 rows has a target of its "
+            "own",
+        ),
     ],
 )
 def test_bad_arguments(arguments, error, sentence):
@@ -117,7 +145,18 @@ def test_loaders_stratify_from_the_end_of_each_class(files, arrays, tmp_path):
     folder = files.idx(tmp_path, arrays)
     data = datasets.mnist(folder, validation=0.5, stratify=True, normalize=False)
     labels = arrays.train_labels
-    held = np.concatenate([np.flatnonzero(labels == digit)[-count:] for digit, count in enumerate(np.bincount(data.validation.y, minlength=10)) if count])
-    np.testing.assert_array_equal(data.validation.x, arrays.train_images.reshape(60, 784)[np.sort(held)])
+    held = np.concatenate(
+        [
+            np.flatnonzero(labels == digit)[-count:]
+            for digit, count in enumerate(np.bincount(data.validation.y, minlength=10))
+            if count
+        ]
+    )
+    np.testing.assert_array_equal(
+        data.validation.x, arrays.train_images.reshape(60, 784)[np.sort(held)]
+    )
     np.testing.assert_array_equal(data.train.y, np.delete(labels, held))
-    assert (np.abs(np.bincount(data.validation.y, minlength=10) - np.bincount(labels, minlength=10) / 2) < 1).all()
+    assert (
+        np.abs(np.bincount(data.validation.y, minlength=10) - np.bincount(labels, minlength=10) / 2)
+        < 1
+    ).all()

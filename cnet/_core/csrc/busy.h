@@ -1,8 +1,9 @@
 /* Whether other programs keep the processors busy.
 
-   The threads of a parallel region wait for the last of them. On a busy machine that one may have to wait until the system
-   takes a processor from another program, which is after several milliseconds: work of less than that is quicker on one
-   thread. Linux tells how long a thread was ready to run and had to wait for a processor. */
+   The threads of a parallel region wait for the last of them. On a busy machine that one may have
+   to wait until the system takes a processor from another program, which is after several
+   milliseconds: work of less than that is quicker on one thread. Linux tells how long a thread was
+   ready to run and had to wait for a processor. */
 #ifndef CNET_BUSY_H
 #define CNET_BUSY_H
 
@@ -18,12 +19,14 @@
 enum {
     CNET_BUSY_WINDOW = 50, /* milliseconds that a thread ran or waited, to tell a share by */
     CNET_BUSY_SHARE = 15,  /* of them, in hundredths, that it waited */
-    CNET_BUSY_HOLD = 200   /* milliseconds that a finding holds for: other threads may have had no time to find out */
+    /* Milliseconds that a finding holds for: other threads may have had no time to find out. */
+    CNET_BUSY_HOLD = 200
 };
 
 static cnet_shared cnet_busy_until; /* in milliseconds, as the next */
 static _Thread_local ptrdiff_t cnet_busy_next;
-static _Thread_local long long cnet_busy_ran, cnet_busy_waited; /* nanoseconds; at first 0: since the thread began */
+/* Nanoseconds; at first 0: since the thread began. */
+static _Thread_local long long cnet_busy_ran, cnet_busy_waited;
 
 static void cnet_busy_look(ptrdiff_t now) {
     char text[64];

@@ -1,12 +1,13 @@
-/* Sums along a vector of columns of a matrix. Rows are added up in four sums that do not wait for one another, and these in
-   a fixed order. */
+/* Sums along a vector of columns of a matrix. Rows are added up in four sums that do not wait for
+   one another, and these in a fixed order. */
 
 enum { OF_VALUES, OF_PRODUCTS, OF_SQUARES };
 
 /* Of x, of x * y, or of (x - shift)^2, over n rows that lie `row` elements apart. */
-INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real *y, ptrdiff_t row, vec shift, vmask mask) {
+INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real *y, ptrdiff_t row,
+                            vec shift, vmask mask) {
     vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-    for (ptrdiff_t i = 0; i < n; i += 4)
+    for (ptrdiff_t i = 0; i < n; i += 4) {
         UNROLL for (int s = 0; s < 4; s++)
             if (i + s < n) {
                 const vec a = v_load_m(x + (i + s) * row, mask), d = v_sub(a, shift);
@@ -15,5 +16,6 @@ INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real
                 else
                     sum[s] = of == OF_VALUES ? v_add(sum[s], a) : v_fma(d, d, sum[s]);
             }
+    }
     return v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]));
 }

@@ -1,16 +1,18 @@
-/* Convolution of images with channels last: x (n, height, width, channels), w (kernel width, kernel height, channels,
-   filters), out (n, out height, out width, filters).
+/* Convolution of images with channels last: x (n, height, width, channels), w (kernel width, kernel
+   height, channels, filters), out (n, out height, out width, filters).
 
-   The three passes are products of matrices that lie scattered in memory, and nothing is unfolded: element (i, k) of the
-   first factor is at a[a_row[i] + a_col[k]], and row i of the result at c + c_row[i].
+   The three passes are products of matrices that lie scattered in memory, and nothing is unfolded:
+   element (i, k) of the first factor is at a[a_row[i] + a_col[k]], and row i of the result at c +
+   c_row[i].
 
-     forward           rows: output pixels       sum: taps (positions of the kernel, and channels of each)
-     input gradient    rows: output pixels       sum: filters and rows of the kernel; once for each of its columns, added up
-     weight gradient   rows: taps                sum: output pixels
+     forward           rows: output pixels       sum: taps (positions of the kernel, and channels of
+   each) input gradient    rows: output pixels       sum: filters and rows of the kernel; once for
+   each of its columns, added up weight gradient   rows: taps                sum: output pixels
 
-   A border of zeros is given to a copy of the images at hand; the input gradient needs none, for it skips what falls
-   outside. Pixels are taken in blocks of at most CNET_BLOCK: a part of an image, or a group of small images, counted from the
-   first of a batch. Sums go block by block in the order of pixels, taps or filters (see kernels.h), whatever the cut. */
+   A border of zeros is given to a copy of the images at hand; the input gradient needs none, for it
+   skips what falls outside. Pixels are taken in blocks of at most CNET_BLOCK: a part of an image,
+   or a group of small images, counted from the first of a batch. Sums go block by block in the
+   order of pixels, taps or filters (see kernels.h), whatever the cut. */
 #include <string.h>
 
 typedef struct {
@@ -25,7 +27,8 @@ typedef struct {
 } scattered;
 
 /* As `tile` of gemm.h, for scattered rows. */
-INLINE void scattered_tile(const int rows, const int vecs, const int tail, const scattered *t, ptrdiff_t cols) {
+INLINE void scattered_tile(const int rows, const int vecs, const int tail, const scattered *t,
+                           ptrdiff_t cols) {
     const ptrdiff_t *a_col = t->a_col, b_row = t->b_row, depth = t->k;
     const real *b = t->b, *a[TILE_ROWS];
     const vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
@@ -49,27 +52,36 @@ INLINE void scattered_tile(const int rows, const int vecs, const int tail, const
     real *c[TILE_ROWS];
     UNROLL for (int r = 0; r < rows; r++)
         c[r] = t->c + t->c_row[r];
-    if (!t->first)
-        UNROLL for (int r = 0; r < rows; r++)
+    if (!t->first) {
+        UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vecs; v++)
-                acc[r][v] = v_add(tail && v == vecs - 1 ? v_load_m(c[r] + v * VL, mask) : v_load(c[r] + v * VL), acc[r][v]);
-    if (t->bias)
+                acc[r][v] = v_add(tail && v == vecs - 1 ? v_load_m(c[r] + v * VL, mask)
+                                                        : v_load(c[r] + v * VL),
+                                  acc[r][v]);
+        }
+    }
+    if (t->bias) {
         UNROLL for (int v = 0; v < vecs; v++) {
-            const vec bias = tail && v == vecs - 1 ? v_load_m(t->bias + v * VL, mask) : v_load(t->bias + v * VL);
+            const vec bias =
+                tail && v == vecs - 1 ? v_load_m(t->bias + v * VL, mask) : v_load(t->bias + v * VL);
             UNROLL for (int r = 0; r < rows; r++)
                 acc[r][v] = v_add(acc[r][v], bias);
         }
-    UNROLL for (int r = 0; r < rows; r++)
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vecs; v++) {
             if (tail && v == vecs - 1)
                 v_store_m(c[r] + v * VL, acc[r][v], mask);
             else
                 v_store(c[r] + v * VL, acc[r][v]);
         }
+    }
 }
 
 #if TILE_ROWS == 6
-#define SCATTERED_5_6(vecs, tail) case 5: scattered_tile(5, vecs, tail, t, cols); break; case 6: scattered_tile(6, vecs, tail, t, cols); break;
+#define SCATTERED_5_6(vecs, tail) \
+    case 5: scattered_tile(5, vecs, tail, t, cols); break; \
+    case 6: scattered_tile(6, vecs, tail, t, cols); break;
 #else
 #define SCATTERED_5_6(vecs, tail)
 #endif
@@ -78,8 +90,10 @@ INLINE void scattered_tile(const int rows, const int vecs, const int tail, const
     case 1: scattered_tile(1, vecs, tail, t, cols); break; \
     case 2: scattered_tile(2, vecs, tail, t, cols); break; \
     case 3: scattered_tile(3, vecs, tail, t, cols); break; \
-    case 4: scattered_tile(4, vecs, tail, t, cols); break; \
-    SCATTERED_5_6(vecs, tail) \
+    case 4: \
+        scattered_tile(4, vecs, tail, t, cols); \
+        break; \
+        SCATTERED_5_6(vecs, tail) \
     }
 
 static void run_scattered_tile(int rows, ptrdiff_t cols, const scattered *t) {
@@ -112,16 +126,19 @@ typedef struct {
     ptrdiff_t taps, pixels; /* of the kernel; of an output image */
     ptrdiff_t group, block; /* images in a group; most pixels in a block */
     ptrdiff_t row, image;   /* elements of an input row and an input image, with the border */
-    /* Elements of scratch, which holds: offsets of what is summed over, and of rows of the weights; weights in panels of
-       TILE_COLS columns; a group of images with their border. */
+    /* Elements of scratch, which holds: offsets of what is summed over, and of rows of the weights;
+       weights in panels of TILE_COLS columns; a group of images with their border. */
     ptrdiff_t offsets, panels, border;
 } conv_frame;
 
-static ptrdiff_t whole_panels(ptrdiff_t cols) { return (cols + TILE_COLS - 1) / TILE_COLS * TILE_COLS; }
+static ptrdiff_t whole_panels(ptrdiff_t cols) {
+    return (cols + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+}
 
 static conv_frame frame_of(const cnet_window *g) {
     const ptrdiff_t positions = g->kernel_width * g->kernel_height;
-    const ptrdiff_t forward = g->channels * whole_panels(g->filters), backward = g->filters * whole_panels(g->channels);
+    const ptrdiff_t forward = g->channels * whole_panels(g->filters),
+                    backward = g->filters * whole_panels(g->channels);
     conv_frame f;
     f.taps = positions * g->channels;
     f.pixels = g->out_height * g->out_width;
@@ -130,7 +147,8 @@ static conv_frame frame_of(const cnet_window *g) {
     f.block = f.group == 1 ? cnet_block_length(f.pixels) : CNET_BLOCK;
     f.row = (g->width + 2 * g->pad_x) * g->channels;
     f.image = (g->height + 2 * g->pad_y) * f.row;
-    f.offsets = 2 * f.taps > g->kernel_height * g->filters ? 2 * f.taps : g->kernel_height * g->filters;
+    f.offsets =
+        2 * f.taps > g->kernel_height * g->filters ? 2 * f.taps : g->kernel_height * g->filters;
     f.panels = positions * (forward > backward ? forward : backward);
     f.border = g->pad_y || g->pad_x ? f.group * f.image : 0;
     return f;
@@ -138,11 +156,14 @@ static conv_frame frame_of(const cnet_window *g) {
 
 static ptrdiff_t conv_scratch(const cnet_window *g) {
     const conv_frame f = frame_of(g);
-    const ptrdiff_t bytes = f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) + (f.panels + f.border) * (ptrdiff_t)sizeof(real), line = 64;
+    const ptrdiff_t bytes = f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) +
+                            (f.panels + f.border) * (ptrdiff_t)sizeof(real),
+                    line = 64;
     return (bytes + line - 1) / line * line;
 }
 
-static void tap_offsets(const cnet_window *g, const conv_frame *f, ptrdiff_t *offset, ptrdiff_t *weight_row) {
+static void tap_offsets(const cnet_window *g, const conv_frame *f, ptrdiff_t *offset,
+                        ptrdiff_t *weight_row) {
     for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
         for (ptrdiff_t ky = 0; ky < g->kernel_height; ky++)
             for (ptrdiff_t c = 0; c < g->channels; c++)
@@ -173,14 +194,17 @@ INLINE void advance(pixel *p, ptrdiff_t height, ptrdiff_t width) {
 }
 
 /* Where under the kernel the first input element lies, for each output pixel of a block */
-static void pixel_offsets(const cnet_window *g, const conv_frame *f, ptrdiff_t first, ptrdiff_t n, ptrdiff_t *offset) {
+static void pixel_offsets(const cnet_window *g, const conv_frame *f, ptrdiff_t first, ptrdiff_t n,
+                          ptrdiff_t *offset) {
     pixel p = pixel_at(first, g->out_height, g->out_width);
     for (ptrdiff_t i = 0; i < n; i++, advance(&p, g->out_height, g->out_width))
-        offset[i] = p.image * f->image + p.y * g->stride_y * f->row + p.x * g->stride_x * g->channels;
+        offset[i] =
+            p.image * f->image + p.y * g->stride_y * f->row + p.x * g->stride_x * g->channels;
 }
 
 /* A group of images, with a border of zeros where there is one. */
-static const real *bordered(const cnet_window *g, const conv_frame *f, ptrdiff_t n, const real *x, real *border) {
+static const real *bordered(const cnet_window *g, const conv_frame *f, ptrdiff_t n, const real *x,
+                            real *border) {
     const ptrdiff_t row = g->width * g->channels, side = g->pad_x * g->channels;
     if (!f->border)
         return x;
@@ -191,7 +215,8 @@ static const real *bordered(const cnet_window *g, const conv_frame *f, ptrdiff_t
     return border;
 }
 
-static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w, const real *bias, real *out, void *scratch) {
+static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w,
+                         const real *bias, real *out, void *scratch) {
     const conv_frame f = frame_of(g);
     const ptrdiff_t block = cnet_block_length(f.taps);
     ptrdiff_t *tap = scratch, a_row[CNET_BLOCK], c_row[CNET_BLOCK];
@@ -204,7 +229,8 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
 
     for (ptrdiff_t i = 0; i < n; i += f.group) {
         const ptrdiff_t images = at_most(f.group, n - i);
-        const real *a = bordered(g, &f, images, x + i * g->height * g->width * g->channels, panels + f.panels);
+        const real *a =
+            bordered(g, &f, images, x + i * g->height * g->width * g->channels, panels + f.panels);
         for (ptrdiff_t p = 0; p < images * f.pixels; p += f.block) {
             const ptrdiff_t pixels = at_most(f.block, images * f.pixels - p);
             real *c = out + (i * f.pixels + p) * g->filters;
@@ -213,8 +239,16 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
                 const ptrdiff_t depth = at_most(block, f.taps - k);
                 for (ptrdiff_t j = 0; j < g->filters; j += TILE_COLS) {
                     const scattered t = {
-                        a, a_row, tap + k, panels + j * f.taps + k * TILE_COLS, TILE_COLS, depth,
-                        c + j, c_row, bias && k + depth == f.taps ? bias + j : NULL, k == 0,
+                        a,
+                        a_row,
+                        tap + k,
+                        panels + j * f.taps + k * TILE_COLS,
+                        TILE_COLS,
+                        depth,
+                        c + j,
+                        c_row,
+                        bias && k + depth == f.taps ? bias + j : NULL,
+                        k == 0,
                     };
                     run_scattered(pixels, at_most(TILE_COLS, g->filters - j), t);
                 }
@@ -223,18 +257,21 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
     }
 }
 
-/* Rows of the input that the same rows of the kernel reach, in all images of a group: row y of the kernel, y being
-   first_ky + t * stride_y with t from t to t_end, brings input row q * stride_y + first_ky - pad_y the output row q - t. */
+/* Rows of the input that the same rows of the kernel reach, in all images of a group: row y of the
+   kernel, y being first_ky + t * stride_y with t from t to t_end, brings input row q * stride_y +
+   first_ky - pad_y the output row q - t. */
 typedef struct {
     ptrdiff_t first_ky, t, t_end, q, q_end;
 } reached_rows;
 
-/* The next such rows, beginning with row q; those that no row of the kernel reaches have t_end <= t. */
+/* The next such rows, beginning with row q; those that no row of the kernel reaches have t_end <=
+   t. */
 static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdiff_t q) {
     const ptrdiff_t steps = (g->kernel_height - first_ky + g->stride_y - 1) / g->stride_y;
     reached_rows r = {first_ky, 0, 0, q, q};
     for (; r.q_end * g->stride_y + first_ky - g->pad_y < g->height; r.q_end++) {
-        const ptrdiff_t t = r.q_end < g->out_height ? 0 : r.q_end - g->out_height + 1, t_end = at_most(steps, r.q_end + 1);
+        const ptrdiff_t t = r.q_end < g->out_height ? 0 : r.q_end - g->out_height + 1,
+                        t_end = at_most(steps, r.q_end + 1);
         if (r.q_end > q && (t != r.t || t_end != r.t_end))
             break;
         r.t = t;
@@ -245,15 +282,18 @@ static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdi
 
 static ptrdiff_t divided_up(ptrdiff_t a, ptrdiff_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
-/* dx += what column kx of the kernel brings to these rows. panels: weights (kernel rows of these, filters, channels). */
-static void add_column(
-    const cnet_window *g, ptrdiff_t images, const reached_rows *r, ptrdiff_t kx, const real *dout, const ptrdiff_t *a_col, const real *panels,
-    ptrdiff_t panel, real *dx
-) {
+/* dx += what column kx of the kernel brings to these rows. panels: weights (kernel rows of these,
+   filters, channels). */
+static void add_column(const cnet_window *g, ptrdiff_t images, const reached_rows *r, ptrdiff_t kx,
+                       const real *dout, const ptrdiff_t *a_col, const real *panels,
+                       ptrdiff_t panel, real *dx) {
     ptrdiff_t a_row[CNET_BLOCK], c_row[CNET_BLOCK];
     const ptrdiff_t terms = (r->t_end - r->t) * g->filters, block = cnet_block_length(terms);
-    const ptrdiff_t x = divided_up(g->pad_x - kx, g->stride_x), x_end = at_most(g->out_width, divided_up(g->width + g->pad_x - kx, g->stride_x));
-    const ptrdiff_t rows = r->q_end - r->q, cols = x_end - x, pixels = cols > 0 ? images * rows * cols : 0;
+    const ptrdiff_t x = divided_up(g->pad_x - kx, g->stride_x),
+                    x_end =
+                        at_most(g->out_width, divided_up(g->width + g->pad_x - kx, g->stride_x));
+    const ptrdiff_t rows = r->q_end - r->q, cols = x_end - x,
+                    pixels = cols > 0 ? images * rows * cols : 0;
     for (ptrdiff_t p = 0; p < pixels; p += CNET_BLOCK) {
         const ptrdiff_t count = at_most(CNET_BLOCK, pixels - p);
         pixel at = pixel_at(p, rows, cols);
@@ -265,15 +305,22 @@ static void add_column(
         }
         for (ptrdiff_t k = 0; k < terms; k += block)
             for (ptrdiff_t j = 0; j < g->channels; j += TILE_COLS) {
-                const scattered t = {dout, a_row, a_col + k, panels + j * panel + k * TILE_COLS, TILE_COLS, at_most(block, terms - k), dx + j, c_row, NULL, 0};
+                const scattered t = {dout,      a_row,
+                                     a_col + k, panels + j * panel + k * TILE_COLS,
+                                     TILE_COLS, at_most(block, terms - k),
+                                     dx + j,    c_row,
+                                     NULL,      0};
                 run_scattered(count, at_most(TILE_COLS, g->channels - j), t);
             }
     }
 }
 
-static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w, real *dx, void *scratch) {
+static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w,
+                                real *dx, void *scratch) {
     const conv_frame f = frame_of(g);
-    const ptrdiff_t image = g->height * g->width * g->channels, terms = g->kernel_height * g->filters, column = terms * whole_panels(g->channels);
+    const ptrdiff_t image = g->height * g->width * g->channels,
+                    terms = g->kernel_height * g->filters,
+                    column = terms * whole_panels(g->channels);
     ptrdiff_t *a_col = scratch;
     real *panels = (real *)(a_col + f.offsets);
     for (ptrdiff_t i = 0; i < terms; i++)
@@ -281,27 +328,28 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
 
     /* Rows of the kernel that reach the same rows of the input are put side by side. */
     for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
-        for (ptrdiff_t first_ky = 0, k = 0; first_ky < at_most(g->stride_y, g->kernel_height); first_ky++)
+        for (ptrdiff_t first_ky = 0, k = 0; first_ky < at_most(g->stride_y, g->kernel_height);
+             first_ky++)
             for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters)
                 for (ptrdiff_t j = 0; j < g->channels; j += TILE_COLS)
-                    pack(
-                        g->filters, at_most(TILE_COLS, g->channels - j), w + ((kx * g->kernel_height + ky) * g->channels + j) * g->filters, 1, g->filters,
-                        panels + kx * column + j * terms + k * TILE_COLS
-                    );
+                    pack(g->filters, at_most(TILE_COLS, g->channels - j),
+                         w + ((kx * g->kernel_height + ky) * g->channels + j) * g->filters, 1,
+                         g->filters, panels + kx * column + j * terms + k * TILE_COLS);
 
     for (ptrdiff_t i = 0; i < n; i += f.group) {
         const ptrdiff_t images = at_most(f.group, n - i);
         memset(dx + i * image, 0, images * image * sizeof(real));
-        for (ptrdiff_t first_ky = 0, k = 0; first_ky < at_most(g->stride_y, g->kernel_height); first_ky++) {
+        for (ptrdiff_t first_ky = 0, k = 0; first_ky < at_most(g->stride_y, g->kernel_height);
+             first_ky++) {
             reached_rows r = {0, 0, 0, 0, divided_up(g->pad_y - first_ky, g->stride_y)};
             for (;;) {
                 r = rows_reached(g, first_ky, r.q_end);
                 if (r.q == r.q_end)
                     break;
                 for (ptrdiff_t kx = 0; kx < g->kernel_width && r.t < r.t_end; kx++)
-                    add_column(
-                        g, images, &r, kx, dout + i * f.pixels * g->filters, a_col, panels + kx * column + (k + r.t * g->filters) * TILE_COLS, terms, dx + i * image
-                    );
+                    add_column(g, images, &r, kx, dout + i * f.pixels * g->filters, a_col,
+                               panels + kx * column + (k + r.t * g->filters) * TILE_COLS, terms,
+                               dx + i * image);
             }
             k += (g->kernel_height - first_ky + g->stride_y - 1) / g->stride_y * g->filters;
         }
@@ -309,7 +357,8 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
 }
 
 /* db (+)= the sums of the columns of b (n, cols) */
-static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t b_row, real *db, int first) {
+static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t b_row, real *db,
+                      int first) {
     for (ptrdiff_t j = 0; j < cols; j += VL) {
         const vmask mask = v_mask(at_most(VL, cols - j));
         const vec sum = sum_along_column(OF_VALUES, n, b + j, NULL, b_row, v_set1(0), mask);
@@ -317,11 +366,12 @@ static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t b_ro
     }
 }
 
-static void conv_backward_params(
-    const cnet_window *g, ptrdiff_t n, const real *x, const real *dout, real *dw, real *db, int accumulate, int part, int parts, void *scratch
-) {
+static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *x, const real *dout,
+                                 real *dw, real *db, int accumulate, int part, int parts,
+                                 void *scratch) {
     const conv_frame f = frame_of(g);
-    const ptrdiff_t row_tiles = (f.taps + TILE_ROWS - 1) / TILE_ROWS, tiles = row_tiles * (whole_panels(g->filters) / TILE_COLS);
+    const ptrdiff_t row_tiles = (f.taps + TILE_ROWS - 1) / TILE_ROWS,
+                    tiles = row_tiles * (whole_panels(g->filters) / TILE_COLS);
     const ptrdiff_t first_tile = tiles * part / parts, end_tile = tiles * (part + 1) / parts;
     ptrdiff_t *tap = scratch, *weight_row = tap + f.taps, a_col[CNET_BLOCK];
     real *border = (real *)(tap + f.offsets) + f.panels, panel[CNET_BLOCK * TILE_COLS];
@@ -335,7 +385,8 @@ static void conv_backward_params(
             const int first = i == 0 && p == 0 && !accumulate;
             pixel_offsets(g, &f, p, pixels, a_col);
             for (ptrdiff_t tile = first_tile; tile < end_tile;) {
-                const ptrdiff_t j = tile / row_tiles * TILE_COLS, cols = at_most(TILE_COLS, g->filters - j);
+                const ptrdiff_t j = tile / row_tiles * TILE_COLS,
+                                cols = at_most(TILE_COLS, g->filters - j);
                 const ptrdiff_t end = at_most(end_tile, (tile / row_tiles + 1) * row_tiles);
                 const real *b = dout + (i * f.pixels + p) * g->filters + j;
                 ptrdiff_t b_row = g->filters;
@@ -347,8 +398,10 @@ static void conv_backward_params(
                 if (db && tile % row_tiles == 0)
                     bias_sums(pixels, cols, b, b_row, db + j, first);
                 for (; tile < end; tile++) {
-                    const ptrdiff_t r = tile % row_tiles, row = r * (f.taps / row_tiles) + at_most(r, f.taps % row_tiles);
-                    const scattered t = {a, tap + row, a_col, b, b_row, pixels, dw + j, weight_row + row, NULL, first};
+                    const ptrdiff_t r = tile % row_tiles,
+                                    row = r * (f.taps / row_tiles) + at_most(r, f.taps % row_tiles);
+                    const scattered t = {a,      tap + row,        a_col, b,    b_row, pixels,
+                                         dw + j, weight_row + row, NULL,  first};
                     run_scattered_tile(rows_of_tile(f.taps, TILE_ROWS, r), cols, &t);
                 }
             }

@@ -1,6 +1,8 @@
-/* Products of which both factors are contiguous along the sum, and whose columns are few: the gradient of a layer with few inputs and many outputs.
-   In a register tile most of a vector would be empty. Here vectors lie along the sum: term k belongs to the sum in lane k modulo VL, and the lanes are
-   added up at the end, those of 128 bits each for itself first. A column that a tile lacks is the last once more, and is not written. */
+/* Products of which both factors are contiguous along the sum, and whose columns are few: the
+   gradient of a layer with few inputs and many outputs. In a register tile most of a vector would
+   be empty. Here vectors lie along the sum: term k belongs to the sum in lane k modulo VL, and the
+   lanes are added up at the end, those of 128 bits each for itself first. A column that a tile
+   lacks is the last once more, and is not written. */
 #define DOT_COLS 4
 #if TILE_VECS >= 4
 #define DOT_ROWS 4 /* 16 sums beside 4 columns and a row */
@@ -13,9 +15,10 @@ INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     real parts[DOT_COLS * VL];
     UNROLL for (int j = 0; j < DOT_COLS; j += LANE) {
         v_transpose_lanes(sums + j);
-        UNROLL for (int width = LANE / 2; width; width /= 2)
+        UNROLL for (int width = LANE / 2; width; width /= 2) {
             UNROLL for (int i = 0; i < width; i++)
                 sums[j + i] = v_add(sums[j + i], sums[j + i + width]);
+        }
         v_store(parts + j / LANE * VL, sums[j]);
     }
     UNROLL for (int j = 0; j < DOT_COLS; j++) {
@@ -27,7 +30,8 @@ INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     }
 }
 
-INLINE void add_products(const int rows, const int whole, const real *const a[DOT_ROWS], const real *const b[DOT_COLS], ptrdiff_t k, vmask mask,
+INLINE void add_products(const int rows, const int whole, const real *const a[DOT_ROWS],
+                         const real *const b[DOT_COLS], ptrdiff_t k, vmask mask,
                          vec acc[DOT_ROWS][DOT_COLS]) {
     vec bv[DOT_COLS];
     UNROLL for (int j = 0; j < DOT_COLS; j++)

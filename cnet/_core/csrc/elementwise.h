@@ -1,9 +1,11 @@
 /* Kernels that walk arrays element by element: activations, the turning of images.
 
-   Backward passes take the output y of the forward pass, not its input: y tells the derivative, and a program may let y
-   overwrite x. The exception is GELU, which is not monotonic: its backward passes take the input. */
+   Backward passes take the output y of the forward pass, not its input: y tells the derivative, and
+   a program may let y overwrite x. The exception is GELU, which is not monotonic: its backward
+   passes take the input. */
 
-/* The standard normal distribution function, whose product with x is GELU (Hendrycks and Gimpel 2016) */
+/* The standard normal distribution function, whose product with x is GELU (Hendrycks and Gimpel
+   2016) */
 INLINE vec normal_below(vec x) {
     const vec half = v_set1((real)0.5);
     return v_fma(half, v_erf(v_mul(x, v_set1((real)0.70710678118654752440))), half);
@@ -18,12 +20,14 @@ INLINE vec gelu_tanh(vec x) {
 }
 
 INLINE vec gelu_derivative(vec x) {
-    const vec density = v_mul(v_set1((real)0.39894228040143267794), v_exp(v_mul(v_mul(x, x), v_set1((real)-0.5))));
+    const vec density =
+        v_mul(v_set1((real)0.39894228040143267794), v_exp(v_mul(v_mul(x, x), v_set1((real)-0.5))));
     return v_fma(x, density, normal_below(x));
 }
 
 INLINE vec gelu_tanh_derivative(vec x) {
-    x = v_min(v_set1(20), v_max(v_set1(-20), x)); /* where the derivative is 0 or 1, and nothing overflows */
+    /* Where the derivative is 0 or 1, and nothing overflows. */
+    x = v_min(v_set1(20), v_max(v_set1(-20), x));
     const vec half = v_set1((real)0.5), one = v_set1(1), t = gelu_tanh(x);
     const vec inner = v_mul(v_set1(SQRT_2_PI), v_fma(v_mul(x, x), v_set1(3 * CUBIC), one));
     const vec tail = v_mul(v_mul(half, x), v_mul(v_fma(v_sub(v_set1(0), t), t, one), inner));
@@ -55,7 +59,8 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     }
 }
 
-/* kind is a constant where these are inlined, so that the switch above is decided outside the loop. */
+/* kind is a constant where these are inlined, so that the switch above is decided outside the loop.
+ */
 INLINE void activation_loop(const int kind, ptrdiff_t n, const real *x, real *y, real slope) {
     const vec s = v_set1(slope);
     ptrdiff_t i = 0;
@@ -67,14 +72,16 @@ INLINE void activation_loop(const int kind, ptrdiff_t n, const real *x, real *y,
     }
 }
 
-INLINE void activation_backward_loop(const int kind, ptrdiff_t n, const real *y, const real *dy, real *dx, real slope) {
+INLINE void activation_backward_loop(const int kind, ptrdiff_t n, const real *y, const real *dy,
+                                     real *dx, real slope) {
     const vec s = v_set1(slope);
     ptrdiff_t i = 0;
     for (; i + VL <= n; i += VL)
         v_store(dx + i, derivative_times(kind, v_load(y + i), v_load(dy + i), s));
     if (i < n) {
         const vmask mask = v_mask(n - i);
-        v_store_m(dx + i, derivative_times(kind, v_load_m(y + i, mask), v_load_m(dy + i, mask), s), mask);
+        v_store_m(dx + i, derivative_times(kind, v_load_m(y + i, mask), v_load_m(dy + i, mask), s),
+                  mask);
     }
 }
 
@@ -90,7 +97,8 @@ static void activation(int kind, ptrdiff_t n, const real *x, real *y, real slope
     }
 }
 
-static void activation_backward(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx, real slope) {
+static void activation_backward(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx,
+                                real slope) {
     switch (kind) {
     case CNET_RELU: activation_backward_loop(CNET_RELU, n, y, dy, dx, slope); break;
     case CNET_LEAKY_RELU: activation_backward_loop(CNET_LEAKY_RELU, n, y, dy, dx, slope); break;
@@ -107,9 +115,10 @@ static int all_finite(ptrdiff_t n, const real *x) {
     const vec zero = v_set1(0);
     vec sum[4] = {zero, zero, zero, zero};
     ptrdiff_t i = 0;
-    for (; i + 4 * VL <= n; i += 4 * VL)
+    for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL for (int s = 0; s < 4; s++)
             sum[s] = v_fma(v_load(x + i + s * VL), zero, sum[s]);
+    }
     for (; i < n; i += VL)
         sum[0] = v_fma(v_load_m(x + i, v_mask(at_most(n - i, VL))), zero, sum[0]);
     return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))) == 0;

@@ -1,9 +1,10 @@
 /* exp, expm1, tanh and the logistic function by vector, within a few units in the last place.
 
-   exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split in two so that n * LN2_HIGH
-   is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980); exp(r) is its Taylor series, cut
-   where the next term is below half a unit in the last place. Adding MAGIC rounds to an integer and leaves that
-   integer in the low bits of the sum. Own code, because a libm's bits differ between machines and versions. */
+   exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split in two so that
+   n * LN2_HIGH is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980);
+   exp(r) is its Taylor series, cut where the next term is below half a unit in the last place.
+   Adding MAGIC rounds to an integer and leaves that integer in the low bits of the sum. Own code,
+   because a libm's bits differ between machines and versions. */
 
 #ifdef CNET_F64
 #define MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
@@ -22,15 +23,27 @@
 #endif
 #define LOG2_E ((real)1.44269504088896340736)
 
-/* exp(x) - 1 as 2^n * series + (2^n - 1): no digits are lost near zero. x in [EXP_LOWEST, EXP_HIGHEST]. */
+/* exp(x) - 1 as 2^n * series + (2^n - 1): no digits are lost near zero. x in [EXP_LOWEST,
+   EXP_HIGHEST]. */
 typedef struct {
     vec scale, series;
 } exp_parts;
 
 INLINE exp_parts v_exp_parts(vec x) {
     static const real inverse_factorial[] = {
-        (real)1.0, (real)(1.0 / 2), (real)(1.0 / 6), (real)(1.0 / 24), (real)(1.0 / 120), (real)(1.0 / 720), (real)(1.0 / 5040),
-        (real)(1.0 / 40320), (real)(1.0 / 362880), (real)(1.0 / 3628800), (real)(1.0 / 39916800), (real)(1.0 / 479001600), (real)(1.0 / 6227020800),
+        (real)1.0,
+        (real)(1.0 / 2),
+        (real)(1.0 / 6),
+        (real)(1.0 / 24),
+        (real)(1.0 / 120),
+        (real)(1.0 / 720),
+        (real)(1.0 / 5040),
+        (real)(1.0 / 40320),
+        (real)(1.0 / 362880),
+        (real)(1.0 / 3628800),
+        (real)(1.0 / 39916800),
+        (real)(1.0 / 479001600),
+        (real)(1.0 / 6227020800),
     };
     vec t = v_fma(x, v_set1(LOG2_E), v_set1(MAGIC));
     vec n = v_sub(t, v_set1(MAGIC));
@@ -69,13 +82,14 @@ INLINE vec v_sigmoid(vec x) {
     return v_div(v_select_lt(x, v_set1(0), z, v_set1(1)), v_add(v_set1(1), z));
 }
 
-/* Lanes are taken pairwise in a fixed order: the sum of a row does not depend on where the row lies. */
+/* Lanes are taken pairwise in a fixed order: the sum of a row does not depend on where the row
+   lies. */
 #define FOLD_LANES(name, both) \
     INLINE real name(vec a) { \
         real lanes[VL]; \
         v_store(lanes, a); \
-        UNROLL for (int width = VL / 2; width; width /= 2) \
-            UNROLL for (int i = 0; i < width; i++) { \
+        UNROLL for (int width = VL / 2; width; width /= 2) UNROLL \
+            for (int i = 0; i < width; i++) { \
                 const real x = lanes[i], y = lanes[i + width]; \
                 lanes[i] = both; \
             } \

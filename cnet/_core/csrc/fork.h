@@ -1,10 +1,12 @@
 /* OpenMP in a process that was made by fork().
 
-   GNU's runtime keeps a pool of threads for each thread that has run a parallel region. Only the thread that calls fork()
-   lives on in the child; its pool is still recorded, but the threads of that pool are gone, and the next parallel region
-   waits for them forever. The pool may belong to any library that shares the runtime, so its own use tells cnet nothing.
-   A thread that was started in the child has no pool yet. So in a child, the thread that forked never begins a parallel
-   region itself: it has a helper, a thread that does, and waits for it. The other runtimes reset themselves after a fork. */
+   GNU's runtime keeps a pool of threads for each thread that has run a parallel region. Only the
+   thread that calls fork() lives on in the child; its pool is still recorded, but the threads of
+   that pool are gone, and the next parallel region waits for them forever. The pool may belong to
+   any library that shares the runtime, so its own use tells cnet nothing. A thread that was started
+   in the child has no pool yet. So in a child, the thread that forked never begins a parallel
+   region itself: it has a helper, a thread that does, and waits for it. The other runtimes reset
+   themselves after a fork. */
 #ifndef CNET_FORK_H
 #define CNET_FORK_H
 
@@ -28,7 +30,9 @@ static void cnet_set_forked_thread(void) {
 }
 
 /* Whether the calling thread may have a pool whose threads are gone. */
-static inline int cnet_in_forked_thread(void) { return cnet_get(&cnet_forked) && pthread_equal(cnet_forked_thread, pthread_self()); }
+static inline int cnet_in_forked_thread(void) {
+    return cnet_get(&cnet_forked) && pthread_equal(cnet_forked_thread, pthread_self());
+}
 
 /* The thread that the forked thread hands its parallel regions to. */
 static struct {
@@ -54,7 +58,8 @@ static void *cnet_help(void *unused) {
     return NULL;
 }
 
-/* Run a function that begins a parallel region, and return when it is done; 0 if that cannot be done here. */
+/* Run a function that begins a parallel region, and return when it is done; 0 if that cannot be
+   done here. */
 static int cnet_run_region(void (*run)(void *), void *arguments) {
     if (!cnet_in_forked_thread()) {
         run(arguments);
@@ -77,8 +82,8 @@ static int cnet_run_region(void (*run)(void *), void *arguments) {
     return 1;
 }
 
-/* A child of a process in which cnet used threads computes on one: such a process often has as many children as
-   processors. */
+/* A child of a process in which cnet used threads computes on one: such a process often has as many
+   children as processors. */
 static void cnet_after_fork_in_child(void) {
     const pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

@@ -1,8 +1,10 @@
-/* Samples of a data set, collected into a mini-batch. Bytes become reals on the way, and may be rescaled.
+/* Samples of a data set, collected into a mini-batch. Bytes become reals on the way, and may be
+   rescaled.
 
-   Shuffled rows lie anywhere in memory, and a small net is done with a row before the next has come from there. While a row is copied, the one
-   `ahead` rows later is asked for: that of the next batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is asked
-   for as far as the level-2 cache, which can wait for more at a time. */
+   Shuffled rows lie anywhere in memory, and a small net is done with a row before the next has come
+   from there. While a row is copied, the one `ahead` rows later is asked for: that of the next
+   batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is
+   asked for as far as the level-2 cache, which can wait for more at a time. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FETCH(p) ((void)(p))
@@ -18,11 +20,13 @@ INLINE void fetch_row(const void *row, ptrdiff_t bytes) {
 }
 
 /* The row to ask for with row i of m, or NULL. */
-INLINE const int64_t *row_ahead(const int64_t *rows, ptrdiff_t i, ptrdiff_t m, ptrdiff_t ahead, ptrdiff_t usual) {
+INLINE const int64_t *row_ahead(const int64_t *rows, ptrdiff_t i, ptrdiff_t m, ptrdiff_t ahead,
+                                ptrdiff_t usual) {
     return ahead ? rows + i + ahead : i + usual < m ? rows + i + usual : NULL;
 }
 
-static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real *out) {
+static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows,
+                   ptrdiff_t ahead, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
         const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
         if (next)
@@ -31,8 +35,8 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, con
     }
 }
 
-/* out[j] = scale * x[j] + offset, for x and out (n). Product and sum are rounded one after the other, for bytes as for reals: a number gives the same
-   bits whatever its type. */
+/* out[j] = scale * x[j] + offset, for x and out (n). Product and sum are rounded one after the
+   other, for bytes as for reals: a number gives the same bits whatever its type. */
 #define RESCALE(name, number) \
     INLINE void name(ptrdiff_t n, const number *x, real scale, real offset, real *out) { \
         for (ptrdiff_t j = 0; j < n; j++) \
@@ -41,12 +45,13 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, con
 RESCALE(rescale_reals, real)
 RESCALE(rescale_bytes, uint8_t)
 
-static void rescale(ptrdiff_t n, const real *x, real scale, real offset, real *out) { rescale_reals(n, x, scale, offset, out); }
+static void rescale(ptrdiff_t n, const real *x, real scale, real offset, real *out) {
+    rescale_reals(n, x, scale, offset, out);
+}
 
 /* out[i, j] = scale * x[rows[i], j] + offset, for out (m, n) */
-static void gather_uint8(
-    ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row, const int64_t *rows, ptrdiff_t ahead, real scale, real offset, real *out
-) {
+static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row,
+                         const int64_t *rows, ptrdiff_t ahead, real scale, real offset, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
         const uint8_t *row = x + rows[i] * x_row;
         const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);

@@ -1,14 +1,16 @@
 /* Processor detection, compiled for the baseline like everything but the kernels.
 
-   A set counts as supported when CPUID reports its instructions and XGETBV reports that the operating system
-   saves its registers: the second is forgotten easily and shows as a crash in a virtual machine. */
+   A set counts as supported when CPUID reports its instructions and XGETBV reports that the
+   operating system saves its registers: the second is forgotten easily and shows as a crash in a
+   virtual machine. */
 #include "isa.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define KERNELS(isa) &cnet_kernels_##isa##_f32, &cnet_kernels_##isa##_f64
-#define DECLARE(isa) extern const struct cnet_kernels cnet_kernels_##isa##_f32, cnet_kernels_##isa##_f64;
+#define DECLARE(isa) \
+    extern const struct cnet_kernels cnet_kernels_##isa##_f32, cnet_kernels_##isa##_f64;
 
 static int always(void) { return 1; }
 
@@ -57,7 +59,8 @@ static int has_avx512(void) {
     const uint64_t xmm_ymm_zmm = 0xe6;
     uint32_t leaf7[4];
     cpuid(7, leaf7);
-    return (leaf7[EBX] & f) && (leaf7[EBX] & dq) && (leaf7[EBX] & bw) && (leaf7[EBX] & vl) && has_avx2() && saved(xmm_ymm_zmm);
+    return (leaf7[EBX] & f) && (leaf7[EBX] & dq) && (leaf7[EBX] & bw) && (leaf7[EBX] & vl) &&
+           has_avx2() && saved(xmm_ymm_zmm);
 }
 
 #endif

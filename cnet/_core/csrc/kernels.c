@@ -1,6 +1,7 @@
-/* Every kernel, for one instruction set and one type: compiled once per pair, with CNET_ISA_<set> and perhaps
-   CNET_F64 defined and the flags of that set. All is static but the table, whose name holds both: two copies of
-   one inline function, compiled for different machines, must never meet in the linker. */
+/* Every kernel, for one instruction set and one type: compiled once per pair, with CNET_ISA_<set>
+   and perhaps CNET_F64 defined and the flags of that set. All is static but the table, whose name
+   holds both: two copies of one inline function, compiled for different machines, must never meet
+   in the linker. */
 #include <string.h>
 
 #include "simd.h"

@@ -1,7 +1,8 @@
 /* Kernels that take matrices row by row: softmax and the losses.
 
    A row's result depends on that row alone. Maxima are subtracted before exp, so that logits of any
-   magnitude are safe; -inf is a logit of probability 0. The targets of a row are a label or a distribution. */
+   magnitude are safe; -inf is a logit of probability 0. The targets of a row are a label or a
+   distribution. */
 #include <float.h>
 #include <math.h>
 
@@ -21,7 +22,8 @@
 #define EPSILON FLT_EPSILON
 #endif
 
-/* -inf in the lanes beyond a row's last vector, which add nothing to a sum of exponentials, and 0 in the others. */
+/* -inf in the lanes beyond a row's last vector, which add nothing to a sum of exponentials, and 0
+   in the others. */
 INLINE vec beyond_row(ptrdiff_t n) {
     real lanes[VL];
     for (ptrdiff_t l = 0; l < VL; l++)
@@ -29,7 +31,8 @@ INLINE vec beyond_row(ptrdiff_t n) {
     return v_load(lanes);
 }
 
-/* y = exp(x - max), unless y is NULL; returns the sum of y, and max. A NaN in x makes the sum NaN. */
+/* y = exp(x - max), unless y is NULL; returns the sum of y, and max. A NaN in x makes the sum NaN.
+ */
 INLINE real exp_row(ptrdiff_t n, const real *x, real *y, real *max, vec beyond) {
     const ptrdiff_t whole = n / VL * VL;
     const vmask mask = v_mask(n > whole ? n - whole : VL);
@@ -85,13 +88,15 @@ static void softmax_backward(ptrdiff_t m, ptrdiff_t n, const real *y, const real
 }
 
 /* What a class counts in a row of targets, which is a label where t is NULL. */
-INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t, const real *weights, real smoothing) {
+INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t,
+                         const real *weights, real smoothing) {
     const real target = t ? t[j] : (real)(label == j);
     const real smoothed = smoothing == 0 ? target : (1 - smoothing) * target + smoothing / (real)n;
     return weights ? weights[j] * smoothed : smoothed;
 }
 
-/* columns (n, VL) = the transpose of VL rows of at most MOST_CLASSES; where there are fewer rows, the first stands for the others. */
+/* columns (n, VL) = the transpose of VL rows of at most MOST_CLASSES; where there are fewer rows,
+   the first stands for the others. */
 static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *columns) {
     real copies[MOST_CLASSES * VL];
     if (rows == 1) {
@@ -105,8 +110,13 @@ static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_ro
     turn(VL, n, x, x_row, columns, VL);
 }
 
-/* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. One that is not finite stays so, and tells that training diverges. */
-INLINE real bounded(real loss) { return loss > -LOG(EPSILON) && loss < (real)INFINITY ? -LOG(EPSILON) : loss < EPSILON ? EPSILON : loss; }
+/* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. One that is not finite stays
+   so, and tells that training diverges. */
+INLINE real bounded(real loss) {
+    return loss > -LOG(EPSILON) && loss < (real)INFINITY ? -LOG(EPSILON)
+           : loss < EPSILON                              ? EPSILON
+                                                         : loss;
+}
 
 /* The loss below of a row of which one class counts, and so much. */
 INLINE real label_loss(real mass, real sum, real max, real score, int bound) {
@@ -131,7 +141,9 @@ static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const in
             turn_rows(rows, cols, x + first, n, columns);
             for (ptrdiff_t j = 0; j < cols; j++) {
                 const vec a = v_load(columns + j * VL);
-                above = v_add(above, v_select_lt(v_set1((real)(first + j)), label, v_select_lt(a, score, zero, one), v_select_lt(score, a, one, zero)));
+                above = v_add(above, v_select_lt(v_set1((real)(first + j)), label,
+                                                 v_select_lt(a, score, zero, one),
+                                                 v_select_lt(score, a, one, zero)));
             }
         }
         v_store(others, above);
@@ -141,8 +153,11 @@ static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const in
     return correct;
 }
 
-/* The loss below for labels of few classes: VL rows at a time, each in a lane, so that no vector is half empty or has to be summed. */
-static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *weights, int bound, real *row_loss, real *dx, real scale) {
+/* The loss below for labels of few classes: VL rows at a time, each in a lane, so that no vector is
+   half empty or has to be summed. */
+static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels,
+                                const real *weights, int bound, real *row_loss, real *dx,
+                                real scale) {
     real scores[MOST_CLASSES * VL], sums[VL], tops[VL], factors[VL];
     for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
         const ptrdiff_t rows = at_most(m - i, VL);
@@ -177,8 +192,9 @@ static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const i
 }
 
 /* loss = sum_j t_j * (log sum exp x - x_j); d loss / d x_j = softmax(x)_j * sum t - t_j. */
-static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels, const real *t, const real *weights, real smoothing, real *row_loss,
-                                  real *dx, real scale) {
+static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels,
+                                  const real *t, const real *weights, real smoothing,
+                                  real *row_loss, real *dx, real scale) {
     const int bound = smoothing < 0;
     if (bound)
         smoothing = 0;
@@ -199,11 +215,13 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
             for (ptrdiff_t j = 0; j < n; j++) {
                 const real weight = class_weight(j, n, label, t, weights, smoothing);
                 mass += weight;
-                dot += weight == 0 ? 0 : weight * x[j]; /* a class of no weight may have a logit of -inf */
+                /* A class of no weight may have a logit of -inf. */
+                dot += weight == 0 ? 0 : weight * x[j];
             }
         }
         if (row_loss)
-            row_loss[i] = one ? label_loss(mass, sum, max, dot, bound) : mass * (LOG(sum) + max) - dot;
+            row_loss[i] =
+                one ? label_loss(mass, sum, max, dot, bound) : mass * (LOG(sum) + max) - dot;
         if (dx) {
             scale_row(n, dx, mass / sum * scale);
             if (one)
@@ -218,8 +236,10 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
     }
 }
 
-/* loss = -sum_j t_j * log p_j; probabilities below the smallest normal number are taken as that number. */
-static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t, real *row_loss, real *dp, real scale) {
+/* loss = -sum_j t_j * log p_j; probabilities below the smallest normal number are taken as that
+   number. */
+static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t,
+                real *row_loss, real *dp, real scale) {
     for (ptrdiff_t i = 0; i < m; i++, p += n) {
         real loss = 0;
         for (ptrdiff_t j = 0; j < n; j++) {
@@ -239,8 +259,9 @@ static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, 
     }
 }
 
-/* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), bounded. As p is rounded before it is taken from 1, far from 0 this has the values
-   that scikit-learn's has, not those of the formula. It is NaN where x is not finite. */
+/* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), bounded. As p is rounded before it is taken
+   from 1, far from 0 this has the values that scikit-learn's has, not those of the formula. It is
+   NaN where x is not finite. */
 INLINE real bounded_bce(real x, real t) {
     real p = 1 / (1 + EXP(-x));
     p = p < EPSILON ? EPSILON : p > 1 - EPSILON ? 1 - EPSILON : p;
@@ -274,18 +295,19 @@ INLINE real element_loss(const int kind, real x, real t, real setting, real *der
         e = EXP(x);
         *derivative = e - t;
         return e - t * x;
-    case CNET_BCE: /* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), with an exponential that is at most 1 */
+    /* -t log p - (1 - t) log(1 - p), p = 1 / (1 + exp(-x)), with an exponential that is at most 1.
+     */
+    case CNET_BCE:
         e = EXP(x > 0 ? -x : x);
         *derivative = (x > 0 ? 1 : e) / (1 + e) - t;
         return setting < 0 ? bounded_bce(x, t) : (x > 0 ? x : 0) - t * x + LOG1P(e);
-    default:
-        *derivative = 2 * difference;
-        return difference * difference;
+    default: *derivative = 2 * difference; return difference * difference;
     }
 }
 
 /* kind is a constant where this is inlined. */
-INLINE void element_losses(const int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale) {
+INLINE void element_losses(const int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t,
+                           real setting, real *row_loss, real *dx, real scale) {
     for (ptrdiff_t i = 0; i < m; i++, x += n, t += n) {
         real sum = 0, derivative;
         for (ptrdiff_t j = 0; j < n; j++) {
@@ -300,15 +322,23 @@ INLINE void element_losses(const int kind, ptrdiff_t m, ptrdiff_t n, const real 
     }
 }
 
-/* The mean over a row of the losses of its elements; the caller's scale carries the 1 / (m n) of the mean. */
-static void elementwise_loss(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t, real setting, real *row_loss, real *dx, real scale) {
+/* The mean over a row of the losses of its elements; the caller's scale carries the 1 / (m n) of
+   the mean. */
+static void elementwise_loss(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t,
+                             real setting, real *row_loss, real *dx, real scale) {
     switch (kind) {
     case CNET_MSE: element_losses(CNET_MSE, m, n, x, t, setting, row_loss, dx, scale); break;
     case CNET_L1: element_losses(CNET_L1, m, n, x, t, setting, row_loss, dx, scale); break;
     case CNET_HUBER: element_losses(CNET_HUBER, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_QUANTILE: element_losses(CNET_QUANTILE, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_POISSON: element_losses(CNET_POISSON, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_POISSON_LOG: element_losses(CNET_POISSON_LOG, m, n, x, t, setting, row_loss, dx, scale); break;
+    case CNET_QUANTILE:
+        element_losses(CNET_QUANTILE, m, n, x, t, setting, row_loss, dx, scale);
+        break;
+    case CNET_POISSON:
+        element_losses(CNET_POISSON, m, n, x, t, setting, row_loss, dx, scale);
+        break;
+    case CNET_POISSON_LOG:
+        element_losses(CNET_POISSON_LOG, m, n, x, t, setting, row_loss, dx, scale);
+        break;
     case CNET_BCE: element_losses(CNET_BCE, m, n, x, t, setting, row_loss, dx, scale); break;
     }
 }

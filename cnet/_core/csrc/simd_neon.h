@@ -46,8 +46,14 @@ INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
 #include "simd_some.h"
 
 #define LANE VL
-INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { (void)stride; return v_load(p); }
-INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) { (void)stride; v_store(p, a); }
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {
+    (void)stride;
+    return v_load(p);
+}
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
+    (void)stride;
+    v_store(p, a);
+}
 INLINE void v_transpose_lanes(vec a[LANE]) {
 #ifdef CNET_F64
     const vec low = vzip1q_f64(a[0], a[1]), high = vzip2q_f64(a[0], a[1]);

@@ -12,8 +12,14 @@ typedef int vmask;
 INLINE vec v_load(const real *p) { return *p; }
 INLINE void v_store(real *p, vec a) { *p = a; }
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
-INLINE vec v_load_m(const real *p, vmask m) { (void)m; return *p; }
-INLINE void v_store_m(real *p, vec a, vmask m) { (void)m; *p = a; }
+INLINE vec v_load_m(const real *p, vmask m) {
+    (void)m;
+    return *p;
+}
+INLINE void v_store_m(real *p, vec a, vmask m) {
+    (void)m;
+    *p = a;
+}
 INLINE vec v_set1(real a) { return a; }
 INLINE vec v_add(vec a, vec b) { return a + b; }
 INLINE vec v_sub(vec a, vec b) { return a - b; }
@@ -45,6 +51,12 @@ INLINE vec v_exp2_bits(vec t) {
 }
 
 #define LANE 1
-INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) { (void)stride; return *p; }
-INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) { (void)stride; *p = a; }
+INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {
+    (void)stride;
+    return *p;
+}
+INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
+    (void)stride;
+    *p = a;
+}
 INLINE void v_transpose_lanes(vec a[LANE]) { (void)a; }

@@ -1,4 +1,5 @@
-/* Masked loads and stores of sets that have none; a mask is a number of lanes. They are slow: loops load whole vectors. */
+/* Masked loads and stores of sets that have none; a mask is a number of lanes. They are slow: loops
+   load whole vectors. */
 #define LOADS_ARE_WHOLE 1
 
 OUTLINE vec load_some(const real *p, int n) {

@@ -1,6 +1,7 @@
 /* x86-64: SSE2 (the baseline of the architecture), AVX2 with FMA, AVX-512 F.
 
-   The three spell an operation alike but for the prefix of its name, so most of this file is written once. */
+   The three spell an operation alike but for the prefix of its name, so most of this file is
+   written once. */
 #if defined(CNET_EMULATE)
 #include "emulate_x86.h"
 #else
@@ -10,7 +11,8 @@
 #if defined(CNET_ISA_AVX512)
 #define PREFIX _mm512_
 #define VBYTES 64
-/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. Of a single column, 12 accumulators keep both pipelines busy. */
+/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. Of a single column, 12
+   accumulators keep both pipelines busy. */
 #define TILE_ROWS 6
 #define TILE_VECS 4
 #define TALL_ROWS 12
@@ -103,7 +105,8 @@ INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
 INLINE vec v_fma(vec a, vec b, vec c) { return V(add)(V(mul)(a, b), c); }
 #endif
 
-/* The integer left in the low bits of t becomes an exponent: whatever else the bits hold is shifted out. */
+/* The integer left in the low bits of t becomes an exponent: whatever else the bits hold is shifted
+   out. */
 INLINE vec v_exp2_bits(vec t) {
 #if defined(CNET_F64) && !defined(CNET_ISA_AVX512)
     ivec bias = JOIN(PREFIX, set1, _epi64x)(1023);
@@ -164,42 +167,54 @@ INLINE void v_store_m(real *p, vec a, vmask m) {
     else
         store_some(p, a, m.n);
 }
-INLINE vec v_select_lt(vec a, vec b, vec t, vec f) { return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ)); }
+INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
+    return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ));
+}
 #else
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
 #include "simd_some.h"
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
     vec lt = V(cmplt)(a, b);
-    return V(or)(V(and)(lt, t), V(andnot)(lt, f));
+    return V(or)(V (and)(lt, t), V(andnot)(lt, f));
 }
 #endif
 
 #if defined(CNET_ISA_AVX512) && !defined(CNET_EMULATE)
-/* Elements first to end of a row, at most GROUP, that are not 0, and their numbers; a vector of each is written, whatever there is. */
+/* Elements first to end of a row, at most GROUP, that are not 0, and their numbers; a vector of
+   each is written, whatever there is. */
 #define GROUP 16
-INLINE ptrdiff_t list_some_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions, uint8_t *values) {
-    const __m128i numbers = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), a = _mm_maskz_loadu_epi8((__mmask16)((1u << (end - first)) - 1u), x + first);
+INLINE ptrdiff_t list_some_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end,
+                                 uint8_t *positions, uint8_t *values) {
+    const __m128i numbers = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                  a = _mm_maskz_loadu_epi8((__mmask16)((1u << (end - first)) - 1u), x + first);
     const __mmask16 some = _mm_test_epi8_mask(a, a);
     const __m512i packed = _mm512_maskz_compress_epi32(some, _mm512_cvtepu8_epi32(a));
-    const __m512i packed_numbers = _mm512_maskz_compress_epi32(some, _mm512_cvtepu8_epi32(_mm_add_epi8(numbers, _mm_set1_epi8((char)first))));
+    const __m512i packed_numbers = _mm512_maskz_compress_epi32(
+        some, _mm512_cvtepu8_epi32(_mm_add_epi8(numbers, _mm_set1_epi8((char)first))));
     _mm_storeu_si128((__m128i *)values, _mm512_cvtepi32_epi8(packed));
     _mm_storeu_si128((__m128i *)positions, _mm512_cvtepi32_epi8(packed_numbers));
     return _mm_popcnt_u32(some);
 }
-INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions, real *values) {
+INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions,
+                           real *values) {
     ptrdiff_t total = 0;
     for (ptrdiff_t i = first; i < end; i += VL) {
         const vec a = v_load_m(x + i, v_mask(at_most(end - i, VL)));
 #ifdef CNET_F64
         const __mmask8 some = _mm512_cmp_pd_mask(a, v_set1(0), _CMP_NEQ_UQ);
-        const __m512i numbers = _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(i));
+        const __m512i numbers =
+            _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(i));
         v_store(values + total, _mm512_maskz_compress_pd(some, a));
-        _mm_storel_epi64((__m128i *)(positions + total), _mm512_cvtepi64_epi8(_mm512_maskz_compress_epi64(some, numbers)));
+        _mm_storel_epi64((__m128i *)(positions + total),
+                         _mm512_cvtepi64_epi8(_mm512_maskz_compress_epi64(some, numbers)));
 #else
         const __mmask16 some = _mm512_cmp_ps_mask(a, v_set1(0), _CMP_NEQ_UQ);
-        const __m512i numbers = _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32((int)i));
+        const __m512i numbers =
+            _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                             _mm512_set1_epi32((int)i));
         v_store(values + total, _mm512_maskz_compress_ps(some, a));
-        _mm_storeu_si128((__m128i *)(positions + total), _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, numbers)));
+        _mm_storeu_si128((__m128i *)(positions + total),
+                         _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, numbers)));
 #endif
         total += _mm_popcnt_u32(some);
     }
@@ -213,7 +228,9 @@ INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_
 #define INSERT256(a, p) _mm256_insertf128_pd(a, _mm_loadu_pd(p), 1)
 #define INSERT512(a, p, i) _mm512_insertf64x2(a, _mm_loadu_pd(p), i)
 #define EXTRACT256(p, a) _mm_storeu_pd(p, _mm256_extractf128_pd(a, 1))
-#define EXTRACT512(p, a, i) _mm_storeu_ps((float *)(p), _mm512_extractf32x4_ps(_mm512_castpd_ps(a), i)) /* SIMDe has no other */
+#define EXTRACT512(p, a, i) \
+    _mm_storeu_ps((float *)(p), \
+                  _mm512_extractf32x4_ps(_mm512_castpd_ps(a), i)) /* SIMDe has no other */
 #else
 #define INSERT256(a, p) _mm256_insertf128_ps(a, _mm_loadu_ps(p), 1)
 #define INSERT512(a, p, i) _mm512_insertf32x4(a, _mm_loadu_ps(p), i)

@@ -1,16 +1,18 @@
-/* The threads of one parallel region that run a program together, and what they need to wait for each other.
+/* The threads of one parallel region that run a program together, and what they need to wait for
+   each other.
 
-   A step of a small net takes tens of microseconds and has two points at which all threads must have come. OpenMP's
-   barrier takes its turn with the operating system where threads have to wait; these threads wait by looking, for about
-   as long as a step lasts, and only then let others have the processor: on a machine that is busy otherwise, the one
-   that is waited for may need it. */
+   A step of a small net takes tens of microseconds and has two points at which all threads must
+   have come. OpenMP's barrier takes its turn with the operating system where threads have to wait;
+   these threads wait by looking, for about as long as a step lasts, and only then let others have
+   the processor: on a machine that is busy otherwise, the one that is waited for may need it. */
 #ifndef CNET_TEAM_H
 #define CNET_TEAM_H
 
 #include <stddef.h>
 #include <time.h>
 
-/* Seconds since some moment. Where the system has no clock that nobody sets, a call of a program may end early or late. */
+/* Seconds since some moment. Where the system has no clock that nobody sets, a call of a program
+   may end early or late. */
 static inline double cnet_seconds(void) {
     struct timespec now;
 #ifdef CLOCK_MONOTONIC
@@ -57,7 +59,8 @@ static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
 
 enum { CNET_LOOKS = 4000 };
 
-/* Zero before its first use. The counters lie a cache line apart: one is written by all, the other looked at by all. */
+/* Zero before its first use. The counters lie a cache line apart: one is written by all, the other
+   looked at by all. */
 typedef struct {
     atomic_int arrived;
     char apart[64 - sizeof(atomic_int)];

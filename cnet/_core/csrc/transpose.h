@@ -1,7 +1,9 @@
-/* Matrices turned, a square of LANE rows and columns in each 128-bit lane of a vector at a time, in registers. */
+/* Matrices turned, a square of LANE rows and columns in each 128-bit lane of a vector at a time, in
+   registers. */
 
 /* y (cols, rows), in rows y_row apart, = the transpose of x (rows, cols), in rows x_row apart. */
-static void turn(ptrdiff_t rows, ptrdiff_t cols, const real *x, ptrdiff_t x_row, real *y, ptrdiff_t y_row) {
+static void turn(ptrdiff_t rows, ptrdiff_t cols, const real *x, ptrdiff_t x_row, real *y,
+                 ptrdiff_t y_row) {
     if (rows < VL || cols < LANE) {
         for (ptrdiff_t j = 0; j < cols; j++)
             for (ptrdiff_t i = 0; i < rows; i++)
@@ -9,7 +11,8 @@ static void turn(ptrdiff_t rows, ptrdiff_t cols, const real *x, ptrdiff_t x_row,
         return;
     }
     for (ptrdiff_t next = 0; next < rows; next += VL) {
-        const ptrdiff_t i = at_most(next, rows - VL); /* the last vector may begin in the one before, and the last columns in those before */
+        /* The last vector may begin in the one before, and the last columns in those before. */
+        const ptrdiff_t i = at_most(next, rows - VL);
         for (ptrdiff_t next_col = 0; next_col < cols; next_col += LANE) {
             const ptrdiff_t j = at_most(next_col, cols - LANE);
             vec turned[LANE];

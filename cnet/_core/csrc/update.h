@@ -1,12 +1,11 @@
-/* A step of an optimiser: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to gradients before it. */
+/* A step of an optimiser: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to
+   gradients before it. */
 
 INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u) {
     const vec beta1 = v_set1(u->beta1), beta2 = v_set1(u->beta2);
     g = v_fma(v_set1(u->penalty), w, g);
     switch (kind) {
-    case CNET_MOMENTUM:
-        g = v[0] = v_fma(beta1, v[0], g);
-        break;
+    case CNET_MOMENTUM: g = v[0] = v_fma(beta1, v[0], g); break;
     case CNET_NESTEROV:
         v[0] = v_fma(beta1, v[0], g);
         g = v_fma(beta1, v[0], g);
@@ -18,7 +17,8 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
         if (kind == CNET_AMSGRAD)
             v[2] = v_max(v[2], v[1]);
         w = v_mul(v_set1(u->shrink), w);
-        g = v_div(v[0], v_fma(v_sqrt(kind == CNET_AMSGRAD ? v[2] : v[1]), v_set1(u->unbias), v_set1(u->eps)));
+        g = v_div(v[0], v_fma(v_sqrt(kind == CNET_AMSGRAD ? v[2] : v[1]), v_set1(u->unbias),
+                              v_set1(u->eps)));
         break;
     }
     case CNET_RMSPROP:
@@ -27,7 +27,8 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
         vec square = v[0] = v_fma(v_mul(v_set1(u->gain2), g), g, v_mul(beta2, v[0]));
         if (kind == CNET_RMSPROP_CENTERED) {
             v[2] = v_fma(v_set1(u->gain2), v_sub(g, v[2]), v[2]);
-            square = v_max(v_set1(0), v_sub(square, v_mul(v[2], v[2]))); /* rounding may leave less than nothing */
+            /* Rounding may leave less than nothing. */
+            square = v_max(v_set1(0), v_sub(square, v_mul(v[2], v[2])));
         }
         g = v_div(g, v_add(v_sqrt(square), v_set1(u->eps)));
         if (kind != CNET_RMSPROP)
@@ -39,9 +40,11 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
 }
 
 /* kind is a constant where this is inlined, and with it the number of states. */
-INLINE void update_loop(const int kind, const int states, ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row,
+INLINE void update_loop(const int kind, const int states, ptrdiff_t m, ptrdiff_t n, real *w,
+                        real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row,
                         const cnet_update *given) {
-    const cnet_update u = *given; /* a copy that no store can change: its numbers stay in registers */
+    /* A copy that no store can change: its numbers stay in registers. */
+    const cnet_update u = *given;
     vec state[3];
     for (ptrdiff_t row = 0; row < m; row++, w += w_row, g += g_row) {
         const ptrdiff_t at = row * w_row;
@@ -57,27 +60,38 @@ INLINE void update_loop(const int kind, const int states, ptrdiff_t m, ptrdiff_t
             const vmask mask = v_mask(n - i);
             UNROLL for (int k = 0; k < states; k++)
                 state[k] = v_load_m(v + k * v_next + at + i, mask);
-            v_store_m(w + i, update_of(kind, v_load_m(w + i, mask), v_load_m(g + i, mask), state, &u), mask);
+            v_store_m(w + i,
+                      update_of(kind, v_load_m(w + i, mask), v_load_m(g + i, mask), state, &u),
+                      mask);
             UNROLL for (int k = 0; k < states; k++)
                 v_store_m(v + k * v_next + at + i, state[k], mask);
         }
     }
 }
 
-static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row, const cnet_update *u) {
+static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row,
+                   const real *g, ptrdiff_t g_row, const cnet_update *u) {
     if (w_row == n && g_row == n) { /* rows without a gap are one row */
         n *= m;
         m = m > 0;
     }
     switch (u->kind) {
     case CNET_SGD: update_loop(CNET_SGD, 0, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_MOMENTUM: update_loop(CNET_MOMENTUM, 1, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_NESTEROV: update_loop(CNET_NESTEROV, 1, m, n, w, v, v_next, w_row, g, g_row, u); break;
+    case CNET_MOMENTUM:
+        update_loop(CNET_MOMENTUM, 1, m, n, w, v, v_next, w_row, g, g_row, u);
+        break;
+    case CNET_NESTEROV:
+        update_loop(CNET_NESTEROV, 1, m, n, w, v, v_next, w_row, g, g_row, u);
+        break;
     case CNET_ADAM: update_loop(CNET_ADAM, 2, m, n, w, v, v_next, w_row, g, g_row, u); break;
     case CNET_AMSGRAD: update_loop(CNET_AMSGRAD, 3, m, n, w, v, v_next, w_row, g, g_row, u); break;
     case CNET_RMSPROP: update_loop(CNET_RMSPROP, 1, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_RMSPROP_MOMENTUM: update_loop(CNET_RMSPROP_MOMENTUM, 2, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_RMSPROP_CENTERED: update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, v_next, w_row, g, g_row, u); break;
+    case CNET_RMSPROP_MOMENTUM:
+        update_loop(CNET_RMSPROP_MOMENTUM, 2, m, n, w, v, v_next, w_row, g, g_row, u);
+        break;
+    case CNET_RMSPROP_CENTERED:
+        update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, v_next, w_row, g, g_row, u);
+        break;
     }
 }
 
@@ -105,7 +119,8 @@ static double clip(ptrdiff_t n, real *g, real bound) {
 static void scale(ptrdiff_t n, real *x, real factor) { scale_row(n, x, factor); }
 
 static double square_sum(ptrdiff_t n, const real *x) {
-    vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* an addition takes as long as four vectors need to arrive */
+    /* An addition takes as long as four vectors need to arrive. */
+    vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL for (int k = 0; k < 4; k++) {

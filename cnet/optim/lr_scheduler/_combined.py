@@ -11,35 +11,58 @@ from cnet.optim._construction import put_back, settings_of
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._plateau import ReduceLROnPlateau
 from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer
-from cnet.optim.lr_scheduler._settings import Checks, ListOf, Number, Optional, PerGroup, Whole, flag
+from cnet.optim.lr_scheduler._settings import (
+    Checks,
+    ListOf,
+    Number,
+    Optional,
+    PerGroup,
+    Whole,
+    flag,
+)
 from cnet.optim.lr_scheduler._state import State
 
 
 class _Combined(LRScheduler):
-    """Base of these schedulers. Whether their parts step per batch says so for all; parts that disagree leave it open."""
+    """Base of these schedulers. Whether their parts step per batch says so for all; parts that
+    disagree leave it open.
+    """
 
     _settings: ClassVar[Checks] = {"per_batch": Optional(flag)}
     _progress: ClassVar[Checks] = {"_last_lr": PerGroup(Number())}
     _other = ("_schedulers",)
 
-    def _hold(self, optimizer: Optimizer | None, schedulers: Iterable[LRScheduler], per_batch: bool | None) -> None:
+    def _hold(
+        self, optimizer: Optimizer | None, schedulers: Iterable[LRScheduler], per_batch: bool | None
+    ) -> None:
         """Take the parts."""
         name, parts = type(self).__name__, list(schedulers)
         if not parts:
             raise ValueError(f"{name} got no schedulers, expected at least one")
         for i, scheduler in enumerate(parts):
             if not isinstance(scheduler, LRScheduler):
-                raise TypeError(f"scheduler {i} of {name} is {scheduler!r}, expected a scheduler such as StepLR(optimizer, 10)")
+                raise TypeError(
+                    f"scheduler {i} of {name} is {scheduler!r}, expected a scheduler such as "
+                    "StepLR(optimizer, 10)"
+                )
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(f"scheduler {i} of {name} is a ReduceLROnPlateau, which needs a metric at each step: use it beside {name}")
+                raise ValueError(
+                    f"scheduler {i} of {name} is a ReduceLROnPlateau, which needs a metric at "
+                    f"each step: use it beside {name}"
+                )
             if optimizer is None:
                 optimizer = scheduler.optimizer
             if scheduler.optimizer is not optimizer:
-                raise ValueError(f"scheduler {i} of {name}, a {type(scheduler).__name__}, is of another optimizer: expected schedulers of this optimizer")
+                raise ValueError(
+                    f"scheduler {i} of {name}, a {type(scheduler).__name__}, is of another "
+                    "optimizer: expected schedulers of this optimizer"
+                )
         assert optimizer is not None
         ids = [id(part) for scheduler in parts for part in scheduler._parts()]
         if len(ids) > len({*ids}):
-            raise ValueError(f"a scheduler appears twice in {name}: it would take two steps at once")
+            raise ValueError(
+                f"a scheduler appears twice in {name}: it would take two steps at once"
+            )
         choices = {scheduler.per_batch for scheduler in parts}
         self.optimizer, self._schedulers = optimizer, parts
         self.per_batch = choices.pop() if per_batch is None and len(choices) == 1 else per_batch
@@ -53,7 +76,8 @@ class _Combined(LRScheduler):
     def _begin_fit(self, epochs: int, steps: int | None) -> None:
         if self.per_batch is None:
             raise ValueError(
-                f"some schedulers of this {type(self).__name__} step per batch, and others per epoch: construct it with per_batch=True or per_batch=False"
+                f"some schedulers of this {type(self).__name__} step per batch, and others per "
+                "epoch: construct it with per_batch=True or per_batch=False"
             )
         super()._begin_fit(epochs, steps)
 
@@ -61,8 +85,8 @@ class _Combined(LRScheduler):
 class SequentialLR(_Combined):
     """One scheduler after another: the next one begins at each milestone.
 
-    The first one begins at the base rate, ``group["initial_lr"]``; so does each other, but for `MultiplicativeLR` and classes of your own, which
-    begin at the current rate.
+    The first one begins at the base rate, ``group["initial_lr"]``; so does each other, but for
+    `MultiplicativeLR` and classes of your own, which begin at the current rate.
 
     Parameters
     ----------
@@ -79,7 +103,8 @@ class SequentialLR(_Combined):
     Raises
     ------
     TypeError, ValueError
-        If a scheduler or a setting is of the wrong type or out of bounds, or belongs to another optimizer.
+        If a scheduler or a setting is of the wrong type or out of bounds, or belongs to another
+        optimizer.
 
     Examples
     --------
@@ -128,7 +153,10 @@ class SequentialLR(_Combined):
     def _check_together(cls, values: State) -> None:
         milestones, between = values["_milestones"], len(values["_schedulers"]) - 1
         if len(milestones) != between or milestones != sorted({*milestones}):
-            raise ValueError(f"milestones is {milestones!r}, expected {between} increasing numbers: one between two schedulers")
+            raise ValueError(
+                f"milestones is {milestones!r}, expected {between} increasing numbers: one "
+                "between two schedulers"
+            )
 
     def _at(self, step: int) -> LRScheduler:
         return self._schedulers[bisect_right(self._milestones, step)]
@@ -172,7 +200,8 @@ class SequentialLR(_Combined):
 class ChainedScheduler(_Combined):
     """Several schedulers at once: each step is a step of all, in order.
 
-    Schedulers that multiply the current rate compose so. One that does not depend on it, such as `OneCycleLR`, undoes those before it.
+    Schedulers that multiply the current rate compose so. One that does not depend on it, such as
+    `OneCycleLR`, undoes those before it.
 
     Parameters
     ----------
@@ -193,7 +222,8 @@ class ChainedScheduler(_Combined):
     >>> from cnet import nn, optim
     >>> from cnet.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR
     >>> optimizer = optim.SGD(nn.Linear(2, 1, seed=0).parameters(), lr=0.5)
-    >>> scheduler = ChainedScheduler([ConstantLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)])
+    >>> constant = ConstantLR(optimizer, 0.5, total_iters=2)
+    >>> scheduler = ChainedScheduler([constant, ExponentialLR(optimizer, 0.5)])
     >>> rates = scheduler.get_last_lr()
     >>> for _ in range(3):
     ...     scheduler.step()
@@ -202,7 +232,13 @@ class ChainedScheduler(_Combined):
     [0.25, 0.125, 0.125, 0.0625]
     """
 
-    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None, *, per_batch: bool | None = None) -> None:
+    def __init__(
+        self,
+        schedulers: Sequence[LRScheduler],
+        optimizer: Optimizer | None = None,
+        *,
+        per_batch: bool | None = None,
+    ) -> None:
         if optimizer is not None:
             check_optimizer(optimizer)
         self._hold(optimizer, schedulers, per_batch)

@@ -12,7 +12,8 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the rate down to `eta_min` in `T_max` steps, and up again in the next `T_max`.
+    """Half a cosine from the rate down to `eta_min` in `T_max` steps, and up again in the next
+    `T_max`.
 
     Alone, the rate at step `t` is ``eta_min + (base - eta_min) * (1 + cos(pi * t / T_max)) / 2``.
 
@@ -33,7 +34,8 @@ class CosineAnnealingLR(LRScheduler):
 
     References
     ----------
-    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017 (without the restarts).
+    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017 (without
+    the restarts).
 
     Examples
     --------
@@ -45,10 +47,22 @@ class CosineAnnealingLR(LRScheduler):
     0.25
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "T_max": Whole(), "eta_min": Number(wrong_type=ValueError)}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "T_max": Whole(),
+        "eta_min": Number(wrong_type=ValueError),
+    }
     _begins_at_base = True
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_max: int,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
@@ -57,18 +71,28 @@ class CosineAnnealingLR(LRScheduler):
         groups = self.optimizer.param_groups
         if self._is_initial:
             return [group["lr"] for group in groups]
-        before, now = (1 + math.cos(math.pi * step / self.T_max) for step in (self.last_epoch - 1, self.last_epoch))
-        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # up from the minimum, from where no factor leads
+        before, now = (
+            1 + math.cos(math.pi * step / self.T_max)
+            for step in (self.last_epoch - 1, self.last_epoch)
+        )
+        if (self.last_epoch - 1 - self.T_max) % (
+            2 * self.T_max
+        ) == 0:  # up from the minimum, from where no factor leads
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [group["lr"] + (base - self.eta_min) * rise for base, group in zip(self.base_lrs, groups, strict=True)]
+            return [
+                group["lr"] + (base - self.eta_min) * rise
+                for base, group in zip(self.base_lrs, groups, strict=True)
+            ]
         return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half a cosine from the base rate down to `eta_min`, again and again, each `T_mult` times as long as the one before.
+    """Half a cosine from the base rate down to `eta_min`, again and again, each `T_mult` times as
+    long as the one before.
 
-    The rate is ``eta_min + (base - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2``, `T_cur` steps after the last restart, with `T_i` steps between it
-    and the next. It does not depend on the current rate.
+    The rate is ``eta_min + (base - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2``, `T_cur` steps
+    after the last restart, with `T_i` steps between it and the next. It does not depend on the
+    current rate.
 
     Parameters
     ----------
@@ -104,17 +128,33 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     [0.5, 0.25, 0.5, 0.25]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "T_0": Whole(), "T_mult": Whole(), "eta_min": Number(wrong_type=ValueError)}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "T_0": Whole(),
+        "T_mult": Whole(),
+        "eta_min": Number(wrong_type=ValueError),
+    }
     _progress: ClassVar[Checks] = {**LRScheduler._progress, "T_cur": Number(), "T_i": Whole()}
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
     @classmethod
     def _check_together(cls, values: State) -> None:
         if values.get("T_cur", 0) >= values.get("T_i", 1):
-            raise ValueError(f"T_cur is {values['T_cur']!r}, expected a number below T_i, {values['T_i']!r}")
+            raise ValueError(
+                f"T_cur is {values['T_cur']!r}, expected a number below T_i, {values['T_i']!r}"
+            )
 
     def get_lr(self) -> list[float]:
         self._expect_step()

@@ -11,7 +11,9 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class Cycle(LRScheduler):
-    """Base of these schedules: sets ``momentum``, or the first of ``betas``, of each group at each step."""
+    """Base of these schedules: sets ``momentum``, or the first of ``betas``, of each group at each
+    step.
+    """
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
@@ -37,14 +39,21 @@ class Cycle(LRScheduler):
             return
         optimizer = self.optimizer
         if not {"momentum", "betas"} & optimizer.defaults.keys():
-            raise ValueError(f"{type(optimizer).__name__} has no momentum that could follow a cycle: construct {type(self).__name__} with cycle_momentum=False")
+            raise ValueError(
+                f"{type(optimizer).__name__} has no momentum that could follow a cycle: construct "
+                f"{type(self).__name__} with cycle_momentum=False"
+            )
         for momenta in (values["base_momentums"], values["max_momentums"]):
-            for i, (group, momentum) in enumerate(zip(optimizer.param_groups, momenta, strict=True)):
+            for i, (group, momentum) in enumerate(
+                zip(optimizer.param_groups, momenta, strict=True)
+            ):
                 optimizer.check_group(i, {**group, **_moved(optimizer, group, momentum)})
 
     @classmethod
     def _check_together(cls, values: State) -> None:
-        check_order("base_momentum", values["base_momentums"], "max_momentum", values["max_momentums"])
+        check_order(
+            "base_momentum", values["base_momentums"], "max_momentum", values["max_momentums"]
+        )
 
     def _move_momentum(self) -> None:
         if self.cycle_momentum:
@@ -53,7 +62,11 @@ class Cycle(LRScheduler):
 
 
 def _moved(optimizer: Optimizer, group: dict[str, Any], momentum: float) -> dict[str, Any]:
-    return {"betas": (momentum, *group["betas"][1:])} if "betas" in optimizer.defaults else {"momentum": momentum}
+    return (
+        {"betas": (momentum, *group["betas"][1:])}
+        if "betas" in optimizer.defaults
+        else {"momentum": momentum}
+    )
 
 
 def check_order(lower: str, lows: list[float], upper: str, highs: list[float]) -> None:

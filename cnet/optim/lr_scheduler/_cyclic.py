@@ -16,11 +16,14 @@ _MODES = ("triangular", "triangular2", "exp_range")
 
 
 class CyclicLR(Cycle):
-    """Up from `base_lr` to `max_lr` and down again, in straight lines, with momentum the other way round.
+    """Up from `base_lr` to `max_lr` and down again, in straight lines, with momentum the other way
+    round.
 
-    In cycle `n`, from 1, the rate is ``base_lr + (max_lr - base_lr) * x * scale``, where `x` goes from 0 to 1 in `step_size_up` steps and back in
-    `step_size_down`. The scale is 1 for "triangular", ``2 ** (1 - n)`` for "triangular2", and ``gamma ** t`` at step `t` for "exp_range".
-    Momentum is ``max_momentum - (max_momentum - base_momentum) * x * scale``. Rates do not depend on the current ones.
+    In cycle `n`, from 1, the rate is ``base_lr + (max_lr - base_lr) * x * scale``, where `x` goes
+    from 0 to 1 in `step_size_up` steps and back in `step_size_down`. The scale is 1 for
+    "triangular", ``2 ** (1 - n)`` for "triangular2", and ``gamma ** t`` at step `t` for
+    "exp_range". Momentum is ``max_momentum - (max_momentum - base_momentum) * x * scale``. Rates do
+    not depend on the current ones.
 
     As a callback it is stepped after each batch.
 
@@ -37,7 +40,8 @@ class CyclicLR(Cycle):
     gamma : float
         For "exp_range", at least 0.
     scale_fn : function or None
-        Takes the place of `mode`: the scale, from the number of the cycle or of the step. A state does not hold it.
+        Takes the place of `mode`: the scale, from the number of the cycle or of the step. A state
+        does not hold it.
     scale_mode : {"cycle", "iterations"}
         What `scale_fn` takes.
     cycle_momentum : bool
@@ -50,7 +54,8 @@ class CyclicLR(Cycle):
     Raises
     ------
     TypeError, ValueError
-        If a setting is of the wrong type or out of bounds, or the optimizer has no momentum to cycle.
+        If a setting is of the wrong type or out of bounds, or the optimizer has no momentum to
+        cycle.
 
     References
     ----------
@@ -104,10 +109,20 @@ class CyclicLR(Cycle):
         if scale_fn is None:
             scale_mode = "iterations" if mode == "exp_range" else "cycle"
         self.max_lrs, self.base_momentums, self.max_momentums = max_lr, base_momentum, max_momentum  # type: ignore[assignment] # lists once checked
-        self.step_size_up, self.step_size_down = step_size_up, step_size_up if step_size_down is None else step_size_down
-        self.mode, self.gamma, self.scale_mode, self.cycle_momentum = mode if scale_fn is None else None, gamma, scale_mode, cycle_momentum
+        self.step_size_up, self.step_size_down = (
+            step_size_up,
+            step_size_up if step_size_down is None else step_size_down,
+        )
+        self.mode, self.gamma, self.scale_mode, self.cycle_momentum = (
+            mode if scale_fn is None else None,
+            gamma,
+            scale_mode,
+            cycle_momentum,
+        )
         self._scale_fn_custom = scale_fn
-        self.base_lrs = base = PerGroup(Number(), "base_lr")("base_lrs", base_lr, len(optimizer.param_groups))
+        self.base_lrs = base = PerGroup(Number(), "base_lr")(
+            "base_lrs", base_lr, len(optimizer.param_groups)
+        )
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
         self.base_lrs = base  # the base class has those of the optimizer
 
@@ -119,7 +134,10 @@ class CyclicLR(Cycle):
     def _check_for_this(self, values: State) -> None:
         super()._check_for_this(values)
         if (values["mode"] is None) != (self._scale_fn_custom is not None):
-            raise ValueError(f"mode is {values['mode']!r}, expected {'None with a scale_fn' if values['mode'] else 'one of ' + ', '.join(_MODES)}")
+            raise ValueError(
+                f"mode is {values['mode']!r}, expected "
+                f"{'None with a scale_fn' if values['mode'] else 'one of ' + ', '.join(_MODES)}"
+            )
 
     def _prepare_groups(self) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
@@ -129,20 +147,34 @@ class CyclicLR(Cycle):
         """The scale of a cycle, or at a step, whichever `scale_mode` says."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
-        return 1.0 if self.mode == "triangular" else 2.0 ** (1 - x) if self.mode == "triangular2" else self.gamma**x
+        return (
+            1.0
+            if self.mode == "triangular"
+            else 2.0 ** (1 - x)
+            if self.mode == "triangular2"
+            else self.gamma**x
+        )
 
     def _height(self) -> float:
         """How far up the rates are at this step: 0 to 1, times the scale."""
         total = self.step_size_up + self.step_size_down
         cycle = math.floor(1 + self.last_epoch / total)
         x, top = 1 + self.last_epoch / total - cycle, self.step_size_up / total
-        return (x / top if x <= top else (x - 1) / (top - 1)) * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        return (x / top if x <= top else (x - 1) / (top - 1)) * self.scale_fn(
+            cycle if self.scale_mode == "cycle" else self.last_epoch
+        )
 
     def get_lr(self) -> list[float]:
         self._expect_step()
         height = self._height()
-        return [base + (top - base) * height for base, top in zip(self.base_lrs, self.max_lrs, strict=True)]
+        return [
+            base + (top - base) * height
+            for base, top in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
 
     def _momenta(self) -> list[float]:
         height = self._height()
-        return [top - (top - base) * height for base, top in zip(self.base_momentums, self.max_momentums, strict=True)]
+        return [
+            top - (top - base) * height
+            for base, top in zip(self.base_momentums, self.max_momentums, strict=True)
+        ]

@@ -60,7 +60,15 @@ class StepLR(_Factor):
 
     _settings: ClassVar[Checks] = {**LRScheduler._settings, "step_size": Whole(), "gamma": Number()}
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        step_size: int,
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
@@ -71,13 +79,15 @@ class StepLR(_Factor):
 class MultiStepLR(_Factor):
     """Multiply the rate by `gamma` at each of some steps.
 
-    Alone, the rate at step `t` is ``base * gamma ** n``, where `n` is the number of milestones up to `t`.
+    Alone, the rate at step `t` is ``base * gamma ** n``, where `n` is the number of milestones up
+    to `t`.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     milestones : iterable of int
-        Steps, in any order; the rate is multiplied several times at a step that is given several times.
+        Steps, in any order; the rate is multiplied several times at a step that is given several
+        times.
     gamma : float
         At least 0.
     last_epoch, per_batch : object
@@ -101,9 +111,21 @@ class MultiStepLR(_Factor):
     [0.5, 0.25, 0.25, 0.125]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "milestones": ListOf(Whole(0)), "gamma": Number()}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "milestones": ListOf(Whole(0)),
+        "gamma": Number(),
+    }
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.gamma = gamma
         self.milestones: list[int] = milestones  # type: ignore[assignment] # a list once it is checked
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
@@ -146,7 +168,9 @@ class ExponentialLR(_Factor):
 
     _settings: ClassVar[Checks] = {**LRScheduler._settings, "gamma": Number()}
 
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, *, per_batch: bool = False
+    ) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
@@ -187,9 +211,21 @@ class ConstantLR(_Factor):
     [0.25, 0.25, 0.5, 0.5]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "factor": Number(0, 1, above=True), "total_iters": Whole()}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "factor": Number(0, 1, above=True),
+        "total_iters": Whole(),
+    }
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
@@ -198,9 +234,11 @@ class ConstantLR(_Factor):
 
 
 class LinearLR(_Factor):
-    """Warm-up: a factor that changes linearly from `start_factor` to `end_factor` in `total_iters` steps, and stays there.
+    """Warm-up: a factor that changes linearly from `start_factor` to `end_factor` in `total_iters`
+    steps, and stays there.
 
-    Alone, the rate at step `t` is ``base * (start_factor + (end_factor - start_factor) * min(1, t / total_iters))``.
+    Alone, the rate at step `t` is ``base * (start_factor + (end_factor - start_factor) * min(1, t /
+    total_iters))``.
 
     Parameters
     ----------
@@ -232,7 +270,12 @@ class LinearLR(_Factor):
     [0.25, 0.375, 0.5, 0.5]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "start_factor": Number(0, 1, above=True), "end_factor": Number(0, 1), "total_iters": Whole()}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "start_factor": Number(0, 1, above=True),
+        "end_factor": Number(0, 1),
+        "total_iters": Whole(),
+    }
 
     def __init__(
         self,
@@ -253,7 +296,9 @@ class LinearLR(_Factor):
         if self._is_initial or step > self.total_iters:
             return 1.0
         change = self.end_factor - self.start_factor
-        return max(0.0, 1 + change / (self.total_iters * self.start_factor + (step - 1) * change))  # rounding may leave less than nothing
+        return max(
+            0.0, 1 + change / (self.total_iters * self.start_factor + (step - 1) * change)
+        )  # rounding may leave less than nothing
 
 
 class PolynomialLR(_Factor):
@@ -289,13 +334,27 @@ class PolynomialLR(_Factor):
     [0.5, 0.125, 0.0, 0.0]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "total_iters": Whole(), "power": Number()}
+    _settings: ClassVar[Checks] = {
+        **LRScheduler._settings,
+        "total_iters": Whole(),
+        "power": Number(),
+    }
 
-    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
     def _factor(self, step: int) -> float:
         if self._is_initial or step > self.total_iters:
             return 1.0
-        return float(((1 - step / self.total_iters) / (1 - (step - 1) / self.total_iters)) ** self.power)
+        return float(
+            ((1 - step / self.total_iters) / (1 - (step - 1) / self.total_iters)) ** self.power
+        )

@@ -24,9 +24,18 @@ class _Lambda(LRScheduler):
     _other = ("lr_lambdas",)
     _for_each_group = "lr_lambda"
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Function | Sequence[Function], last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Function | Sequence[Function],
+        last_epoch: int = -1,
+        *,
+        per_batch: bool = False,
+    ) -> None:
         check_optimizer(optimizer)
-        self.lr_lambdas: list[Function] = PerGroup(_function)("lr_lambda", lr_lambda, len(optimizer.param_groups))
+        self.lr_lambdas: list[Function] = PerGroup(_function)(
+            "lr_lambda", lr_lambda, len(optimizer.param_groups)
+        )
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
 
 
@@ -39,8 +48,9 @@ class LambdaLR(_Lambda):
     ----------
     optimizer : optim.Optimizer
     lr_lambda : function, or list of functions
-        Takes the number of the step, from 0, and returns a factor of at least 0; one for each group, or one for all. A state holds no functions,
-        but the attributes of objects that are called.
+        Takes the number of the step, from 0, and returns a factor of at least 0; one for each
+        group, or one for all. A state holds no functions, but the attributes of objects that are
+        called.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -61,7 +71,10 @@ class LambdaLR(_Lambda):
 
     def get_lr(self) -> list[float]:
         self._expect_step()
-        return [base * function(self.last_epoch) for function, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * function(self.last_epoch)
+            for function, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 class MultiplicativeLR(_Lambda):
@@ -97,4 +110,7 @@ class MultiplicativeLR(_Lambda):
         groups = self.optimizer.param_groups
         if self._is_initial:
             return [group["lr"] for group in groups]
-        return [group["lr"] * function(self.last_epoch) for function, group in zip(self.lr_lambdas, groups, strict=True)]
+        return [
+            group["lr"] * function(self.last_epoch)
+            for function, group in zip(self.lr_lambdas, groups, strict=True)
+        ]

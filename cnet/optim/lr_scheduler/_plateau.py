@@ -10,7 +10,15 @@ from cnet._metric_modes import monitored_mode
 from cnet.optim._construction import settings_of
 from cnet.optim._optimizer import Optimizer, check_numbers
 from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer
-from cnet.optim.lr_scheduler._settings import Checks, Choice, Number, Optional, PerGroup, Whole, flag
+from cnet.optim.lr_scheduler._settings import (
+    Checks,
+    Choice,
+    Number,
+    Optional,
+    PerGroup,
+    Whole,
+    flag,
+)
 
 
 def _word(name: str, value: Any, groups: int = 1) -> str:
@@ -22,15 +30,18 @@ def _word(name: str, value: Any, groups: int = 1) -> str:
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    A metric is better if it is below ``best * (1 - threshold)`` with mode "min" and ``threshold_mode="rel"``, below ``best - threshold`` with "abs";
-    above ``best * (1 + threshold)`` or ``best + threshold`` with mode "max". After `patience` steps in a row that are not better, the next such step
-    makes the rate ``max(rate * factor, min_lr)``. A metric that is not finite is not better.
+    A metric is better if it is below ``best * (1 - threshold)`` with mode "min" and
+    ``threshold_mode="rel"``, below ``best - threshold`` with "abs"; above ``best * (1 +
+    threshold)`` or ``best + threshold`` with mode "max". After `patience` steps in a row that are
+    not better, the next such step makes the rate ``max(rate * factor, min_lr)``. A metric that is
+    not finite is not better.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     mode : {"min", "max"} or None
-        Whether less or more is better. None: as a callback, the direction of the metric; by hand "min".
+        Whether less or more is better. None: as a callback, the direction of the metric; by hand
+        "min".
     factor : float
         At least 0, below 1.
     patience : int
@@ -38,7 +49,8 @@ class ReduceLROnPlateau(LRScheduler):
     threshold : float
         At least 0.
     threshold_mode : {"rel", "abs"}
-        Whether the threshold is a share of the best metric so far. A share is of little use for metrics near or below 0.
+        Whether the threshold is a share of the best metric so far. A share is of little use for
+        metrics near or below 0.
     cooldown : int
         Steps after a reduction during which none is counted, at least 0.
     min_lr : float, or list of float
@@ -46,7 +58,8 @@ class ReduceLROnPlateau(LRScheduler):
     eps : float
         Smaller changes of the rate are not made; at least 0.
     monitor : str or None
-        As a callback: the name of the metric in the history. None: ``"val_loss"`` where there is one, else ``"loss"``.
+        As a callback: the name of the metric in the history. None: ``"val_loss"`` where there is
+        one, else ``"loss"``.
 
     Attributes
     ----------
@@ -60,7 +73,8 @@ class ReduceLROnPlateau(LRScheduler):
     Raises
     ------
     TypeError, ValueError
-        If a setting is of the wrong type or out of bounds; in `fit`, before the first step, if it has no such metric.
+        If a setting is of the wrong type or out of bounds; in `fit`, before the first step, if it
+        has no such metric.
 
     Examples
     --------
@@ -110,7 +124,13 @@ class ReduceLROnPlateau(LRScheduler):
     ) -> None:
         check_optimizer(optimizer)
         self.optimizer, self.per_batch = optimizer, False
-        self.mode, self.factor, self.patience, self.threshold, self.threshold_mode = mode, factor, patience, threshold, threshold_mode
+        self.mode, self.factor, self.patience, self.threshold, self.threshold_mode = (
+            mode,
+            factor,
+            patience,
+            threshold,
+            threshold_mode,
+        )
         self.cooldown, self.eps, self.monitor = cooldown, eps, monitor
         self.min_lrs: list[float] = min_lr  # type: ignore[assignment] # a list once it is checked
         self.default_min_lr: float | None = None if isinstance(min_lr, list | tuple) else min_lr  # type: ignore[assignment] # mypy leaves a sequence
@@ -144,7 +164,10 @@ class ReduceLROnPlateau(LRScheduler):
             check_numbers(group, "lr")
         if len(self.min_lrs) < len(groups):
             if self.default_min_lr is None:
-                raise RuntimeError(f"the optimizer has {len(groups)} parameter groups now, but min_lr has {len(self.min_lrs)} values: append to `min_lrs`")
+                raise RuntimeError(
+                    f"the optimizer has {len(groups)} parameter groups now, but min_lr has "
+                    f"{len(self.min_lrs)} values: append to `min_lrs`"
+                )
             self.min_lrs += [self.default_min_lr] * (len(groups) - len(self.min_lrs))
         self.last_epoch += 1
         if self._is_better(metric):
@@ -163,7 +186,11 @@ class ReduceLROnPlateau(LRScheduler):
         if not math.isfinite(metric) or self.best is None:
             return math.isfinite(metric)
         sign = 1 if self.mode == "max" else -1
-        bar = self.best * (1 + sign * self.threshold) if self.threshold_mode == "rel" else self.best + sign * self.threshold
+        bar = (
+            self.best * (1 + sign * self.threshold)
+            if self.threshold_mode == "rel"
+            else self.best + sign * self.threshold
+        )
         return sign * metric > sign * bar
 
     def _reduce_lr(self) -> None:

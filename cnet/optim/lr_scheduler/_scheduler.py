@@ -18,15 +18,18 @@ _RATE = Number()
 class LRScheduler(Stateful):
     """Base of the schedulers. To write one, override `get_lr`.
 
-    When it is constructed, a scheduler sets the rates of step 0; then each call of `step` sets the next ones. A scheduler that computes rates from
-    the current ones, ``group["lr"]``, can be used together with others, and keeps changes by hand. The rate that a group had when the first
-    scheduler was constructed is kept as ``group["initial_lr"]``, and is the base rate of all schedulers.
+    When it is constructed, a scheduler sets the rates of step 0; then each call of `step` sets the
+    next ones. A scheduler that computes rates from the current ones, ``group["lr"]``, can be used
+    together with others, and keeps changes by hand. The rate that a group had when the first
+    scheduler was constructed is kept as ``group["initial_lr"]``, and is the base rate of all
+    schedulers.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     last_epoch : int
-        -1 to begin; otherwise the number of the last step that was done. Groups must have ``"initial_lr"`` then.
+        -1 to begin; otherwise the number of the last step that was done. Groups must have
+        ``"initial_lr"`` then.
     per_batch : bool
         As a callback of `Trainer.fit`, step after each batch instead of after each epoch.
 
@@ -37,8 +40,8 @@ class LRScheduler(Stateful):
     base_lrs : list of float
         The base rate of each group.
     progress : tuple of str
-        Of a class: the names of attributes of its own that steps change. The others are settings: a training that is resumed with other ones than
-        the checkpoint has is refused.
+        Of a class: the names of attributes of its own that steps change. The others are settings: a
+        training that is resumed with other ones than the checkpoint has is refused.
 
     Raises
     ------
@@ -63,9 +66,15 @@ class LRScheduler(Stateful):
     """
 
     _settings: ClassVar[Checks] = {"per_batch": flag}
-    _progress: ClassVar[Checks] = {"last_epoch": Whole(0), "_step_count": Whole(1), "base_lrs": PerGroup(_RATE), "_last_lr": PerGroup(_RATE)}
+    _progress: ClassVar[Checks] = {
+        "last_epoch": Whole(0),
+        "_step_count": Whole(1),
+        "base_lrs": PerGroup(_RATE),
+        "_last_lr": PerGroup(_RATE),
+    }
     _begins_at_base: ClassVar[bool] = False
-    """Whether step 0 within a `SequentialLR` begins at the base rates instead of the current ones."""
+    """Whether step 0 within a `SequentialLR` begins at the base rates instead of the current ones.
+    """
     _for_each_group: ClassVar[str | None] = None
     """An argument that has a value for each group."""
     _is_initial = False
@@ -76,7 +85,9 @@ class LRScheduler(Stateful):
     base_lrs: list[float]
     _last_lr: list[float]
 
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1, *, per_batch: bool = False) -> None:
+    def __init__(
+        self, optimizer: Optimizer, last_epoch: int = -1, *, per_batch: bool = False
+    ) -> None:
         check_optimizer(optimizer)
         self.optimizer = optimizer
         self.per_batch = per_batch
@@ -98,14 +109,19 @@ class LRScheduler(Stateful):
             if self.last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise KeyError(f"parameter group {i} has no initial_lr, which last_epoch={self.last_epoch} needs: load the state of the optimizer first")
+                raise KeyError(
+                    f"parameter group {i} has no initial_lr, which last_epoch={self.last_epoch} "
+                    "needs: load the state of the optimizer first"
+                )
         self.base_lrs = [float(group["initial_lr"]) for group in self.optimizer.param_groups]
         self._initial_step()
 
     def _check_settings(self) -> None:
         """Check what the constructor was given, and keep it as plain data."""
         groups = len(self.optimizer.param_groups)
-        checked = {name: check(name, getattr(self, name), groups) for name, check in self._settings.items()}
+        checked = {
+            name: check(name, getattr(self, name), groups) for name, check in self._settings.items()
+        }
         self._check_together({**vars(self), **checked})
         self._check_for_this(checked)
         vars(self).update(checked)
@@ -114,27 +130,38 @@ class LRScheduler(Stateful):
         """Change groups before the first step, where a scheduler has rates of its own."""
 
     def get_lr(self) -> list[float]:
-        """The rate of each group at step `last_epoch`, computed from the current rates or the base rates. `step` calls it."""
-        raise NotImplementedError(f"{type(self).__name__} does not define get_lr(), which returns the rate of each parameter group")
+        """The rate of each group at step `last_epoch`, computed from the current rates or the base
+        rates. `step` calls it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define get_lr(), which returns the rate of each "
+            "parameter group"
+        )
 
     def _expect_step(self) -> None:
         """Warn where `get_lr` is called by hand."""
         if not self._is_stepping:
-            warnings.warn("get_lr() computes the rates of a step that is being taken: for the rates that the last step set, call get_last_lr()", stacklevel=3)
+            warnings.warn(
+                "get_lr() computes the rates of a step that is being taken: for the rates that "
+                "the last step set, call get_last_lr()",
+                stacklevel=3,
+            )
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group that the last step set."""
         return list(self._last_lr)
 
     def step(self, epoch: None = None) -> None:
-        """Set the rates of the next step. Call it after the optimizer's step, once an epoch or once a batch.
+        """Set the rates of the next step. Call it after the optimizer's step, once an epoch or once
+        a batch.
 
         Raises
         ------
         TypeError
             If a number of an epoch is given.
         ValueError
-            If there are no rates of the next step, or the current ones are out of bounds; then nothing is changed.
+            If there are no rates of the next step, or the current ones are out of bounds; then
+            nothing is changed.
         """
         self._refuse_epoch(epoch)
         self._step_count += 1
@@ -146,7 +173,10 @@ class LRScheduler(Stateful):
 
     def _refuse_epoch(self, epoch: Any) -> None:
         if epoch is not None:
-            raise TypeError(f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it goes on by one step; call it once for each")
+            raise TypeError(
+                f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it goes on by one "
+                "step; call it once for each"
+            )
 
     def _initial_step(self) -> None:
         """Take step 0 from the current rates."""
@@ -183,7 +213,8 @@ class LRScheduler(Stateful):
         added = self.optimizer.param_groups[len(self.base_lrs) :]
         if added and self._for_each_group:
             raise ValueError(
-                f"the optimizer has {len(self.base_lrs) + len(added)} parameter groups now, but {self._for_each_group} of this {type(self).__name__} is for "
+                f"the optimizer has {len(self.base_lrs) + len(added)} parameter groups now, but "
+                f"{self._for_each_group} of this {type(self).__name__} is for "
                 f"{len(self.base_lrs)}: construct it after add_param_group"
             )
         for group in added:
@@ -191,14 +222,23 @@ class LRScheduler(Stateful):
 
     def _checked_rates(self, rates: Any) -> list[float]:
         groups = len(self.optimizer.param_groups)
-        if type(rates) is list and len(rates) == groups and all(type(rate) is float and 0 <= rate < math.inf for rate in rates):
+        if (
+            type(rates) is list
+            and len(rates) == groups
+            and all(type(rate) is float and 0 <= rate < math.inf for rate in rates)
+        ):
             return [*rates]  # in most steps
         name = f"{type(self).__name__}.get_lr()"
         if not isinstance(rates, Iterable):
-            raise TypeError(f"{name} gave {rates!r}, expected a list with the rate of each parameter group")
+            raise TypeError(
+                f"{name} gave {rates!r}, expected a list with the rate of each parameter group"
+            )
         rates = list(rates)
         if len(rates) != groups:
-            raise ValueError(f"{name} gave {len(rates)} rates, expected one for each of {groups} parameter groups")
+            raise ValueError(
+                f"{name} gave {len(rates)} rates, expected one for each of {groups} parameter "
+                "groups"
+            )
         return [_RATE(f"rate {i} of {name}", rate) for i, rate in enumerate(rates)]
 
     def _move_momentum(self) -> None:
@@ -220,7 +260,9 @@ class LRScheduler(Stateful):
 
     def _restore_rates(self) -> None:
         construction, moves_momentum = self.optimizer._construction, False
-        for i, (group, rate) in enumerate(zip(self.optimizer.param_groups, self._last_lr, strict=False)):
+        for i, (group, rate) in enumerate(
+            zip(self.optimizer.param_groups, self._last_lr, strict=False)
+        ):
             if construction.left(i, group, "lr"):
                 group["lr"] = rate
                 moves_momentum = True
@@ -236,13 +278,16 @@ class LRScheduler(Stateful):
         return self._length() - self.last_epoch
 
     def _begin_fit(self, epochs: int, steps: int | None) -> None:
-        """Before a `fit` that steps it: epochs, and the batches of an epoch, or None if that is not known."""
+        """Before a `fit` that steps it: epochs, and the batches of an epoch, or None if that is not
+        known.
+        """
         count = epochs if not self.per_batch else None if steps is None else epochs * steps
         self._take_length(count)
         if count is not None and count > (left := self._steps_left()):
             raise ValueError(
-                f"{type(self).__name__} has {int(left)} steps left, but this fit takes {count} ({'one a batch' if self.per_batch else 'one an epoch'}): "
-                "construct a new scheduler, or one with more steps"
+                f"{type(self).__name__} has {int(left)} steps left, but this fit takes {count} "
+                f"({'one a batch' if self.per_batch else 'one an epoch'}): construct a new "
+                "scheduler, or one with more steps"
             )
 
     def _take_length(self, count: int | None) -> None:
@@ -259,9 +304,14 @@ class LRScheduler(Stateful):
 def check_optimizer(optimizer: Any) -> None:
     """Raise unless this is an optimizer whose rate a scheduler can change."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), lr=0.1)")
+        raise TypeError(
+            f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), "
+            "lr=0.1)"
+        )
     if any("lr" not in group for group in optimizer.param_groups):
-        raise ValueError(f"{type(optimizer).__name__} has no setting lr that could follow a schedule")
+        raise ValueError(
+            f"{type(optimizer).__name__} has no setting lr that could follow a schedule"
+        )
     optimizer.check_groups()
 
 
@@ -271,14 +321,21 @@ def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) ->
     for part in (part for scheduler in schedulers for part in scheduler._parts()):
         name = type(part).__name__
         if part.optimizer is not optimizer:
-            raise ValueError(f"{name} belongs to another optimizer than this trainer's: construct it with trainer.optimizer")
+            raise ValueError(
+                f"{name} belongs to another optimizer than this trainer's: construct it with "
+                "trainer.optimizer"
+            )
         if id(part) in seen:
-            raise ValueError(f"{name} appears twice among the schedulers: it would take two steps at once")
+            raise ValueError(
+                f"{name} appears twice among the schedulers: it would take two steps at once"
+            )
         seen.add(id(part))
 
 
 def begin_fit(schedulers: Sequence[LRScheduler], epochs: int, steps: int | None) -> None:
-    """Tell schedulers of a `fit` that will step them. Raises if one of them would end before; then nothing is changed."""
+    """Tell schedulers of a `fit` that will step them. Raises if one of them would end before; then
+    nothing is changed.
+    """
     before = [(part, {**vars(part)}) for scheduler in schedulers for part in scheduler._parts()]
     try:
         for scheduler in schedulers:

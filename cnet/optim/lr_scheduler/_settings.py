@@ -1,7 +1,9 @@
-"""The values that settings of schedulers may have, checked when a scheduler is constructed and when a state is loaded.
+"""The values that settings of schedulers may have, checked when a scheduler is constructed and when
+a state is loaded.
 
-A check takes the name of a setting, its value, and the number of parameter groups. It returns the value as plain Python data, or
-raises TypeError for a value of the wrong type and ValueError for one that is out of bounds.
+A check takes the name of a setting, its value, and the number of parameter groups. It returns the
+value as plain Python data, or raises TypeError for a value of the wrong type and ValueError for one
+that is out of bounds.
 """
 
 import math
@@ -83,7 +85,10 @@ class Choice:
 
     def __call__(self, name: str, value: Any, groups: int = 1) -> str:
         if not isinstance(value, str) or value not in self.words:
-            raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, self.words[:-1]))} or {self.words[-1]!r}")
+            raise ValueError(
+                f"{name} is {value!r}, expected {', '.join(map(repr, self.words[:-1]))} or "
+                f"{self.words[-1]!r}"
+            )
         return value
 
 
@@ -128,5 +133,8 @@ class PerGroup:
         if not isinstance(value, list | tuple):
             return [self.check(name, value, groups)] * groups
         if len(value) != groups:
-            raise ValueError(f"{name} has {len(value)} values, but the optimizer has {groups} parameter group{'' if groups == 1 else 's'}")
+            raise ValueError(
+                f"{name} has {len(value)} values, but the optimizer has {groups} parameter "
+                f"group{'' if groups == 1 else 's'}"
+            )
         return [self.check(f"{name}[{i}]", item, groups) for i, item in enumerate(value)]

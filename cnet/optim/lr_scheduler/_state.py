@@ -42,26 +42,32 @@ class Stateful:
     optimizer: Optimizer
 
     def state_dict(self) -> State:
-        """All that later steps go on from, and the settings: everything but the optimizer and functions.
+        """All that later steps go on from, and the settings: everything but the optimizer and
+        functions.
 
         Returns
         -------
         dict
-            Numbers, words, and lists and dictionaries of them, which JSON can hold. `Trainer.save_checkpoint` keeps it for the schedulers that
-            `fit` steps.
+            Numbers, words, and lists and dictionaries of them, which JSON can hold.
+            `Trainer.save_checkpoint` keeps it for the schedulers that `fit` steps.
 
         Raises
         ------
         TypeError
-            If an attribute of a class of your own is no such data: then override this method and `load_state_dict`.
+            If an attribute of a class of your own is no such data: then override this method and
+            `load_state_dict`.
         """
-        return {name: _dumped(f"{type(self).__name__}.{name}", value) for name, value in self._attributes().items()}
+        return {
+            name: _dumped(f"{type(self).__name__}.{name}", value)
+            for name, value in self._attributes().items()
+        }
 
     def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state, with the settings that it has.
 
-        Rates of the optimizer that are still as the constructors of schedulers left them become those of the state. Other rates, which
-        `Optimizer.load_state_dict` or a change by hand has set, stay.
+        Rates of the optimizer that are still as the constructors of schedulers left them become
+        those of the state. Other rates, which `Optimizer.load_state_dict` or a change by hand has
+        set, stay.
 
         Parameters
         ----------
@@ -95,7 +101,9 @@ class Stateful:
         """Raise ValueError for settings that do not go together."""
 
     def _check_for_this(self, values: State) -> None:
-        """Raise ValueError for settings that do not go with the optimizer, or with the functions, that this scheduler has."""
+        """Raise ValueError for settings that do not go with the optimizer, or with the functions,
+        that this scheduler has.
+        """
 
 
 def kind_of(scheduler: Stateful) -> str:
@@ -106,7 +114,10 @@ def kind_of(scheduler: Stateful) -> str:
 
 def apply(made: Sequence[Change]) -> None:
     """Make changes, all or none."""
-    before = [(target, {**vars(target)}) for target in {id(target): target for target, _, _ in made}.values()]
+    before = [
+        (target, {**vars(target)})
+        for target in {id(target): target for target, _, _ in made}.values()
+    ]
     try:
         for target, name, value in made:
             target.__dict__[name] = value
@@ -117,7 +128,9 @@ def apply(made: Sequence[Change]) -> None:
 
 
 def changes(scheduler: Stateful, state: Any) -> list[Change]:
-    """The changes that a state makes to a scheduler. Raises ValueError if it is no state of such a one; nothing is changed yet."""
+    """The changes that a state makes to a scheduler. Raises ValueError if it is no state of such a
+    one; nothing is changed yet.
+    """
     kind = type(scheduler).__name__
     own = scheduler._attributes()
     _require(isinstance(state, dict), kind, "it is no dictionary")
@@ -131,12 +144,18 @@ def changes(scheduler: Stateful, state: Any) -> list[Change]:
                 raise ValueError(f"{name} is {state[name]!r}, expected None")
             made += _alike(scheduler, name, own[name], state[name])
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(str(error) if str(error).startswith("this is no state") else f"this is no state of such a {kind}: {error}") from None
+        raise ValueError(
+            str(error)
+            if str(error).startswith("this is no state")
+            else f"this is no state of such a {kind}: {error}"
+        ) from None
     return made
 
 
 def check(kind: str, state: Any, groups: int) -> None:
-    """Raise ValueError unless a scheduler of this kind may have this state, as far as that can be told without the scheduler."""
+    """Raise ValueError unless a scheduler of this kind may have this state, as far as that can be
+    told without the scheduler.
+    """
     from cnet.optim import lr_scheduler
 
     if kind.startswith(_OWN):
@@ -157,8 +176,8 @@ def check(kind: str, state: Any, groups: int) -> None:
 def resume(schedulers: Sequence[Stateful], states: Sequence[State]) -> None:
     """Bring schedulers to where those of a checkpoint were.
 
-    Settings must be those of the checkpoint; one that is None takes that of the checkpoint. What the constructors did to the rates of the
-    optimizer after the checkpoint was loaded is undone.
+    Settings must be those of the checkpoint; one that is None takes that of the checkpoint. What
+    the constructors did to the rates of the optimizer after the checkpoint was loaded is undone.
 
     Raises
     ------
@@ -179,10 +198,13 @@ def resume(schedulers: Sequence[Stateful], states: Sequence[State]) -> None:
     ]
     if differing:
         raise ValueError(
-            f"the schedule is not that of the checkpoint: {'; '.join(differing)}. Construct it with the settings of the checkpoint to go on, "
-            "or, to begin a new schedule, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
+            f"the schedule is not that of the checkpoint: {'; '.join(differing)}. Construct it "
+            "with the settings of the checkpoint to go on, or, to begin a new schedule, train "
+            "with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
         )
-    for optimizer in {id(scheduler.optimizer): scheduler.optimizer for scheduler in schedulers}.values():
+    for optimizer in {
+        id(scheduler.optimizer): scheduler.optimizer for scheduler in schedulers
+    }.values():
         optimizer._construction.undo(optimizer.param_groups)
     apply(made)
     for scheduler, state in overridden:
@@ -193,7 +215,9 @@ def _differs(target: Any, name: str, value: Any) -> bool:
     """Whether a change is to a setting that the constructor was given."""
     if not isinstance(target, Stateful) or getattr(target, name) is None:
         return False
-    steps_change_it = (name in target._progress and name not in target._also_compared) or name in target.progress
+    steps_change_it = (
+        name in target._progress and name not in target._also_compared
+    ) or name in target.progress
     return not steps_change_it and bool(np.any(getattr(target, name) != value))
 
 
@@ -210,7 +234,11 @@ def _checked(kind: type[Stateful], state: State, groups: int) -> State:
     """The attributes of a state that have a check."""
     checks = {**kind._settings, **kind._progress}
     try:
-        checked = {name: checks[name](name, value, groups) for name, value in state.items() if name in checks}
+        checked = {
+            name: checks[name](name, value, groups)
+            for name, value in state.items()
+            if name in checks
+        }
         kind._check_together({**state, **checked})
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"this is no state of such a {kind.__name__}: {error}") from None
@@ -246,7 +274,10 @@ def _dumped(name: str, value: Any) -> Any:
         return {key: _dumped(f"{name}[{key!r}]", item) for key, item in value.items()}
     if callable(value):
         return _plain_attributes(value)
-    raise TypeError(f"{name} is a {type(value).__name__}, which a state cannot hold: override state_dict and load_state_dict")
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, which a state cannot hold: override state_dict and "
+        "load_state_dict"
+    )
 
 
 def _alike(target: Any, name: str, own: Any, value: Any) -> list[Change]:
@@ -255,15 +286,29 @@ def _alike(target: Any, name: str, own: Any, value: Any) -> list[Change]:
         if not _is_pair(value) or value[0] != kind_of(own):
             raise ValueError(f"{name} is {value!r}, expected the state of a {type(own).__name__}")
         return changes(own, value[1])
-    if isinstance(own, list | tuple) and own and all(isinstance(item, Stateful) or callable(item) for item in own):
+    if (
+        isinstance(own, list | tuple)
+        and own
+        and all(isinstance(item, Stateful) or callable(item) for item in own)
+    ):
         if not isinstance(value, list | tuple) or len(value) != len(own):
             raise ValueError(f"{name} is {value!r}, expected {len(own)} of them")
-        return [change for i, (item, part) in enumerate(zip(own, value, strict=True)) for change in _alike(target, f"{name}[{i}]", item, part)]
+        return [
+            change
+            for i, (item, part) in enumerate(zip(own, value, strict=True))
+            for change in _alike(target, f"{name}[{i}]", item, part)
+        ]
     if callable(own):
         attributes = _plain_attributes(own)
-        if (value is None) != (attributes is None) or (attributes is not None and (not isinstance(value, dict) or value.keys() != attributes.keys())):
+        if (value is None) != (attributes is None) or (
+            attributes is not None
+            and (not isinstance(value, dict) or value.keys() != attributes.keys())
+        ):
             raise ValueError(f"{name} is {value!r}, expected {attributes!r}")
-        return [(own, key, _plain(f"{name}.{key}", vars(own)[key], item)) for key, item in (value or {}).items()]
+        return [
+            (own, key, _plain(f"{name}.{key}", vars(own)[key], item))
+            for key, item in (value or {}).items()
+        ]
     return [(target, name, _plain(name, own, value))]
 
 
@@ -272,12 +317,20 @@ def _plain(name: str, own: Any, value: Any) -> Any:
     if isinstance(own, bool | np.bool_):
         fits = isinstance(value, bool)
     elif isinstance(own, int | float | np.number):
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and (math.isfinite(value) or value == own)
+        fits = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and (math.isfinite(value) or value == own)
+        )
     elif isinstance(own, str):
         fits = isinstance(value, str)
     elif isinstance(own, dict):
         fits = isinstance(value, dict)
-        value = {key: _plain(f"{name}[{key!r}]", own.get(key), item) for key, item in value.items()} if fits else value
+        value = (
+            {key: _plain(f"{name}[{key!r}]", own.get(key), item) for key, item in value.items()}
+            if fits
+            else value
+        )
     elif isinstance(own, list | tuple | np.ndarray):
         fits = isinstance(value, list | tuple)
         if fits and isinstance(own, np.ndarray):
@@ -287,7 +340,11 @@ def _plain(name: str, own: Any, value: Any) -> Any:
     elif isinstance(value, list | dict):
         return _plain(name, type(value)(), value)
     else:
-        fits = value is None or isinstance(value, bool | str) or (isinstance(value, int | float) and math.isfinite(value))
+        fits = (
+            value is None
+            or isinstance(value, bool | str)
+            or (isinstance(value, int | float) and math.isfinite(value))
+        )
     if not fits:
         raise ValueError(f"{name} is {value!r}, expected a value such as {own!r}")
     return value
