@@ -31,7 +31,7 @@ for i in range(15):
     try:
         timer.start()
         batch, validation = random.choice([8, 64, 512]), (X, Y) if i % 2 else None
-        t.fit(X, Y, 10**9, batch_size=batch, validation_data=validation, verbose=False)
+        t.fit(X, Y, epochs=10**9, batch_size=batch, validation_data=validation, verbose=False)
         sys.exit("not interrupted")
     except KeyboardInterrupt:
         latencies.append(time.monotonic() - sent[0])

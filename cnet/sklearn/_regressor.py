@@ -53,7 +53,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> from sklearn.datasets import make_regression
     >>> from cnet.sklearn import MLPRegressor
     >>> X, y = make_regression(200, 5, random_state=0)
-    >>> model = MLPRegressor(20, solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0)
+    >>> model = MLPRegressor(
+    ...     hidden_layer_sizes=20, solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0
+    ... )
     >>> bool(model.fit(X, y / 100).score(X, y / 100) > 0.95)
     True
     """
