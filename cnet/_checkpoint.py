@@ -186,11 +186,8 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     with opened(path, "a checkpoint") as file:
         metadata = file.metadata() or {}
         if "cnet_checkpoint" not in metadata:
-            found = (
-                ("a model: read it with cnet.load")
-                if "cnet" in metadata
-                else ("no checkpoint of cnet")
-            )
+            model = "a model: read it with cnet.load"
+            found = model if "cnet" in metadata else "tensors, but no checkpoint of cnet"
             raise ValueError(f"it holds {found}")
         if metadata["cnet_checkpoint"] not in _READ:
             raise ValueError(

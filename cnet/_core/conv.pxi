@@ -7,7 +7,7 @@
 
 
 cdef enum:
-    IMAGES_AT_A_TIME = 128  # or a multiple: the largest power of 2 that CNET_BLOCK holds
+    IMAGES_AT_A_TIME = 128  # or a multiple: the largest power of 2 that CNET_KC holds
 
 
 cdef inline double _conv_flops(const cnet_window *g) noexcept nogil:

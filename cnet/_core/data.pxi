@@ -15,16 +15,16 @@ cdef struct Data:
     double row_bytes           # as they lie in memory
     const real *x
     const uint8_t *x_uint8     # or these
-    const cnet_sparse *sparse  # or these
+    const cnet_csr_packed *sparse  # or these
     real scale, offset         # batches are scale * rows + offset
     bint rescales              # whether that is not the rows themselves
     real *batch                # (room, width)
-    cnet_lists lists           # of a batch
+    cnet_csr_batch lists           # of a batch
     # of lists whose elements are bytes; room for as many as there may be, or as much for the
     # columns of each part
     real *values
     # rows to predict, with room for each, where they may be made into lists
-    cnet_sparse given
+    cnet_csr_packed given
     int64_t *order             # of these, and their `starts`
     Py_ssize_t column_rows     # of a block that may go by columns
 
@@ -33,26 +33,26 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
     """Room for the lists of a batch: of `sparse`, or of what is given."""
     cdef Py_ssize_t i, record
     cdef int64_t *starts
-    data.lists.length, data.lists.rows = cnet_block_length(data.width), room
-    data.lists.lists = <cnet_list *> malloc(cnet_block_count(data.width) * room * sizeof(cnet_list))
-    if data.lists.lists == NULL:
+    data.lists.block_length, data.lists.capacity = cnet_block_length(data.width), room
+    data.lists.rows = <cnet_csr_row *> malloc(cnet_block_count(data.width) * room * sizeof(cnet_csr_row))
+    if data.lists.rows == NULL:
         raise MemoryError
     if data.sparse == NULL:
-        record = (cnet_record_room(data.width) + sizeof(real) - 1) // sizeof(real) * sizeof(real)
+        record = (cnet_csr_row_bytes(data.width) + sizeof(real) - 1) // sizeof(real) * sizeof(real)
         data.order = <int64_t *> malloc((2 * room + 1) * sizeof(int64_t))
         starts = data.order + room
-        data.given = cnet_sparse(
+        data.given = cnet_csr_packed(
             cnet_block_count(data.width), record, starts, <uint8_t *> malloc(room * record), 0
         )
-        if data.order == NULL or data.given.records == NULL:
+        if data.order == NULL or data.given.data == NULL:
             raise MemoryError
         for i in range(room + 1):
             starts[i] = i * record
         for i in range(room):
             data.order[i] = i
-    elif data.sparse.bytes:
+    elif data.sparse.is_uint8:
         data.values = <real *> malloc(
-            max(room, threads * data.column_rows) * cnet_most_listed(data.width) * sizeof(real)
+            max(room, threads * data.column_rows) * cnet_csr_max_nnz(data.width) * sizeof(real)
         )
         if data.values == NULL:
             raise MemoryError
@@ -60,10 +60,10 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
 
 
 cdef void _free_lists(const Data *data) noexcept:
-    free(data.lists.lists)
+    free(data.lists.rows)
     free(data.values)
     free(data.order)
-    free(<void *> data.given.records)
+    free(<void *> data.given.data)
 
 
 cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noexcept nogil:
@@ -75,9 +75,9 @@ cdef void _collect_rows(const Data *data, Block *block, int part, int parts) noe
     block.x = block.x_batch
     if data.sparse != NULL:
         block.lists = &data.lists
-        values = data.values + start * cnet_most_listed(data.width)
-        kernels().gather_lists(
-            data.sparse, count, rows + start, block.ahead, 0, data.sparse.blocks, &data.lists,
+        values = data.values + start * cnet_csr_max_nnz(data.width)
+        kernels().csr_gather_rows(
+            data.sparse, count, rows + start, block.ahead, 0, data.sparse.n_blocks, &data.lists,
             start, data.scale, values
         )
     elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
@@ -97,8 +97,8 @@ cdef void _collect_columns(const Data *data, Block *block, int part, int parts) 
     block.first, block.end = first * length, min(data.width, end * length)
     if data.sparse != NULL:
         block.lists = &data.lists
-        at = data.values + part * data.column_rows * cnet_most_listed(data.width)
-        kernels().gather_lists(
+        at = data.values + part * data.column_rows * cnet_csr_max_nnz(data.width)
+        kernels().csr_gather_rows(
             data.sparse, block.m, rows, block.ahead, first, end, &data.lists, 0, data.scale, at
         )
     elif data.x != NULL and not data.rescales and _consecutive(block.m, rows):
@@ -141,14 +141,14 @@ cdef void _list_rows(const Data *data, Block *block, int part, int parts) noexce
     cdef double most = MOST_LISTED * (end - start) * data.width * (1 + sizeof(real))
     block.lists = NULL
     for i in range(start, end):
-        bytes += kernels().compress_row(
+        bytes += kernels().csr_row_from_dense(
             data.width, block.x + i * data.width,
-            <uint8_t *> data.given.records + data.given.starts[i]
+            <uint8_t *> data.given.data + data.given.row_start[i]
         )
         if bytes > most:
             return
-    kernels().gather_lists(
-        &data.given, end - start, data.order + start, 0, 0, data.given.blocks, &data.lists, start,
+    kernels().csr_gather_rows(
+        &data.given, end - start, data.order + start, 0, 0, data.given.n_blocks, &data.lists, start,
         1, NULL
     )
     block.lists = &data.lists

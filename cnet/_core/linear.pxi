@@ -22,7 +22,7 @@ cdef struct Product:
     Update update
     const cnet_update *now
     Py_ssize_t scratch  # elements of it for each part
-    const cnet_lists *lists  # gemm.a as lists, where not NULL
+    const cnet_csr_batch *lists  # gemm.a as lists, where not NULL
     real *sums          # of blocks of inputs, where they are shared out, or NULL
     Py_ssize_t sums_next
 
@@ -104,17 +104,17 @@ cdef void _multiply_rows(
     cdef cnet_gemm p = whole.gemm
     p.m = row_end - row
     p.n = col_end - col
-    p.b += col * p.b_col
-    p.a += row * p.a_row
+    p.b += col * p.cs_b
+    p.a += row * p.rs_a
     if p.m == 0 or p.n == 0:
         return
     if whole.now != NULL:
         p.c += part * whole.scratch
-        _update(k, whole, &p, row * p.c_row + col)
+        _update(k, whole, &p, row * p.rs_c + col)
         return
     if p.bias != NULL:
         p.bias += col
-    p.c += row * p.c_row + col * p.c_col
+    p.c += row * p.rs_c + col * p.cs_c
     if whole.lists != NULL:
         k.spmm(whole.lists, row, 0, &p)
     else:
@@ -128,7 +128,7 @@ cdef void _activate_product(
 ) noexcept nogil:
     cdef Py_ssize_t rows = p.m, width = p.n, i
     cdef real *c = p.c
-    if width == p.c_row:  # rows without a gap are one row
+    if width == p.rs_c:  # rows without a gap are one row
         rows, width = 1, p.m * p.n
     for i in range(rows):
         if whole.output == NULL:
@@ -137,7 +137,7 @@ cdef void _activate_product(
             k.activation_backward(
                 whole.activation, width, whole.output + (c - whole.gemm.c), c, c, whole.slope
             )
-        c += p.c_row
+        c += p.rs_c
 
 
 cdef void _multiply(const Product *product) noexcept nogil:
@@ -154,15 +154,15 @@ cdef void _multiply(const Product *product) noexcept nogil:
 
 
 cdef inline Product _product(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const real *b, Py_ssize_t b_row, Py_ssize_t b_col, real *c
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t rs_a, Py_ssize_t cs_a,
+    const real *b, Py_ssize_t rs_b, Py_ssize_t cs_b, real *c
 ) noexcept nogil:
     cdef Product product
     memset(&product, 0, sizeof(product))
     product.gemm.m, product.gemm.n, product.gemm.k = m, n, k
-    product.gemm.a, product.gemm.a_row, product.gemm.a_col = a, a_row, a_col
-    product.gemm.b, product.gemm.b_row, product.gemm.b_col = b, b_row, b_col
-    product.gemm.c, product.gemm.c_row, product.gemm.c_col = c, n, 1
+    product.gemm.a, product.gemm.rs_a, product.gemm.cs_a = a, rs_a, cs_a
+    product.gemm.b, product.gemm.rs_b, product.gemm.cs_b = b, rs_b, cs_b
+    product.gemm.c, product.gemm.rs_c, product.gemm.cs_c = c, n, 1
     product.activation = NONE
     return product
 
@@ -189,7 +189,7 @@ cdef Product _backward_input(
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
     cdef Product product = _product(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
-    product.gemm.dots = cnet_by_dots(I, O)
+    product.gemm.dots = cnet_use_dot_kernel(I, O)
     return product
 
 
@@ -217,15 +217,15 @@ cdef void _run_columns(
     cdef cnet_gemm p = product.gemm
     cdef Py_ssize_t length = cnet_block_length(p.k)
     p.m, p.k, p.block = block.m, block.end - block.first, length
-    p.a, p.a_row = block.own, block.own_row
-    p.b += block.first * p.b_row
+    p.a, p.rs_a = block.own, block.own_row
+    p.b += block.first * p.rs_b
     p.bias = NULL
     p.c = product.sums
     if part:
         p.c += (
             1 + block.first // length - _start(cnet_block_count(product.gemm.k), 1, parts)
         ) * product.sums_next
-        p.c_block = product.sums_next
+        p.split_k_stride = product.sums_next
     if block.lists != NULL:
         kernels().spmm(block.lists, 0, block.first // length, &p)
     else:

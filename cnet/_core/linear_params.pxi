@@ -18,7 +18,7 @@ cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
     that their sums stay in the level-1 cache, unless n is so large that the product copies its
     factors into another order, which pays for many rows.
     """
-    return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_PACKED_ROWS
+    return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_MC_PACKED
 
 
 cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
@@ -27,7 +27,7 @@ cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
     """
     cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
     return _whole_lines(
-        max(size, CNET_BLOCK * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size
+        max(size, CNET_KC * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size
     )
 
 
@@ -37,7 +37,7 @@ cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint lists) noexcept nogil:
     """
     cdef Py_ssize_t size = _sums_size(n, lists)
     if lists and n >= LEAST_SORTED:
-        size += CNET_BLOCK * CNET_BLOCK + (CNET_BLOCK + 1) * CNET_BLOCK // <Py_ssize_t> sizeof(real)
+        size += CNET_KC * CNET_KC + (CNET_KC + 1) * CNET_KC // <Py_ssize_t> sizeof(real)
     return size
 
 
@@ -55,15 +55,15 @@ cdef void _update(
     cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
     while j < part.n:
         p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
-        p.c_row = p.n
-        p.b = part.b + j * p.b_col
+        p.rs_c = p.n
+        p.b = part.b + j * p.cs_b
         i = 0
         while i < part.m:
             p.m = min(rows, part.m - i)
-            p.a = part.a + i * p.a_row
+            p.a = part.a + i * p.rs_a
             k.gemm(&p)
-            at = offset + i * part.c_row + j
-            _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.c_row, p.c, p.c_row)
+            at = offset + i * part.rs_c + j
+            _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.rs_c, p.c, p.rs_c)
             i += p.m
         j += p.n
 
@@ -134,15 +134,15 @@ cdef void _multiply_blocks(
         product.gemm.k = min(rows, whole.gemm.k - start)
         _multiply_part(k, &product, cut, part, block)
         start += product.gemm.k
-        product.gemm.a += product.gemm.k * product.gemm.a_col
-        product.gemm.b += product.gemm.k * product.gemm.b_row
+        product.gemm.a += product.gemm.k * product.gemm.cs_a
+        product.gemm.b += product.gemm.k * product.gemm.rs_b
         product.gemm.accumulate = True
 
 
 cdef void _restrict_to_columns(Product *product, const Block *block) noexcept nogil:
     """The gradient of the weights that go with a part's columns of the data."""
     cdef Py_ssize_t before = block.first * product.gemm.n
-    product.gemm.a, product.gemm.a_col = block.own, block.own_row
+    product.gemm.a, product.gemm.cs_a = block.own, block.own_row
     product.gemm.m = block.end - block.first
     if product.update.rule == NULL:
         product.gemm.c += before
@@ -158,7 +158,7 @@ cdef void _multiply_lists(
     """A part's share of the gradient of the weights that go with lists, block by block of
     columns: its own, or of all, or some outputs of some.
     """
-    cdef Py_ssize_t length = product.lists.length, blocks = cnet_block_count(product.gemm.m)
+    cdef Py_ssize_t length = product.lists.block_length, blocks = cnet_block_count(product.gemm.m)
     cdef Py_ssize_t n = product.gemm.n
     cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j
     cdef Py_ssize_t at
@@ -176,28 +176,28 @@ cdef void _multiply_lists(
         col = min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
         col_end = min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
     cdef real *sums = product.gemm.c + part * product.scratch
-    cdef cnet_columns columns
+    cdef cnet_csc_block columns
     cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block
     cdef bint descends = sorted and product.now.kind == CNET_SGD
     if sorted:
         columns.values = sums + _sums_size(n, True)
-        columns.rows = <uint8_t *> (columns.values + CNET_BLOCK * CNET_BLOCK)
-        columns.counts = columns.rows + CNET_BLOCK * CNET_BLOCK
+        columns.row_idx = <uint8_t *> (columns.values + CNET_KC * CNET_KC)
+        columns.col_nnz = columns.row_idx + CNET_KC * CNET_KC
     for b in range(first, end):
         if _given_up(block, part):
             return
         p.m = min(length, product.gemm.m - b * length)
         if sorted:
-            k.list_columns(product.lists, b, p.k, p.m, &columns)
+            k.csr_to_csc(product.lists, b, p.k, p.m, &columns)
         if descends:
             k.spmm_columns(
-                &columns, p.k, p.m, col_end - col, product.gemm.b + col, p.b_row,
+                &columns, p.k, p.m, col_end - col, product.gemm.b + col, p.rs_b,
                 product.update.w + b * length * n + col, n, product.now
             )
             continue
         j = col
         while j < col_end:
-            p.n = cnet_panel(k.panel, k.lanes, col_end - j)
+            p.n = cnet_spmm_cols(k.spmm_nr, k.lanes, col_end - j)
             p.b = product.gemm.b + j
             at = b * length * n + j
             if product.now == NULL:
@@ -205,12 +205,12 @@ cdef void _multiply_lists(
                 k.spmm_transposed(product.lists, b, &p, False)
             else:
                 p.c = sums
-                p.c_row = n if p.n == n else (p.n + k.lanes - 1) // k.lanes * k.lanes
+                p.rs_c = n if p.n == n else (p.n + k.lanes - 1) // k.lanes * k.lanes
                 if sorted:
-                    k.spmm_columns(&columns, p.k, p.m, p.n, p.b, p.b_row, p.c, p.c_row, NULL)
+                    k.spmm_columns(&columns, p.k, p.m, p.n, p.b, p.rs_b, p.c, p.rs_c, NULL)
                 else:
                     k.spmm_transposed(product.lists, b, &p, True)
-                _update_rows(k, &product.update, product.now, p.m, p.n, at, n, p.c, p.c_row)
+                _update_rows(k, &product.update, product.now, p.m, p.n, at, n, p.c, p.rs_c)
             j += p.n
 
 

@@ -20,15 +20,15 @@ from cnet._core._threads cimport begins_regions, members_for, run_region, thread
 
 cdef extern from "csrc/kernels.h":
     enum:
-        CNET_BLOCK
-        CNET_PACKED_ROWS
+        CNET_KC
+        CNET_MC_PACKED
         CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
         CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE
         CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
         CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD
         CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
 
-    int cnet_states(int) noexcept nogil
+    int cnet_state_count(int) noexcept nogil
 
     ctypedef struct cnet_rule:
         int kind, decoupled, summed, inner
@@ -37,47 +37,47 @@ cdef extern from "csrc/kernels.h":
 
     ctypedef struct cnet_update:
         int kind
-        real penalty, shrink
+        real l2, decay_factor
 
     cnet_update cnet_update_at(const cnet_rule *, int64_t, double) noexcept nogil
 
     ctypedef struct cnet_gemm:
         Py_ssize_t m, n, k
         const real *a
-        Py_ssize_t a_row, a_col
+        Py_ssize_t rs_a, cs_a
         const real *b
-        Py_ssize_t b_row, b_col
+        Py_ssize_t rs_b, cs_b
         real *c
-        Py_ssize_t c_row, c_col
+        Py_ssize_t rs_c, cs_c
         const real *bias
         Py_ssize_t block
         int accumulate
-        Py_ssize_t c_block
+        Py_ssize_t split_k_stride
         int dots
 
-    bint cnet_by_dots(Py_ssize_t, Py_ssize_t) noexcept nogil
+    bint cnet_use_dot_kernel(Py_ssize_t, Py_ssize_t) noexcept nogil
 
-    ctypedef struct cnet_sparse:
-        Py_ssize_t blocks, longest
-        const int64_t *starts
-        const uint8_t *records
-        int bytes
+    ctypedef struct cnet_csr_packed:
+        Py_ssize_t n_blocks, max_row_bytes
+        const int64_t *row_start
+        const uint8_t *data
+        int is_uint8
 
-    ctypedef struct cnet_list:
+    ctypedef struct cnet_csr_row:
         pass
 
-    ctypedef struct cnet_lists:
-        Py_ssize_t length, rows
-        cnet_list *lists
+    ctypedef struct cnet_csr_batch:
+        Py_ssize_t block_length, capacity
+        cnet_csr_row *rows
 
-    Py_ssize_t cnet_record_room(Py_ssize_t) noexcept nogil
-    Py_ssize_t cnet_most_listed(Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_csr_row_bytes(Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_csr_max_nnz(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_length(Py_ssize_t) noexcept nogil
     Py_ssize_t cnet_block_count(Py_ssize_t) noexcept nogil
 
-    ctypedef struct cnet_columns:
-        uint8_t *counts
-        uint8_t *rows
+    ctypedef struct cnet_csc_block:
+        uint8_t *col_nnz
+        uint8_t *row_idx
         real *values
 
     ctypedef struct cnet_augment:
@@ -106,7 +106,7 @@ cdef extern from "csrc/kernels.h":
         real scale
 
     ctypedef struct cnet_kernels:
-        Py_ssize_t lanes, panel
+        Py_ssize_t lanes, spmm_nr
         void (*gemm)(const cnet_gemm *) noexcept nogil
         void (*column_sums)(
             Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t, real *, Py_ssize_t, int
@@ -197,28 +197,28 @@ cdef extern from "csrc/kernels.h":
             Py_ssize_t, Py_ssize_t, const uint8_t *, Py_ssize_t, const int64_t *, Py_ssize_t, real,
             real, real *
         ) noexcept nogil
-        Py_ssize_t (*compress_row)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
-        Py_ssize_t (*compress_row_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
-        void (*gather_lists)(
-            const cnet_sparse *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-            const cnet_lists *, Py_ssize_t, real, real *
+        Py_ssize_t (*csr_row_from_dense)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
+        Py_ssize_t (*csr_row_from_dense_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
+        void (*csr_gather_rows)(
+            const cnet_csr_packed *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+            const cnet_csr_batch *, Py_ssize_t, real, real *
         ) noexcept nogil
-        void (*spmm)(const cnet_lists *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
+        void (*spmm)(const cnet_csr_batch *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
         void (*spmm_transposed)(
-            const cnet_lists *, Py_ssize_t, const cnet_gemm *, int
+            const cnet_csr_batch *, Py_ssize_t, const cnet_gemm *, int
         ) noexcept nogil
-        void (*list_columns)(
-            const cnet_lists *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_columns *
+        void (*csr_to_csc)(
+            const cnet_csr_batch *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const cnet_csc_block *
         ) noexcept nogil
         void (*spmm_columns)(
-            const cnet_columns *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t,
+            const cnet_csc_block *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const real *, Py_ssize_t,
             real *, Py_ssize_t, const cnet_update *
         ) noexcept nogil
         void (*augment)(
             const cnet_augment *, int64_t, uint32_t, const real *, const uint8_t *, real *, real *
         ) noexcept nogil
 
-    Py_ssize_t cnet_panel(Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+    Py_ssize_t cnet_spmm_cols(Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 
 # A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.

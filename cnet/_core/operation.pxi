@@ -56,7 +56,7 @@ cdef struct Block:
     # the block's rows of the data set, for operations that were told to read x_batch
     const real *x
     const real *x_batch
-    const cnet_lists *lists  # the block's rows, or a part's columns of them, instead; or NULL
+    const cnet_csr_batch *lists  # the block's rows, or a part's columns of them, instead; or NULL
 
 
 ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil

@@ -24,7 +24,7 @@ cdef cnet_rule _rule(
 
 
 cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) except *:
-    _check2("state", state.shape[0], state.shape[1], cnet_states(rule.kind), w.shape[0])
+    _check2("state", state.shape[0], state.shape[1], cnet_state_count(rule.kind), w.shape[0])
     return Update(rule, _out1(w), _out2(state), w.shape[0])
 
 
@@ -54,7 +54,7 @@ cdef void _update_all(const Update *u, const real *g, double weight) noexcept no
 
 def states(int kind):
     """How many arrays an optimiser of this kind remembers."""
-    return cnet_states(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
+    return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
 
 
 def update_step(

@@ -160,15 +160,15 @@ cdef class Program:
         self.data.scale, self.data.offset = scale, offset
         self.data.rescales = scale != 1 or offset != 0
         self.alone = alone
-        if alone and self.data.width > CNET_BLOCK:
+        if alone and self.data.width > CNET_KC:
             self.data.column_rows = min(self.room, self.data.width // LEAST_COLUMNS_PER_ROW)
         if isinstance(x, Sparse):
             if not alone:
                 raise ValueError("lists are for a dense layer that alone reads the rows")
             self.data.sparse = &(<Sparse> x).data
-            if offset != 0 or (self.data.rescales and not self.data.sparse.bytes):
+            if offset != 0 or (self.data.rescales and not self.data.sparse.is_uint8):
                 raise ValueError("lists take no offset, and reals in them no scale")
-            total = self.data.sparse.starts[self.data.n_rows]
+            total = self.data.sparse.row_start[self.data.n_rows]
             self.data.row_bytes = total / <double> self.data.n_rows
             _make_lists(&self.data, self.room, self.threads)
         elif x.dtype == "uint8":
@@ -242,7 +242,7 @@ cdef class Program:
         if not 0 <= rule < self.n_rules:
             raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")
         if self.rules[rule].kind != UNSET:
-            _check1("the state", cnet_states(kind), cnet_states(self.rules[rule].kind))
+            _check1("the state", cnet_state_count(kind), cnet_state_count(self.rules[rule].kind))
         self.rules[rule] = new
         self.summed |= summed
 
@@ -552,4 +552,4 @@ cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
     return total
 
 
-LEAST_ROOM = CNET_BLOCK
+LEAST_ROOM = CNET_KC

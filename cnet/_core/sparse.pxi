@@ -5,7 +5,7 @@ cdef class Sparse:
     """The elements of rows (rows, width) that are not 0; `compress` makes one."""
 
     cdef readonly tuple shape
-    cdef cnet_sparse data
+    cdef cnet_csr_packed data
     cdef int64_t[::1] starts
     cdef uint8_t[::1] records
 
@@ -26,7 +26,7 @@ cdef inline Py_ssize_t _first_place(
     """
     cdef Py_ssize_t beside = row * (
         cnet_block_count(c.width) + 2 * sizeof(real)
-    ) + part * cnet_record_room(c.width)
+    ) + part * cnet_csr_row_bytes(c.width)
     cdef Py_ssize_t most = <Py_ssize_t> (c.most * row * c.width) * c.size + beside
     return (most + sizeof(real) - 1) // sizeof(real) * sizeof(real)
 
@@ -46,9 +46,9 @@ cdef void _compress_part(
             return
         sparse.starts[row] = at
         if c.bytes != NULL:
-            bytes = k.compress_row_uint8(c.width, c.bytes + row * c.width, &sparse.records[at])
+            bytes = k.csr_row_from_dense_uint8(c.width, c.bytes + row * c.width, &sparse.records[at])
         else:
-            bytes = k.compress_row(c.width, c.x + row * c.width, &sparse.records[at])
+            bytes = k.csr_row_from_dense(c.width, c.x + row * c.width, &sparse.records[at])
         longest[0] = max(longest[0], <int64_t> bytes)
         at += bytes
     if part == parts - 1:
@@ -83,7 +83,7 @@ def compress(x, double most, empty):
             _compress_part(&c, sparse, &longest[part], part, parts)
     if min(longest) == 0:
         return None
-    sparse.data = cnet_sparse(
+    sparse.data = cnet_csr_packed(
         cnet_block_count(c.width), max(longest), &sparse.starts[0], &sparse.records[0],
         c.bytes != NULL
     )

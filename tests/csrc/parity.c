@@ -1,5 +1,5 @@
 /* Every kernel of one table against plain loops in double precision, without Python: for processors
-   that are only emulated. `.ci/neon` compiles and runs it; cases.py beside this folder drives the
+   that are only emulated. `.ci/kernels` compiles and runs it; cases.py beside this folder drives the
    tests that say more.
 
    Compiled with the macros of the table (CNET_ISA_<set>, perhaps CNET_F64) and with CNET_TABLE, its
@@ -127,9 +127,9 @@ static void multiply_in_parts(const cnet_gemm *whole) {
             g.m = part & 1 ? whole->m - half_m : half_m;
             g.n = part & 2 ? whole->n - half_n : half_n;
             g.k = whole->k - k < block ? whole->k - k : block;
-            g.a += i * g.a_row + k * g.a_col;
-            g.b += k * g.b_row + j * g.b_col;
-            g.c += i * g.c_row + j * g.c_col;
+            g.a += i * g.rs_a + k * g.cs_a;
+            g.b += k * g.rs_b + j * g.cs_b;
+            g.c += i * g.rs_c + j * g.cs_c;
             g.bias = whole->bias && k + g.k == whole->k ? whole->bias + j : NULL;
             g.block = whole->dots ? 0 : block;
             g.accumulate = k > 0;
@@ -150,24 +150,24 @@ static void product(const char *name, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int
         .n = n,
         .k = k,
         .a = a,
-        .a_row = a_t ? 1 : k,
-        .a_col = a_t ? m : 1,
+        .rs_a = a_t ? 1 : k,
+        .cs_a = a_t ? m : 1,
         .b = b,
-        .b_row = b_t ? 1 : n,
-        .b_col = b_t ? k : 1,
+        .rs_b = b_t ? 1 : n,
+        .cs_b = b_t ? k : 1,
         .c = c,
-        .c_row = c_t ? 1 : n,
-        .c_col = c_t ? m : 1,
+        .rs_c = c_t ? 1 : n,
+        .cs_c = c_t ? m : 1,
         .bias = with_bias ? input(n, -1, 1) : NULL,
-        .dots = !a_t && b_t && !with_bias && cnet_by_dots(n, k),
+        .dots = !a_t && b_t && !with_bias && cnet_use_dot_kernel(n, k),
     };
     double *expected = allocate((size_t)(m * n) * sizeof(double));
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             double sum = g.bias ? (double)g.bias[j] : 0;
             for (ptrdiff_t l = 0; l < k; l++)
-                sum += (double)a[i * g.a_row + l * g.a_col] * (double)b[l * g.b_row + j * g.b_col];
-            expected[i * g.c_row + j * g.c_col] = sum;
+                sum += (double)a[i * g.rs_a + l * g.cs_a] * (double)b[l * g.rs_b + j * g.cs_b];
+            expected[i * g.rs_c + j * g.cs_c] = sum;
         }
     K->gemm(&g);
     compare("c", m * n, c, expected);
@@ -188,7 +188,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
          *bias = input(outputs, -1, 1), *dy = input(batch * outputs, -1, 1);
     const ptrdiff_t blocks = cnet_block_count(inputs), length = cnet_block_length(inputs);
     uint8_t *records =
-                allocate((size_t)(batch * (cnet_record_room(inputs) + (ptrdiff_t)sizeof(real)))),
+                allocate((size_t)(batch * (cnet_csr_row_bytes(inputs) + (ptrdiff_t)sizeof(real)))),
             *images = allocate((size_t)(batch * inputs));
     int64_t *starts = allocate((size_t)(batch + 1) * sizeof *starts),
             *rows = allocate((size_t)batch * sizeof *rows);
@@ -204,22 +204,22 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         }
         starts[i + 1] =
             starts[i] +
-            (bytes ? K->compress_row_uint8(inputs, images + i * inputs, records + starts[i])
-                   : K->compress_row(inputs, x + i * inputs, records + starts[i]));
+            (bytes ? K->csr_row_from_dense_uint8(inputs, images + i * inputs, records + starts[i])
+                   : K->csr_row_from_dense(inputs, x + i * inputs, records + starts[i]));
         rows[i] = i;
     }
-    const cnet_sparse data = {blocks, inputs, starts, records, bytes};
-    cnet_lists lists = {length, batch + 3,
-                        allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_list))};
+    const cnet_csr_packed data = {blocks, inputs, starts, records, bytes};
+    cnet_csr_batch lists = {length, batch + 3,
+                            allocate((size_t)(blocks * (batch + 3)) * sizeof(cnet_csr_row))};
     /* In two parts, as threads do it: half of the rows, and half of the blocks of the others. */
     const ptrdiff_t half = batch / 2, middle = blocks / 2;
-    const ptrdiff_t row_room = cnet_most_listed(inputs);
+    const ptrdiff_t row_room = cnet_csr_max_nnz(inputs);
     real *room = allocate((size_t)(3 * batch * row_room) * sizeof(real));
-    K->gather_lists(&data, half, rows, batch - half, 0, blocks, &lists, 0, (real)0.1, room);
-    K->gather_lists(&data, batch - half, rows + half, 0, 0, middle, &lists, half, (real)0.1,
-                    room + batch * row_room);
-    K->gather_lists(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, (real)0.1,
-                    room + 2 * batch * row_room);
+    K->csr_gather_rows(&data, half, rows, batch - half, 0, blocks, &lists, 0, (real)0.1, room);
+    K->csr_gather_rows(&data, batch - half, rows + half, 0, 0, middle, &lists, half, (real)0.1,
+                       room + batch * row_room);
+    K->csr_gather_rows(&data, batch - half, rows + half, 0, middle, blocks, &lists, half, (real)0.1,
+                       room + 2 * batch * row_room);
 
     real *all = output(batch * outputs), *out = output(batch * outputs),
          *sums = output(batch * outputs * blocks), *added = output(batch * outputs);
@@ -228,14 +228,14 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         .n = outputs,
         .k = inputs,
         .a = x,
-        .a_row = inputs,
-        .a_col = 1,
+        .rs_a = inputs,
+        .cs_a = 1,
         .b = w,
-        .b_row = outputs,
-        .b_col = 1,
+        .rs_b = outputs,
+        .cs_b = 1,
         .c = all,
-        .c_row = outputs,
-        .c_col = 1,
+        .rs_c = outputs,
+        .cs_c = 1,
         .bias = bias,
     };
     K->gemm(&g);
@@ -245,7 +245,7 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     g.bias = NULL;
     g.c = all;
     K->gemm(&g);
-    g.c = sums, g.c_block = batch * outputs;
+    g.c = sums, g.split_k_stride = batch * outputs;
     K->spmm(&lists, 0, 0, &g);
     K->column_sums(blocks, batch * outputs, sums, batch * outputs, added, blocks, 0);
     same_bits("sums of blocks", batch * outputs, added, all);
@@ -257,14 +257,14 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         .n = outputs,
         .k = batch,
         .a = x,
-        .a_row = 1,
-        .a_col = inputs,
+        .rs_a = 1,
+        .cs_a = inputs,
         .b = dy,
-        .b_row = outputs,
-        .b_col = 1,
+        .rs_b = outputs,
+        .cs_b = 1,
         .c = dw,
-        .c_row = outputs,
-        .c_col = 1,
+        .rs_c = outputs,
+        .cs_c = 1,
     };
     K->gemm(&g);
     g.block = cnet_block_length(batch), g.accumulate = 1;
@@ -273,38 +273,38 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
     const cnet_update u = cnet_update_at(&rule, 1, 0);
     K->update(1, inputs * outputs, expected, NULL, 0, inputs * outputs, dw, inputs * outputs, &u);
     /* Scratch has room for whole vectors. */
-    real *memory = allocate(((size_t)(CNET_BLOCK * (outputs + K->panel)) + 64 / sizeof(real)) *
+    real *memory = allocate(((size_t)(CNET_KC * (outputs + K->spmm_nr)) + 64 / sizeof(real)) *
                             sizeof(real)),
          *scratch = memory;
     while ((uintptr_t)scratch % 64)
         scratch++;
-    cnet_columns columns = {allocate(CNET_BLOCK), allocate(CNET_BLOCK * CNET_BLOCK),
-                            allocate(CNET_BLOCK * CNET_BLOCK * sizeof(real))};
+    cnet_csc_block columns = {allocate(CNET_KC), allocate(CNET_KC * CNET_KC),
+                              allocate(CNET_KC * CNET_KC * sizeof(real))};
     for (ptrdiff_t b = 0; b < blocks; b++) {
         const ptrdiff_t m = inputs - b * length < length ? inputs - b * length : length,
                         from = b * length * outputs;
-        g.m = m, g.n = outputs, g.b = dy, g.c = got + from, g.c_row = outputs, g.accumulate = 1;
+        g.m = m, g.n = outputs, g.b = dy, g.c = got + from, g.rs_c = outputs, g.accumulate = 1;
         K->spmm_transposed(&lists, b, &g, 0);
         same_bits("dw, added to", m * outputs, got + from, dw + from);
         for (ptrdiff_t j = 0; j < outputs; j += g.n) {
-            g.n = cnet_panel(K->panel, K->lanes, outputs - j), g.b = dy + j;
+            g.n = cnet_spmm_cols(K->spmm_nr, K->lanes, outputs - j), g.b = dy + j;
             g.c = scratch,
-            g.c_row = g.n == outputs ? outputs : (g.n + K->lanes - 1) / K->lanes * K->lanes,
+            g.rs_c = g.n == outputs ? outputs : (g.n + K->lanes - 1) / K->lanes * K->lanes,
             g.accumulate = 0;
             K->spmm_transposed(&lists, b, &g, 1);
             for (ptrdiff_t i = 0; i < m; i++)
-                same_bits("dw in scratch", g.n, scratch + i * g.c_row, dw + from + i * outputs + j);
+                same_bits("dw in scratch", g.n, scratch + i * g.rs_c, dw + from + i * outputs + j);
         }
-        if (batch > CNET_BLOCK)
+        if (batch > CNET_KC)
             continue;
-        K->list_columns(&lists, b, batch, m, &columns);
+        K->csr_to_csc(&lists, b, batch, m, &columns);
         K->spmm_columns(&columns, batch, m, outputs, dy, outputs, got + from, outputs, NULL);
         same_bits("dw by columns", m * outputs, got + from, dw + from);
         K->spmm_columns(&columns, batch, m, outputs, dy, outputs, stepped + from, outputs, &u);
         same_bits("a step by columns", m * outputs, stepped + from, expected + from);
     }
-    void *const used_here[] = {records, images, starts,         rows,         lists.lists,
-                               room,    memory, columns.counts, columns.rows, columns.values};
+    void *const used_here[] = {records, images, starts,         rows,         lists.rows,
+                               room,    memory, columns.col_nnz, columns.row_idx, columns.values};
     for (ptrdiff_t i = 0; i < COUNT(used_here); i++)
         free(used_here[i]);
     end_of_case();
@@ -427,8 +427,8 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
                             .beta2 = 0.9,
                             .eps = 1e-3};
     const cnet_update numbers = cnet_update_at(&rule, 3, 0.5);
-    const int states = cnet_states(kind);
-    const ptrdiff_t w_row = n + 1, size = m * w_row;
+    const int states = cnet_state_count(kind);
+    const ptrdiff_t ldw = n + 1, size = m * ldw;
     /* States are the mean of squares, and means that are smaller than its root. */
     real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(3 * size, 0.2, 0.4);
     for (ptrdiff_t i = 0; i < size; i++)
@@ -440,13 +440,13 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
         double state[3] = {0};
         for (int k = 0; k < states; k++)
             state[k] = v0[k * size + i];
-        expected_w[i] = i % w_row == n
+        expected_w[i] = i % ldw == n
                             ? (double)w0[i]
-                            : updated(&rule, 3, 0.5, w0[i], g[i / w_row * n + i % w_row], state);
+                            : updated(&rule, 3, 0.5, w0[i], g[i / ldw * n + i % ldw], state);
         for (int k = 0; k < states; k++)
             expected_v[k * size + i] = state[k];
     }
-    K->update(m, n, w, v, size, w_row, g, n, &numbers);
+    K->update(m, n, w, v, size, ldw, g, n, &numbers);
     compare("w", size, w, expected_w);
     compare("the state", states * size, v, expected_v);
     free(expected_w);

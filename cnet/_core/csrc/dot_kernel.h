@@ -4,7 +4,7 @@
    lanes are added up at the end, those of 128 bits each for itself first. A column that a tile
    lacks is the last once more, and is not written. */
 #define DOT_COLS 4
-#if TILE_VECS >= 4
+#if VECTOR_REGISTERS >= 32
 #define DOT_ROWS 4 /* 16 sums beside 4 columns and a row */
 #else
 #define DOT_ROWS 2
@@ -44,14 +44,14 @@ INLINE void add_products(const int rows, const int whole, const real *const a[DO
 }
 
 INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_t col) {
-    const ptrdiff_t whole = g->k / VL * VL, cols = at_most(DOT_COLS, g->n - col);
+    const ptrdiff_t whole = g->k / VL * VL, cols = min_size(DOT_COLS, g->n - col);
     const vmask mask = v_mask((g->k - 1) % VL + 1);
     const real *a[DOT_ROWS], *b[DOT_COLS];
     vec acc[DOT_ROWS][DOT_COLS];
     UNROLL for (int j = 0; j < DOT_COLS; j++)
-        b[j] = g->b + (col + at_most(j, cols - 1)) * g->b_col;
+        b[j] = g->b + (col + min_size(j, cols - 1)) * g->cs_b;
     UNROLL for (int r = 0; r < rows; r++) {
-        a[r] = g->a + (row + r) * g->a_row;
+        a[r] = g->a + (row + r) * g->rs_a;
         UNROLL for (int j = 0; j < DOT_COLS; j++)
             acc[r][j] = v_set1(0);
     }
@@ -63,11 +63,11 @@ INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_
         real sums[DOT_COLS];
         add_lanes(acc[r], sums);
         for (ptrdiff_t j = 0; j < cols; j++)
-            g->c[(row + r) * g->c_row + (col + j) * g->c_col] = sums[j];
+            g->c[(row + r) * g->rs_c + (col + j) * g->cs_c] = sums[j];
     }
 }
 
-static void dot_products(const cnet_gemm *g) {
+static void dot_kernel(const cnet_gemm *g) {
     for (ptrdiff_t j = 0; j < g->n; j += DOT_COLS) {
         ptrdiff_t i = 0;
         for (; i + DOT_ROWS <= g->m; i += DOT_ROWS)

@@ -120,6 +120,6 @@ static int all_finite(ptrdiff_t n, const real *x) {
             sum[s] = v_fma(v_load(x + i + s * VL), zero, sum[s]);
     }
     for (; i < n; i += VL)
-        sum[0] = v_fma(v_load_m(x + i, v_mask(at_most(n - i, VL))), zero, sum[0]);
+        sum[0] = v_fma(v_load_m(x + i, v_mask(min_size(n - i, VL))), zero, sum[0]);
     return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))) == 0;
 }

@@ -7,31 +7,34 @@
    asked for as far as the level-2 cache, which can wait for more at a time. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
-#define FETCH(p) ((void)(p))
+#define PREFETCH(p) ((void)(p))
 #else
-#define FETCH(p) __builtin_prefetch(p, 0, 2)
+#define PREFETCH(p) __builtin_prefetch(p, 0, 2)
 #endif
 #define LINE 64
-#define ROWS_AHEAD 2
+#define PREFETCH_ROWS_DENSE 2
 
-INLINE void fetch_row(const void *row, ptrdiff_t bytes) {
+INLINE void prefetch_row(const void *row, ptrdiff_t bytes) {
     for (ptrdiff_t i = 0; i < bytes; i += LINE)
-        FETCH((const char *)row + i);
+        PREFETCH((const char *)row + i);
 }
 
 /* The row to ask for with row i of m, or NULL. */
-INLINE const int64_t *row_ahead(const int64_t *rows, ptrdiff_t i, ptrdiff_t m, ptrdiff_t ahead,
-                                ptrdiff_t usual) {
-    return ahead ? rows + i + ahead : i + usual < m ? rows + i + usual : NULL;
+INLINE const int64_t *row_to_prefetch(const int64_t *rows, ptrdiff_t i, ptrdiff_t m,
+                                      ptrdiff_t prefetch_distance, ptrdiff_t usual) {
+    return prefetch_distance ? rows + i + prefetch_distance
+           : i + usual < m   ? rows + i + usual
+                             : NULL;
 }
 
-static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t x_row, const int64_t *rows,
-                   ptrdiff_t ahead, real *out) {
+static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, const int64_t *rows,
+                   ptrdiff_t prefetch_distance, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
-        const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
+        const int64_t *const next =
+            row_to_prefetch(rows, i, m, prefetch_distance, PREFETCH_ROWS_DENSE);
         if (next)
-            fetch_row(x + *next * x_row, n * (ptrdiff_t)sizeof(real));
-        memcpy(out + i * n, x + rows[i] * x_row, (size_t)n * sizeof(real));
+            prefetch_row(x + *next * ldx, n * (ptrdiff_t)sizeof(real));
+        memcpy(out + i * n, x + rows[i] * ldx, (size_t)n * sizeof(real));
     }
 }
 
@@ -50,13 +53,15 @@ static void rescale(ptrdiff_t n, const real *x, real scale, real offset, real *o
 }
 
 /* out[i, j] = scale * x[rows[i], j] + offset, for out (m, n) */
-static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t x_row,
-                         const int64_t *rows, ptrdiff_t ahead, real scale, real offset, real *out) {
+static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t ldx,
+                         const int64_t *rows, ptrdiff_t prefetch_distance, real scale, real offset,
+                         real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
-        const uint8_t *row = x + rows[i] * x_row;
-        const int64_t *const next = row_ahead(rows, i, m, ahead, ROWS_AHEAD);
+        const uint8_t *row = x + rows[i] * ldx;
+        const int64_t *const next =
+            row_to_prefetch(rows, i, m, prefetch_distance, PREFETCH_ROWS_DENSE);
         if (next)
-            fetch_row(x + *next * x_row, n);
+            prefetch_row(x + *next * ldx, n);
         rescale_bytes(n, row, scale, offset, out + i * n);
     }
 }

@@ -9,14 +9,15 @@
 #include "erf.h"
 #include "exp.h"
 
-#include "columns.h"
+#include "column_reduce.h"
 #include "elementwise.h"
 #include "gather.h"
 #include "philox.h"
 #include "transpose.h"
 
 #include "augment.h"
-#include "dots.h"
+#include "dot_kernel.h"
+#include "ukernel.h"
 #include "gemm.h"
 
 #include "conv.h"
@@ -24,7 +25,7 @@
 #include "norm.h"
 #include "pool.h"
 #include "rows.h"
-#include "update.h"
+#include "optimizer.h"
 
 #include "sparse.h"
 
@@ -48,7 +49,7 @@
 extern const cnet_kernels TABLE(ISA, TYPE);
 const cnet_kernels TABLE(ISA, TYPE) = {
     .lanes = VL,
-    .panel = LIST_COLS,
+    .spmm_nr = SPMM_NR,
     .gemm = gemm,
     .column_sums = column_sums,
     .conv_scratch = conv_scratch,
@@ -86,12 +87,12 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .rescale = rescale,
     .gather = gather,
     .gather_uint8 = gather_uint8,
-    .compress_row = compress_row,
-    .compress_row_uint8 = compress_row_uint8,
-    .gather_lists = gather_lists,
+    .csr_row_from_dense = csr_row_from_dense,
+    .csr_row_from_dense_uint8 = csr_row_from_dense_uint8,
+    .csr_gather_rows = csr_gather_rows,
     .spmm = spmm,
     .spmm_transposed = spmm_transposed,
-    .list_columns = list_columns,
+    .csr_to_csc = csr_to_csc,
     .spmm_columns = spmm_columns,
     .augment = augment,
 };

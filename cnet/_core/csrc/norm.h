@@ -20,7 +20,7 @@
 INLINE real sum_along_row(ptrdiff_t n, const real *x, const real *y) {
     vec sum = v_set1(0);
     for (ptrdiff_t j = 0; j < n; j += VL) {
-        const vmask mask = v_mask(at_most(VL, n - j));
+        const vmask mask = v_mask(min_size(VL, n - j));
         const vec a = v_load_m(x + j, mask);
         sum = y ? v_fma(a, v_load_m(y + j, mask), sum) : v_add(sum, a);
     }
@@ -88,7 +88,7 @@ static void norm_rows_backward(ptrdiff_t m, ptrdiff_t n, const real *dy, const r
    them, to sums (2, n) */
 static void column_moments(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums) {
     for (ptrdiff_t j = 0; j < n; j += VL) {
-        const vmask mask = v_mask(at_most(VL, n - j));
+        const vmask mask = v_mask(min_size(VL, n - j));
         const vec mean =
             v_div(sum_along_column(OF_VALUES, m, x + j, NULL, n, v_set1(0), mask), v_set1((real)m));
         v_store_m(sums + j, mean, mask);
@@ -102,11 +102,11 @@ static void column_moments(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums) 
 static void merge_moments(ptrdiff_t m, ptrdiff_t n, const real *blocks, real *mean, real *var) {
     const ptrdiff_t block = cnet_block_length(m);
     for (ptrdiff_t j = 0; j < n; j += VL) {
-        const vmask mask = v_mask(at_most(VL, n - j));
+        const vmask mask = v_mask(min_size(VL, n - j));
         vec average = v_set1(0), squares = v_set1(0);
         for (ptrdiff_t i = 0; i < m; i += block) {
             const real *moments = blocks + i / block * 2 * n + j,
-                       share = (real)at_most(block, m - i) / (real)at_most(i + block, m);
+                       share = (real)min_size(block, m - i) / (real)min_size(i + block, m);
             const vec difference = v_sub(v_load_m(moments, mask), average);
             average = v_fma(difference, v_set1(share), average);
             squares = v_fma(v_mul(difference, difference), v_set1(share * (real)i),
@@ -154,7 +154,7 @@ static void norm_columns(ptrdiff_t m, ptrdiff_t n, const real *x, const real *me
 static void column_products(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat,
                             real *sums) {
     for (ptrdiff_t j = 0; j < n; j += VL) {
-        const vmask mask = v_mask(at_most(VL, n - j));
+        const vmask mask = v_mask(min_size(VL, n - j));
         v_store_m(sums + j, sum_along_column(OF_VALUES, m, dy + j, NULL, n, v_set1(0), mask), mask);
         v_store_m(sums + n + j,
                   sum_along_column(OF_PRODUCTS, m, dy + j, xhat + j, n, v_set1(0), mask), mask);
@@ -169,7 +169,7 @@ static void norm_columns_backward(ptrdiff_t m, ptrdiff_t n, ptrdiff_t rows, cons
     const vec share = v_set1(1 / (real)rows);
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const int whole = j + VL <= n;
-        const vmask mask = v_mask(at_most(VL, n - j));
+        const vmask mask = v_mask(min_size(VL, n - j));
         const vec r =
             w ? v_mul(v_load_m(rstd + j, mask), v_load_m(w + j, mask)) : v_load_m(rstd + j, mask);
         const vec mean_g = v_mul(v_load_m(sums + j, mask), share),

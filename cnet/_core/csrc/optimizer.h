@@ -3,7 +3,7 @@
 
 INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u) {
     const vec beta1 = v_set1(u->beta1), beta2 = v_set1(u->beta2);
-    g = v_fma(v_set1(u->penalty), w, g);
+    g = v_fma(v_set1(u->l2), w, g);
     switch (kind) {
     case CNET_MOMENTUM: g = v[0] = v_fma(beta1, v[0], g); break;
     case CNET_NESTEROV:
@@ -12,21 +12,21 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
         break;
     case CNET_ADAM:
     case CNET_AMSGRAD: {
-        v[0] = v_fma(v_set1(u->gain1), v_sub(g, v[0]), v[0]);
-        v[1] = v_fma(v_mul(v_set1(u->gain2), g), g, v_mul(beta2, v[1]));
+        v[0] = v_fma(v_set1(u->one_minus_beta1), v_sub(g, v[0]), v[0]);
+        v[1] = v_fma(v_mul(v_set1(u->one_minus_beta2), g), g, v_mul(beta2, v[1]));
         if (kind == CNET_AMSGRAD)
             v[2] = v_max(v[2], v[1]);
-        w = v_mul(v_set1(u->shrink), w);
-        g = v_div(v[0], v_fma(v_sqrt(kind == CNET_AMSGRAD ? v[2] : v[1]), v_set1(u->unbias),
-                              v_set1(u->eps)));
+        w = v_mul(v_set1(u->decay_factor), w);
+        g = v_div(v[0], v_fma(v_sqrt(kind == CNET_AMSGRAD ? v[2] : v[1]),
+                              v_set1(u->inv_bias_correction2), v_set1(u->eps)));
         break;
     }
     case CNET_RMSPROP:
     case CNET_RMSPROP_MOMENTUM:
     case CNET_RMSPROP_CENTERED: {
-        vec square = v[0] = v_fma(v_mul(v_set1(u->gain2), g), g, v_mul(beta2, v[0]));
+        vec square = v[0] = v_fma(v_mul(v_set1(u->one_minus_beta2), g), g, v_mul(beta2, v[0]));
         if (kind == CNET_RMSPROP_CENTERED) {
-            v[2] = v_fma(v_set1(u->gain2), v_sub(g, v[2]), v[2]);
+            v[2] = v_fma(v_set1(u->one_minus_beta2), v_sub(g, v[2]), v[2]);
             /* Rounding may leave less than nothing. */
             square = v_max(v_set1(0), v_sub(square, v_mul(v[2], v[2])));
         }
@@ -36,61 +36,65 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
         break;
     }
     }
-    return v_fma(v_set1(-u->rate), g, w);
+    return v_fma(v_set1(-u->step_size), g, w);
 }
 
 /* kind is a constant where this is inlined, and with it the number of states. */
 INLINE void update_loop(const int kind, const int states, ptrdiff_t m, ptrdiff_t n, real *w,
-                        real *v, ptrdiff_t v_next, ptrdiff_t w_row, const real *g, ptrdiff_t g_row,
-                        const cnet_update *given) {
+                        real *v, ptrdiff_t state_stride, ptrdiff_t ldw, const real *g,
+                        ptrdiff_t ldg, const cnet_update *given) {
     /* A copy that no store can change: its numbers stay in registers. */
     const cnet_update u = *given;
     vec state[3];
-    for (ptrdiff_t row = 0; row < m; row++, w += w_row, g += g_row) {
-        const ptrdiff_t at = row * w_row;
+    for (ptrdiff_t row = 0; row < m; row++, w += ldw, g += ldg) {
+        const ptrdiff_t at = row * ldw;
         ptrdiff_t i = 0;
         for (; i + VL <= n; i += VL) {
             UNROLL for (int k = 0; k < states; k++)
-                state[k] = v_load(v + k * v_next + at + i);
+                state[k] = v_load(v + k * state_stride + at + i);
             v_store(w + i, update_of(kind, v_load(w + i), v_load(g + i), state, &u));
             UNROLL for (int k = 0; k < states; k++)
-                v_store(v + k * v_next + at + i, state[k]);
+                v_store(v + k * state_stride + at + i, state[k]);
         }
         if (i < n) {
             const vmask mask = v_mask(n - i);
             UNROLL for (int k = 0; k < states; k++)
-                state[k] = v_load_m(v + k * v_next + at + i, mask);
+                state[k] = v_load_m(v + k * state_stride + at + i, mask);
             v_store_m(w + i,
                       update_of(kind, v_load_m(w + i, mask), v_load_m(g + i, mask), state, &u),
                       mask);
             UNROLL for (int k = 0; k < states; k++)
-                v_store_m(v + k * v_next + at + i, state[k], mask);
+                v_store_m(v + k * state_stride + at + i, state[k], mask);
         }
     }
 }
 
-static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t v_next, ptrdiff_t w_row,
-                   const real *g, ptrdiff_t g_row, const cnet_update *u) {
-    if (w_row == n && g_row == n) { /* rows without a gap are one row */
+static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t state_stride,
+                   ptrdiff_t ldw, const real *g, ptrdiff_t ldg, const cnet_update *u) {
+    if (ldw == n && ldg == n) { /* rows without a gap are one row */
         n *= m;
         m = m > 0;
     }
     switch (u->kind) {
-    case CNET_SGD: update_loop(CNET_SGD, 0, m, n, w, v, v_next, w_row, g, g_row, u); break;
+    case CNET_SGD: update_loop(CNET_SGD, 0, m, n, w, v, state_stride, ldw, g, ldg, u); break;
     case CNET_MOMENTUM:
-        update_loop(CNET_MOMENTUM, 1, m, n, w, v, v_next, w_row, g, g_row, u);
+        update_loop(CNET_MOMENTUM, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
         break;
     case CNET_NESTEROV:
-        update_loop(CNET_NESTEROV, 1, m, n, w, v, v_next, w_row, g, g_row, u);
+        update_loop(CNET_NESTEROV, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
         break;
-    case CNET_ADAM: update_loop(CNET_ADAM, 2, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_AMSGRAD: update_loop(CNET_AMSGRAD, 3, m, n, w, v, v_next, w_row, g, g_row, u); break;
-    case CNET_RMSPROP: update_loop(CNET_RMSPROP, 1, m, n, w, v, v_next, w_row, g, g_row, u); break;
+    case CNET_ADAM: update_loop(CNET_ADAM, 2, m, n, w, v, state_stride, ldw, g, ldg, u); break;
+    case CNET_AMSGRAD:
+        update_loop(CNET_AMSGRAD, 3, m, n, w, v, state_stride, ldw, g, ldg, u);
+        break;
+    case CNET_RMSPROP:
+        update_loop(CNET_RMSPROP, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
+        break;
     case CNET_RMSPROP_MOMENTUM:
-        update_loop(CNET_RMSPROP_MOMENTUM, 2, m, n, w, v, v_next, w_row, g, g_row, u);
+        update_loop(CNET_RMSPROP_MOMENTUM, 2, m, n, w, v, state_stride, ldw, g, ldg, u);
         break;
     case CNET_RMSPROP_CENTERED:
-        update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, v_next, w_row, g, g_row, u);
+        update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, state_stride, ldw, g, ldg, u);
         break;
     }
 }

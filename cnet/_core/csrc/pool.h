@@ -12,9 +12,9 @@ INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     const ptrdiff_t top = y * g->stride_y - g->pad_y, left = x * g->stride_x - g->pad_x;
     const cut_window w = {
         top < 0 ? 0 : top,
-        at_most(top + g->kernel_height, g->height),
+        min_size(top + g->kernel_height, g->height),
         left < 0 ? 0 : left,
-        at_most(left + g->kernel_width, g->width),
+        min_size(left + g->kernel_width, g->width),
     };
     return w;
 }

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <math.h>
 
-#define MOST_CLASSES 32 /* of rows that are taken together */
+#define MAX_CLASSES 32 /* of rows that are taken together */
 
 #ifdef CNET_F64
 #define LOG log
@@ -24,7 +24,7 @@
 
 /* -inf in the lanes beyond a row's last vector, which add nothing to a sum of exponentials, and 0
    in the others. */
-INLINE vec beyond_row(ptrdiff_t n) {
+INLINE vec tail_mask_inf(ptrdiff_t n) {
     real lanes[VL];
     for (ptrdiff_t l = 0; l < VL; l++)
         lanes[l] = l < n % VL ? 0 : (real)-INFINITY;
@@ -69,7 +69,7 @@ INLINE void scale_row(ptrdiff_t n, real *y, real factor) {
 }
 
 static void softmax(ptrdiff_t m, ptrdiff_t n, const real *x, real *y) {
-    const vec beyond = beyond_row(n);
+    const vec beyond = tail_mask_inf(n);
     real max;
     for (ptrdiff_t i = 0; i < m; i++, x += n, y += n) {
         real sum = exp_row(n, x, y, &max, beyond);
@@ -95,24 +95,25 @@ INLINE real class_weight(ptrdiff_t j, ptrdiff_t n, int64_t label, const real *t,
     return weights ? weights[j] * smoothed : smoothed;
 }
 
-/* columns (n, VL) = the transpose of VL rows of at most MOST_CLASSES; where there are fewer rows,
+/* columns (n, VL) = the transpose of VL rows of at most MAX_CLASSES; where there are fewer rows,
    the first stands for the others. */
-static void turn_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t x_row, real *columns) {
-    real copies[MOST_CLASSES * VL];
+static void transpose_rows(ptrdiff_t rows, ptrdiff_t n, const real *x, ptrdiff_t ldx,
+                           real *columns) {
+    real copies[MAX_CLASSES * VL];
     if (rows == 1) {
-        x_row = 0;
+        ldx = 0;
     } else if (rows < VL) {
         for (ptrdiff_t r = 0; r < VL; r++)
-            memcpy(copies + r * n, x + (r < rows ? r * x_row : 0), (size_t)n * sizeof(real));
+            memcpy(copies + r * n, x + (r < rows ? r * ldx : 0), (size_t)n * sizeof(real));
         x = copies;
-        x_row = n;
+        ldx = n;
     }
-    turn(VL, n, x, x_row, columns, VL);
+    transpose_matrix(VL, n, x, ldx, columns, VL);
 }
 
 /* A loss -log p as if p were at least EPSILON and at most 1 - EPSILON. One that is not finite stays
    so, and tells that training diverges. */
-INLINE real bounded(real loss) {
+INLINE real clamped(real loss) {
     return loss > -LOG(EPSILON) && loss < (real)INFINITY ? -LOG(EPSILON)
            : loss < EPSILON                              ? EPSILON
                                                          : loss;
@@ -121,15 +122,15 @@ INLINE real bounded(real loss) {
 /* The loss below of a row of which one class counts, and so much. */
 INLINE real label_loss(real mass, real sum, real max, real score, int bound) {
     const real loss = LOG(sum) + (max - score);
-    return mass == 0 ? 0 : mass * (bound ? bounded(loss) : loss);
+    return mass == 0 ? 0 : mass * (bound ? clamped(loss) : loss);
 }
 
 /* How many rows have their first largest element at their label. */
 static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels) {
     ptrdiff_t correct = 0;
     for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
-        const ptrdiff_t rows = at_most(m - i, VL);
-        real columns[MOST_CLASSES * VL], at[VL] = {0}, best[VL] = {0}, others[VL];
+        const ptrdiff_t rows = min_size(m - i, VL);
+        real columns[MAX_CLASSES * VL], at[VL] = {0}, best[VL] = {0}, others[VL];
         for (ptrdiff_t r = 0; r < rows; r++) {
             at[r] = (real)labels[i + r];
             best[r] = x[r * n + labels[i + r]];
@@ -137,8 +138,8 @@ static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const in
         const vec label = v_load(at), score = v_load(best), zero = v_set1(0), one = v_set1(1);
         vec above = zero;
         for (ptrdiff_t first = 0, cols; first < n; first += cols) {
-            cols = at_most(n - first, MOST_CLASSES);
-            turn_rows(rows, cols, x + first, n, columns);
+            cols = min_size(n - first, MAX_CLASSES);
+            transpose_rows(rows, cols, x + first, n, columns);
             for (ptrdiff_t j = 0; j < cols; j++) {
                 const vec a = v_load(columns + j * VL);
                 above = v_add(above, v_select_lt(v_set1((real)(first + j)), label,
@@ -158,10 +159,10 @@ static ptrdiff_t count_correct(ptrdiff_t m, ptrdiff_t n, const real *x, const in
 static void label_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const int64_t *labels,
                                 const real *weights, int bound, real *row_loss, real *dx,
                                 real scale) {
-    real scores[MOST_CLASSES * VL], sums[VL], tops[VL], factors[VL];
+    real scores[MAX_CLASSES * VL], sums[VL], tops[VL], factors[VL];
     for (ptrdiff_t i = 0; i < m; i += VL, x += VL * n) {
-        const ptrdiff_t rows = at_most(m - i, VL);
-        turn_rows(rows, n, x, n, scores);
+        const ptrdiff_t rows = min_size(m - i, VL);
+        transpose_rows(rows, n, x, n, scores);
         vec top = v_load(scores), sum = v_set1(0);
         for (ptrdiff_t j = 1; j < n; j++)
             top = v_max(v_load(scores + j * VL), top);
@@ -199,11 +200,11 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
     if (bound)
         smoothing = 0;
     const int one = labels && smoothing == 0; /* class of a row that counts */
-    if (one && n <= MOST_CLASSES) {
+    if (one && n <= MAX_CLASSES) {
         label_cross_entropy(m, n, x, labels, weights, bound, row_loss, dx, scale);
         return;
     }
-    const vec beyond = beyond_row(n);
+    const vec beyond = tail_mask_inf(n);
     for (ptrdiff_t i = 0; i < m; i++, x += n) {
         const int64_t label = labels ? labels[i] : 0;
         real max, mass = 0, dot = 0;

@@ -19,8 +19,8 @@
                                   lane l at p + l * stride
      v_transpose_lanes(a)         of LANE vectors: element j of lane l of a[i] and element i of
                                   lane l of a[j] change places
-     TILE_ROWS, TILE_VECS         the register tile of the matrix product, in rows and vectors
-     LIST_VECS                    vectors that a product with lists sums at a time: 8 sums keep two
+     MR, NR_VECS         the register tile of the matrix product, in rows and vectors
+     SPMM_VECS                    vectors that a product with lists sums at a time: 8 sums keep two
                                   pipelines busy
 
    INLINE is for what becomes part of every kernel that calls it, OUTLINE for what is rare, and
@@ -50,7 +50,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
+INLINE ptrdiff_t min_size(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
 
 #if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2) || \
     (defined(CNET_ISA_BASELINE) && (defined(__x86_64__) || defined(_M_X64)))
@@ -61,13 +61,19 @@ INLINE ptrdiff_t at_most(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : mo
 #include "simd_scalar.h"
 #endif
 
-#ifndef LOADS_ARE_WHOLE
-#define LOADS_ARE_WHOLE 0
+#ifndef NO_MASKED_LOADS
+#define NO_MASKED_LOADS 0
 #endif
-#define TILE_COLS (TILE_VECS * VL)
-#ifndef TALL_ROWS
-#define TALL_ROWS TILE_ROWS /* of a tile of one vector */
+#ifndef MR /* the compiler may be given -DMR=8 -DNR_VECS=3: ukernel.h checks that it fits */
+#define MR DEFAULT_MR
 #endif
+#ifndef NR_VECS
+#define NR_VECS DEFAULT_NR_VECS
+#endif
+#ifndef MR_NARROW
+#define MR_NARROW MR
+#endif
+#define NR (NR_VECS * VL)
 
 /* All lanes, or those of a mask: `whole` is a constant where these are inlined. */
 INLINE vec load_lanes(const int whole, const real *p, vmask mask) {

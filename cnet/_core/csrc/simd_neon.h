@@ -1,10 +1,11 @@
 /* AArch64: NEON, which every 64-bit ARM has. */
 #include <arm_neon.h>
 
-/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. */
-#define TILE_ROWS 6
-#define TILE_VECS 4
-#define LIST_VECS 4
+/* 6 x 4: 24 sums, 4 vectors of b and 1 of a are 29 registers. */
+#define VECTOR_REGISTERS 32
+#define DEFAULT_MR 6
+#define DEFAULT_NR_VECS 4
+#define SPMM_VECS 4
 
 typedef int vmask; /* the number of lanes: NEON has no masked move */
 
@@ -43,7 +44,7 @@ INLINE vec v_max(vec a, vec b) { return N(vbsl)(N(vcgt)(a, b), a, b); }
 INLINE vec v_min(vec a, vec b) { return N(vbsl)(N(vclt)(a, b), a, b); }
 
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
-#include "simd_some.h"
+#include "simd_partial.h"
 
 #define LANE VL
 INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {

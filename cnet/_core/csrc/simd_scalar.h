@@ -1,9 +1,10 @@
-/* Any other machine: one lane, plain C. Right everywhere, fast nowhere. */
+/* Any other machine: plain C, with vectors of one lane. */
 #include <string.h>
 
-#define TILE_ROWS 4
-#define TILE_VECS 4
-#define LIST_VECS 4
+#define VECTOR_REGISTERS 32
+#define DEFAULT_MR 4
+#define DEFAULT_NR_VECS 4
+#define SPMM_VECS 4
 #define VL 1
 
 typedef real vec;

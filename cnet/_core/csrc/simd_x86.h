@@ -11,25 +11,28 @@
 #if defined(CNET_ISA_AVX512)
 #define PREFIX _mm512_
 #define VBYTES 64
-/* 24 accumulators, 4 columns and 1 broadcast: 29 of 32 registers. Of a single column, 12
-   accumulators keep both pipelines busy. */
-#define TILE_ROWS 6
-#define TILE_VECS 4
-#define TALL_ROWS 12
-#define LIST_VECS 4
+/* 6 x 4: 24 sums, 4 vectors of b and 1 of a are 29 registers. A tile of one vector has 12 rows: 12
+   sums keep both pipelines busy, 6 do not. */
+#define VECTOR_REGISTERS 32
+#define DEFAULT_MR 6
+#define DEFAULT_NR_VECS 4
+#define MR_NARROW 12
+#define SPMM_VECS 4
 #elif defined(CNET_ISA_AVX2)
 #define PREFIX _mm256_
 #define VBYTES 32
-/* 12 accumulators, 2 columns and 1 broadcast: 15 of 16 registers. */
-#define TILE_ROWS 6
-#define TILE_VECS 2
-#define LIST_VECS 8
+/* 6 x 2: 12 sums, 2 vectors of b and 1 of a are 15 registers. */
+#define VECTOR_REGISTERS 16
+#define DEFAULT_MR 6
+#define DEFAULT_NR_VECS 2
+#define SPMM_VECS 8
 #else
 #define PREFIX _mm_
 #define VBYTES 16
-#define TILE_ROWS 6
-#define TILE_VECS 2
-#define LIST_VECS 4
+#define VECTOR_REGISTERS 16
+#define DEFAULT_MR 6
+#define DEFAULT_NR_VECS 2
+#define SPMM_VECS 4
 #endif
 
 #define JOIN_(a, b, c) a##b##c
@@ -135,7 +138,7 @@ INLINE vmask v_mask(ptrdiff_t n) {
 }
 INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m.lanes); }
 /* By halves: AMD's masked store takes as long as a dozen others. */
-OUTLINE void store_some(real *p, vec a, int n) {
+OUTLINE void store_partial(real *p, vec a, int n) {
 #ifdef CNET_F64
     __m128d half = _mm256_castpd256_pd128(a);
     if (n & 2) {
@@ -165,14 +168,14 @@ INLINE void v_store_m(real *p, vec a, vmask m) {
     if (m.n == VL)
         v_store(p, a);
     else
-        store_some(p, a, m.n);
+        store_partial(p, a, m.n);
 }
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
     return V(blendv)(f, t, V(cmp)(a, b, _CMP_LT_OQ));
 }
 #else
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
-#include "simd_some.h"
+#include "simd_partial.h"
 INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
     vec lt = V(cmplt)(a, b);
     return V(or)(V (and)(lt, t), V(andnot)(lt, f));
@@ -183,8 +186,8 @@ INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
 /* Elements first to end of a row, at most GROUP, that are not 0, and their numbers; a vector of
    each is written, whatever there is. */
 #define GROUP 16
-INLINE ptrdiff_t list_some_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end,
-                                 uint8_t *positions, uint8_t *values) {
+INLINE ptrdiff_t csr_from_dense_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end,
+                                      uint8_t *col_idx, uint8_t *values) {
     const __m128i numbers = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
                   a = _mm_maskz_loadu_epi8((__mmask16)((1u << (end - first)) - 1u), x + first);
     const __mmask16 some = _mm_test_epi8_mask(a, a);
@@ -192,20 +195,20 @@ INLINE ptrdiff_t list_some_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t en
     const __m512i packed_numbers = _mm512_maskz_compress_epi32(
         some, _mm512_cvtepu8_epi32(_mm_add_epi8(numbers, _mm_set1_epi8((char)first))));
     _mm_storeu_si128((__m128i *)values, _mm512_cvtepi32_epi8(packed));
-    _mm_storeu_si128((__m128i *)positions, _mm512_cvtepi32_epi8(packed_numbers));
+    _mm_storeu_si128((__m128i *)col_idx, _mm512_cvtepi32_epi8(packed_numbers));
     return _mm_popcnt_u32(some);
 }
-INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *positions,
-                           real *values) {
+INLINE ptrdiff_t csr_from_dense(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *col_idx,
+                                real *values) {
     ptrdiff_t total = 0;
     for (ptrdiff_t i = first; i < end; i += VL) {
-        const vec a = v_load_m(x + i, v_mask(at_most(end - i, VL)));
+        const vec a = v_load_m(x + i, v_mask(min_size(end - i, VL)));
 #ifdef CNET_F64
         const __mmask8 some = _mm512_cmp_pd_mask(a, v_set1(0), _CMP_NEQ_UQ);
         const __m512i numbers =
             _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(i));
         v_store(values + total, _mm512_maskz_compress_pd(some, a));
-        _mm_storel_epi64((__m128i *)(positions + total),
+        _mm_storel_epi64((__m128i *)(col_idx + total),
                          _mm512_cvtepi64_epi8(_mm512_maskz_compress_epi64(some, numbers)));
 #else
         const __mmask16 some = _mm512_cmp_ps_mask(a, v_set1(0), _CMP_NEQ_UQ);
@@ -213,7 +216,7 @@ INLINE ptrdiff_t list_some(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_
             _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
                              _mm512_set1_epi32((int)i));
         v_store(values + total, _mm512_maskz_compress_ps(some, a));
-        _mm_storeu_si128((__m128i *)(positions + total),
+        _mm_storeu_si128((__m128i *)(col_idx + total),
                          _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, numbers)));
 #endif
         total += _mm_popcnt_u32(some);

@@ -57,7 +57,7 @@ static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
 #define CNET_PAUSE() ((void)0)
 #endif
 
-enum { CNET_LOOKS = 4000 };
+enum { CNET_SPINS = 4000 };
 
 /* Zero before its first use. The counters lie a cache line apart: one is written by all, the other
    looked at by all. */
@@ -77,7 +77,7 @@ static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
         return;
     }
     for (int looks = 0; atomic_load_explicit(&b->round, memory_order_acquire) == round; looks++) {
-        if (looks < CNET_LOOKS)
+        if (looks < CNET_SPINS)
             CNET_PAUSE();
         else
             sched_yield();
