@@ -85,7 +85,7 @@ def isas():
 
 
 class BuildExt(build_ext):
-    """Chooses flags once the compiler is known, and compiles csrc/kernels.c once per instruction
+    """Chooses flags once the compiler is known, and compiles kernels/kernels.c once per instruction
     set and type.
     """
 
@@ -154,7 +154,8 @@ class BuildExt(build_ext):
         """
         patterns = (
             "cnet/_core/*.p[yx]*",
-            "cnet/_core/csrc/*.[ch]",
+            "cnet/_core/bindings/*.pxi",
+            "cnet/_core/kernels/*.[ch]",
             "licenses/*.txt",
             "tests/**/*.*",
         )
@@ -189,7 +190,7 @@ class BuildExt(build_ext):
         flags = isas()[isa][self.compiler.compiler_type == "msvc"]
         folder = str(Path(self.build_temp, f"{isa.lower()}_{real}"))
         return self.compiler.compile(
-            [str(CORE / "csrc/kernels.c")],
+            [str(CORE / "kernels/kernels.c")],
             output_dir=folder,
             macros=macros,
             depends=depends,
@@ -201,7 +202,9 @@ def extensions():
     Options.docstrings = False
     limited = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
     depends = sorted(
-        str(path) for pattern in ("*.pxd", "*.pxi", "csrc/*") for path in CORE.glob(pattern)
+        str(path)
+        for pattern in ("*.pxd", "bindings/*.pxi", "kernels/*")
+        for path in CORE.glob(pattern)
     )
 
     def extension(name, *more_sources, macros=()):
@@ -218,7 +221,7 @@ def extensions():
     have = [(f"CNET_HAVE_{isa}", "1") for isa in isas()]
     emulate = [("CNET_EMULATE_AVX512", "1")] if EMULATE_AVX512 else []
     modules = [
-        extension("_isa", CORE / "csrc/isa.c", macros=have + emulate),
+        extension("_isa", CORE / "kernels/isa.c", macros=have + emulate),
         extension("_threads"),
         extension("_float32"),
         extension("_float64", macros=[("CNET_F64", "1")]),

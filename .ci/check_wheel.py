@@ -57,7 +57,7 @@ def build(sources, folder):
         archive.extractall(
             folder / "unpacked", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
         )  # from 3.11.4
-    generated = [name for name in names if name.endswith(".c") and "/csrc/" not in name]
+    generated = [name for name in names if name.endswith(".c") and "/kernels/" not in name]
     check(not generated, f"the sdist holds C made by Cython: {generated}")
     check(any("/tests/" in name for name in names), "the sdist holds no tests")
     check(

@@ -13,7 +13,7 @@ def _inherits_openmp() -> bool:
     """Whether this process was forked by one that had loaded GNU's OpenMP runtime, and may have
     used its threads; on Linux.
 
-    Forks after this are noticed by csrc/fork.h.
+    Forks after this are noticed by kernels/fork.h.
     """
     try:
         with open("/proc/self/stat", "rb") as file:

@@ -4,4 +4,4 @@ from cnet._core._isa cimport float32_kernels as table
 
 ctypedef float real
 
-include "loops.pxi"
+include "bindings/loops.pxi"

@@ -4,4 +4,4 @@ from cnet._core._isa cimport float64_kernels as table
 
 ctypedef double real
 
-include "loops.pxi"
+include "bindings/loops.pxi"

@@ -8,7 +8,7 @@ silent choice of another.
 import os
 
 
-cdef extern from "csrc/isa.h":
+cdef extern from "kernels/isa.h":
     ctypedef struct cnet_isa:
         const char *name
         const void *f32

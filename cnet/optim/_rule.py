@@ -18,7 +18,7 @@ kinds = loops(FLOAT32)
 
 
 class Rule(NamedTuple):
-    """Settings as the compiled core takes them; csrc/kernels.h says what they mean."""
+    """Settings as the compiled core takes them; kernels/kernels.h says what they mean."""
 
     kind: int
     lr: float

@@ -3,7 +3,7 @@
 from cython.parallel cimport parallel, threadid
 
 
-cdef extern from "csrc/team.h":
+cdef extern from "kernels/team.h":
     ctypedef struct cnet_barrier:
         pass
     int cnet_team_size() noexcept nogil

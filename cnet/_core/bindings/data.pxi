@@ -34,7 +34,9 @@ cdef int _make_lists(Data *data, Py_ssize_t room, int threads) except -1:
     cdef Py_ssize_t i, record
     cdef int64_t *starts
     data.lists.block_length, data.lists.capacity = cnet_block_length(data.width), room
-    data.lists.rows = <cnet_csr_row *> malloc(cnet_block_count(data.width) * room * sizeof(cnet_csr_row))
+    data.lists.rows = <cnet_csr_row *> malloc(
+        cnet_block_count(data.width) * room * sizeof(cnet_csr_row)
+    )
     if data.lists.rows == NULL:
         raise MemoryError
     if data.sparse == NULL:

@@ -2,7 +2,7 @@
 # rows at hand, and which part of how many it is to do.
 
 
-cdef extern from "csrc/shared.h":
+cdef extern from "kernels/shared.h":
     ctypedef struct cnet_shared:
         pass
     Py_ssize_t cnet_get(const cnet_shared *) noexcept nogil
@@ -13,7 +13,7 @@ cdef extern from "csrc/shared.h":
     void cnet_release(cnet_claim *) noexcept nogil
 
 
-cdef extern from "csrc/team.h":
+cdef extern from "kernels/team.h":
     double cnet_seconds() noexcept nogil
 
 

@@ -5,7 +5,7 @@
 
 cdef struct Loss:
     int kind
-    double setting       # what csrc/kernels.h says, or how much labels are smoothed
+    double setting       # what kernels/kernels.h says, or how much labels are smoothed
     const real *weights  # of classes, or NULL
 
 

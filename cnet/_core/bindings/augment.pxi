@@ -26,7 +26,7 @@ cdef void _augment_part(
 
 
 cdef class Augmentation:
-    """What is done to images of (channels, height, width), as csrc/kernels.h has it; nothing but
+    """What is done to images of (channels, height, width), as kernels/kernels.h has it; nothing but
     what a method asks for.
     """
 

@@ -2,12 +2,12 @@
 #
 # A function here takes C-contiguous memoryviews, outputs first; checks their sizes, because a wrong
 # size is a crash below; and cuts the work into parts for `prange`, each a call of a kernel
-# (csrc/kernels.h) without the GIL. Every element of an output is written by one thread, and kernels
-# sum in an order that cuts do not change: results are the same for any number of threads.
+# (kernels/kernels.h) without the GIL. Every element of an output is written by one thread, and
+# kernels sum in an order that cuts do not change: results are the same for any number of threads.
 #
 # They are included rather than written with fused types because a fused function looks at every
 # argument to find its type at each call, which costs more than a small kernel. A new kernel goes
-# into csrc/ and the file below that it belongs to.
+# into kernels/ and the file below that it belongs to.
 
 cimport cython
 from cython.parallel cimport prange
@@ -18,7 +18,7 @@ from libc.string cimport memcpy, memset
 from cnet._core._threads cimport begins_regions, members_for, run_region, threads_for
 
 
-cdef extern from "csrc/kernels.h":
+cdef extern from "kernels/kernels.h":
     enum:
         CNET_KC
         CNET_MC_PACKED
@@ -198,12 +198,16 @@ cdef extern from "csrc/kernels.h":
             real, real *
         ) noexcept nogil
         Py_ssize_t (*csr_row_from_dense)(Py_ssize_t, const real *, uint8_t *) noexcept nogil
-        Py_ssize_t (*csr_row_from_dense_uint8)(Py_ssize_t, const uint8_t *, uint8_t *) noexcept nogil
-        void (*csr_gather_rows)(
-            const cnet_csr_packed *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-            const cnet_csr_batch *, Py_ssize_t, real, real *
+        Py_ssize_t (*csr_row_from_dense_uint8)(
+            Py_ssize_t, const uint8_t *, uint8_t *
         ) noexcept nogil
-        void (*spmm)(const cnet_csr_batch *, Py_ssize_t, Py_ssize_t, const cnet_gemm *) noexcept nogil
+        void (*csr_gather_rows)(
+            const cnet_csr_packed *, Py_ssize_t, const int64_t *, Py_ssize_t, Py_ssize_t,
+            Py_ssize_t, const cnet_csr_batch *, Py_ssize_t, real, real *
+        ) noexcept nogil
+        void (*spmm)(
+            const cnet_csr_batch *, Py_ssize_t, Py_ssize_t, const cnet_gemm *
+        ) noexcept nogil
         void (*spmm_transposed)(
             const cnet_csr_batch *, Py_ssize_t, const cnet_gemm *, int
         ) noexcept nogil

@@ -1,4 +1,4 @@
-# Data sets of which few elements are not 0, as lists of those (csrc/sparse.h).
+# Data sets of which few elements are not 0, as lists of those (kernels/sparse.h).
 
 
 cdef class Sparse:
@@ -46,7 +46,9 @@ cdef void _compress_part(
             return
         sparse.starts[row] = at
         if c.bytes != NULL:
-            bytes = k.csr_row_from_dense_uint8(c.width, c.bytes + row * c.width, &sparse.records[at])
+            bytes = k.csr_row_from_dense_uint8(
+                c.width, c.bytes + row * c.width, &sparse.records[at]
+            )
         else:
             bytes = k.csr_row_from_dense(c.width, c.x + row * c.width, &sparse.records[at])
         longest[0] = max(longest[0], <int64_t> bytes)
