@@ -373,9 +373,9 @@ class Compiled:
                 continue
             ended = time.perf_counter()
             taken = min(done * batch, len(rows))
-            if not program.given_up:
+            if not program.aborted:
                 autotuner.record(choice, ended - called, taken / batch)
-            if not (every_step or choice.trial or program.given_up):
+            if not (every_step or choice.trial or program.aborted):
                 steps = self._steps[batch] = max(
                     1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch))
                 )

@@ -166,7 +166,7 @@ def build(
     is None, it only evaluates. If it `clips`, gradients are limited before any update.
     """
     kernels = loops(dtype)
-    room = max(_room(net, batch, updates is not None), kernels.LEAST_ROOM)
+    room = max(_room(net, batch, updates is not None), kernels.MIN_CAPACITY)
     program = kernels.Program(room, len(updates or ()), threads)
     to = Target(kernels, program, room, threads, dtype, updates is not None, {})
     rules = {}
@@ -248,9 +248,9 @@ class _Predictor:
         if net is not None:
             (self.outputs,) = outputs
             kernels, threads = loops(x.dtype), get_num_threads()
-            self.program = kernels.Program(kernels.LEAST_ROOM, 0, threads)
+            self.program = kernels.Program(kernels.MIN_CAPACITY, 0, threads)
             _forward(
-                Target(kernels, self.program, kernels.LEAST_ROOM, threads, x.dtype, False, {}),
+                Target(kernels, self.program, kernels.MIN_CAPACITY, threads, x.dtype, False, {}),
                 net,
                 empty((0, self.width), x.dtype),
             )

@@ -5,46 +5,46 @@ GELU, GELU_TANH = CNET_GELU, CNET_GELU_TANH
 
 
 cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) noexcept nogil:
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _activate_part(n, 1, part, threads, y, x, kind, slope)
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), ith
+    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _activate_chunk(n, 1, ith, threads, y, x, kind, slope)
 
 
-cdef void _activate_part(
-    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x, int kind, real slope
+cdef void _activate_chunk(
+    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *y, const real *x, int kind, real slope
 ) noexcept nogil:
     """A part's share of m rows of n elements."""
-    cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * n, end = _chunk_begin(m, ith + 1, nth) * n
     kernels().activation(kind, end - start, x + start, y + start, slope)
 
 
 cdef void _derive(
     Py_ssize_t n, real *dx, const real *dy, const real *y, int kind, real slope
 ) noexcept nogil:
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _derive_part(n, 1, part, threads, dx, dy, y, kind, slope)
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), ith
+    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _derive_chunk(n, 1, ith, threads, dx, dy, y, kind, slope)
 
 
-cdef void _derive_part(
-    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *dx, const real *dy, const real *y,
+cdef void _derive_chunk(
+    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *dx, const real *dy, const real *y,
     int kind, real slope
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * n, end = _start(m, part + 1, parts) * n
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * n, end = _chunk_begin(m, ith + 1, nth) * n
     kernels().activation_backward(kind, end - start, y + start, dy + start, dx + start, slope)
 
 
 cdef void _softmax(Py_ssize_t m, Py_ssize_t n, real *y, const real *x) noexcept nogil:
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _softmax_part(m, n, part, threads, y, x)
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), ith
+    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _softmax_chunk(m, n, ith, threads, y, x)
 
 
-cdef void _softmax_part(
-    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *y, const real *x
+cdef void _softmax_chunk(
+    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *y, const real *x
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    kernels().softmax(_start(m, part + 1, parts) - start, n, x + start * n, y + start * n)
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth)
+    kernels().softmax(_chunk_begin(m, ith + 1, nth) - start, n, x + start * n, y + start * n)
 
 
 def activation_forward(real[::1] out, const real[::1] x, int kind, real slope=0):
@@ -97,39 +97,41 @@ cdef struct Elementwise:
 
 
 cdef void _run_activation(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    _activate_part(block.m, e.n, part, parts, e.out, _input(block, e.x), e.kind, e.slope)
+    _activate_chunk(block.m, e.n, ith, nth, e.out, _input(block, e.x), e.kind, e.slope)
 
 
 cdef void _run_derivative(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    _derive_part(block.m, e.n, part, parts, e.out, e.x, e.y, e.kind, e.slope)
+    _derive_chunk(block.m, e.n, ith, nth, e.out, e.x, e.y, e.kind, e.slope)
 
 
 cdef void _run_softmax(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    _softmax_part(block.m, e.n, part, parts, e.out, _input(block, e.x))
+    _softmax_chunk(block.m, e.n, ith, nth, e.out, _input(block, e.x))
 
 
 cdef void _run_softmax_backward(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts)
-    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start
     kernels().softmax_backward(rows, e.n, e.y + start * e.n, e.x + start * e.n, e.out + start * e.n)
 
 
-cdef void _run_sum(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_sum(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const Elementwise *e = <const Elementwise *> arguments
     cdef Py_ssize_t i
-    for i in range(_start(block.m, part, parts) * e.n, _start(block.m, part + 1, parts) * e.n):
+    for i in range(
+        _chunk_begin(block.m, ith, nth) * e.n, _chunk_begin(block.m, ith + 1, nth) * e.n
+    ):
         e.out[i] = e.y[i] + e.x[i]
 
 
@@ -137,11 +139,11 @@ cdef int _append_elementwise(
     Program program, Run run, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] y,
     int kind, real slope
 ) except -1:
-    program.check_room(out.shape[0])
+    program.check_capacity(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     _check2("y", y.shape[0], y.shape[1], out.shape[0], out.shape[1])
     cdef Elementwise e = Elementwise(out.shape[1], _in2(x), _in2(y), _out2(out), kind, slope)
-    program.append(ROWS, run, &e, sizeof(e), (out, x, y))
+    program.append(PER_SAMPLE, run, &e, sizeof(e), (out, x, y))
     return 0
 
 

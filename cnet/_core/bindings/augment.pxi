@@ -3,11 +3,11 @@
 # An element costs as much as a few of other loops.
 cdef double AUGMENTED_PER_THREAD = 4_000
 # Coordinates, and numbers of pixels, are whole numbers of type `real`.
-cdef Py_ssize_t LARGEST_FRAMED = 1 << 22
+cdef Py_ssize_t MAX_FRAMED = 1 << 22
 
 
-cdef void _augment_part(
-    const cnet_augment *a, Py_ssize_t m, int part, int parts, real *out, const real *x,
+cdef void _augment_chunk(
+    const cnet_augment *a, Py_ssize_t m, int ith, int nth, real *out, const real *x,
     const uint8_t *x_uint8, const int64_t *sources, const int64_t *rows, uint32_t epoch,
     real *scratch
 ) noexcept nogil:
@@ -15,8 +15,8 @@ cdef void _augment_part(
     the data set is.
     """
     cdef Py_ssize_t n = a.channels * a.height * a.width, i
-    scratch += part * cnet_augment_scratch(a)
-    for i in range(_start(m, part, parts), _start(m, part + 1, parts)):
+    scratch += ith * cnet_augment_scratch(a)
+    for i in range(_chunk_begin(m, ith, nth), _chunk_begin(m, ith + 1, nth)):
         if x != NULL:
             kernels().augment(a, rows[i], epoch, x + sources[i] * n, NULL, out + i * n, scratch)
         else:
@@ -31,22 +31,22 @@ cdef class Augmentation:
     """
 
     cdef cnet_augment spec
-    cdef list kept
+    cdef list keepalive
 
     def __cinit__(
         self, Py_ssize_t channels, Py_ssize_t height, Py_ssize_t width, const uint32_t[::1] key
     ):
         if min(channels, height, width) < 1:
             raise ValueError(f"images of shape ({channels}, {height}, {width}) hold nothing")
-        if height + 3 > LARGEST_FRAMED // (width + 3):
+        if height + 3 > MAX_FRAMED // (width + 3):
             raise ValueError(
                 f"images of {height} x {width} pixels are too large, "
-                f"expected less than {LARGEST_FRAMED} pixels"
+                f"expected less than {MAX_FRAMED} pixels"
             )
         _check1("key", key.shape[0], 2)
         self.spec.channels, self.spec.height, self.spec.width = channels, height, width
         self.spec.key[0], self.spec.key[1] = key[0], key[1]
-        self.kept = []
+        self.keepalive = []
 
     def affine(self, double shift, double rotation, double scale, double shear, bint flip):
         """Shift (pixels), rotate (radians), scale (about 1), shear (radians) and mirror at
@@ -66,13 +66,13 @@ cdef class Augmentation:
         self.spec.warp = True
         self.spec.nodes_y, self.spec.nodes_x = basis_y.shape[1], basis_x.shape[0]
         self.spec.basis_y, self.spec.basis_x = _in2(basis_y), _in2(basis_x)
-        self.kept.append((basis_y, basis_x))
+        self.keepalive.append((basis_y, basis_x))
 
     def noise(self, real deviation, const real[::1] quantiles):
         """Add normal noise; the quantiles are those of 0/256 to 256/256."""
         _check1("quantiles", quantiles.shape[0], 257)
         self.spec.noise, self.spec.quantiles = deviation, _in1(quantiles)
-        self.kept.append(quantiles)
+        self.keepalive.append(quantiles)
 
     def standardize(self, const real[::1] mean, const real[::1] factor):
         """Subtract the mean, and multiply by the factor, of each element."""
@@ -80,7 +80,7 @@ cdef class Augmentation:
         _check1("mean", mean.shape[0], n)
         _check1("factor", factor.shape[0], n)
         self.spec.mean, self.spec.factor = _in1(mean), _in1(factor)
-        self.kept.append((mean, factor))
+        self.keepalive.append((mean, factor))
 
     @property
     def span(self):
@@ -104,7 +104,7 @@ cdef class Augmentation:
         cdef Py_ssize_t m = rows.shape[0]
         cdef Py_ssize_t n = self.spec.channels * self.spec.height * self.spec.width
         cdef int threads = <int> min(scratch.shape[0] // cnet_augment_scratch(&self.spec), ALL)
-        cdef int part
+        cdef int ith
         if x.dtype == "uint8":
             x_uint8 = x
         else:
@@ -123,10 +123,10 @@ cdef class Augmentation:
         cdef const uint8_t *bytes_ = &x_uint8[0, 0] if x_uint8 is not None else NULL
         with nogil:
             threads = threads_for(<double> m * n, AUGMENTED_PER_THREAD, threads)
-            for part in prange(
+            for ith in prange(
                 threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
             ):
-                _augment_part(
-                    &self.spec, m, part, threads, &out[0, 0], reals, bytes_, &sources[0], &rows[0],
+                _augment_chunk(
+                    &self.spec, m, ith, threads, &out[0, 0], reals, bytes_, &sources[0], &rows[0],
                     epoch, &scratch[0]
                 )

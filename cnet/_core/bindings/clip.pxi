@@ -45,10 +45,10 @@ cdef struct Clip:
     const double *bound
 
 
-cdef void _run_clip(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_clip(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const Clip *c = <const Clip *> arguments
     cdef Py_ssize_t chunks = _chunks(c.n), i
-    for i in range(_start(chunks, part, parts), _start(chunks, part + 1, parts)):
+    for i in range(_chunk_begin(chunks, ith, nth), _chunk_begin(chunks, ith + 1, nth)):
         c.squares[i] = _clip_chunk(c.n, i, c.grad, <real> c.bound[0])
 
 
@@ -58,7 +58,7 @@ def program_clip(Program program, real[::1] grad, Py_ssize_t first):
     """
     if not 0 <= first <= program.n_squares - _chunks(grad.shape[0]):
         raise IndexError(f"sums of squares from {first} on are outside 0..{program.n_squares - 1}")
-    cdef Clip c = Clip(grad.shape[0], _out1(grad), program.squares + first, &program.most_value)
+    cdef Clip c = Clip(grad.shape[0], _out1(grad), program.squares + first, &program.max_value)
     program.append(CLIP, _run_clip, &c, sizeof(c), (grad,))
 
 

@@ -16,31 +16,31 @@ cdef inline double _conv_flops(const cnet_window *g) noexcept nogil:
 
 
 cdef void _conv_forward_images(
-    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int part, real *out, const real *x,
+    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int ith, real *out, const real *x,
     const real *w, const real *b, char *scratch
 ) noexcept nogil:
     kernels().conv_forward(
         g, n, x + start * _image(g), w, b, out + start * _out_image(g),
-        scratch + part * kernels().conv_scratch(g)
+        scratch + ith * kernels().conv_scratch(g)
     )
 
 
 cdef void _conv_backward_input_images(
-    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int part, real *dx, const real *dout,
+    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int ith, real *dx, const real *dout,
     const real *w, char *scratch
 ) noexcept nogil:
     kernels().conv_backward_input(
         g, n, dout + start * _out_image(g), w, dx + start * _image(g),
-        scratch + part * kernels().conv_scratch(g)
+        scratch + ith * kernels().conv_scratch(g)
     )
 
 
-cdef void _conv_backward_params_part(
-    const cnet_window *g, Py_ssize_t n, int part, int parts, real *dw, real *db, const real *x,
+cdef void _conv_backward_params_chunk(
+    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *dw, real *db, const real *x,
     const real *dout, bint accumulate, char *scratch
 ) noexcept nogil:
     kernels().conv_backward_params(
-        g, n, x, dout, dw, db, accumulate, part, parts, scratch + part * kernels().conv_scratch(g)
+        g, n, x, dout, dw, db, accumulate, ith, nth, scratch + ith * kernels().conv_scratch(g)
     )
 
 
@@ -54,12 +54,12 @@ cdef cnet_window _conv_window(
 
 
 cdef int _conv_threads(const cnet_window *g, Py_ssize_t n, char[::1] scratch) except -1:
-    cdef Py_ssize_t room = scratch.shape[0] // kernels().conv_scratch(g)
-    if room == 0:
+    cdef Py_ssize_t capacity = scratch.shape[0] // kernels().conv_scratch(g)
+    if capacity == 0:
         raise ValueError(
             f"scratch has {scratch.shape[0]} bytes, expected at least {kernels().conv_scratch(g)}"
         )
-    return threads_for(n * _conv_flops(g), FLOPS_PER_THREAD, <int> min(room, <Py_ssize_t> ALL))
+    return threads_for(n * _conv_flops(g), FLOPS_PER_THREAD, <int> min(capacity, <Py_ssize_t> ALL))
 
 
 def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes):
@@ -77,15 +77,15 @@ def conv_forward(
     cdef Py_ssize_t n = x.shape[0], start
     if b is not None:
         _check1("b", b.shape[0], g.filters)
-    cdef int threads = _conv_threads(&g, n, scratch), part
+    cdef int threads = _conv_threads(&g, n, scratch), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            start = _start(n, part, threads)
+            start = _chunk_begin(n, ith, threads)
             _conv_forward_images(
-                &g, start, _start(n, part + 1, threads) - start, part, _out4(out), _in4(x), _in4(w),
-                _in1(b), &scratch[0]
+                &g, start, _chunk_begin(n, ith + 1, threads) - start, ith, _out4(out), _in4(x),
+                _in4(w), _in1(b), &scratch[0]
             )
 
 
@@ -96,14 +96,14 @@ def conv_backward_input(
     """Write the gradient of the input to dx."""
     cdef cnet_window g = _conv_window(dx, w, dout, sizes)
     cdef Py_ssize_t n = dx.shape[0], start
-    cdef int threads = _conv_threads(&g, n, scratch), part
+    cdef int threads = _conv_threads(&g, n, scratch), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            start = _start(n, part, threads)
+            start = _chunk_begin(n, ith, threads)
             _conv_backward_input_images(
-                &g, start, _start(n, part + 1, threads) - start, part, _out4(dx), _in4(dout),
+                &g, start, _chunk_begin(n, ith + 1, threads) - start, ith, _out4(dx), _in4(dout),
                 _in4(w), &scratch[0]
             )
 
@@ -117,13 +117,13 @@ def conv_backward_params(
     cdef Py_ssize_t n = x.shape[0]
     if db is not None:
         _check1("db", db.shape[0], g.filters)
-    cdef int threads = _conv_threads(&g, n, scratch), part
+    cdef int threads = _conv_threads(&g, n, scratch), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _conv_backward_params_part(
-                &g, n, part, threads, _out4(dw), _out1(db), _in4(x), _in4(dout), False, &scratch[0]
+            _conv_backward_params_chunk(
+                &g, n, ith, threads, _out4(dw), _out1(db), _in4(x), _in4(dout), False, &scratch[0]
             )
 
 
@@ -141,40 +141,42 @@ cdef struct Convolution:
     real slope
 
 
-cdef void _run_conv(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_conv(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts)
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t end = _chunk_begin(block.m, ith + 1, nth)
     cdef Py_ssize_t images = _images_between_looks(c, block, end - start), n
-    while start < end and not _given_up(block, part):
+    while start < end and not _is_aborted(block, ith):
         n = min(images, end - start)
-        _conv_forward_images(&c.g, start, n, part, c.out, _input(block, c.x), c.w, c.b, c.scratch)
+        _conv_forward_images(&c.g, start, n, ith, c.out, _input(block, c.x), c.w, c.b, c.scratch)
         start += n
     if c.activation != NONE:
-        _activate_part(block.m, _out_image(&c.g), part, parts, c.out, c.out, c.activation, c.slope)
+        _activate_chunk(block.m, _out_image(&c.g), ith, nth, c.out, c.out, c.activation, c.slope)
 
 
 cdef void _run_conv_input(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    cdef Py_ssize_t start = _start(block.m, part, parts), end = _start(block.m, part + 1, parts)
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t end = _chunk_begin(block.m, ith + 1, nth)
     cdef Py_ssize_t images = _images_between_looks(c, block, end - start), n
-    while start < end and not _given_up(block, part):
+    while start < end and not _is_aborted(block, ith):
         n = min(images, end - start)
-        _conv_backward_input_images(&c.g, start, n, part, c.out, c.dout, c.w, c.scratch)
+        _conv_backward_input_images(&c.g, start, n, ith, c.out, c.dout, c.w, c.scratch)
         start += n
 
 
 cdef void _run_conv_params(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
     cdef Py_ssize_t start = 0, images = _images_between_looks(c, block, block.m), n
     cdef const real *x = _input(block, c.x)
-    while start < block.m and not _given_up(block, part):
+    while start < block.m and not _is_aborted(block, ith):
         n = min(images, block.m - start)
-        _conv_backward_params_part(
-            &c.g, n, part, parts, c.dw, c.db, x + start * _image(&c.g),
+        _conv_backward_params_chunk(
+            &c.g, n, ith, nth, c.dw, c.db, x + start * _image(&c.g),
             c.dout + start * _out_image(&c.g), block.start + start > 0, c.scratch
         )
         start += n
@@ -186,7 +188,7 @@ cdef Py_ssize_t _images_between_looks(
     """How many of n images to take at a time: all where no interrupt is looked for. Sums are
     over groups of up to IMAGES_AT_A_TIME.
     """
-    return n if block.watch == NULL else _between_looks(_conv_flops(&c.g), IMAGES_AT_A_TIME)
+    return n if block.watch == NULL else _count_between_checks(_conv_flops(&c.g), IMAGES_AT_A_TIME)
 
 
 cdef Convolution _convolution(
@@ -197,7 +199,7 @@ cdef Convolution _convolution(
     cdef Convolution c
     memset(&c, 0, sizeof(c))
     c.g = _conv_window(x, w, out, sizes)
-    program.check_room(x.shape[0])
+    program.check_capacity(x.shape[0])
     if scratch.shape[0] < program.threads * kernels().conv_scratch(&c.g):
         raise ValueError(
             f"scratch has {scratch.shape[0]} bytes, expected {kernels().conv_scratch(&c.g)} "
@@ -221,7 +223,7 @@ def program_conv(
         _check1("b", b.shape[0], c.g.filters)
     c.x, c.w, c.b, c.out = _in4(x), _in4(w), _in1(b), _out4(out)
     c.activation, c.slope = activation, slope
-    program.append(ROWS, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
+    program.append(PER_SAMPLE, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
 
 
 def program_conv_input(
@@ -231,7 +233,7 @@ def program_conv_input(
     """Add: dx = the gradient of the input."""
     cdef Convolution c = _convolution(program, dx, w, dout, sizes, scratch)
     c.dout, c.w, c.out = _in4(dout), _in4(w), _out4(dx)
-    program.append(ROWS, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
+    program.append(PER_SAMPLE, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
 
 
 def program_conv_params(
@@ -243,4 +245,4 @@ def program_conv_params(
     if db is not None:
         _check1("db", db.shape[0], c.g.filters)
     c.x, c.dout, c.dw, c.db = _in4(x), _in4(dout), _out4(dw), _out1(db)
-    program.append(WEIGHTS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))
+    program.append(WEIGHT_GRADS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))

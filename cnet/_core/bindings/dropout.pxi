@@ -18,11 +18,11 @@ cdef int _check_probability(double p) except -1:
     return 0
 
 
-cdef void _dropout_part(
-    Py_ssize_t n, int part, int parts, real *out, const real *x, const cnet_dropout *d
+cdef void _dropout_chunk(
+    Py_ssize_t n, int ith, int nth, real *out, const real *x, const cnet_dropout *d
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
-    kernels().dropout(start, _start(n, part + 1, parts) - start, x + start, out + start, d)
+    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
+    kernels().dropout(start, _chunk_begin(n, ith + 1, nth) - start, x + start, out + start, d)
 
 
 def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t step):
@@ -34,12 +34,12 @@ def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t s
     _check_probability(p)
     cdef cnet_dropout d = _dropout_settings(p, key, step)
     # random numbers cost ten times as much as an activation
-    cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), part
+    cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _dropout_part(n, part, threads, _out1(out), _in1(x), &d)
+            _dropout_chunk(n, ith, threads, _out1(out), _in1(x), &d)
 
 
 cdef struct Drop:
@@ -52,12 +52,12 @@ cdef struct Drop:
 
 
 cdef void _run_dropout(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Drop *drop = <const Drop *> arguments
     cdef cnet_dropout d = _dropout_settings(drop.p, drop.key, drop.step[0] + block.step - 1)
-    cdef Py_ssize_t start = _start(block.m, part, parts)
-    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start
     kernels().dropout(
         (block.start + start) * drop.n, rows * drop.n, _input(block, drop.x) + start * drop.n,
         drop.out + start * drop.n, &d
@@ -71,9 +71,9 @@ def program_dropout(
     """Add: out = x with elements dropped, out may be x; `step` holds the layer's step at the
     beginning of a call.
     """
-    program.check_room(out.shape[0])
+    program.check_capacity(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     _check1("step", step.shape[0], 1)
     _check_probability(p)
     cdef Drop drop = Drop(out.shape[1], _in2(x), _out2(out), p, key, &step[0])
-    program.append(ROWS, _run_dropout, &drop, sizeof(drop), (out, x, step))
+    program.append(PER_SAMPLE, _run_dropout, &drop, sizeof(drop), (out, x, step))

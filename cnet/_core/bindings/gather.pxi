@@ -33,11 +33,13 @@ def all_finite(const real[::1] x):
     """Whether no element of x is infinite or NaN."""
     cdef Py_ssize_t n = x.shape[0], start
     cdef const real *first = _in1(x)
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), part, wrong = 0
+    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), ith, wrong = 0
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            start = _start(n, part, threads)
-            wrong += not kernels().all_finite(_start(n, part + 1, threads) - start, first + start)
+            start = _chunk_begin(n, ith, threads)
+            wrong += not kernels().all_finite(
+                _chunk_begin(n, ith + 1, threads) - start, first + start
+            )
     return wrong == 0

@@ -16,41 +16,41 @@ cdef extern from "Python.h":
 
 
 # Steps of so many operations, a few milliseconds of work, are given up when Ctrl-C is pressed.
-cdef double LEAST_WATCHED = 500_000_000
+cdef double MIN_WATCHED_FLOPS = 500_000_000
 # Steps of so many operations, about a tenth of a second, make all gradients before they change any
 # weight, so that they can be given up until then. With fewer rows that takes time: a gradient is
 # written to memory, and read again.
-cdef double LEAST_DEFERRED = 5_000_000_000
+cdef double MIN_DEFERRED_FLOPS = 5_000_000_000
 cdef enum:
-    LEAST_DEFERRED_ROWS = 512
-cdef double SECONDS_BETWEEN_LOOKS = 0.02
+    MIN_DEFERRED_ROWS = 512
+cdef double SECONDS_BETWEEN_CHECKS = 0.02
 # What an operation does between two looks: some milliseconds of work.
-cdef double FLOPS_BETWEEN_LOOKS = 200_000_000
+cdef double FLOPS_BETWEEN_CHECKS = 200_000_000
 
 
-cdef inline bint _given_up(const Block *block, int part) noexcept nogil:
+cdef inline bint _is_aborted(const Block *block, int ith) noexcept nogil:
     """Whether the work at hand is in vain."""
     if block.watch == NULL:
         return False
-    if part == 0 and cnet_seconds() > block.watch.look_at:
-        _look(block.watch, block.moment)
-    return cnet_get(&block.watch.given_up) == block.moment
+    if ith == 0 and cnet_seconds() > block.watch.check_at:
+        _check_interrupt(block.watch, block.interval)
+    return cnet_get(&block.watch.aborted) == block.interval
 
 
-cdef void _look(Watch *watch, Py_ssize_t moment) noexcept nogil:
+cdef void _check_interrupt(Watch *watch, Py_ssize_t interval) noexcept nogil:
     """Whether there was an interrupt; only Python's main thread can tell."""
     with gil:
         if PyOS_InterruptOccurred():
-            cnet_set(&watch.given_up, moment)
-    watch.look_at = cnet_seconds() + SECONDS_BETWEEN_LOOKS
+            cnet_set(&watch.aborted, interval)
+    watch.check_at = cnet_seconds() + SECONDS_BETWEEN_CHECKS
 
 
-cdef inline Py_ssize_t _between_looks(double flops, Py_ssize_t multiple) noexcept nogil:
+cdef inline Py_ssize_t _count_between_checks(double flops, Py_ssize_t multiple) noexcept nogil:
     """How many times to do a work of so many operations before the next look: a multiple of a
     number.
     """
     return max(
-        <Py_ssize_t> 1, <Py_ssize_t> (FLOPS_BETWEEN_LOOKS / max(flops, 1.0)) // multiple
+        <Py_ssize_t> 1, <Py_ssize_t> (FLOPS_BETWEEN_CHECKS / max(flops, 1.0)) // multiple
     ) * multiple
 
 
@@ -58,7 +58,7 @@ def _is_main_thread():
     return threading.get_ident() == threading.main_thread().ident
 
 
-def _answer_interrupt():
+def _call_interrupt_handler():
     """What Python does when it finds an interrupt."""
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):

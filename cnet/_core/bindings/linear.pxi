@@ -6,12 +6,12 @@
 # so the bits are the same.
 
 
-cdef struct Cut:
+cdef struct Partition:
     int rows
     int cols
 
 
-cdef struct Product:
+cdef struct GemmTask:
     cnet_gemm gemm
     int activation      # one of RELU, ...; NONE for none
     real slope
@@ -20,154 +20,161 @@ cdef struct Product:
     const real *output
     # where it has a rule, its arrays are laid out like the gradient, and gemm.c is scratch
     Update update
-    const cnet_update *now
+    const cnet_update *coefficients
     Py_ssize_t scratch  # elements of it for each part
-    const cnet_csr_batch *lists  # gemm.a as lists, where not NULL
+    const cnet_csr_batch *csr  # gemm.a as lists, where not NULL
     real *sums          # of blocks of inputs, where they are shared out, or NULL
-    Py_ssize_t sums_next
+    Py_ssize_t sums_stride
 
 cdef int NONE = -1
 
 
-cdef Cut _cut(Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads) noexcept nogil:
+cdef Partition _choose_partition(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads
+) noexcept nogil:
     """How to cut an (m, n) output among threads: by rows, unless columns come out clearly more
     even, or with fewer factors for each to read.
     """
-    cdef Cut best = Cut(threads, 1), cut
-    cdef double least = _cost(best, m, n, lanes), cost
+    cdef Partition best = Partition(threads, 1), partition
+    cdef double least = _partition_cost(best, m, n, lanes), cost
     cdef int cols
     for cols in range(2, threads + 1):
-        cut = Cut(threads // cols, cols)
-        cost = _cost(cut, m, n, lanes)
+        partition = Partition(threads // cols, cols)
+        cost = _partition_cost(partition, m, n, lanes)
         if cost < 0.95 * least:
-            best, least = cut, cost
+            best, least = partition, cost
     return best
 
 
-cdef inline double _cost(Cut cut, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes) noexcept nogil:
+cdef inline double _partition_cost(
+    Partition partition, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes
+) noexcept nogil:
     """For each term, a thread multiplies `rows * vectors` times, and reads `rows + cols`
     numbers, half of which another has just written.
     """
-    cdef Py_ssize_t rows = (m + cut.rows - 1) // cut.rows
-    cdef Py_ssize_t vectors = ((n + lanes - 1) // lanes + cut.cols - 1) // cut.cols
-    return rows * vectors + READING * (rows + min(n, vectors * lanes))
+    cdef Py_ssize_t rows = (m + partition.rows - 1) // partition.rows
+    cdef Py_ssize_t vectors = ((n + lanes - 1) // lanes + partition.cols - 1) // partition.cols
+    return rows * vectors + READ_COST * (rows + min(n, vectors * lanes))
 
 
 # Of a number, beside a multiplication of vectors: a line of the cache takes some tens of
 # nanoseconds from core to core, if several are on the way.
-cdef double READING = 0.5
+cdef double READ_COST = 0.5
 
 cdef enum:
-    ROWS_AT_A_TIME = 128  # or a multiple: a product copies the other factor once for so many
+    ROWS_PER_CHECK = 128  # or a multiple: a product copies the other factor once for so many
     # outputs of a layer for which rows to predict are made into lists of what is not 0
-    LEAST_LISTED = 32
+    MIN_CSR_OUTPUTS = 32
 
 
-cdef void _multiply_part(
-    const cnet_kernels *k, const Product *whole, Cut cut, int part, const Block *block
+cdef void _multiply_chunk(
+    const cnet_kernels *k, const GemmTask *task, Partition partition, int ith, const Block *block
 ) noexcept nogil:
     """Columns are cut at whole vectors, so that only the last part has a narrow tile."""
-    cdef Py_ssize_t m = whole.gemm.m, n = whole.gemm.n, vectors = (n + k.lanes - 1) // k.lanes
-    if part < cut.rows * cut.cols:
+    cdef Py_ssize_t m = task.gemm.m, n = task.gemm.n, vectors = (n + k.lanes - 1) // k.lanes
+    if ith < partition.rows * partition.cols:
         _multiply_piece(
             k,
-            whole,
-            _start(m, part // cut.cols, cut.rows),
-            _start(m, part // cut.cols + 1, cut.rows),
-            min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes),
-            min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes),
-            part,
+            task,
+            _chunk_begin(m, ith // partition.cols, partition.rows),
+            _chunk_begin(m, ith // partition.cols + 1, partition.rows),
+            min(n, _chunk_begin(vectors, ith % partition.cols, partition.cols) * k.lanes),
+            min(n, _chunk_begin(vectors, ith % partition.cols + 1, partition.cols) * k.lanes),
+            ith,
             block,
         )
 
 
 cdef void _multiply_piece(
-    const cnet_kernels *k, const Product *whole, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col,
-    Py_ssize_t col_end, int part, const Block *block
+    const cnet_kernels *k, const GemmTask *task, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col,
+    Py_ssize_t col_end, int ith, const Block *block
 ) noexcept nogil:
     """Some rows at a time, where an interrupt is looked for; block may be NULL."""
     cdef Py_ssize_t end
     if block == NULL or block.watch == NULL:
-        _multiply_rows(k, whole, row, row_end, col, col_end, part)
+        _multiply_rows(k, task, row, row_end, col, col_end, ith)
         return
-    cdef Py_ssize_t rows = _between_looks(2.0 * (col_end - col) * whole.gemm.k, ROWS_AT_A_TIME)
-    while row < row_end and not _given_up(block, part):
+    cdef Py_ssize_t rows = _count_between_checks(
+        2.0 * (col_end - col) * task.gemm.k, ROWS_PER_CHECK
+    )
+    while row < row_end and not _is_aborted(block, ith):
         end = min(row_end, row + rows)
-        _multiply_rows(k, whole, row, end, col, col_end, part)
+        _multiply_rows(k, task, row, end, col, col_end, ith)
         row = end
 
 
 cdef void _multiply_rows(
-    const cnet_kernels *k, const Product *whole, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col,
-    Py_ssize_t col_end, int part
+    const cnet_kernels *k, const GemmTask *task, Py_ssize_t row, Py_ssize_t row_end, Py_ssize_t col,
+    Py_ssize_t col_end, int ith
 ) noexcept nogil:
-    cdef cnet_gemm p = whole.gemm
+    cdef cnet_gemm p = task.gemm
     p.m = row_end - row
     p.n = col_end - col
     p.b += col * p.cs_b
     p.a += row * p.rs_a
     if p.m == 0 or p.n == 0:
         return
-    if whole.now != NULL:
-        p.c += part * whole.scratch
-        _update(k, whole, &p, row * p.rs_c + col)
+    if task.coefficients != NULL:
+        p.c += ith * task.scratch
+        _update(k, task, &p, row * p.rs_c + col)
         return
     if p.bias != NULL:
         p.bias += col
     p.c += row * p.rs_c + col * p.cs_c
-    if whole.lists != NULL:
-        k.spmm(whole.lists, row, 0, &p)
+    if task.csr != NULL:
+        k.spmm(task.csr, row, 0, &p)
     else:
         k.gemm(&p)
-    if whole.activation != NONE:
-        _activate_product(k, whole, &p)
+    if task.activation != NONE:
+        _activate_product(k, task, &p)
 
 
 cdef void _activate_product(
-    const cnet_kernels *k, const Product *whole, const cnet_gemm *p
+    const cnet_kernels *k, const GemmTask *task, const cnet_gemm *p
 ) noexcept nogil:
     cdef Py_ssize_t rows = p.m, width = p.n, i
     cdef real *c = p.c
     if width == p.rs_c:  # rows without a gap are one row
         rows, width = 1, p.m * p.n
     for i in range(rows):
-        if whole.output == NULL:
-            k.activation(whole.activation, width, c, c, whole.slope)
+        if task.output == NULL:
+            k.activation(task.activation, width, c, c, task.slope)
         else:
             k.activation_backward(
-                whole.activation, width, whole.output + (c - whole.gemm.c), c, c, whole.slope
+                task.activation, width, task.output + (c - task.gemm.c), c, c, task.slope
             )
         c += p.rs_c
 
 
-cdef void _multiply(const Product *product) noexcept nogil:
+cdef void _multiply(const GemmTask *task) noexcept nogil:
     cdef const cnet_kernels *k = kernels()
     cdef int threads = threads_for(
-        2.0 * product.gemm.m * product.gemm.n * product.gemm.k, FLOPS_PER_THREAD, ALL
+        2.0 * task.gemm.m * task.gemm.n * task.gemm.k, FLOPS_PER_THREAD, ALL
     )
-    cdef int part
-    cdef Cut cut = _cut(product.gemm.m, product.gemm.n, k.lanes, threads)
-    for part in prange(
-        cut.rows * cut.cols, schedule="static", num_threads=threads, use_threads_if=threads > 1
+    cdef int ith
+    cdef Partition partition = _choose_partition(task.gemm.m, task.gemm.n, k.lanes, threads)
+    for ith in prange(
+        partition.rows * partition.cols, schedule="static", num_threads=threads,
+        use_threads_if=threads > 1
     ):
-        _multiply_part(k, product, cut, part, NULL)
+        _multiply_chunk(k, task, partition, ith, NULL)
 
 
-cdef inline Product _product(
+cdef inline GemmTask _gemm_task(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t rs_a, Py_ssize_t cs_a,
     const real *b, Py_ssize_t rs_b, Py_ssize_t cs_b, real *c
 ) noexcept nogil:
-    cdef Product product
-    memset(&product, 0, sizeof(product))
-    product.gemm.m, product.gemm.n, product.gemm.k = m, n, k
-    product.gemm.a, product.gemm.rs_a, product.gemm.cs_a = a, rs_a, cs_a
-    product.gemm.b, product.gemm.rs_b, product.gemm.cs_b = b, rs_b, cs_b
-    product.gemm.c, product.gemm.rs_c, product.gemm.cs_c = c, n, 1
-    product.activation = NONE
-    return product
+    cdef GemmTask task
+    memset(&task, 0, sizeof(task))
+    task.gemm.m, task.gemm.n, task.gemm.k = m, n, k
+    task.gemm.a, task.gemm.rs_a, task.gemm.cs_a = a, rs_a, cs_a
+    task.gemm.b, task.gemm.rs_b, task.gemm.cs_b = b, rs_b, cs_b
+    task.gemm.c, task.gemm.rs_c, task.gemm.cs_c = c, n, 1
+    task.activation = NONE
+    return task
 
 
-cdef Product _forward(
+cdef GemmTask _forward(
     real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b
 ) except *:
     """The product x @ w + b."""
@@ -176,105 +183,106 @@ cdef Product _forward(
     _check2("out", out.shape[0], out.shape[1], B, O)
     if b is not None:
         _check1("b", b.shape[0], O)
-    cdef Product product = _product(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
-    product.gemm.bias = _in1(b)
-    return product
+    cdef GemmTask task = _gemm_task(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
+    task.gemm.bias = _in1(b)
+    return task
 
 
-cdef Product _backward_input(
+cdef GemmTask _backward_input(
     real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w
 ) except *:
     """The product dout @ w.T."""
     cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
     _check2("dout", B, dout.shape[1], B, O)
     _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    cdef Product product = _product(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
-    product.gemm.dots = cnet_use_dot_kernel(I, O)
-    return product
+    cdef GemmTask task = _gemm_task(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
+    task.gemm.dots = cnet_use_dot_kernel(I, O)
+    return task
 
 
 def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
     """Write x @ w + b to out; b may be None."""
-    cdef Product product = _forward(out, x, w, b)
+    cdef GemmTask task = _forward(out, x, w, b)
     with nogil:
-        _multiply(&product)
+        _multiply(&task)
 
 
 def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w):
     """Write dout @ w.T to dx."""
-    cdef Product product = _backward_input(dx, dout, w)
+    cdef GemmTask task = _backward_input(dx, dout, w)
     with nogil:
-        _multiply(&product)
+        _multiply(&task)
 
 
-cdef void _run_columns(
-    const void *arguments, const Block *block, int part, int parts
+cdef void _run_split_k(
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     """What a part's columns add to the sums: the first adds up its blocks, the others keep
     theirs apart, so that all are added in order.
     """
-    cdef const Product *product = <const Product *> arguments
-    cdef cnet_gemm p = product.gemm
+    cdef const GemmTask *task = <const GemmTask *> arguments
+    cdef cnet_gemm p = task.gemm
     cdef Py_ssize_t length = cnet_block_length(p.k)
     p.m, p.k, p.block = block.m, block.end - block.first, length
-    p.a, p.rs_a = block.own, block.own_row
+    p.a, p.rs_a = block.local_x, block.local_ldx
     p.b += block.first * p.rs_b
     p.bias = NULL
-    p.c = product.sums
-    if part:
+    p.c = task.sums
+    if ith:
         p.c += (
-            1 + block.first // length - _start(cnet_block_count(product.gemm.k), 1, parts)
-        ) * product.sums_next
-        p.split_k_stride = product.sums_next
-    if block.lists != NULL:
-        kernels().spmm(block.lists, 0, block.first // length, &p)
+            1 + block.first // length - _chunk_begin(cnet_block_count(task.gemm.k), 1, nth)
+        ) * task.sums_stride
+        p.split_k_stride = task.sums_stride
+    if block.csr != NULL:
+        kernels().spmm(block.csr, 0, block.first // length, &p)
     else:
         kernels().gemm(&p)
 
 
-cdef void _add_columns(
-    const Product *product, Py_ssize_t start, Py_ssize_t end, int parts
+cdef void _reduce_split_k(
+    const GemmTask *task, Py_ssize_t start, Py_ssize_t end, int nth
 ) noexcept nogil:
     """A part's rows of the product: what the blocks add up to, and the bias; rows without a gap
     are one row.
     """
     cdef const cnet_kernels *k = kernels()
-    cdef cnet_gemm p = product.gemm
-    cdef Py_ssize_t blocks = 1 + cnet_block_count(p.k) - _start(cnet_block_count(p.k), 1, parts), i
+    cdef cnet_gemm p = task.gemm
+    cdef Py_ssize_t blocks = 1 + cnet_block_count(p.k) - _chunk_begin(cnet_block_count(p.k), 1, nth)
+    cdef Py_ssize_t i
     p.m = end - start
     p.c += start * p.n
     if p.bias != NULL:
         for i in range(p.m):
             memcpy(p.c + i * p.n, p.bias, p.n * sizeof(real))
     k.column_sums(
-        blocks, p.m * p.n, product.sums + start * p.n, product.sums_next, p.c, blocks,
+        blocks, p.m * p.n, task.sums + start * p.n, task.sums_stride, p.c, blocks,
         p.bias != NULL
     )
-    if product.activation != NONE:
-        _activate_product(k, product, &p)
+    if task.activation != NONE:
+        _activate_product(k, task, &p)
 
 
-cdef void _run_rows(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_rows(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     """The rows of the batch are those of the product."""
-    cdef Product product = (<const Product *> arguments)[0]
+    cdef GemmTask task = (<const GemmTask *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
-    if block.by_columns and product.sums != NULL:
-        _add_columns(
-            &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), parts
+    if block.use_split_k and task.sums != NULL:
+        _reduce_split_k(
+            &task, _chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth), nth
         )
         return
-    if product.gemm.a == block.x_batch:
-        product.lists = block.lists
-    product.gemm.a = _input(block, product.gemm.a)
-    product.gemm.m = block.m
-    if block.by_rows:
+    if task.gemm.a == block.x_batch:
+        task.csr = block.csr
+    task.gemm.a = _input(block, task.gemm.a)
+    task.gemm.m = block.m
+    if block.data_parallel:
         _multiply_piece(
-            k, &product, _start(block.m, part, parts), _start(block.m, part + 1, parts), 0,
-            product.gemm.n, part, block
+            k, &task, _chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth), 0,
+            task.gemm.n, ith, block
         )
     else:
-        _multiply_part(
-            k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), part, block
+        _multiply_chunk(
+            k, &task, _choose_partition(task.gemm.m, task.gemm.n, k.lanes, nth), ith, block
         )
 
 
@@ -283,19 +291,19 @@ def program_linear(
     const real[::1] b, int activation, real slope
 ):
     """Add: out = f(x @ w + b), with f an activation or NONE."""
-    program.check_room(x.shape[0])
-    cdef Product product = _forward(out, x, w, b)
-    product.activation = activation
-    product.slope = slope
-    if product.gemm.a == program.data.batch:
-        product.sums = program.sums_by_columns(w.shape[1])
-        product.sums_next = program.data.column_rows * w.shape[1]
-        if w.shape[1] >= LEAST_LISTED:
-            program.list_rows()
-    if product.sums != NULL:
-        program.append(COLUMNS, _run_columns, &product, sizeof(product), ())
+    program.check_capacity(x.shape[0])
+    cdef GemmTask task = _forward(out, x, w, b)
+    task.activation = activation
+    task.slope = slope
+    if task.gemm.a == program.data.batch:
+        task.sums = program.split_k_sums(w.shape[1])
+        task.sums_stride = program.data.split_k_capacity * w.shape[1]
+        if w.shape[1] >= MIN_CSR_OUTPUTS:
+            program.use_csr()
+    if task.sums != NULL:
+        program.append(SPLIT_K, _run_split_k, &task, sizeof(task), ())
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
-    program.append(ROWS, _run_rows, &product, sizeof(product), (out, x, w, b))
+    program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (out, x, w, b))
 
 
 def program_linear_input(
@@ -303,12 +311,12 @@ def program_linear_input(
     const real[:, ::1] output, int activation, real slope
 ):
     """Add: dx = dout @ w.T, times the derivative of the activation that gave `output`."""
-    program.check_room(dout.shape[0])
-    cdef Product product = _backward_input(dx, dout, w)
+    program.check_capacity(dout.shape[0])
+    cdef GemmTask task = _backward_input(dx, dout, w)
     if activation != NONE:
         _check2("output", output.shape[0], output.shape[1], dx.shape[0], dx.shape[1])
-    product.activation = activation
-    product.slope = slope
-    product.output = _in2(output)
+    task.activation = activation
+    task.slope = slope
+    task.output = _in2(output)
     program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
-    program.append(ROWS, _run_rows, &product, sizeof(product), (dx, dout, w, output))
+    program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (dx, dout, w, output))

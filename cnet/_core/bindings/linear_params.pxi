@@ -7,10 +7,11 @@
 
 cdef enum:
     SCRATCH_COLS = 256
-    MOST_PANEL = 64
+    MAX_PANEL_COLS = 64
     LINE = 16  # elements, at least a cache line
-    BLOCKS_AT_A_TIME = 5  # of a sum
-    LEAST_SORTED = 48  # outputs of a layer for which lists by rows are made into lists by columns
+    BLOCKS_PER_CHECK = 5  # of a sum
+    # outputs of a layer for which lists by rows are made into lists by columns
+    MIN_CSC_OUTPUTS = 48
 
 
 cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
@@ -21,22 +22,22 @@ cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
     return 64 if n <= 64 else 48 if n < SCRATCH_COLS else CNET_MC_PACKED
 
 
-cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint lists) noexcept nogil:
+cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint csr) noexcept nogil:
     """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of
     inputs and a panel of outputs.
     """
     cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
     return _whole_lines(
-        max(size, CNET_KC * min(_whole_lines(n), <Py_ssize_t> MOST_PANEL)) if lists else size
+        max(size, CNET_KC * min(_whole_lines(n), <Py_ssize_t> MAX_PANEL_COLS)) if csr else size
     )
 
 
-cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint lists) noexcept nogil:
+cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint csr) noexcept nogil:
     """Elements of scratch for each part of a gradient with n columns: the sums, and lists by
     columns.
     """
-    cdef Py_ssize_t size = _sums_size(n, lists)
-    if lists and n >= LEAST_SORTED:
+    cdef Py_ssize_t size = _sums_size(n, csr)
+    if csr and n >= MIN_CSC_OUTPUTS:
         size += CNET_KC * CNET_KC + (CNET_KC + 1) * CNET_KC // <Py_ssize_t> sizeof(real)
     return size
 
@@ -46,13 +47,13 @@ cdef inline Py_ssize_t _whole_lines(Py_ssize_t n) noexcept nogil:
 
 
 cdef void _update(
-    const cnet_kernels *k, const Product *whole, const cnet_gemm *part, Py_ssize_t offset
+    const cnet_kernels *k, const GemmTask *task, const cnet_gemm *part, Py_ssize_t offset
 ) noexcept nogil:
     """A piece of the gradient at a time, and the optimiser's step with it while it is in the
     cache.
     """
     cdef cnet_gemm p = part[0]
-    cdef Py_ssize_t rows = _scratch_rows(whole.gemm.n), i, j = 0, at
+    cdef Py_ssize_t rows = _scratch_rows(task.gemm.n), i, j = 0, at
     while j < part.n:
         p.n = min(<Py_ssize_t> SCRATCH_COLS, part.n - j)
         p.rs_c = p.n
@@ -63,16 +64,16 @@ cdef void _update(
             p.a = part.a + i * p.rs_a
             k.gemm(&p)
             at = offset + i * part.rs_c + j
-            _update_rows(k, &whole.update, whole.now, p.m, p.n, at, part.rs_c, p.c, p.rs_c)
+            _update_rows(k, &task.update, task.coefficients, p.m, p.n, at, part.rs_c, p.c, p.rs_c)
             i += p.m
         j += p.n
 
 
-cdef Product _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
+cdef GemmTask _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1] dout) except *:
     """The product x.T @ dout."""
     cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = dout.shape[1]
     _check2("dout", dout.shape[0], O, B, O)
-    return _product(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
+    return _gemm_task(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
 
 
 def linear_backward_params(
@@ -83,134 +84,132 @@ def linear_backward_params(
     _check2("dw", dw.shape[0], dw.shape[1], x.shape[1], O)
     if db is not None:
         _check1("db", db.shape[0], O)
-    cdef Product product = _backward_weight(_out2(dw), x, dout)
+    cdef GemmTask task = _backward_weight(_out2(dw), x, dout)
     with nogil:
-        _multiply(&product)
+        _multiply(&task)
         if db is not None:
             kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
 
 
 cdef void _run_weights(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     """The sum runs over the rows of the batch."""
-    cdef const Product *whole = <const Product *> arguments
-    cdef Product product = whole[0]
+    cdef GemmTask task = (<const GemmTask *> arguments)[0]
     cdef const cnet_kernels *k = kernels()
-    cdef cnet_update now
-    cdef bint of_data = whole.gemm.a == block.x_batch
-    product.gemm.k = block.m
-    product.gemm.block = cnet_block_length(block.batch)
-    product.gemm.accumulate = block.start > 0
-    if product.update.rule != NULL:
-        now = cnet_update_at(
-            product.update.rule, product.update.rule.steps + block.step, block.weight
+    cdef cnet_update coefficients
+    cdef bint of_data = task.gemm.a == block.x_batch
+    task.gemm.k = block.m
+    task.gemm.block = cnet_block_length(block.batch)
+    task.gemm.accumulate = block.start > 0
+    if task.update.rule != NULL:
+        coefficients = cnet_update_at(
+            task.update.rule, task.update.rule.steps + block.step, block.weight
         )
-        product.now = &now
-    if of_data and block.lists != NULL:
-        product.lists = block.lists
-        _multiply_lists(k, &product, block, part, parts)
-    elif of_data and block.by_columns:
-        _restrict_to_columns(&product, block)
-        _multiply_piece(k, &product, 0, product.gemm.m, 0, product.gemm.n, part, block)
+        task.coefficients = &coefficients
+    if of_data and block.csr != NULL:
+        task.csr = block.csr
+        _multiply_csr(k, &task, block, ith, nth)
+    elif of_data and block.use_split_k:
+        _restrict_to_columns(&task, block)
+        _multiply_piece(k, &task, 0, task.gemm.m, 0, task.gemm.n, ith, block)
     else:
-        product.gemm.a = _input(block, product.gemm.a)
+        task.gemm.a = _input(block, task.gemm.a)
         _multiply_blocks(
-            k, &product, _cut(product.gemm.m, product.gemm.n, k.lanes, parts), block, part
+            k, &task, _choose_partition(task.gemm.m, task.gemm.n, k.lanes, nth), block, ith
         )
 
 
 cdef void _multiply_blocks(
-    const cnet_kernels *k, const Product *whole, Cut cut, const Block *block, int part
+    const cnet_kernels *k, const GemmTask *whole, Partition partition, const Block *block, int ith
 ) noexcept nogil:
-    """Some blocks of the sum at a time, where an interrupt is looked for."""
-    cdef Product product
-    cdef Py_ssize_t rows = BLOCKS_AT_A_TIME * whole.gemm.block, start = 0
+    """Multiply, a few blocks of the sum at a time, with a check for interrupts between them."""
+    cdef GemmTask task = whole[0]
+    cdef Py_ssize_t rows = BLOCKS_PER_CHECK * whole.gemm.block, start = 0
     if block.watch == NULL:
-        _multiply_part(k, whole, cut, part, block)
+        _multiply_chunk(k, whole, partition, ith, block)
         return
-    product = whole[0]
-    while start < whole.gemm.k and not _given_up(block, part):
-        product.gemm.k = min(rows, whole.gemm.k - start)
-        _multiply_part(k, &product, cut, part, block)
-        start += product.gemm.k
-        product.gemm.a += product.gemm.k * product.gemm.cs_a
-        product.gemm.b += product.gemm.k * product.gemm.rs_b
-        product.gemm.accumulate = True
+    while start < whole.gemm.k and not _is_aborted(block, ith):
+        task.gemm.k = min(rows, whole.gemm.k - start)
+        _multiply_chunk(k, &task, partition, ith, block)
+        start += task.gemm.k
+        task.gemm.a += task.gemm.k * task.gemm.cs_a
+        task.gemm.b += task.gemm.k * task.gemm.rs_b
+        task.gemm.accumulate = True
 
 
-cdef void _restrict_to_columns(Product *product, const Block *block) noexcept nogil:
+cdef void _restrict_to_columns(GemmTask *task, const Block *block) noexcept nogil:
     """The gradient of the weights that go with a part's columns of the data."""
-    cdef Py_ssize_t before = block.first * product.gemm.n
-    product.gemm.a, product.gemm.cs_a = block.own, block.own_row
-    product.gemm.m = block.end - block.first
-    if product.update.rule == NULL:
-        product.gemm.c += before
+    cdef Py_ssize_t before = block.first * task.gemm.n
+    task.gemm.a, task.gemm.cs_a = block.local_x, block.local_ldx
+    task.gemm.m = block.end - block.first
+    if task.update.rule == NULL:
+        task.gemm.c += before
         return
-    product.update.w += before
-    if product.update.state != NULL:
-        product.update.state += before
+    task.update.w += before
+    if task.update.state != NULL:
+        task.update.state += before
 
 
-cdef void _multiply_lists(
-    const cnet_kernels *k, const Product *product, const Block *block, int part, int parts
+cdef void _multiply_csr(
+    const cnet_kernels *k, const GemmTask *task, const Block *block, int ith, int nth
 ) noexcept nogil:
     """A part's share of the gradient of the weights that go with lists, block by block of
     columns: its own, or of all, or some outputs of some.
     """
-    cdef Py_ssize_t length = product.lists.block_length, blocks = cnet_block_count(product.gemm.m)
-    cdef Py_ssize_t n = product.gemm.n
+    cdef Py_ssize_t length = task.csr.block_length, blocks = cnet_block_count(task.gemm.m)
+    cdef Py_ssize_t n = task.gemm.n
     cdef Py_ssize_t vectors = (n + k.lanes - 1) // k.lanes, first, end, col = 0, col_end = n, b, j
     cdef Py_ssize_t at
-    cdef cnet_gemm p = product.gemm
-    cdef Cut cut
-    if block.by_columns:
+    cdef cnet_gemm p = task.gemm
+    cdef Partition partition
+    if block.use_split_k:
         first, end = block.first // length, (block.end + length - 1) // length
     else:
-        cut = _cut(blocks, n, k.lanes, parts)
-        if part >= cut.rows * cut.cols:
+        partition = _choose_partition(blocks, n, k.lanes, nth)
+        if ith >= partition.rows * partition.cols:
             return
-        first, end = _start(blocks, part // cut.cols, cut.rows), _start(
-            blocks, part // cut.cols + 1, cut.rows
+        first, end = _chunk_begin(blocks, ith // partition.cols, partition.rows), _chunk_begin(
+            blocks, ith // partition.cols + 1, partition.rows
         )
-        col = min(n, _start(vectors, part % cut.cols, cut.cols) * k.lanes)
-        col_end = min(n, _start(vectors, part % cut.cols + 1, cut.cols) * k.lanes)
-    cdef real *sums = product.gemm.c + part * product.scratch
+        col = min(n, _chunk_begin(vectors, ith % partition.cols, partition.cols) * k.lanes)
+        col_end = min(n, _chunk_begin(vectors, ith % partition.cols + 1, partition.cols) * k.lanes)
+    cdef real *sums = task.gemm.c + ith * task.scratch
     cdef cnet_csc_block columns
-    cdef bint sorted = n >= LEAST_SORTED and product.now != NULL and p.k <= p.block
-    cdef bint descends = sorted and product.now.kind == CNET_SGD
+    cdef bint sorted = n >= MIN_CSC_OUTPUTS and task.coefficients != NULL and p.k <= p.block
+    cdef bint descends = sorted and task.coefficients.kind == CNET_SGD
     if sorted:
         columns.values = sums + _sums_size(n, True)
         columns.row_idx = <uint8_t *> (columns.values + CNET_KC * CNET_KC)
         columns.col_nnz = columns.row_idx + CNET_KC * CNET_KC
     for b in range(first, end):
-        if _given_up(block, part):
+        if _is_aborted(block, ith):
             return
-        p.m = min(length, product.gemm.m - b * length)
+        p.m = min(length, task.gemm.m - b * length)
         if sorted:
-            k.csr_to_csc(product.lists, b, p.k, p.m, &columns)
+            k.csr_to_csc(task.csr, b, p.k, p.m, &columns)
         if descends:
             k.spmm_columns(
-                &columns, p.k, p.m, col_end - col, product.gemm.b + col, p.rs_b,
-                product.update.w + b * length * n + col, n, product.now
+                &columns, p.k, p.m, col_end - col, task.gemm.b + col, p.rs_b,
+                task.update.w + b * length * n + col, n, task.coefficients
             )
             continue
         j = col
         while j < col_end:
             p.n = cnet_spmm_cols(k.spmm_nr, k.lanes, col_end - j)
-            p.b = product.gemm.b + j
+            p.b = task.gemm.b + j
             at = b * length * n + j
-            if product.now == NULL:
-                p.c = product.gemm.c + at
-                k.spmm_transposed(product.lists, b, &p, False)
+            if task.coefficients == NULL:
+                p.c = task.gemm.c + at
+                k.spmm_transposed(task.csr, b, &p, False)
             else:
                 p.c = sums
                 p.rs_c = n if p.n == n else (p.n + k.lanes - 1) // k.lanes * k.lanes
                 if sorted:
                     k.spmm_columns(&columns, p.k, p.m, p.n, p.b, p.rs_b, p.c, p.rs_c, NULL)
                 else:
-                    k.spmm_transposed(product.lists, b, &p, True)
-                _update_rows(k, &product.update, product.now, p.m, p.n, at, n, p.c, p.rs_c)
+                    k.spmm_transposed(task.csr, b, &p, True)
+                _update_rows(k, &task.update, task.coefficients, p.m, p.n, at, n, p.c, p.rs_c)
             j += p.n
 
 
@@ -221,22 +220,26 @@ cdef struct Bias:
     Update update
 
 
-cdef void _run_bias(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_bias(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     """By columns; whole cache lines, so that no two threads write to one."""
     cdef const Bias *bias = <const Bias *> arguments
     cdef Py_ssize_t lines = (bias.n + LINE - 1) // LINE
-    cdef Py_ssize_t start = min(bias.n, _start(lines, part, parts) * LINE)
-    cdef Py_ssize_t end = min(bias.n, _start(lines, part + 1, parts) * LINE)
+    cdef Py_ssize_t start = min(bias.n, _chunk_begin(lines, ith, nth) * LINE)
+    cdef Py_ssize_t end = min(bias.n, _chunk_begin(lines, ith + 1, nth) * LINE)
     if start == end:
         return
     kernels().column_sums(
         block.m, end - start, bias.dout + start, bias.n, bias.db + start,
         cnet_block_length(block.batch), block.start > 0
     )
-    cdef cnet_update now
+    cdef cnet_update coefficients
     if bias.update.rule != NULL:
-        now = cnet_update_at(bias.update.rule, bias.update.rule.steps + block.step, block.weight)
-        _update_rows(kernels(), &bias.update, &now, 1, end - start, start, 0, bias.db + start, 0)
+        coefficients = cnet_update_at(
+            bias.update.rule, bias.update.rule.steps + block.step, block.weight
+        )
+        _update_rows(
+            kernels(), &bias.update, &coefficients, 1, end - start, start, 0, bias.db + start, 0
+        )
 
 
 def program_linear_weight(
@@ -244,31 +247,31 @@ def program_linear_weight(
     const real[:, ::1] x, const real[:, ::1] dout
 ):
     """Add: a step on w, seen as one row, with the gradient x.T @ dout."""
-    program.check_room(x.shape[0])
-    cdef Product product = _backward_weight(_out1(scratch), x, dout)
-    _check1("w", w.shape[0], product.gemm.m * product.gemm.n)
-    product.scratch = scratch.shape[0] // program.threads
+    program.check_capacity(x.shape[0])
+    cdef GemmTask task = _backward_weight(_out1(scratch), x, dout)
+    _check1("w", w.shape[0], task.gemm.m * task.gemm.n)
+    task.scratch = scratch.shape[0] // program.threads
     cdef Py_ssize_t expected = scratch_size(program, x, dout.shape[1])
-    if product.scratch < expected:
+    if task.scratch < expected:
         raise ValueError(
             f"scratch has {scratch.shape[0]} elements, expected {expected} "
             f"for each of {program.threads} threads"
         )
-    product.update = _update_of(program.rule(rule), w, state)
+    task.update = _update_of(program.rule(rule), w, state)
     program.flops_per_row += 2.0 * w.shape[0]
-    program.at_once = True
-    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (w, state, scratch, x, dout))
+    program.fuse_update = True
+    program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (w, state, scratch, x, dout))
 
 
 def program_linear_weight_sums(
     Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout
 ):
     """Add: dw = x.T @ dout over all blocks of a batch, for `program_update`."""
-    program.check_room(x.shape[0])
-    cdef Product product = _backward_weight(_out2(dw), x, dout)
-    _check2("dw", dw.shape[0], dw.shape[1], product.gemm.m, product.gemm.n)
+    program.check_capacity(x.shape[0])
+    cdef GemmTask task = _backward_weight(_out2(dw), x, dout)
+    _check2("dw", dw.shape[0], dw.shape[1], task.gemm.m, task.gemm.n)
     program.flops_per_row += 2.0 * dw.shape[0] * dw.shape[1]
-    program.append(WEIGHTS, _run_weights, &product, sizeof(product), (dw, x, dout))
+    program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (dw, x, dout))
 
 
 def program_linear_bias(
@@ -278,7 +281,7 @@ def program_linear_bias(
     """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a
     step on b with it.
     """
-    program.check_room(dout.shape[0])
+    program.check_capacity(dout.shape[0])
     _check1("db", db.shape[0], dout.shape[1])
     cdef Bias bias
     memset(&bias, 0, sizeof(bias))
@@ -286,8 +289,8 @@ def program_linear_bias(
     if b is not None:
         _check1("b", b.shape[0], db.shape[0])
         bias.update = _update_of(program.rule(rule), b, state)
-        program.at_once = True
-    program.append(WEIGHTS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
+        program.fuse_update = True
+    program.append(WEIGHT_GRADS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
 
 
 def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n):

@@ -268,9 +268,9 @@ cdef inline real *_out4(real[:, :, :, ::1] a) noexcept nogil:
     return &a[0, 0, 0, 0] if a.shape[0] and a.shape[1] and a.shape[2] and a.shape[3] else NULL
 
 
-cdef inline Py_ssize_t _start(Py_ssize_t n, int part, int parts) noexcept nogil:
+cdef inline Py_ssize_t _chunk_begin(Py_ssize_t n, int ith, int nth) noexcept nogil:
     """Where part `part` of `parts` even parts of range(n) starts."""
-    return n // parts * part + min(n % parts, <Py_ssize_t> part)
+    return n // nth * ith + min(n % nth, <Py_ssize_t> ith)
 
 
 cdef int _check1(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
@@ -291,13 +291,13 @@ cdef int _check2(
 
 include "gather.pxi"
 include "augment.pxi"
-include "operation.pxi"
+include "op.pxi"
 include "interrupt.pxi"
 include "sparse.pxi"
 include "data.pxi"
-include "answers.pxi"
+include "targets.pxi"
 include "penalty.pxi"
-include "call.pxi"
+include "team.pxi"
 include "program.pxi"
 include "optim.pxi"
 include "clip.pxi"

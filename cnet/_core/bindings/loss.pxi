@@ -18,13 +18,13 @@ cdef Loss _loss_of(int kind, double setting, const real[::1] weights, Py_ssize_t
     return Loss(kind, setting, _in1(weights))
 
 
-cdef void _loss_part(
-    const Loss *loss, Py_ssize_t m, Py_ssize_t n, int part, int parts, const real *x,
+cdef void _loss_chunk(
+    const Loss *loss, Py_ssize_t m, Py_ssize_t n, int ith, int nth, const real *x,
     const int64_t *labels, const real *t, const real *row_weights, real *row_loss, real *dx,
     real scale
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts)
-    cdef Py_ssize_t rows = _start(m, part + 1, parts) - start
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth)
+    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) - start
     labels = labels + start if labels != NULL else NULL
     t = t + start * n if t != NULL else NULL
     row_loss = row_loss + start if row_loss != NULL else NULL
@@ -41,10 +41,10 @@ cdef void _loss_part(
             loss.kind, rows, n, x + start * n, t, <real> loss.setting, row_loss, dx, scale
         )
     if row_weights != NULL:
-        _weigh(rows, n, row_weights + start, row_loss, dx)
+        _apply_sample_weights(rows, n, row_weights + start, row_loss, dx)
 
 
-cdef void _weigh(
+cdef void _apply_sample_weights(
     Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss, real *dx
 ) noexcept nogil:
     """Multiply by the weights of rows. What a weight of 0 takes out may have been infinite."""
@@ -57,7 +57,7 @@ cdef void _weigh(
                 dx[j] = weights[i] * dx[j] if weights[i] != 0 else 0
 
 
-cdef inline double _weight(
+cdef inline double _total_weight(
     const Loss *loss, Py_ssize_t m, const int64_t *labels, const real *row_weights,
     const int64_t *rows
 ) noexcept nogil:
@@ -89,9 +89,9 @@ cdef void _losses(
     const real *t, const real *row_weights, real *row_loss, real *dx
 ) noexcept nogil:
     cdef real scale = _loss_scale(loss, rows, n)
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _loss_part(loss, m, n, part, threads, x, labels, t, row_weights, row_loss, dx, scale)
+    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), ith
+    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _loss_chunk(loss, m, n, ith, threads, x, labels, t, row_weights, row_loss, dx, scale)
 
 
 cdef double _sum(Py_ssize_t m, const real *row_loss, double total) noexcept nogil:
@@ -142,7 +142,7 @@ def loss(
     if m == 0 or n == 0:
         return 0.0
     cdef const int64_t *label = &labels[0] if labels is not None else NULL
-    cdef double mean = 0, rows = _weight(&what, m, label, _in1(row_weights), NULL)
+    cdef double mean = 0, rows = _total_weight(&what, m, label, _in1(row_weights), NULL)
     with nogil:
         _losses(
             &what, m, n, rows, _in2(x), label, _in2(t), _in1(row_weights), _out1(row_loss),
@@ -158,37 +158,39 @@ cdef struct LossOp:
     real *dx  # or NULL
 
 
-cdef void _run_loss(const void *arguments, const Block *block, int part, int parts) noexcept nogil:
+cdef void _run_loss(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const LossOp *op = <const LossOp *> arguments
     cdef const Output *output = &op.output
     cdef Py_ssize_t n = output.n, i
-    cdef real share = <real> output.share
-    _loss_part(
-        &output.loss, block.m, n, part, parts, _input(block, output.scores),
+    cdef real loss_weight = <real> output.loss_weight
+    _loss_chunk(
+        &output.loss, block.m, n, ith, nth, _input(block, output.values),
         output.labels_batch if output.targets == NULL else NULL, output.targets_batch,
         output.row_weights_batch, output.row_loss, op.dx,
         _loss_scale(&output.loss, _batch_weight(output, block), n)
     )
-    if op.dx != NULL and share != 1:
-        for i in range(_start(block.m, part, parts) * n, _start(block.m, part + 1, parts) * n):
-            op.dx[i] *= share
+    if op.dx != NULL and loss_weight != 1:
+        for i in range(
+            _chunk_begin(block.m, ith, nth) * n, _chunk_begin(block.m, ith + 1, nth) * n
+        ):
+            op.dx[i] *= loss_weight
 
 
 def program_loss(
     Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights,
-    double share, real[::1] row_loss, real[:, ::1] dx, labels, targets, row_weights
+    double loss_weight, real[::1] row_loss, real[:, ::1] dx, labels, targets, row_weights
 ):
     """Add: the loss of an output, and its gradient unless dx is None; a share of it goes into the
     net's loss and gradient.
 
     Labels (rows,) or targets (rows, n), and weights of rows, are those of the whole data set.
     """
-    cdef Output *out = program.answer(output, labels, targets, row_weights)
-    _check1("row_loss", row_loss.shape[0], program.room)
+    cdef Output *out = program.set_targets(output, labels, targets, row_weights)
+    _check1("row_loss", row_loss.shape[0], program.capacity)
     if dx is not None:
-        _check2("dx", dx.shape[0], dx.shape[1], program.room, out.n)
-    out.loss, out.share, out.row_loss = _loss_of(
+        _check2("dx", dx.shape[0], dx.shape[1], program.capacity, out.n)
+    out.loss, out.loss_weight, out.row_loss = _loss_of(
         kind, setting, weights, out.n
-    ), share, _out1(row_loss)
+    ), loss_weight, _out1(row_loss)
     cdef LossOp op = LossOp(out[0], _out2(dx))
-    program.append(ROWS, _run_loss, &op, sizeof(op), (row_loss, dx, weights))
+    program.append(PER_SAMPLE, _run_loss, &op, sizeof(op), (row_loss, dx, weights))

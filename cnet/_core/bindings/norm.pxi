@@ -26,67 +26,67 @@ cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
 # These take a part's share of m groups of so many rows.
 
 
-cdef void _norm_rows_part(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat,
+cdef void _norm_rows_chunk(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *out, real *xhat,
     real *rstd, const real *x, const real *w, const real *b, real eps
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group
-    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
+    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
     kernels().norm_rows(
         rows, n, x + start * n, w, b, eps, out + start * n,
         xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL
     )
 
 
-cdef void _norm_rows_backward_part(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout,
+cdef void _norm_rows_backward_chunk(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *dx, const real *dout,
     const real *xhat, const real *rstd, const real *w
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group
-    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
+    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
     kernels().norm_rows_backward(
         rows, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n
     )
 
 
-cdef void _column_moments_part(
-    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *x
+cdef void _column_moments_chunk(
+    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *scratch, const real *x
 ) noexcept nogil:
     cdef Py_ssize_t block = cnet_block_length(m), i
-    for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
+    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
         kernels().column_moments(
             min(block, m - i * block), n, x + i * block * n, scratch + i * 2 * n
         )
 
 
-cdef void _column_products_part(
-    Py_ssize_t m, Py_ssize_t n, int part, int parts, real *scratch, const real *dout,
+cdef void _column_products_chunk(
+    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *scratch, const real *dout,
     const real *xhat
 ) noexcept nogil:
     cdef Py_ssize_t block = cnet_block_length(m), i
-    for i in range(_start(_blocks(m), part, parts), _start(_blocks(m), part + 1, parts)):
+    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
         kernels().column_products(
             min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n,
             scratch + i * 2 * n
         )
 
 
-cdef void _norm_columns_part(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *out, real *xhat,
+cdef void _norm_columns_chunk(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *out, real *xhat,
     const real *x, const real *mean, const real *rstd, const real *w, const real *b
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group
-    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
+    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
     kernels().norm_columns(rows, n, x + start * n, mean, rstd, w, b, out + start * n,
                            xhat + start * n if xhat != NULL else NULL)
 
 
-cdef void _norm_columns_backward_part(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int part, int parts, real *dx, const real *dout,
+cdef void _norm_columns_backward_chunk(
+    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *dx, const real *dout,
     const real *xhat, const real *rstd, const real *w, const real *sums
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(m, part, parts) * group
-    cdef Py_ssize_t rows = _start(m, part + 1, parts) * group - start
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
+    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
     kernels().norm_columns_backward(
         rows, n, m * group, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n
     )
@@ -114,13 +114,13 @@ def layer_norm_forward(
     if rstd is not None:
         _check1("rstd", rstd.shape[0], m)
     _check_params(w, b, n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _norm_rows_part(
-                m, 1, n, part, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w),
+            _norm_rows_chunk(
+                m, 1, n, ith, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w),
                 _in1(b), eps
             )
 
@@ -135,13 +135,13 @@ def layer_norm_backward(
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
     _check1("rstd", rstd.shape[0], m)
     _check_params(w, None, n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _norm_rows_backward_part(
-                m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w)
+            _norm_rows_backward_chunk(
+                m, 1, n, ith, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w)
             )
 
 
@@ -153,12 +153,12 @@ def norm_backward_params(
     _check2("sums", sums.shape[0], sums.shape[1], 2, n)
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _column_products_part(m, n, part, threads, _out2(scratch), _in2(dout), _in2(xhat))
+            _column_products_chunk(m, n, ith, threads, _out2(scratch), _in2(dout), _in2(xhat))
         kernels().column_sums(_blocks(m), 2 * n, _in2(scratch), 2 * n, _out2(sums), 0, False)
 
 
@@ -168,18 +168,18 @@ def batch_norm_moments(real[::1] mean, real[::1] var, const real[:, ::1] x, real
     _check1("mean", mean.shape[0], n)
     _check1("var", var.shape[0], n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _column_moments_part(m, n, part, threads, _out2(scratch), _in2(x))
+            _column_moments_chunk(m, n, ith, threads, _out2(scratch), _in2(x))
         kernels().merge_moments(m, n, _in2(scratch), _out1(mean), _out1(var))
 
 
 def batch_norm_track(
     real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var,
-    real share, Py_ssize_t m
+    real loss_weight, Py_ssize_t m
 ):
     """Take a share of the mean and variance of m rows, at least 2, into the running ones."""
     cdef Py_ssize_t n = mean.shape[0]
@@ -188,7 +188,7 @@ def batch_norm_track(
     _check1("running_var", running_var.shape[0], n)
     with nogil:
         kernels().track_moments(
-            m, n, _in1(mean), _in1(var), share, _out1(running_mean), _out1(running_var)
+            m, n, _in1(mean), _in1(var), loss_weight, _out1(running_mean), _out1(running_var)
         )
 
 
@@ -207,14 +207,14 @@ def batch_norm_forward(
     _check1("mean", mean.shape[0], n)
     _check1("var", var.shape[0], n)
     _check_params(w, b, n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
         kernels().inverse_deviation(n, _in1(var), eps, _out1(rstd))
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _norm_columns_part(
-                m, 1, n, part, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd),
+            _norm_columns_chunk(
+                m, 1, n, ith, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd),
                 _in1(w), _in1(b)
             )
 
@@ -230,13 +230,13 @@ def batch_norm_backward(
     _check2("sums", sums.shape[0], sums.shape[1], 2, n)
     _check1("rstd", rstd.shape[0], n)
     _check_params(w, None, n)
-    cdef int threads = _norm_threads(m, n), part
+    cdef int threads = _norm_threads(m, n), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _norm_columns_backward_part(
-                m, 1, n, part, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w),
+            _norm_columns_backward_chunk(
+                m, 1, n, ith, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w),
                 _in2(sums)
             )
 
@@ -262,61 +262,61 @@ cdef struct Norm:
 
 
 cdef void _run_layer_norm(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_rows_part(
-        block.m, a.group, a.n, part, parts, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b,
+    _norm_rows_chunk(
+        block.m, a.group, a.n, ith, nth, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b,
         a.eps
     )
 
 
 cdef void _run_layer_norm_backward(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_rows_backward_part(block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w)
+    _norm_rows_backward_chunk(block.m, a.group, a.n, ith, nth, a.out, a.x, a.xhat, a.rstd, a.w)
 
 
 cdef void _run_column_products(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _column_products_part(block.m * a.group, a.n, part, parts, a.scratch, a.x, a.xhat)
+    _column_products_chunk(block.m * a.group, a.n, ith, nth, a.scratch, a.x, a.xhat)
 
 
 cdef void _run_column_sums(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    if part == 0:
+    if ith == 0:
         kernels().column_sums(
             _blocks(block.m * a.group), 2 * a.n, a.scratch, 2 * a.n, a.sums, 0, False
         )
 
 
 cdef void _run_column_moments(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _column_moments_part(block.m * a.group, a.n, part, parts, a.scratch, _input(block, a.x))
+    _column_moments_chunk(block.m * a.group, a.n, ith, nth, a.scratch, _input(block, a.x))
 
 
 cdef void _run_merge_moments(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
     cdef Py_ssize_t m = block.m * a.group
-    if part == 0:
+    if ith == 0:
         kernels().merge_moments(m, a.n, a.scratch, a.mean, a.var)
         kernels().inverse_deviation(a.n, a.var, a.eps, a.rstd)
 
 
 cdef void _run_track_moments(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    if part == 0:
+    if ith == 0:
         a.tracked[0] += 1
         kernels().track_moments(
             block.m * a.group, a.n, a.mean, a.var,
@@ -326,7 +326,7 @@ cdef void _run_track_moments(
 
 
 cdef void _run_batch_norm(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     """By the moments of the batch, or by the running ones: a part finds its own deviations, as
     these may have changed.
@@ -335,19 +335,19 @@ cdef void _run_batch_norm(
     cdef const real *mean = a.mean
     cdef real *rstd = a.rstd
     if mean == NULL:
-        mean, rstd = a.running_mean, a.scratch + part * a.n
+        mean, rstd = a.running_mean, a.scratch + ith * a.n
         kernels().inverse_deviation(a.n, a.running_var, a.eps, rstd)
-    _norm_columns_part(
-        block.m, a.group, a.n, part, parts, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b
+    _norm_columns_chunk(
+        block.m, a.group, a.n, ith, nth, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b
     )
 
 
 cdef void _run_batch_norm_backward(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_columns_backward_part(
-        block.m, a.group, a.n, part, parts, a.out, a.x, a.xhat, a.rstd, a.w, a.sums
+    _norm_columns_backward_chunk(
+        block.m, a.group, a.n, ith, nth, a.out, a.x, a.xhat, a.rstd, a.w, a.sums
     )
 
 
@@ -355,8 +355,8 @@ cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) 
     """Of x, or what the gradient dout needs; xhat may be None."""
     cdef Norm a
     memset(&a, 0, sizeof(a))
-    a.n, a.group = x.shape[1], x.shape[0] // program.room
-    program.check_room(x.shape[0] // max(a.group, <Py_ssize_t> 1))
+    a.n, a.group = x.shape[1], x.shape[0] // program.capacity
+    program.check_capacity(x.shape[0] // max(a.group, <Py_ssize_t> 1))
     if xhat is not None:
         _check2("xhat", xhat.shape[0], xhat.shape[1], x.shape[0], x.shape[1])
     a.x, a.xhat = _in2(x), <real *> _in2(xhat)
@@ -377,7 +377,7 @@ def program_layer_norm(
         _check1("rstd", rstd.shape[0], x.shape[0])
     _check_params(w, b, a.n)
     a.out, a.rstd, a.w, a.b, a.eps = _out2(out), _out1(rstd), _in1(w), _in1(b), eps
-    program.append(ROWS, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
+    program.append(PER_SAMPLE, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
 
 
 def program_layer_norm_backward(
@@ -390,7 +390,7 @@ def program_layer_norm_backward(
     _check1("rstd", rstd.shape[0], dout.shape[0])
     _check_params(w, None, a.n)
     a.out, a.rstd, a.w = _out2(dx), _out1(rstd), _in1(w)
-    program.append(ROWS, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w))
+    program.append(PER_SAMPLE, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w))
 
 
 def program_norm_params(
@@ -403,9 +403,10 @@ def program_norm_params(
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
     a.sums, a.scratch = _out2(sums), _out2(scratch)
     program.append(
-        ROWS, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch), meets=True
+        PER_SAMPLE, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch),
+        needs_barrier=True
     )
-    program.append(ROWS, _run_column_sums, &a, sizeof(a), (), meets=True)
+    program.append(PER_SAMPLE, _run_column_sums, &a, sizeof(a), (), needs_barrier=True)
 
 
 def program_batch_norm(
@@ -426,7 +427,8 @@ def program_batch_norm(
     # which are read
     a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
     program.append(
-        ROWS, _run_batch_norm, &a, sizeof(a), (out, x, running_mean, running_var, w, b, scratch)
+        PER_SAMPLE, _run_batch_norm, &a, sizeof(a),
+        (out, x, running_mean, running_var, w, b, scratch)
     )
 
 
@@ -454,11 +456,12 @@ def program_batch_norm_training(
     a.tracked, a.momentum = &tracked[0], momentum
     a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
     program.append(
-        ROWS, _run_column_moments, &a, sizeof(a),
-        (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch), meets=True
+        PER_SAMPLE, _run_column_moments, &a, sizeof(a),
+        (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch),
+        needs_barrier=True
     )
-    program.append(ROWS, _run_merge_moments, &a, sizeof(a), (), meets=True)
-    program.append(ROWS, _run_batch_norm, &a, sizeof(a), (), meets=True)
+    program.append(PER_SAMPLE, _run_merge_moments, &a, sizeof(a), (), needs_barrier=True)
+    program.append(PER_SAMPLE, _run_batch_norm, &a, sizeof(a), (), needs_barrier=True)
     program.append(TRACK, _run_track_moments, &a, sizeof(a), ())
 
 
@@ -474,6 +477,6 @@ def program_batch_norm_backward(
     _check_params(w, None, a.n)
     a.out, a.rstd, a.w, a.sums = _out2(dx), &moments[2, 0], _in1(w), _out2(sums)
     program.append(
-        ROWS, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums),
-        meets=True
+        PER_SAMPLE, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums),
+        needs_barrier=True
     )

@@ -29,27 +29,31 @@ cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) e
 
 
 cdef inline void _update_rows(
-    const cnet_kernels *k, const Update *u, const cnet_update *now, Py_ssize_t m, Py_ssize_t n,
-    Py_ssize_t at, Py_ssize_t row, const real *g, Py_ssize_t g_row
+    const cnet_kernels *k, const Update *u, const cnet_update *coefficients, Py_ssize_t m,
+    Py_ssize_t n, Py_ssize_t at, Py_ssize_t row, const real *g, Py_ssize_t g_row
 ) noexcept nogil:
     """m rows of n elements, the first of them at element `at` of w, `row` apart."""
-    k.update(m, n, u.w + at, u.state + at if u.state != NULL else NULL, u.size, row, g, g_row, now)
+    k.update(
+        m, n, u.w + at, u.state + at if u.state != NULL else NULL, u.size, row, g, g_row,
+        coefficients
+    )
 
 
-cdef void _update_part(
-    const Update *u, const cnet_update *now, int part, int parts, const real *g
+cdef void _update_chunk(
+    const Update *u, const cnet_update *coefficients, int ith, int nth, const real *g
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(u.size, part, parts)
+    cdef Py_ssize_t start = _chunk_begin(u.size, ith, nth)
     _update_rows(
-        kernels(), u, now, 1, _start(u.size, part + 1, parts) - start, start, 0, g + start, 0
+        kernels(), u, coefficients, 1, _chunk_begin(u.size, ith + 1, nth) - start, start, 0,
+        g + start, 0
     )
 
 
 cdef void _update_all(const Update *u, const real *g, double weight) noexcept nogil:
-    cdef cnet_update now = cnet_update_at(u.rule, u.rule.steps + 1, weight)
-    cdef int threads = threads_for(<double> u.size, ELEMENTS_PER_THREAD, ALL), part
-    for part in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _update_part(u, &now, part, threads, g)
+    cdef cnet_update coefficients = cnet_update_at(u.rule, u.rule.steps + 1, weight)
+    cdef int threads = threads_for(<double> u.size, ELEMENTS_PER_THREAD, ALL), ith
+    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        _update_chunk(u, &coefficients, ith, threads, g)
 
 
 def states(int kind):
@@ -82,18 +86,18 @@ cdef struct UpdateOp:
 
 
 cdef void _run_update(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const UpdateOp *op = <const UpdateOp *> arguments
-    cdef cnet_update now = cnet_update_at(
+    cdef cnet_update coefficients = cnet_update_at(
         op.update.rule, op.update.rule.steps + block.step, block.weight
     )
-    cdef Py_ssize_t start = _start(op.update.size, part, parts)
+    cdef Py_ssize_t start = _chunk_begin(op.update.size, ith, nth)
     if block.factor != 1:
         kernels().scale(
-            _start(op.update.size, part + 1, parts) - start, op.grad + start, <real> block.factor
+            _chunk_begin(op.update.size, ith + 1, nth) - start, op.grad + start, <real> block.factor
         )
-    _update_part(&op.update, &now, part, parts, op.grad)
+    _update_chunk(&op.update, &coefficients, ith, nth, op.grad)
 
 
 def program_update(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] grad):

@@ -35,10 +35,10 @@ cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
     return 0
 
 
-cdef void _sum_squares(const Penalty *penalty, int part, int parts) noexcept nogil:
+cdef void _sum_squares(const Penalty *penalty, int ith, int nth) noexcept nogil:
     """A part's share of the chunks."""
     cdef Py_ssize_t i
-    for i in range(_start(penalty.n, part, parts), _start(penalty.n, part + 1, parts)):
+    for i in range(_chunk_begin(penalty.n, ith, nth), _chunk_begin(penalty.n, ith + 1, nth)):
         penalty.sums[i] = kernels().square_sum(penalty.chunks[i].n, penalty.chunks[i].w)
 
 
@@ -55,4 +55,4 @@ def square_sum(const real[::1] w, double total):
 def weight_sum(const real[::1] weights):
     """The sum of the weights of rows, with the bits that a program has for a batch of them."""
     cdef Loss plain = _loss_of(CNET_MSE, 0, None, 1)
-    return _weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)
+    return _total_weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)

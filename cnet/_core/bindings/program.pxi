@@ -37,11 +37,11 @@ cdef enum:
     # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses
     # from core to core is then sums of a few blocks for each row, not the weights and the data.
     # Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
-    LEAST_COLUMNS_PER_ROW = 6
+    MIN_COLUMNS_PER_ROW = 6
     UNSET = -1  # kind of a rule
 
 # Of elements that are not 0, for a prediction to work from lists
-cdef double MOST_LISTED = 0.5
+cdef double MAX_CSR_DENSITY = 0.5
 
 
 cdef class Program:
@@ -59,32 +59,32 @@ cdef class Program:
     cdef int threads
     cdef double *squares                # of gradients, by chunks
     cdef Py_ssize_t n_squares
-    cdef double most_value, most_norm   # of gradients
+    cdef double max_value, max_norm   # of gradients
     cdef Penalty penalty
     cdef bint summed                    # penalties of rules
-    cdef list kept
-    cdef Py_ssize_t room
+    cdef list keepalive
+    cdef Py_ssize_t capacity
     cdef readonly double flops_per_row
     cdef public Py_ssize_t done         # steps that the last call took
-    cdef readonly bint given_up         # whether an interrupt ended it in the middle of a step
-    cdef bint at_once                   # whether weights change in phase WEIGHTS
-    cdef bint meets                     # whether an operation does
+    cdef readonly bint aborted         # whether an interrupt ended it in the middle of a step
+    cdef bint fuse_update                   # whether weights change in phase WEIGHT_GRADS
+    cdef bint needs_barrier                     # whether an operation does
     cdef cnet_claim predicts
     cdef Data data
     cdef bint alone                     # only a dense layer reads the rows at hand
     cdef real *sums                     # of that layer, by blocks of columns
     cdef Output *outputs
-    cdef Py_ssize_t n_outputs, n_scores
-    cdef Tally *tallies                 # of each thread, for each output
+    cdef Py_ssize_t n_outputs, n_values
+    cdef MetricAccumulator *metrics                 # of each thread, for each output
 
-    def __cinit__(self, Py_ssize_t room, Py_ssize_t rules, int threads):
-        if room < LEAST_ROOM:
+    def __cinit__(self, Py_ssize_t capacity, Py_ssize_t rules, int threads):
+        if capacity < MIN_CAPACITY:
             raise ValueError(
-                f"there is room for {room} rows, expected at least {LEAST_ROOM}: a block of a sum"
+                f"there is room for {capacity} rows, expected at least {MIN_CAPACITY}: a block of a sum"
             )
-        self.room = room
+        self.capacity = capacity
         self.threads = threads
-        self.kept = []
+        self.keepalive = []
         self.rules = <cnet_rule *> calloc(max(rules, 1), sizeof(cnet_rule))
         if self.rules == NULL:
             raise MemoryError
@@ -103,13 +103,13 @@ cdef class Program:
         free(self.penalty.chunks)
         free(self.penalty.sums)
         free(self.outputs)
-        free(self.tallies)
+        free(self.metrics)
         free(self.sums)
-        _free_lists(&self.data)
+        _free_csr(&self.data)
 
     cdef int append(
         self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays,
-        bint meets=False
+        bint needs_barrier=False
     ) except -1:
         """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they
         point to.
@@ -122,18 +122,18 @@ cdef class Program:
         if copy == NULL:
             raise MemoryError
         memcpy(copy, arguments, size)
-        ops[self.n_ops] = Op(phase, run, copy, meets)
+        ops[self.n_ops] = Op(phase, run, copy, needs_barrier)
         self.n_ops += 1
         self.n_updates += phase == UPDATE
         self.n_tracked += phase == TRACK
-        self.meets |= meets
-        self.kept.append(arrays)
+        self.needs_barrier |= needs_barrier
+        self.keepalive.append(arrays)
         return 0
 
-    cdef int check_room(self, Py_ssize_t rows) except -1:
-        if rows != self.room:
+    cdef int check_capacity(self, Py_ssize_t rows) except -1:
+        if rows != self.capacity:
             raise ValueError(
-                f"a buffer has {rows} rows, expected {self.room}: the room of the program"
+                f"a buffer has {rows} rows, expected {self.capacity}: the room of the program"
             )
         return 0
 
@@ -154,14 +154,14 @@ cdef class Program:
         cdef const real[:, ::1] x_real
         cdef const uint8_t[:, ::1] x_uint8
         cdef int64_t total
-        _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.room, x.shape[1])
+        _check2("x_batch", x_batch.shape[0], x_batch.shape[1], self.capacity, x.shape[1])
         self.data.n_rows, self.data.width = x.shape
         self.data.batch = _out2(x_batch)
         self.data.scale, self.data.offset = scale, offset
         self.data.rescales = scale != 1 or offset != 0
         self.alone = alone
         if alone and self.data.width > CNET_KC:
-            self.data.column_rows = min(self.room, self.data.width // LEAST_COLUMNS_PER_ROW)
+            self.data.split_k_capacity = min(self.capacity, self.data.width // MIN_COLUMNS_PER_ROW)
         if isinstance(x, Sparse):
             if not alone:
                 raise ValueError("lists are for a dense layer that alone reads the rows")
@@ -170,7 +170,7 @@ cdef class Program:
                 raise ValueError("lists take no offset, and reals in them no scale")
             total = self.data.sparse.row_start[self.data.n_rows]
             self.data.row_bytes = total / <double> self.data.n_rows
-            _make_lists(&self.data, self.room, self.threads)
+            _allocate_csr(&self.data, self.capacity, self.threads)
         elif x.dtype == "uint8":
             x_uint8 = x
             self.data.x_uint8 = &x_uint8[0, 0] if x_uint8.shape[0] and x_uint8.shape[1] else NULL
@@ -179,28 +179,28 @@ cdef class Program:
             x_real = x
             self.data.x = _in2(x_real)
             self.data.row_bytes = self.data.width * sizeof(real)
-        self.kept.append((x_batch, x))
+        self.keepalive.append((x_batch, x))
 
-    cdef int list_rows(self) except -1:
+    cdef int use_csr(self) except -1:
         """Have rows to predict made into lists where that is quicker."""
         if self.alone and self.data.n_rows == 0:
-            _make_lists(&self.data, self.room, self.threads)
+            _allocate_csr(&self.data, self.capacity, self.threads)
         return 0
 
-    cdef real *sums_by_columns(self, Py_ssize_t outputs) except? NULL:
+    cdef real *split_k_sums(self, Py_ssize_t outputs) except? NULL:
         """Room for what parts make of their columns; NULL where they always go by rows."""
-        if not self.data.column_rows:
+        if not self.data.split_k_capacity:
             return NULL
         self.sums = <real *> calloc(
-            self.data.column_rows * outputs * cnet_block_count(self.data.width), sizeof(real)
+            self.data.split_k_capacity * outputs * cnet_block_count(self.data.width), sizeof(real)
         )
         if self.sums == NULL:
             raise MemoryError
         return self.sums
 
-    def output(self, const real[:, ::1] scores):
+    def output(self, const real[:, ::1] values):
         """Where an output of the net will be: the next one to the right."""
-        self.check_room(scores.shape[0])
+        self.check_capacity(values.shape[0])
         cdef Output *outputs = <Output *> realloc(
             self.outputs, (self.n_outputs + 1) * sizeof(Output)
         )
@@ -208,23 +208,25 @@ cdef class Program:
             raise MemoryError
         self.outputs = outputs
         memset(&outputs[self.n_outputs], 0, sizeof(Output))
-        outputs[self.n_outputs].scores = _in2(scores)
-        outputs[self.n_outputs].n = scores.shape[1]
+        outputs[self.n_outputs].values = _in2(values)
+        outputs[self.n_outputs].n = values.shape[1]
         self.n_outputs += 1
-        self.n_scores += scores.shape[1]
-        free(self.tallies)
-        self.tallies = <Tally *> calloc(self.threads * self.n_outputs, sizeof(Tally))
-        if self.tallies == NULL:
+        self.n_values += values.shape[1]
+        free(self.metrics)
+        self.metrics = <MetricAccumulator *> calloc(
+            self.threads * self.n_outputs, sizeof(MetricAccumulator)
+        )
+        if self.metrics == NULL:
             raise MemoryError
-        self.kept.append(scores)
+        self.keepalive.append(values)
 
-    cdef Output *answer(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
-        """Tell what an output is to say (`_set_answer`)."""
+    cdef Output *set_targets(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
+        """Tell what an output is to say (`_set_targets`)."""
         if not 0 <= output < self.n_outputs:
             raise IndexError(f"output {output} is outside 0..{self.n_outputs - 1}")
-        self.kept.append(
-            _set_answer(
-                &self.outputs[output], self.data.n_rows, self.room, labels, targets, row_weights
+        self.keepalive.append(
+            _set_targets(
+                &self.outputs[output], self.data.n_rows, self.capacity, labels, targets, row_weights
             )
         )
         return &self.outputs[output]
@@ -249,7 +251,7 @@ cdef class Program:
     def penalize(self, const real[::1] w):
         """Have the squares of w summed before each step."""
         _penalize(&self.penalty, w)
-        self.kept.append(w)
+        self.keepalive.append(w)
 
     def make_clip(self, Py_ssize_t chunks):
         """Make room for the sums of squares of gradients that are to be limited."""
@@ -258,13 +260,13 @@ cdef class Program:
             raise MemoryError
         self.n_squares = chunks
 
-    def set_clip(self, double most_value, double most_norm):
+    def set_clip(self, double max_value, double max_norm):
         """The limits of gradients, from now on."""
-        self.most_value, self.most_norm = most_value, most_norm
+        self.max_value, self.max_norm = max_value, max_norm
 
     def defers(self, Py_ssize_t batch):
         """Whether steps on so many rows should make all gradients before they change any weight."""
-        return batch >= LEAST_DEFERRED_ROWS and self.flops_per_row * batch >= LEAST_DEFERRED
+        return batch >= MIN_DEFERRED_ROWS and self.flops_per_row * batch >= MIN_DEFERRED_FLOPS
 
     def run(
         self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads,
@@ -282,7 +284,7 @@ cdef class Program:
         cdef Call call
         cdef Watch watch
         cdef int members
-        self.done, self.given_up = 0, False
+        self.done, self.aborted = 0, False
         memset(&call, 0, sizeof(call))
         call.n = order.shape[0]
         call.batch = batch
@@ -290,7 +292,7 @@ cdef class Program:
         if squares is not None:
             _check1("squares", squares.shape[0], losses.shape[0])
         _check_rows(order, self.data.n_rows)
-        memset(self.tallies, 0, self.threads * self.n_outputs * sizeof(Tally))
+        memset(self.metrics, 0, self.threads * self.n_outputs * sizeof(MetricAccumulator))
         if call.n:
             call.order = &order[0]
             call.losses = &losses[0]
@@ -301,17 +303,17 @@ cdef class Program:
                 threads,
                 members_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, self.threads)
             )
-            if self.flops_per_row * min(batch, call.n) >= LEAST_WATCHED and (
+            if self.flops_per_row * min(batch, call.n) >= MIN_WATCHED_FLOPS and (
                 members == 1 or begins_regions()
             ) and _is_main_thread():
                 memset(&watch, 0, sizeof(watch))
-                watch.look_at = cnet_seconds() + SECONDS_BETWEEN_LOOKS
+                watch.check_at = cnet_seconds() + SECONDS_BETWEEN_CHECKS
                 call.watch = &watch
             with nogil:
                 self._run_team(&call, members)
-            self.done, self.given_up = call.steps, call.given_up
-            if call.given_up:
-                _answer_interrupt()
+            self.done, self.aborted = call.steps, call.aborted
+            if call.aborted:
+                _call_interrupt_handler()
         return [self._correct(output) for output in range(self.n_outputs)]
 
     cdef void _run_team(self, Call *call, int members) noexcept nogil:
@@ -323,19 +325,19 @@ cdef class Program:
                 return
         self._run_member(call, 0, 1)
 
-    cdef void _run_member(self, Call *call, int part, int parts) noexcept nogil:
+    cdef void _run_member(self, Call *call, int ith, int nth) noexcept nogil:
         if call.order == NULL:
-            self._predict_part(call, part, parts)
+            self._predict_chunk(call, ith, nth)
         else:
-            self._take_part(call, part, parts)
+            self._run_steps(call, ith, nth)
 
     cdef object _correct(self, Py_ssize_t output):
         cdef Py_ssize_t correct = 0
-        cdef int part
+        cdef int ith
         if self.outputs[output].labels == NULL and self.outputs[output].loss.kind != CNET_BCE:
             return None
-        for part in range(self.threads):
-            correct += self.tallies[part * self.n_outputs + output].correct
+        for ith in range(self.threads):
+            correct += self.metrics[ith * self.n_outputs + output].correct
         return correct
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
@@ -346,7 +348,7 @@ cdef class Program:
         cdef Call call
         cdef int members
         _check2("x", n, x.shape[1], n, self.data.width)
-        _check2("out", out.shape[0], out.shape[1], n, self.n_scores)
+        _check2("out", out.shape[0], out.shape[1], n, self.n_values)
         if n == 0:
             return True
         if not cnet_take(&self.predicts):
@@ -359,7 +361,7 @@ cdef class Program:
         cnet_release(&self.predicts)
         return True
 
-    cdef void _predict_part(self, Call *call, int part, int parts) noexcept nogil:
+    cdef void _predict_chunk(self, Call *call, int ith, int nth) noexcept nogil:
         cdef Block block
         cdef Py_ssize_t i, k, next
         cdef const Output *output
@@ -367,53 +369,53 @@ cdef class Program:
         memset(&block, 0, sizeof(block))
         block.x_batch = self.data.batch
         while block.start < call.n:
-            block.m = block.batch = min(self.room, call.n - block.start)
-            block.by_rows = block.m >= ROWS_PER_MEMBER * parts
+            block.m = block.batch = min(self.capacity, call.n - block.start)
+            block.data_parallel = block.m >= ROWS_PER_MEMBER * nth
             block.x = call.x + block.start * self.data.width
             if self.data.rescales:
-                _rescale_part(
-                    block.m, self.data.width, part, parts, self.data.batch, block.x,
+                _rescale_chunk(
+                    block.m, self.data.width, ith, nth, self.data.batch, block.x,
                     self.data.scale, self.data.offset
                 )
                 block.x = block.x_batch
-            if self.data.order != NULL and (block.by_rows or parts == 1):
-                _list_rows(&self.data, &block, part, parts)
-            self._run(ROWS, call, &block, part, parts)
-            if not block.by_rows:
-                cnet_barrier_wait(&call.barrier, parts)
-            for i in range(_start(block.m, part, parts), _start(block.m, part + 1, parts)):
-                row = call.out + (block.start + i) * self.n_scores
+            if self.data.order != NULL and (block.data_parallel or nth == 1):
+                _rows_to_csr(&self.data, &block, ith, nth)
+            self._run(PER_SAMPLE, call, &block, ith, nth)
+            if not block.data_parallel:
+                cnet_barrier_wait(&call.barrier, nth)
+            for i in range(_chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth)):
+                row = call.out + (block.start + i) * self.n_values
                 for k in range(self.n_outputs):
                     output = &self.outputs[k]
                     memcpy(
-                        row, _input(&block, output.scores) + i * output.n, output.n * sizeof(real)
+                        row, _input(&block, output.values) + i * output.n, output.n * sizeof(real)
                     )
                     row += output.n
             block.start += block.m
-            next = min(self.room, call.n - block.start)
+            next = min(self.capacity, call.n - block.start)
             # else a part writes where it alone has read
-            if next and not (block.by_rows and next == block.m and not self.meets):
-                cnet_barrier_wait(&call.barrier, parts)
+            if next and not (block.data_parallel and next == block.m and not self.needs_barrier):
+                cnet_barrier_wait(&call.barrier, nth)
 
-    cdef void _take_part(self, Call *call, int part, int parts) noexcept nogil:
+    cdef void _run_steps(self, Call *call, int ith, int nth) noexcept nogil:
         """All steps of a call, as one of the members of a team. Each finds for itself what all
         find: where to stop.
         """
         cdef Py_ssize_t start = 0, step = 0
         cdef double loss
-        cdef Member member = Member(part, parts, False, 1)
+        cdef Member member = Member(ith, nth, False, 1)
         while start < call.n:
             if not self._step(call, step, min(call.batch, call.n - start), &member, &loss):
-                if part == 0:
-                    call.given_up = True
+                if ith == 0:
+                    call.aborted = True
                 break
-            if part == 0:
+            if ith == 0:
                 call.losses[step] = loss
             start += call.batch
             step += 1
             if step > cnet_get(&call.last) or self.n_rules and not isfinite(loss):
                 break
-        if part == 0:
+        if ith == 0:
             call.steps = step
 
     cdef bint _step(
@@ -421,121 +423,127 @@ cdef class Program:
     ) noexcept nogil:
         """False if it has been given up."""
         cdef Block block
-        cdef int part = member.part, parts = member.parts
-        cdef Tally *tallies = self.tallies + part * self.n_outputs
+        cdef int ith = member.ith, nth = member.nth
+        cdef MetricAccumulator *metrics = self.metrics + ith * self.n_outputs
         cdef bint follows
         cdef Py_ssize_t length = cnet_block_length(batch)
-        cdef Py_ssize_t most = batch if batch <= self.room else self.room // length * length, k
+        cdef Py_ssize_t most = batch if batch <= self.capacity else self.capacity // length * length
+        cdef Py_ssize_t k
         block.batch = batch
         block.start = 0
         block.step = step + 1
         block.watch = call.watch
-        block.moment = member.moment
+        block.interval = member.interval
         block.x_batch = self.data.batch
-        block.lists = NULL
+        block.csr = NULL
         block.rows = call.order + step * call.batch
-        block.weight = _weight(
+        block.weight = _total_weight(
             &self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows
         ) if self.summed else 0
         for k in range(self.n_outputs):
-            tallies[k].loss = 0
-            tallies[k].before = tallies[k].correct
-        if part == 0 and cnet_get(&call.last) == call.n and cnet_seconds() > call.end:
+            metrics[k].loss = 0
+            metrics[k].before = metrics[k].correct
+        if ith == 0 and cnet_get(&call.last) == call.n and cnet_seconds() > call.end:
             cnet_set(&call.last, step)
         while block.start < batch:
             block.m = min(most, batch - block.start)
             follows = step * call.batch + block.start + 2 * block.m <= call.n
-            block.ahead = block.m if follows and block.m * self.data.row_bytes <= MOST_AHEAD else 0
-            block.by_rows = block.m >= ROWS_PER_MEMBER * parts
-            block.by_columns = block.by_rows and 1 < parts <= cnet_block_count(
-                self.data.width
-            ) and block.m <= self.data.column_rows
-            if not block.by_columns:
-                self._join(call, member)
-            _collect_answers(
-                self.outputs, self.n_outputs, block.rows + block.start, block.m, part, parts
+            block.prefetch_rows = (
+                block.m if follows
+                and block.m * self.data.row_bytes <= MAX_PREFETCH_BYTES else 0
             )
-            if block.by_columns:
-                _collect_columns(&self.data, &block, part, parts)
-                self._run(COLUMNS, call, &block, part, parts)
-                cnet_barrier_wait(&call.barrier, parts)
+            block.data_parallel = block.m >= ROWS_PER_MEMBER * nth
+            block.use_split_k = block.data_parallel and 1 < nth <= cnet_block_count(
+                self.data.width
+            ) and block.m <= self.data.split_k_capacity
+            if not block.use_split_k:
+                self._sync(call, member)
+            _gather_targets(
+                self.outputs, self.n_outputs, block.rows + block.start, block.m, ith, nth
+            )
+            if block.use_split_k:
+                _gather_columns(&self.data, &block, ith, nth)
+                self._run(SPLIT_K, call, &block, ith, nth)
+                cnet_barrier_wait(&call.barrier, nth)
             else:
-                _collect_rows(&self.data, &block, part, parts)
+                _gather_rows(&self.data, &block, ith, nth)
             if block.start == 0:
-                _sum_squares(&self.penalty, part, parts)
-            self._run(ROWS, call, &block, part, parts)
-            _count_correct(self.outputs, self.n_outputs, tallies, &block, part, parts)
-            cnet_barrier_wait(&call.barrier, parts)
-            if not self._goes_on(&block, member, tallies):
+                _sum_squares(&self.penalty, ith, nth)
+            self._run(PER_SAMPLE, call, &block, ith, nth)
+            _count_correct(self.outputs, self.n_outputs, metrics, &block, ith, nth)
+            cnet_barrier_wait(&call.barrier, nth)
+            if not self._continues(&block, member, metrics):
                 return False
             for k in range(self.n_outputs):
-                tallies[k].loss = _sum(block.m, self.outputs[k].row_loss, tallies[k].loss)
-            if part == 0 and block.start == 0 and call.squares != NULL:
+                metrics[k].loss = _sum(block.m, self.outputs[k].row_loss, metrics[k].loss)
+            if ith == 0 and block.start == 0 and call.squares != NULL:
                 call.squares[step] = _total(self.penalty.n, self.penalty.sums)
             if self.n_rules and not isfinite(
-                _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+                _mean_loss(self.outputs, self.n_outputs, metrics, &block)
             ):
                 break
-            if self.at_once:
-                self._track(call, &block, part, parts)
-            self._run(WEIGHTS, call, &block, part, parts)
-            member.apart = True
-            if not block.by_columns:
-                self._join(call, member)
+            if self.fuse_update:
+                self._track(call, &block, ith, nth)
+            self._run(WEIGHT_GRADS, call, &block, ith, nth)
+            member.pending_updates = True
+            if not block.use_split_k:
+                self._sync(call, member)
             block.start += block.m
-        loss[0] = _mean_loss(self.outputs, self.n_outputs, tallies, &block)
+        loss[0] = _mean_loss(self.outputs, self.n_outputs, metrics, &block)
         if block.start < batch or self.n_updates == 0:
             return True
-        self._join(call, member)
-        if not self.at_once:
-            if not self._goes_on(&block, member, tallies):
+        self._sync(call, member)
+        if not self.fuse_update:
+            if not self._continues(&block, member, metrics):
                 return False
-            self._track(call, &block, part, parts)
+            self._track(call, &block, ith, nth)
         block.factor = 1
         if self.n_squares:
-            self._run(CLIP, call, &block, part, parts)
-            cnet_barrier_wait(&call.barrier, parts)
-            block.factor = clip_factor(_total(self.n_squares, self.squares), self.most_norm)
-        self._run(UPDATE, call, &block, part, parts)
-        cnet_barrier_wait(&call.barrier, parts)
+            self._run(CLIP, call, &block, ith, nth)
+            cnet_barrier_wait(&call.barrier, nth)
+            block.factor = clip_factor(_total(self.n_squares, self.squares), self.max_norm)
+        self._run(UPDATE, call, &block, ith, nth)
+        cnet_barrier_wait(&call.barrier, nth)
         return True
 
-    cdef bint _goes_on(self, Block *block, Member *member, Tally *tallies) noexcept nogil:
+    cdef bint _continues(
+        self, Block *block, Member *member, MetricAccumulator *metrics
+    ) noexcept nogil:
         """Where all have met: whether the step has not been given up. All find the same, and a
         new moment begins.
         """
         cdef Py_ssize_t k
         if block.watch == NULL:
             return True
-        if cnet_get(&block.watch.given_up) == member.moment:
+        if cnet_get(&block.watch.aborted) == member.interval:
             for k in range(self.n_outputs):
-                tallies[k].correct = tallies[k].before
+                metrics[k].correct = metrics[k].before
             return False
-        member.moment += 1
-        block.moment = member.moment
+        member.interval += 1
+        block.interval = member.interval
         return True
 
-    cdef void _track(self, Call *call, Block *block, int part, int parts) noexcept nogil:
+    cdef void _track(self, Call *call, Block *block, int ith, int nth) noexcept nogil:
         """From here on the step changes what it began with, and is not given up."""
         block.watch = NULL
         if self.n_tracked:
-            self._run(TRACK, call, block, part, parts)
+            self._run(TRACK, call, block, ith, nth)
 
-    cdef void _join(self, Call *call, Member *member) noexcept nogil:
-        if member.apart:
-            cnet_barrier_wait(&call.barrier, member.parts)
-        member.apart = False
+    cdef void _sync(self, Call *call, Member *member) noexcept nogil:
+        if member.pending_updates:
+            cnet_barrier_wait(&call.barrier, member.nth)
+        member.pending_updates = False
 
     cdef void _run(
-        self, Phase phase, Call *call, const Block *block, int part, int parts
+        self, Phase phase, Call *call, const Block *block, int ith, int nth
     ) noexcept nogil:
         cdef Py_ssize_t i
         for i in range(self.n_ops):
             if self.ops[i].phase == phase:
-                if phase == ROWS and (self.ops[i].meets or not block.by_rows):
-                    cnet_barrier_wait(&call.barrier, parts)
-                if not _given_up(block, part):
-                    self.ops[i].run(self.ops[i].arguments, block, part, parts)
+                if phase == PER_SAMPLE and (self.ops[i].needs_barrier or not block.data_parallel):
+                    cnet_barrier_wait(&call.barrier, nth)
+                if not _is_aborted(block, ith):
+                    self.ops[i].run(self.ops[i].arguments, block, ith, nth)
 
 
 cdef void _run_members(void *region) noexcept nogil:
@@ -552,4 +560,4 @@ cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
     return total
 
 
-LEAST_ROOM = CNET_KC
+MIN_CAPACITY = CNET_KC

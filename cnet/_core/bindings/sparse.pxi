@@ -19,26 +19,27 @@ cdef struct Compression:
 
 
 cdef inline Py_ssize_t _first_place(
-    const Compression *c, Py_ssize_t row, Py_ssize_t part
+    const Compression *c, Py_ssize_t row, Py_ssize_t ith
 ) noexcept nogil:
     """Where the records of a part begin whose first row is this: there is room for those of its
     elements that may not be 0, and for one more row.
     """
     cdef Py_ssize_t beside = row * (
         cnet_block_count(c.width) + 2 * sizeof(real)
-    ) + part * cnet_csr_row_bytes(c.width)
+    ) + ith * cnet_csr_row_bytes(c.width)
     cdef Py_ssize_t most = <Py_ssize_t> (c.most * row * c.width) * c.size + beside
     return (most + sizeof(real) - 1) // sizeof(real) * sizeof(real)
 
 
-cdef void _compress_part(
-    const Compression *c, Sparse sparse, int64_t *longest, int part, int parts
+cdef void _compress_chunk(
+    const Compression *c, Sparse sparse, int64_t *longest, int ith, int nth
 ) noexcept nogil:
     """The longest record, or 0 where there are too many elements, is written to `longest`."""
     cdef const cnet_kernels *k = kernels()
-    cdef Py_ssize_t start = _start(c.rows, part, parts), end = _start(c.rows, part + 1, parts), row
+    cdef Py_ssize_t start = _chunk_begin(c.rows, ith, nth), end = _chunk_begin(c.rows, ith + 1, nth)
+    cdef Py_ssize_t row
     cdef Py_ssize_t bytes
-    cdef Py_ssize_t at = _first_place(c, start, part), most = _first_place(c, end, part)
+    cdef Py_ssize_t at = _first_place(c, start, ith), most = _first_place(c, end, ith)
     longest[0] = 0
     for row in range(start, end):
         if at > most:
@@ -53,7 +54,7 @@ cdef void _compress_part(
             bytes = k.csr_row_from_dense(c.width, c.x + row * c.width, &sparse.records[at])
         longest[0] = max(longest[0], <int64_t> bytes)
         at += bytes
-    if part == parts - 1:
+    if ith == nth - 1:
         sparse.starts[c.rows] = at
 
 
@@ -74,15 +75,15 @@ def compress(x, double most, empty):
     else:
         x_real = x
         c.x = &x_real[0, 0]
-    cdef int parts = threads_for(<double> c.rows * c.width, ELEMENTS_PER_THREAD, ALL), part
-    cdef int64_t[::1] longest = empty(parts, "int64")
+    cdef int nth = threads_for(<double> c.rows * c.width, ELEMENTS_PER_THREAD, ALL), ith
+    cdef int64_t[::1] longest = empty(nth, "int64")
     cdef Sparse sparse = Sparse()
     sparse.shape = c.rows, c.width
     sparse.starts = empty(c.rows + 1, "int64")
-    sparse.records = empty(_first_place(&c, c.rows, parts), "uint8")
+    sparse.records = empty(_first_place(&c, c.rows, nth), "uint8")
     with nogil:
-        for part in prange(parts, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-            _compress_part(&c, sparse, &longest[part], part, parts)
+        for ith in prange(nth, schedule="static", num_threads=nth, use_threads_if=nth > 1):
+            _compress_chunk(&c, sparse, &longest[ith], ith, nth)
     if min(longest) == 0:
         return None
     sparse.data = cnet_csr_packed(

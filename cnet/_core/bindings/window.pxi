@@ -54,12 +54,12 @@ cdef inline Py_ssize_t _out_image(const cnet_window *g) noexcept nogil:
     return g.out_height * g.out_width * g.filters
 
 
-cdef void _transpose_part(
-    Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int part, int parts, real *out, const real *x
+cdef void _transpose_chunk(
+    Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int ith, int nth, real *out, const real *x
 ) noexcept nogil:
-    cdef Py_ssize_t start = _start(n, part, parts)
+    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
     kernels().transpose(
-        _start(n, part + 1, parts) - start, rows, cols, x + start * rows * cols,
+        _chunk_begin(n, ith + 1, nth) - start, rows, cols, x + start * rows * cols,
         out + start * rows * cols
     )
 
@@ -80,12 +80,12 @@ def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
     """
     cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
     _check_transpose(out, x)
-    cdef int threads = threads_for(<double> n * rows * cols, ELEMENTS_PER_THREAD, ALL), part
+    cdef int threads = threads_for(<double> n * rows * cols, ELEMENTS_PER_THREAD, ALL), ith
     with nogil:
-        for part in prange(
+        for ith in prange(
             threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
         ):
-            _transpose_part(n, rows, cols, part, threads, _out3(out), _in3(x))
+            _transpose_chunk(n, rows, cols, ith, threads, _out3(out), _in3(x))
 
 
 cdef struct Transpose:
@@ -95,15 +95,15 @@ cdef struct Transpose:
 
 
 cdef void _run_transpose(
-    const void *arguments, const Block *block, int part, int parts
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Transpose *t = <const Transpose *> arguments
-    _transpose_part(block.m, t.rows, t.cols, part, parts, t.out, _input(block, t.x))
+    _transpose_chunk(block.m, t.rows, t.cols, ith, nth, t.out, _input(block, t.x))
 
 
 def program_transpose(Program program, real[:, :, ::1] out, const real[:, :, ::1] x):
     """Add: out = the transpose of each matrix of x."""
-    program.check_room(x.shape[0])
+    program.check_capacity(x.shape[0])
     _check_transpose(out, x)
     cdef Transpose t = Transpose(x.shape[1], x.shape[2], _in3(x), _out3(out))
-    program.append(ROWS, _run_transpose, &t, sizeof(t), (out, x))
+    program.append(PER_SAMPLE, _run_transpose, &t, sizeof(t), (out, x))

@@ -12,10 +12,10 @@ cdef struct Loss:
 # An output of the net. What it is to say of a row is a label, or a row of targets, or a label for
 # counting what is right beside targets for the loss.
 cdef struct Output:
-    const real *scores
+    const real *values
     Py_ssize_t n
     Loss loss
-    double share                # of its mean in the loss of the net
+    double loss_weight                # of its mean in the loss of the net
     real *row_loss
     const int64_t *labels       # of the whole data set, or NULL
     const real *targets
@@ -25,14 +25,14 @@ cdef struct Output:
     real *row_weights_batch
 
 
-cdef struct Tally:
+cdef struct MetricAccumulator:
     double loss          # the sum of a batch
     Py_ssize_t correct   # rows of a call
     Py_ssize_t before    # the step
 
 
-cdef list _set_answer(
-    Output *out, Py_ssize_t n_rows, Py_ssize_t room, labels, targets, row_weights
+cdef list _set_targets(
+    Output *out, Py_ssize_t n_rows, Py_ssize_t capacity, labels, targets, row_weights
 ):
     """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a
     batch; either may be None. So may weights.
@@ -46,34 +46,35 @@ cdef list _set_answer(
     cdef real[:, ::1] targets_batch
     cdef const real[::1] all_weights
     cdef real[::1] weights_batch
-    kept = [labels, targets, row_weights]
+    keepalive = [labels, targets, row_weights]
     if labels is not None:
         all_labels = labels
         _check1("labels", all_labels.shape[0], n_rows)
         _check_labels(all_labels, out.n)
-        labels_batch = labels[:1].repeat(room)
+        labels_batch = labels[:1].repeat(capacity)
         out.labels, out.labels_batch = &all_labels[0], &labels_batch[0]
-        kept.append(labels_batch)
+        keepalive.append(labels_batch)
     if targets is not None:
         all_targets = targets
         _check2("targets", all_targets.shape[0], all_targets.shape[1], n_rows, out.n)
-        targets_batch = targets[:1].repeat(room, axis=0)
+        targets_batch = targets[:1].repeat(capacity, axis=0)
         out.targets, out.targets_batch = _in2(all_targets), _out2(targets_batch)
-        kept.append(targets_batch)
+        keepalive.append(targets_batch)
     if row_weights is not None:
         all_weights = row_weights
         _check1("row_weights", all_weights.shape[0], n_rows)
-        weights_batch = row_weights[:1].repeat(room)
+        weights_batch = row_weights[:1].repeat(capacity)
         out.row_weights, out.row_weights_batch = _in1(all_weights), _out1(weights_batch)
-        kept.append(weights_batch)
-    return kept
+        keepalive.append(weights_batch)
+    return keepalive
 
 
-cdef void _collect_answers(
-    const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int part, int parts
+cdef void _gather_targets(
+    const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int ith, int nth
 ) noexcept nogil:
     """What outputs are to say of a part's share of a block's rows."""
-    cdef Py_ssize_t start = _start(m, part, parts), count = _start(m, part + 1, parts) - start, i
+    cdef Py_ssize_t start = _chunk_begin(m, ith, nth), count = _chunk_begin(m, ith + 1, nth) - start
+    cdef Py_ssize_t i
     cdef const Output *output
     cdef Py_ssize_t k
     rows += start
@@ -93,22 +94,23 @@ cdef void _collect_answers(
 
 
 cdef void _count_correct(
-    const Output *outputs, Py_ssize_t n, Tally *tallies, const Block *block, int part, int parts
+    const Output *outputs, Py_ssize_t n, MetricAccumulator *metrics, const Block *block, int ith,
+    int nth
 ) noexcept nogil:
     """Rows of a part's share that are classified rightly."""
-    cdef Py_ssize_t start = _start(block.m, part, parts)
-    cdef Py_ssize_t rows = _start(block.m, part + 1, parts) - start, k
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start, k
     cdef const Output *output
     for k in range(n):
         output = &outputs[k]
         if output.labels != NULL:
-            tallies[k].correct += kernels().count_correct(
-                rows, output.n, _input(block, output.scores) + start * output.n,
+            metrics[k].correct += kernels().count_correct(
+                rows, output.n, _input(block, output.values) + start * output.n,
                 output.labels_batch + start
             )
         elif output.loss.kind == CNET_BCE:
-            tallies[k].correct += _count_signs(
-                rows, output.n, _input(block, output.scores) + start * output.n,
+            metrics[k].correct += _count_signs(
+                rows, output.n, _input(block, output.values) + start * output.n,
                 output.targets_batch + start * output.n
             )
 
@@ -145,18 +147,18 @@ def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
     """What the rows of the batch count together in its mean loss."""
-    return _weight(
+    return _total_weight(
         &output.loss, block.batch, output.labels if output.targets == NULL else NULL,
         output.row_weights, block.rows
     )
 
 
 cdef double _mean_loss(
-    const Output *outputs, Py_ssize_t n, const Tally *tallies, const Block *block
+    const Output *outputs, Py_ssize_t n, const MetricAccumulator *metrics, const Block *block
 ) noexcept nogil:
     """Of all outputs, over the batch, as far as it has been summed."""
     cdef double loss = 0
     cdef Py_ssize_t k
     for k in range(n):
-        loss += outputs[k].share * _mean(tallies[k].loss, _batch_weight(&outputs[k], block))
+        loss += outputs[k].loss_weight * _mean(metrics[k].loss, _batch_weight(&outputs[k], block))
     return loss

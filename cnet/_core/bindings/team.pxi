@@ -19,7 +19,7 @@ cdef struct Call:
     double end           # the time after which no step is to begin
     cnet_shared last     # step: the first of the team sets it before all have met in that step
     Watch *watch         # or NULL
-    bint given_up        # whether the step after those taken was
+    bint aborted        # whether the step after those taken was
     const real *x        # rows to predict, and where to
     real *out
     cnet_barrier barrier
@@ -27,11 +27,11 @@ cdef struct Call:
 
 # What a member of a team keeps in mind from step to step.
 cdef struct Member:
-    int part, parts
+    int ith, nth
     # whether others may still be at their weights. A part that owns columns can go on to the next
     # step's, which concern no other
-    bint apart
-    Py_ssize_t moment   # see Watch
+    bint pending_updates
+    Py_ssize_t interval   # see Watch
 
 
 cdef struct Region:

@@ -18,9 +18,10 @@ cdef extern from "kernels/team.h":
 
 
 cdef enum Phase:
-    COLUMNS  # where the block is by columns: a part takes its columns of the data, of all rows
-    ROWS     # a part takes its rows of the batch, and reads those rows alone
-    WEIGHTS  # when all rows are done: a part takes its share of some parameters, and reads all rows
+    SPLIT_K  # where the block is by columns: a part takes its columns of the data, of all rows
+    PER_SAMPLE     # a part takes its rows of the batch, and reads those rows alone
+    # when all rows are done: a part takes its share of some parameters, and reads all rows
+    WEIGHT_GRADS
     # when nothing can stop the step any more, before weights change: the first part updates running
     # statistics
     TRACK
@@ -30,8 +31,8 @@ cdef enum Phase:
 
 # See interrupt.pxi.
 cdef struct Watch:
-    double look_at         # the time
-    cnet_shared given_up   # the moment, or 0
+    double check_at         # the time
+    cnet_shared aborted   # the moment, or 0
 
 
 cdef struct Block:
@@ -40,23 +41,25 @@ cdef struct Block:
     Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
     Py_ssize_t step       # of the call, from 1
     Watch *watch          # NULL where nobody looks for an interrupt
-    Py_ssize_t moment     # see Watch
+    Py_ssize_t interval     # see Watch
     double factor         # of gradients, before an UPDATE
     double weight         # of the batch's rows together, for penalties that are summed
-    # parts keep to their rows in phase ROWS; else all wait for each other before each operation
-    bint by_rows
-    bint by_columns       # parts collect their columns of all rows, for phase COLUMNS
-    const real *own       # those of a part, for which `x` is not read; their rows lie own_row apart
-    Py_ssize_t own_row
+    # parts keep to their rows in phase PER_SAMPLE; else all wait for each other before each
+    # operation
+    bint data_parallel
+    bint use_split_k       # parts collect their columns of all rows, for phase SPLIT_K
+    # those of a part, for which `x` is not read; their rows lie local_ldx apart
+    const real *local_x
+    Py_ssize_t local_ldx
     Py_ssize_t first, end  # which they are
     const int64_t *rows   # of the data set: those of the batch
     # rows beyond the block's that are in `rows`, and to be fetched while its own are collected: as
     # many, or none
-    Py_ssize_t ahead
+    Py_ssize_t prefetch_rows
     # the block's rows of the data set, for operations that were told to read x_batch
     const real *x
     const real *x_batch
-    const cnet_csr_batch *lists  # the block's rows, or a part's columns of them, instead; or NULL
+    const cnet_csr_batch *csr  # the block's rows, or a part's columns of them, instead; or NULL
 
 
 ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
@@ -66,7 +69,8 @@ cdef struct Op:
     Phase phase
     Run run
     void *arguments
-    bint meets  # it reads rows of others, or what they summed: they wait for each other before it
+    # it reads rows of others, or what they summed: they wait for each other before it
+    bint needs_barrier
 
 
 cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
