@@ -24,8 +24,10 @@ from cnet._arrays import (
     shape_text,
 )
 from cnet._checkpoint import random_layers
-from cnet._engine import Compiled, Loop, Slice
 from cnet._rows import PassingRows, Rows
+from cnet._training.compiled import CompiledEngine
+from cnet._training.eager import EagerEngine
+from cnet._training.steps import StepResults
 from cnet.augment import Augment
 from cnet.nn import Loss, Module
 from cnet.nn._norm import TooFewValues
@@ -43,7 +45,7 @@ class Examples(NamedTuple):
     weights: Array | None
 
 
-Make = Callable[..., Loop | Compiled]
+Make = Callable[..., EagerEngine | CompiledEngine]
 """Constructs what runs on rows, targets and weights, and on others of their shape."""
 
 
@@ -157,20 +159,22 @@ class Arrays:
         if batch_size is None:
             batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
         self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
-        self._engine: Loop | Compiled | None = None
+        self._engine: EagerEngine | CompiledEngine | None = None
         self.prefix = ""
         self.steps: int | None = -(-len(examples.rows) // batch_size)
         """Of an epoch."""
         self.seed = seed_sequence(seed).entropy
 
-    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[Slice]:
+    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[StepResults]:
         """Run an epoch; with `every_step`, a step in each slice."""
         if self._engine is None:
             self._engine = make(*self._examples)
         self._examples.rows.epoch = epoch
         return self._run(self._engine, self._order(epoch), every_step)
 
-    def _run(self, engine: Loop | Compiled, order: Array, every_step: bool) -> Iterator[Slice]:
+    def _run(
+        self, engine: EagerEngine | CompiledEngine, order: Array, every_step: bool
+    ) -> Iterator[StepResults]:
         return engine.run(order, self._batch_size, every_step)
 
     def _order(self, epoch: int) -> Array:
@@ -234,13 +238,13 @@ class Batches:
                 f"anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
             )
         self._batches, self._read, self._name, self._limit = batches, read, name, steps
-        self._engine: Loop | Compiled | None = None
+        self._engine: EagerEngine | CompiledEngine | None = None
         self._kind = ""
         self.prefix = read.prefix
         self.steps = steps or operator.length_hint(batches) or None
         """Of an epoch, as far as is known."""
 
-    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[Slice]:
+    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[StepResults]:
         """Run an epoch, a batch in each slice."""
         number = 0
         for number, batch in enumerate(islice(self._batches, self._limit), 1):
@@ -248,10 +252,10 @@ class Batches:
             if self._engine is None:
                 self._engine = make(*examples)
             else:
-                self._engine.use(*examples)
+                self._engine.bind(*examples)
             n = len(examples.rows)
             try:
-                yield from self._engine.run(np.arange(n), n, every_step=True)
+                yield from self._engine.run(np.arange(n), n, yield_each_step=True)
             except TooFewValues as error:
                 raise ValueError(f"{self._read.prefix}batch {number}: {error}") from None
         if not number or number < (self._limit or 0):

@@ -1,6 +1,6 @@
 """What the batches of an epoch come to."""
 
-from cnet._engine import Slice
+from cnet._training.steps import StepResults
 
 
 class Mean:
@@ -10,9 +10,9 @@ class Mean:
         self.rows, self.weight, self.total = 0, 0.0, 0.0
         self.correct: dict[str, int] = {}
 
-    def add(self, part: Slice) -> None:
+    def add(self, part: StepResults) -> None:
         """Take note of some batches."""
-        self.rows += part.rows
+        self.rows += part.samples
         for loss, weight in zip(part.losses, part.weights, strict=True):
             self.total += loss * weight
             self.weight += weight

@@ -18,6 +18,7 @@ from cnet import nn
 from cnet._files import check_target, full_path, write_atomically
 from cnet._foreign import kind_of
 from cnet._version import __version__
+from cnet.nn._module import provide
 from cnet.nn._neutral import NEUTRAL
 
 _FORMAT = "1"
@@ -248,3 +249,6 @@ def _printable(text: str) -> str:
     """What a file made us say, short and without surprises for a terminal."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:301])
     return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+provide(save=save)

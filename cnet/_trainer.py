@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from cnet import _checkpoint
 from cnet._answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._arrays import Array
-from cnet._engine import Compiled, Loop, engine
 from cnet._epoch import Epoch
 from cnet._exclusive import exclusive, is_trained_now
 from cnet._hints import answers_keywords, no_attribute
@@ -30,6 +29,9 @@ from cnet._inputs import (
 from cnet._mean import Mean
 from cnet._rows import Rows
 from cnet._settings import count, flag
+from cnet._training.compiled import CompiledEngine
+from cnet._training.eager import EagerEngine
+from cnet._training.engine import make_engine
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.nn import Loss, Module
@@ -534,15 +536,19 @@ class Trainer:
             mean.add(part)
         return mean.logs(data.prefix)
 
-    def _run(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+    def _run(
+        self, rows: Rows, targets: Array, weights: Array | None
+    ) -> EagerEngine | CompiledEngine:
         if self._mean_square is None:
             some = sample(rows)
             if not self.step:
                 warn_if_large(self.model, some)
             self._mean_square = mean_square(some)
-        return engine(self.model, self.loss, self.optimizer, rows, targets, weights)
+        return make_engine(self.model, self.loss, self.optimizer, rows, targets, weights)
 
-    def _run_evaluation(self, rows: Rows, targets: Array, weights: Array | None) -> Loop | Compiled:
+    def _run_evaluation(
+        self, rows: Rows, targets: Array, weights: Array | None
+    ) -> EagerEngine | CompiledEngine:
         if self._mean_square is not None:
             warn_if_unlike(mean_square(sample(rows)), self._mean_square)
-        return engine(self.model, self.loss, None, rows, targets, weights)
+        return make_engine(self.model, self.loss, None, rows, targets, weights)

@@ -11,6 +11,7 @@ import cnet
 from cnet import _autotune, nn, optim
 from cnet._autotune import ThreadAutotuner
 from cnet._core import _threads
+from cnet._training import compiled as _compiled
 
 SMALL, LARGE = 1e6, 1e8
 
@@ -177,7 +178,7 @@ def trainer():
 
 def test_a_new_trainer_goes_on_where_the_last_one_was(rng, monkeypatch):
     tuner = ThreadAutotuner()
-    monkeypatch.setattr(cnet._engine, "autotuner", tuner)
+    monkeypatch.setattr(_compiled, "autotuner", tuner)
     x, y = rng.standard_normal((64, 8)).astype("f4"), np.arange(64) % 3
     cnet.set_num_threads(before := max(2, cnet.get_num_threads()))
     monkeypatch.setattr(_autotune, "_LEAST_TIMED", 0)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnet import Trainer, _engine, datasets, nn, optim
+from cnet import Trainer, datasets, nn, optim
 from cnet._rows import Rows
+from cnet._training import engine as _engine
 from cnet.augment import Augment
 from cnet.callbacks import Callback, ProgressBar
 
@@ -78,8 +79,8 @@ def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa, monkeypa
     assert loader.began == 3
     assert state(one) == state(other)
     assert (other.epoch, other.step) == (one.epoch, one.step)
-    assert type(_engine.engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (
-        _engine.Compiled if compiled else _engine.Loop
+    assert type(_engine.make_engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (
+        _engine.CompiledEngine if compiled else _engine.EagerEngine
     )
 
 

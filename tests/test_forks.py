@@ -290,7 +290,8 @@ finally:
         ),
         (
             "begun.set(); model(rows)",
-            "_program.predict(model, X) is not None and np.array_equal(model(X), model.forward(X))",
+            "_predictor.predict(model, X) is not None "
+            "and np.array_equal(model(X), model.forward(X))",
         ),
         ("estimator.fit(X, Y)", "estimator.set_params(callbacks=None).fit(X, Y).n_iter_ > 0"),
     ],
@@ -303,7 +304,7 @@ def test_what_another_thread_held_at_a_fork_is_free_in_the_child(begin, busy):
     code = f"""
 warnings.simplefilter("ignore")
 import threading
-from cnet import _program
+from cnet._compiler import predictor as _predictor
 
 cnet.set_num_threads(1)
 t = trainer()
@@ -324,7 +325,7 @@ if "estimator" in {begin!r}:
 thread = threading.Thread(target=begin)
 thread.start()
 assert begun.wait(30)
-while {begin.startswith("begun")} and _program.predict(model, X[:1]) is not None:
+while {begin.startswith("begun")} and _predictor.predict(model, X[:1]) is not None:
     assert thread.is_alive()
 print(in_child(lambda: {busy}))
 finish.set()

@@ -82,7 +82,7 @@ def test_a_frozen_parameter_is_as_one_that_the_optimizer_does_not_have(
     names, make, lower, dtype, monkeypatch
 ):
     if not lower:
-        monkeypatch.setattr("cnet._engine.lower", lambda *parts: None)
+        monkeypatch.setattr("cnet._training.engine.lower", lambda *parts: None)
     frozen, left_out = net(dtype), net(dtype)
     for name, parameter in frozen.named_parameters():
         parameter.requires_grad = name not in names
@@ -122,7 +122,7 @@ def test_parameters_are_frozen_and_thawed_at_any_time(data):
         trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
-                patch.setattr("cnet._engine.lower", lambda *parts: None)
+                patch.setattr("cnet._training.engine.lower", lambda *parts: None)
             freeze(0)
             if by_callback:
                 trainer.fit(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from interpreter import TIMEOUT, WORK, python
 
-from cnet import _program, nn
+from cnet import nn
+from cnet._compiler import predictor as _predictor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent with kill")
 
@@ -186,14 +187,14 @@ def test_an_interrupt_ends_a_long_prediction(monkeypatch):
         np.ones((20_000, 1000), np.float32),
     )
     calls = []
-    choose = _program.autotuner.choose
+    choose = _predictor.autotuner.choose
 
     def interrupt(*work):
         calls.append(work)
         os.kill(os.getpid(), signal.SIGINT)
         return choose(*work)
 
-    monkeypatch.setattr(_program.autotuner, "choose", interrupt)
+    monkeypatch.setattr(_predictor.autotuner, "choose", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model(x)
     assert len(calls) == 1
@@ -224,7 +225,7 @@ def test_an_interrupt_at_any_place_of_a_prediction_leaves_a_model_that_predicts(
                 places += 1
             finally:
                 sys.settrace(None)
-            assert _program.predict(model, rows) is not None
+            assert _predictor.predict(model, rows) is not None
             np.testing.assert_array_equal(model(rows), expected)
             if left > 0:
                 break

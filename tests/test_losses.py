@@ -69,7 +69,7 @@ WAYS = {
 @columns
 def test_a_column_of_targets_is_read_as_the_targets(loss, outputs, end, y, lower, way, monkeypatch):
     if not lower:
-        monkeypatch.setattr("cnet._engine.lower", lambda *parts: None)
+        monkeypatch.setattr("cnet._training.engine.lower", lambda *parts: None)
     flat, column = make(loss, outputs, end), make(loss, outputs, end)
     assert way(column, y[:, None]) == way(flat, y)
     for one, other in zip(column.model.parameters(), flat.model.parameters(), strict=True):

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._training import engine as _engine
 from cnet.callbacks import Callback
 from cnet.optim import lr_scheduler as L
 

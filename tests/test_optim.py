@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._training import engine as _engine
 
 
 def net(seed=1):

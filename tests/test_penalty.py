@@ -5,8 +5,10 @@ layer, and right values.
 import numpy as np
 import pytest
 
-from cnet import Trainer, _engine, _program, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._compiler import program as _program
 from cnet._mean import Mean
+from cnet._training import engine as _engine
 
 PENALTY = 0.3
 
@@ -89,7 +91,7 @@ def test_same_bits_compiled_and_layer_by_layer(
     kind, settings, batch, weighted, isa, dtype, rng, threads, monkeypatch
 ):
     """Large batches are walked in blocks; small ones are shared out by products."""
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     n = 37 if batch < 300 else 701
     x, y = rng.standard_normal((n, 5)).astype(dtype), rng.integers(0, 3, n)
     weights = rng.uniform(0, 3, n) if weighted else None

@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnet import Trainer, _engine, _program, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._compiler import predictor as _predictor
+from cnet._compiler import program as _program
 from cnet._rows import Rows
+from cnet._training import compiled as _compiled
+from cnet._training import engine as _engine
 from cnet.callbacks import Callback
 
 # Bits are compared here, for any net with any loss.
@@ -50,7 +54,7 @@ def train(
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
         kind = type(
-            _engine.engine(
+            _engine.make_engine(
                 model,
                 trainer.loss,
                 trainer.optimizer,
@@ -58,7 +62,7 @@ def train(
                 trainer.loss.prepare_target(y, (3,), model.dtype),
             )
         )
-        assert kind is (_engine.Compiled if compiled else _engine.Loop)
+        assert kind is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
         history = trainer.fit(
             x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
         )
@@ -140,7 +144,7 @@ def test_optimisers(settings, isa, dtype, rng, threads):
 
 @optimizers
 def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x, y = data(rng, n=701)
     same(
         *(
@@ -208,7 +212,7 @@ def test_shared_inputs_of_rows_in_their_own_order(shuffle, dtype, rng, threads):
 )
 @pytest.mark.parametrize("batch", [8, 300])
 def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x, y = data(rng, n=301)
     layers = [
         lambda: nn.Linear(5, 150),
@@ -250,7 +254,7 @@ def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, monkey
     x, y = data(rng, n=200)
     arguments = (LAYERS, nn.CrossEntropyLoss, np.float32, x.astype("f4"), y)
     expected = train(*arguments, compiled=False, epochs=3, batch=7, optimizer=optim.Adam)
-    monkeypatch.setattr(_engine, "_SECONDS_PER_CALL", slices * 1e-5)
+    monkeypatch.setattr(_compiled, "_SECONDS_PER_CALL", slices * 1e-5)
     compiled = train(*arguments, compiled=True, epochs=3, batch=7, optimizer=optim.Adam)
     same(compiled, expected)
     assert compiled[0][-1] == 3 * 29
@@ -316,7 +320,7 @@ def test_losses(loss, targets, isa, dtype, rng):
     ],
 )
 def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x, y = data(rng, n=301)
     y = (
         y
@@ -358,7 +362,7 @@ def test_batches_of_any_size(batch, dtype, rng):
     "sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"]
 )
 def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x, y = data(rng, n=2501)
     layers = [
         lambda: nn.Linear(5, 33),
@@ -559,7 +563,8 @@ def test_what_is_written_in_python_runs_layer_by_layer(rng):
         model = nn.Sequential(nn.Linear(5, 8), layer(), nn.Linear(8, 3), seed=1)
         rows = Rows(x.astype("f4"), model.dtype)
         assert (
-            type(_engine.engine(model, loss(), kind(model.parameters()), rows, y)) is _engine.Loop
+            type(_engine.make_engine(model, loss(), kind(model.parameters()), rows, y))
+            is _engine.EagerEngine
         )
 
 
@@ -587,7 +592,7 @@ def test_predictions(rows, isa, dtype, rng, threads):
         dtype=dtype,
     )
     x = rng.standard_normal((rows, 5, 7)).astype(dtype)
-    assert _program.predict(model, x) is not None
+    assert _predictor.predict(model, x) is not None
     for n in (1, 3):
         threads(n)
         np.testing.assert_array_equal(model(x), model.forward(x))
@@ -616,14 +621,14 @@ def test_a_program_for_predictions_goes_with_its_net(rng):
     x = rng.standard_normal((4, 5)).astype("f4")
     model = nn.Sequential(nn.Linear(5, 3), seed=0)
     gc.collect()
-    before = len(_program._predictors)
+    before = len(_predictor._predictors)
     model(x)
     model[0].weight.data = np.zeros((5, 3))  # another program
     model(x)
-    assert len(_program._predictors) == before + 1
+    assert len(_predictor._predictors) == before + 1
     del model
     gc.collect()
-    assert len(_program._predictors) == before
+    assert len(_predictor._predictors) == before
 
 
 def test_threads_may_share_a_net_for_predictions(rng):

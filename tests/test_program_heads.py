@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from cnet import Trainer, _engine, _program, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._compiler import predictor as _predictor
+from cnet._compiler import program as _program
+from cnet._training import engine as _engine
 
 ROWS, FEATURES = 53, 7
 
@@ -81,7 +84,7 @@ def train(
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
-        for kind in (_engine.Loop, _engine.Compiled):
+        for kind in (_engine.EagerEngine, _engine.CompiledEngine):
             patch.setattr(
                 kind,
                 "run",
@@ -92,7 +95,7 @@ def train(
         history = trainer.fit(
             x, y, epochs=2, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
         )
-    assert {*kinds} == {_engine.Compiled if compiled else _engine.Loop}
+    assert {*kinds} == {_engine.CompiledEngine if compiled else _engine.EagerEngine}
     return [*model.state_dict().values(), *history.values()], list(history)
 
 
@@ -153,7 +156,7 @@ def test_predictions(trunk, n, dtype, rng, threads):
     x = rng.random((n, *TRUNKS[trunk][0])).astype(dtype)
     for count in (1, 2, 7):
         threads(count)
-        assert _program.predict(model, x) is not None
+        assert _predictor.predict(model, x) is not None
         np.testing.assert_array_equal(model(x), model.forward(x))
 
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
 from cnet._rows import Rows
+from cnet._training import compiled as _compiled
+from cnet._training import engine as _engine
 
 # Bits are compared here, for any net with any loss.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
@@ -74,8 +76,10 @@ def train(
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(_engine, "lower", lambda *parts: None)
-        engine = _engine.engine(model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y)
-        assert type(engine) is (_engine.Compiled if compiled else _engine.Loop)
+        engine = _engine.make_engine(
+            model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y
+        )
+        assert type(engine) is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
         history = trainer.fit(
             x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
         )
@@ -125,8 +129,8 @@ def test_uint8_and_frozen_layers(net, rng):
 
 @pytest.mark.parametrize(("seconds", "most"), [(1e-9, 1), (1e-4, 1), (1, 1), (1, 1e-4), (1, -1)])
 def test_masks_go_on_however_steps_are_split_over_calls(seconds, most, rng, monkeypatch):
-    monkeypatch.setattr(_engine, "_SECONDS_PER_CALL", seconds)
-    monkeypatch.setattr(_engine, "_MOST_SECONDS", most)
+    monkeypatch.setattr(_compiled, "_SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr(_compiled, "_MAX_SECONDS", most)
     x, y = data(rng, NETS["cnn"][0])
     same(
         *(train("cnn", np.float32, x, y, compiled, epochs=3, batch=5) for compiled in (True, False))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from test_program import OPTIMIZERS, same, train
 
-from cnet import Trainer, _program, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._compiler import program as _program
 from cnet._core import loops
 from cnet._rows import Rows
 
@@ -59,7 +60,7 @@ def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
 @pytest.mark.parametrize("outputs", [1, 7, 16, 33, 48, 65, 300])
 def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, monkeypatch):
     """The largest is walked in blocks of rows."""
-    monkeypatch.setattr(_program, "_MOST_ROWS", 256)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 256)
     x, y = sparse(rng, 301, 260, 0.1), rng.integers(0, 3, 301)
     layers = [lambda: nn.Linear(260, outputs), nn.Tanh, lambda: nn.Linear(outputs, 3)]
     arguments = (layers, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
@@ -71,7 +72,7 @@ def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, 
 
 @pytest.mark.parametrize("batch", [20, 300])
 def test_images_of_uint8(batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 8, (301, 28, 28)), 0).astype(
         np.uint8
     )

@@ -6,7 +6,8 @@ from test_program import same, train
 from test_program_sparse import sparse
 
 import cnet
-from cnet import _program, augment, datasets, nn, optim
+from cnet import augment, datasets, nn, optim
+from cnet._compiler import program as _program
 from cnet._rows import Rows
 
 PIXELS = [(1 / 255, 0.0), (1 / 127.5, -1.0)]
@@ -79,7 +80,7 @@ def image_net(shape, scale, offset):
 def test_a_program_rescales_as_it_gathers_to_the_bits_of_the_layer(
     scale, offset, share, given, isa, dtype, rng, threads, monkeypatch
 ):
-    monkeypatch.setattr(_program, "_MOST_ROWS", 200)
+    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x = np.where(rng.random((301, 20, 20)) < share, rng.integers(1, 256, (301, 20, 20)), 0)
     y = rng.integers(0, 3, 301)
     layers = image_net((20, 20), scale, offset)
@@ -189,7 +190,7 @@ def test_heads_that_rescale(rng, threads):
         )
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
-                patch.setattr("cnet._engine.lower", lambda *parts: None)
+                patch.setattr("cnet._training.engine.lower", lambda *parts: None)
             history = trainer.fit(x, [y, y], epochs=2, batch_size=8, seed=0, verbose=False)
         results.append(([*model.state_dict().values()], history))
     same(*results)

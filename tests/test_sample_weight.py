@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._training import compiled as _compiled
+from cnet._training import engine as _engine
 
 # One net for all losses, also for those of logits.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in Softmax\(\), but")
@@ -298,7 +300,7 @@ def test_calls_that_end_early_count_each_row_once(monkeypatch):
         sample_weight=W + 0.5,
         validation_data=(X, LABELS, W),
     )
-    monkeypatch.setattr(_engine, "_MOST_SECONDS", 0.0)
+    monkeypatch.setattr(_compiled, "_MAX_SECONDS", 0.0)
     trainer, history = fit(
         nn.CrossEntropyLoss,
         X,

@@ -8,9 +8,10 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
 from cnet._arrays import as_array, is_stored
 from cnet._stored import Stored
+from cnet._training import engine as _engine
 from cnet.augment import Augment
 
 ROWS, FEATURES, CLASSES = 600, 6, 3

@@ -13,7 +13,8 @@ import pytest
 import reference
 
 import cnet
-from cnet import Trainer, _engine, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._training import engine as _engine
 from cnet.callbacks import Callback, ProgressBar
 
 CLASSES = 3

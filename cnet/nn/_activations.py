@@ -6,7 +6,7 @@ GELU its input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,23 +19,16 @@ from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._sizes import LARGEST_FLOAT32, number
 
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
-
-class _Elementwise(Module):
+class ElementwiseActivation(Module):
     kind: int
     slope: float = 0.0
-    derived_from_input = False
+    grad_needs_input = False
     """Whether the derivative is told by the input, and not by the output."""
     _kept = ("_y",)
 
     def __init__(self) -> None:
         self._y: Array | None = None
-
-    def lower(self, program: Lowering) -> bool:
-        program.activation(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
@@ -43,7 +36,7 @@ class _Elementwise(Module):
         loops(x.dtype).activation_forward(
             in_memory_order(out), in_memory_order(x), self.kind, self.slope
         )
-        self._y = (x if self.derived_from_input else out) if training else None
+        self._y = (x if self.grad_needs_input else out) if training else None
         return out
 
     def backward(self, grad: ArrayLike) -> Array:
@@ -57,7 +50,7 @@ class _Elementwise(Module):
         return dx
 
 
-class ReLU(_Elementwise):
+class ReLU(ElementwiseActivation):
     """``max(x, 0)``; the derivative at 0 is taken as 0.
 
     Parameters
@@ -81,7 +74,7 @@ class ReLU(_Elementwise):
         neutral(inplace=inplace)
 
 
-class LeakyReLU(_Elementwise):
+class LeakyReLU(ElementwiseActivation):
     """``x`` where positive, ``negative_slope * x`` elsewhere.
 
     Parameters
@@ -118,7 +111,7 @@ class LeakyReLU(_Elementwise):
         return {"negative_slope": self.negative_slope}
 
 
-class Tanh(_Elementwise):
+class Tanh(ElementwiseActivation):
     """Hyperbolic tangent.
 
     Examples
@@ -133,7 +126,7 @@ class Tanh(_Elementwise):
     suggested_init = init.Xavier()
 
 
-class Sigmoid(_Elementwise):
+class Sigmoid(ElementwiseActivation):
     """The logistic function ``1 / (1 + exp(-x))``, without overflow at any `x`.
 
     Examples
@@ -148,7 +141,7 @@ class Sigmoid(_Elementwise):
     suggested_init = init.Xavier()
 
 
-class ELU(_Elementwise):
+class ELU(ElementwiseActivation):
     """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere: the exponential linear unit.
 
     Parameters
@@ -188,7 +181,7 @@ class ELU(_Elementwise):
         return {"alpha": self.alpha}
 
 
-class GELU(_Elementwise):
+class GELU(ElementwiseActivation):
     """``x * P(X <= x)`` for a standard normal X: the Gaussian error linear unit.
 
     Parameters
@@ -214,7 +207,7 @@ class GELU(_Elementwise):
     array([[-0.1587,  0.    ,  0.8413]])
     """
 
-    derived_from_input = True
+    grad_needs_input = True
     suggested_init = init.He()
 
     def __init__(self, approximate: str = "none") -> None:
@@ -265,10 +258,6 @@ class Softmax(Module):
         if len(input_shape) != 1:
             check_row_shape(self, input_shape, (int(np.prod(input_shape)),))
         return input_shape
-
-    def lower(self, program: Lowering) -> bool:
-        program.softmax()
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x)

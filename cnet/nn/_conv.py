@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -23,9 +23,6 @@ from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import Pair, one_or_pair, pair, positive
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 def _padding(padding: Any, kernel_size: Pair, stride: Pair) -> Pair:
@@ -171,10 +168,6 @@ class Conv2d(Module):
             *images.shape[1:], self.out_channels, self.sizes
         )
         return np.empty(get_num_threads() * each, np.int8)
-
-    def lower(self, program: Lowering) -> bool:
-        program.conv(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")

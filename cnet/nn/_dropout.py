@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +13,6 @@ from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._sizes import number
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class Dropout(Module):
@@ -93,10 +90,6 @@ class Dropout(Module):
 
     def config(self) -> dict[str, Any]:
         return {"p": self.p}
-
-    def lower(self, program: Lowering) -> bool:
-        program.dropout(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)

@@ -39,6 +39,7 @@ class FunctionLayer(Module):
     alone where no gradient has to pass.
     """
 
+    _compiled = False
     _kept = ("_backward",)
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
@@ -88,6 +89,8 @@ class FunctionLoss(Loss):
     """A loss: ``function(output, target)`` returns the mean loss of a batch, and its gradient with
     respect to the output.
     """
+
+    _compiled = False
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         self.function = function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,9 +14,6 @@ from cnet.nn._functions import as_loss
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module, check_grad
 from cnet.nn._sizes import number
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class Heads(Module):
@@ -129,9 +126,6 @@ class Heads(Module):
                 f"{', '.join(self.heads)}: {self.widths}"
             )
         return tuple(np.split(output, np.cumsum(self.widths)[:-1], axis=1))
-
-    def lower(self, program: Lowering) -> bool:
-        return program.branch(self)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x, self._own_dtype())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -14,9 +14,6 @@ from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 from cnet.nn._sizes import positive
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class Linear(Module):
@@ -96,10 +93,6 @@ class Linear(Module):
     def config(self) -> dict[str, Any]:
         shape = {"in_features": self.in_features, "out_features": self.out_features}
         return shape if self.bias else {**shape, "bias": False}
-
-    def lower(self, program: Lowering) -> bool:
-        program.linear(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_input(x, self.weight.dtype)

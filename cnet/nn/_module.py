@@ -11,8 +11,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,9 +25,6 @@ from cnet.nn._state import matching_values
 from cnet.nn._summary import summary_html, summary_text
 from cnet.nn._undo import Undo
 from cnet.nn.init import Initializer
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 _REALS = (FLOAT32, FLOAT64)
 _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
@@ -65,11 +61,6 @@ class Module(Habits):
     changes = 0
     """How often a module has got a new attribute that forward passes do not keep: what was compiled
     before may be out of date.
-    """
-
-    _predict: ClassVar[Callable[[Any, Array], Array | None]]
-    """The outputs by a compiled program, if there is one: cnet/_program.py brings it, which this
-    file cannot import.
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -151,12 +142,6 @@ class Module(Habits):
             If rows of that shape do not fit this module.
         """
         return input_shape
-
-    def lower(self, program: Lowering) -> bool:
-        """Add this module to a compiled program; False, as here, if it has no compiled form and is
-        run from Python.
-        """
-        return False
 
     def config(self) -> dict[str, Any]:
         """Arguments that construct this module anew, without its weights: what a saved model
@@ -255,7 +240,7 @@ class Module(Habits):
             and flags.aligned
             and x.dtype in _REALS
         ):
-            out = self._predict(x)
+            out = _Provided.predict(self, x)
             if out is not None:
                 return out
         rows = as_rows(x, "x")
@@ -357,9 +342,7 @@ class Module(Habits):
           (0): Linear(in_features=784, out_features=10)
         )
         """
-        from cnet._serialize import save
-
-        save(self, path)
+        _Provided.save(self, path)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> None:
         """Print the layers with their output shapes and numbers of parameters.
@@ -395,25 +378,26 @@ class Module(Habits):
 
 
 def is_builtin(thing: object) -> bool:
-    """Whether a layer, loss or optimiser is cnet's own, and not a subclass whose methods may do
-    anything.
+    """Whether the type of a layer, loss or optimizer is cnet's own, not a user's subclass.
 
-    Own classes outside `nn` and `optim` say so by an attribute `_compiled`, which subclasses do not
-    inherit.
+    A type may say so by its own attribute `_compiled`, which is not inherited.
     """
-    return type(thing) in _own_types() or "_compiled" in vars(type(thing))
+    kind = type(thing)
+    own: bool = vars(kind).get("_compiled", kind.__module__.startswith(("cnet.nn.", "cnet.optim.")))
+    return own
 
 
-@cache
-def _own_types() -> frozenset[Any]:
-    from cnet import nn, optim
+class _Provided:
+    """Functions of packages above this one, which import it and register them here."""
 
-    return frozenset(
-        value
-        for module in (nn, optim)
-        for value in vars(module).values()
-        if isinstance(value, type)
-    )
+    predict: Callable[[Module, Array], Array | None] = staticmethod(lambda model, x: None)
+    save: Callable[[Module, str | os.PathLike[str]], None]
+
+
+def provide(**functions: Callable[..., Any]) -> None:
+    """Register `predict` (compiled prediction) or `save` (files of models)."""
+    for name, function in functions.items():
+        setattr(_Provided, name, staticmethod(function))
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

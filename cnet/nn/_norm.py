@@ -5,7 +5,7 @@ learned.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -18,9 +18,6 @@ from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Buffer, Parameter, make_writable
 from cnet.nn._sizes import number, positive
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class _Norm(Module):
@@ -107,10 +104,6 @@ class _BatchNorm(_Norm):
             if getattr(self, name) != default
         }
         return config if self.weight else {**config, "affine": False}
-
-    def lower(self, program: Lowering) -> bool:
-        program.batch_norm(self)
-        return True
 
     def _rows(self, x: Array) -> Array:
         """(m, num_features), one row for each value of a feature."""
@@ -388,12 +381,6 @@ class LayerNorm(_Norm):
                 f"{self!r} takes input of shape (n, ..., {last}), got {shape_text(input_shape)}"
             )
         return input_shape
-
-    def lower(self, program: Lowering) -> bool:
-        if len(self.normalized_shape) > 1:
-            return False  # its weight would have to be turned
-        program.layer_norm(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")

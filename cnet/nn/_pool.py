@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,9 +13,6 @@ from cnet.nn._images import as_image_grad, as_images, channels_first, check_imag
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._sizes import Pair, one_or_pair, pair
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class _Pool(Module):
@@ -60,10 +57,6 @@ class _Pool(Module):
     def sizes(self) -> tuple[int, ...]:
         """As the kernels take them."""
         return (*self.kernel_size, *self.stride, *self.padding)
-
-    def lower(self, program: Lowering) -> bool:
-        program.pool(self)
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")

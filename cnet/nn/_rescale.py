@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,9 +12,6 @@ from cnet._core import loops
 from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._sizes import LARGEST_FLOAT32
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 def _finite(name: str, value: Any) -> float:
@@ -68,10 +65,6 @@ class Rescale(Module):
         return (
             {"scale": self.scale, "offset": self.offset} if self.offset else {"scale": self.scale}
         )
-
-    def lower(self, program: Lowering) -> bool:
-        program.rescale(self)
-        return True
 
     def _apply(self, x: Array, offset: float) -> Array:
         out = np.empty_like(x)

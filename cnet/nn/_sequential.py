@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -12,9 +12,6 @@ from cnet._arrays import Array, real_dtype, seed_sequence
 from cnet.nn._functions import as_layer
 from cnet.nn._module import Module
 from cnet.nn.init import Initializer
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 class Sequential(Module):
@@ -133,9 +130,6 @@ class Sequential(Module):
     def named_children(self) -> Iterator[tuple[str, Module]]:
         for i, layer in enumerate(self.layers):
             yield str(i), layer
-
-    def lower(self, program: Lowering) -> bool:
-        return all(program.add(layer) for layer in self.layers)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         out = self._as_input(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
@@ -11,9 +10,6 @@ from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
 from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
-
-if TYPE_CHECKING:
-    from cnet._lowering import Lowering
 
 
 def _grad(grad: ArrayLike) -> Array:
@@ -52,10 +48,6 @@ class Flatten(Module):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(input_shape),)
 
-    def lower(self, program: Lowering) -> bool:
-        program.flatten(self)
-        return True
-
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
         self._shape = x.shape[1:] if training else None
@@ -78,9 +70,6 @@ class Identity(Module):
     >>> nn.Identity()(np.array([[1.5]]))
     array([[1.5]])
     """
-
-    def lower(self, program: Lowering) -> bool:
-        return True
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         return as_input(x)

@@ -14,10 +14,12 @@ import numpy as np
 
 from cnet import nn
 from cnet._arrays import Array
-from cnet._engine import Compiled, Loop, Slice
 from cnet._inputs import Arrays, Examples
 from cnet._mean import Mean
 from cnet._trainer import Trainer
+from cnet._training.compiled import CompiledEngine
+from cnet._training.eager import EagerEngine
+from cnet._training.steps import StepResults
 from cnet.sklearn._optimizers import EstimatorOptimizer, change_settings, make_optimizer, set_rate
 
 
@@ -156,7 +158,9 @@ class _Visits(Arrays):
             self._sequence = self._sequence[places]
         return self._sequence
 
-    def _run(self, engine: Loop | Compiled, order: Array, every_step: bool) -> Iterator[Slice]:
+    def _run(
+        self, engine: EagerEngine | CompiledEngine, order: Array, every_step: bool
+    ) -> Iterator[StepResults]:
         whole = len(order) - self._joined
         parts = ((order[:whole], self._batch_size), (order[whole:], self._joined))
         return chain.from_iterable(
@@ -183,7 +187,7 @@ class _Objective(Mean):
         )
         self._losses = self._penalties = 0.0
 
-    def add(self, part: Slice) -> None:
+    def add(self, part: StepResults) -> None:
         super().add(part)
         if not self._weighted:  # sizes and weights are the same
             self._penalties = reduce(operator.add, part.squares or (), self._penalties)

@@ -1,0 +1,1 @@
+"""Training: engines that run steps, and the choice between them."""
