@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +17,13 @@ from cnet._checkpoint_check import check_numbers, check_seed, check_tensors
 from cnet._files import check_target, write_atomically
 from cnet._serialize import in_order, opened, values_of
 from cnet._version import __version__
-from cnet.nn import Module, Parameter
+from cnet.callbacks._trainer_state import TrainerState
+from cnet.nn import Parameter
+from cnet.nn._dropout import random_layers
 from cnet.nn._undo import Undo
 from cnet.optim._rule import RuleOptimizer, State
+from cnet.optim.lr_scheduler import LRScheduler
 from cnet.optim.lr_scheduler._state import kind_of, resume
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.optim.lr_scheduler import LRScheduler
 
 _FORMAT = "2"
 _READ = ("1", "2")  # the first has no states of callbacks
@@ -33,7 +32,7 @@ _TENSOR = "cnet tensor"
 """Key of a dictionary that stands for a tensor in the JSON."""
 
 
-def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def save(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
     """See `Trainer.save_checkpoint`."""
     from safetensors.numpy import save as serialize
 
@@ -73,7 +72,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     write_atomically(path, in_order(serialize(tensors, metadata)))
 
 
-def schedules(trainer: Trainer) -> list[list[Any]]:
+def schedules(trainer: TrainerState) -> list[list[Any]]:
     """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a
     checkpoint has for the next one.
     """
@@ -87,7 +86,7 @@ def are_alike(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> b
     return [kind_of(scheduler) for scheduler in schedulers] == [kind for kind, _ in saved or ()]
 
 
-def callbacks(trainer: Trainer) -> dict[str, Any]:
+def callbacks(trainer: TrainerState) -> dict[str, Any]:
     """What there is to remember of the callbacks of the last `fit`, or what a checkpoint has for
     the next one.
     """
@@ -167,21 +166,7 @@ def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
     return [_with_arrays(part, slices) for part in value] if isinstance(value, list) else value
 
 
-def random_layers(model: Module) -> list[Any]:
-    """Layers that draw random numbers, such as dropout: a key and a step tell which ones are
-    next.
-    """
-    return [module for module in model.modules() if _has(module, "key") and _has(module, "step")]
-
-
-def _has(module: Module, name: str) -> bool:
-    """As `hasattr`, without the hint that a module makes for a name that it does not have: training
-    asks once an epoch.
-    """
-    return name in vars(module) or hasattr(type(module), name)
-
-
-def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def load(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
     """See `Trainer.load_checkpoint`."""
     with opened(path, "a checkpoint") as file:
         metadata = file.metadata() or {}
@@ -233,7 +218,10 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _take_up(
-    trainer: Trainer, state: dict[str, Any], weights: dict[str, Any], memory: dict[Parameter, Any]
+    trainer: TrainerState,
+    state: dict[str, Any],
+    weights: dict[str, Any],
+    memory: dict[Parameter, Any],
 ) -> None:
     trainer.model.load_state_dict(weights)
     trainer.optimizer.set_state(memory)
@@ -255,7 +243,7 @@ def _take_up(
 
 
 def _tensors(
-    slices: dict[str, Any], state: dict[str, Any], trainer: Trainer
+    slices: dict[str, Any], state: dict[str, Any], trainer: TrainerState
 ) -> tuple[dict[str, Any], dict[Parameter, Any]]:
     """The weights, and what the optimiser remembers."""
     weights = {}

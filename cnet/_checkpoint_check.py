@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from cnet import callbacks as known
 from cnet._settings import MOST, is_count, is_number
+from cnet.callbacks._trainer_state import TrainerState
 from cnet.optim.lr_scheduler._state import check as check_schedule
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
 
 _MOST_SEEDS, _MOST_SEED_BITS = 64, 4096
 _OF_SCHEDULES = {
@@ -24,7 +23,7 @@ _NOT_NEGATIVE = ("running_var", "num_batches_tracked")
 
 
 def check_numbers(
-    state: Any, trainer: Trainer, own: list[dict[str, Any]], random_layers: int
+    state: Any, trainer: TrainerState, own: list[dict[str, Any]], random_layers: int
 ) -> None:
     """Check the JSON of a checkpoint; `own` are the trainer's groups of parameters, by their
     names.
@@ -104,7 +103,11 @@ def _check_history(history: dict[str, Any]) -> None:
 
 
 def _check_optimizer(
-    kind: str, groups: list[Any], steps: dict[str, Any], own: list[dict[str, Any]], trainer: Trainer
+    kind: str,
+    groups: list[Any],
+    steps: dict[str, Any],
+    own: list[dict[str, Any]],
+    trainer: TrainerState,
 ) -> None:
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
@@ -171,10 +174,10 @@ def _check_callbacks(callbacks: Any, history: dict[str, Any]) -> None:
             )
 
 
-def check_tensors(weights: dict[str, Any], callbacks: dict[str, Any], trainer: Trainer) -> None:
+def check_tensors(
+    weights: dict[str, Any], callbacks: dict[str, Any], trainer: TrainerState
+) -> None:
     """Check the weights of a checkpoint, and the states of cnet's own callbacks."""
-    from cnet import callbacks as known
-
     for name, values in weights.items():
         if not np.isfinite(values).all():
             raise ValueError(f"tensor model.{name} holds values that are not finite")

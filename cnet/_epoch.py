@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnet._checkpoint import random_layers
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+from cnet.callbacks._trainer_state import TrainerState
+from cnet.nn._dropout import random_layers
 
 
 class Epoch:
@@ -21,7 +18,7 @@ class Epoch:
     trainer : Trainer
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: TrainerState) -> None:
         self._trainer = trainer
         self._values = [(state, state.data.copy()) for state in trainer.model._states()]
         self._optimizer = trainer.optimizer.copy_state()

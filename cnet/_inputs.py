@@ -23,13 +23,13 @@ from cnet._arrays import (
     seed_sequence,
     shape_text,
 )
-from cnet._checkpoint import random_layers
 from cnet._rows import PassingRows, Rows
 from cnet._training.compiled import CompiledEngine
 from cnet._training.eager import EagerEngine
 from cnet._training.steps import StepResults
 from cnet.augment import Augment
 from cnet.nn import Loss, Module
+from cnet.nn._dropout import random_layers
 from cnet.nn._norm import TooFewValues
 
 _EVALUATION_ROWS = 512

@@ -34,6 +34,7 @@ from cnet._training.eager import EagerEngine
 from cnet._training.engine import make_engine
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
+from cnet.callbacks._trainer_state import TrainerState
 from cnet.nn import Loss, Module
 from cnet.nn._ends import check_end, warn_of_end
 from cnet.nn._functions import as_loss
@@ -55,7 +56,7 @@ class History(dict[str, list[float]]):
 _BATCH_SIZE = 32
 
 
-class Trainer:
+class Trainer(TrainerState):
     """Trains a model with a loss and an optimiser.
 
     Parameters

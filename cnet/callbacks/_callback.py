@@ -1,14 +1,12 @@
 """What a callback is, and how a function becomes one."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from cnet.callbacks._hooks import check_callback, check_function
+from cnet.callbacks._trainer_state import Trainer
+from cnet.nn import Module
 from cnet.optim.lr_scheduler import LRScheduler
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.nn import Module
 
 Logs = dict[str, float]
 
@@ -57,20 +55,20 @@ class Callback:
     told.
     """
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         """Before the first of `epochs` epochs of `steps` steps each; None if that is not known of
         the batches.
         """
 
-    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+    def on_batch_end(self, trainer: Trainer, step: int, loss: float) -> None:
         """After step `step` (from 1) of an epoch; called only where a class overrides it."""
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         """After an epoch and its validation; `logs` has the epoch's numbers. Setting
         ``trainer.stop`` ends training.
         """
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         """After the last epoch, also when training was interrupted. Not called where
         `on_train_begin` failed.
         """
@@ -100,10 +98,10 @@ class Callback:
 
 
 class _Function(Callback):
-    def __init__(self, function: Callable[["Trainer", Logs], Any]) -> None:
+    def __init__(self, function: Callable[[Trainer, Logs], Any]) -> None:
         self.function = function
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         self.function(trainer, logs)
 
     def _identity(self) -> dict[str, Any]:
@@ -114,10 +112,10 @@ class _SchedulePerEpoch(Callback):
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self.scheduler._watch(trainer.metric_modes)
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         self.scheduler._end_epoch(logs)
 
 
@@ -125,7 +123,7 @@ class _SchedulePerBatch(Callback):
     def __init__(self, scheduler: LRScheduler) -> None:
         self.scheduler = scheduler
 
-    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+    def on_batch_end(self, trainer: Trainer, step: int, loss: float) -> None:
         self.scheduler.step()
 
 

@@ -4,16 +4,14 @@ import math
 import os
 import string
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnet._files import check_target, full_path
 from cnet._settings import finite, flag, is_number
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.nn import Module
+from cnet.callbacks._trainer_state import Trainer
+from cnet.nn import Module
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -120,7 +118,7 @@ class ModelCheckpoint(MonitorCallback):
                     "is saved"
                 )
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self._check_settings()
         if self.save_best_only:
             self._find_direction(trainer)
@@ -128,7 +126,7 @@ class ModelCheckpoint(MonitorCallback):
         if self._best_of is None or self._best_of() is not trainer:
             self.best, self._best_of = self.initial_value_threshold, weakref.ref(trainer)
 
-    def _check_path(self, trainer: "Trainer") -> None:
+    def _check_path(self, trainer: Trainer) -> None:
         """Raise an error if a file could not be written, as far as can be told."""
         path = self._path(trainer.epoch + 1, dict.fromkeys(trainer.metric_modes, 0.5))
         if self._makes_folders():
@@ -153,7 +151,7 @@ class ModelCheckpoint(MonitorCallback):
                 f"filepath is {self.filepath!r}, which cannot be formatted with {names}: {error}"
             ) from None
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         path, best = self._path(trainer.epoch, logs), self.best
         if self.save_best_only:
             value = self._value(trainer, logs)

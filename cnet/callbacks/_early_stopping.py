@@ -1,6 +1,6 @@
 """Ending training when it no longer helps."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -8,10 +8,8 @@ from cnet._arrays import Array
 from cnet._settings import count, finite, flag, is_count, is_number
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.nn import Module
+from cnet.callbacks._trainer_state import Trainer
+from cnet.nn import Module
 
 Weights = dict[str, Array]
 
@@ -116,13 +114,13 @@ class EarlyStopping(MonitorCallback):
         )
         self._trainer: Trainer | None = None
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self._check_settings()
         self._find_direction(trainer)
         self._start()
         self._trainer = trainer
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         value = self._value(trainer, logs)
         self._epochs += 1
         if self._epochs <= self.start_from_epoch:
@@ -137,7 +135,7 @@ class EarlyStopping(MonitorCallback):
         elif self._wait >= self.patience and self._epochs > 1:
             self.stopped_epoch, trainer.stop = trainer.epoch, True
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         self._trainer = None
         if self.stopped_epoch:
             self._say(f"Epoch {self.stopped_epoch}: early stopping")

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnet.callbacks._callback import Callback, Logs, is_schedule
 from cnet.callbacks._hooks import overrides
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+from cnet.callbacks._trainer_state import Trainer
 
 Entry = dict[str, Any]
 """What a checkpoint keeps of a callback: its kind, the settings that identify it, its state, and

@@ -3,16 +3,14 @@
 import itertools
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from cnet._files import check_target, full_path
 from cnet._metric_modes import mode_of
 from cnet._settings import flag, is_count
 from cnet.callbacks._callback import Callback, Logs
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.nn import Module
+from cnet.callbacks._trainer_state import Trainer
+from cnet.nn import Module
 
 _numbers = itertools.count()
 """Of files for TensorBoard that this process has written."""
@@ -73,7 +71,7 @@ class CSVLogger(Callback):
             raise ValueError(f"separator is {self.separator!r}, expected one character")
         flag("append", self.append)
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self._check_settings()
         self._path = check_target(self.filename)
         self._metrics = list(trainer.metric_modes)
@@ -118,7 +116,7 @@ class CSVLogger(Callback):
                 if file.read(1) != b"\n":  # a line was not written to its end
                     self._file.write("\n")
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         if self._columns and self._columns != ["epoch", *logs]:
             self._refuse_columns(logs)
         if self._file is None:
@@ -130,7 +128,7 @@ class CSVLogger(Callback):
         self._file.flush()
         self._rows, self._last_epoch = self._rows + 1, trainer.epoch
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -229,10 +227,10 @@ class TensorBoard(Callback):
         self._writer = SummaryWriter
         self._writers: dict[str, Any] = {}
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self._open("train")  # if that cannot be, training does not begin
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         for name, value in logs.items():
             self._write(
                 "validation" if name.startswith("val_") else "train",
@@ -263,7 +261,7 @@ class TensorBoard(Callback):
             os.path.join(full_path(self.log_dir), run), filename_suffix=suffix
         )
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         for writer in self._writers.values():
             writer.close()
         self._writers = {}

@@ -4,14 +4,11 @@ metric build on this.
 
 import math
 import sys
-from typing import TYPE_CHECKING
 
 from cnet._metric_modes import monitored_mode
 from cnet._settings import count
 from cnet.callbacks._callback import Callback, Logs
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+from cnet.callbacks._trainer_state import Trainer
 
 
 class MonitorCallback(Callback):
@@ -44,11 +41,11 @@ class MonitorCallback(Callback):
             raise ValueError(f"mode is {self.mode!r}, expected 'auto', 'min' or 'max'")
         count("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
 
-    def _find_direction(self, trainer: "Trainer") -> None:
+    def _find_direction(self, trainer: Trainer) -> None:
         """Raise ValueError if epochs of this training do not end with the metric."""
         self.direction = monitored_mode(self.monitor, self.mode, trainer.metric_modes)
 
-    def _value(self, trainer: "Trainer", logs: Logs) -> float:
+    def _value(self, trainer: Trainer, logs: Logs) -> float:
         if not self.direction:  # a subclass has an on_train_begin of its own
             self._find_direction(trainer)
         if self.monitor not in logs:

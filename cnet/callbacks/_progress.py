@@ -2,13 +2,11 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnet._metric_modes import is_accuracy, mode_of
 from cnet.callbacks._callback import Callback, Logs
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+from cnet.callbacks._trainer_state import Trainer
 
 
 class ProgressBar(Callback):
@@ -30,7 +28,7 @@ class ProgressBar(Callback):
     every_batch = False
     _catches_up = False
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         self._epoch, self._epochs, self._before, self._step = 0, epochs, 0, 0
         self._bar: Any = None
         self._began = time.monotonic()
@@ -54,12 +52,12 @@ class ProgressBar(Callback):
                 bar_format=f"{{desc}} {shown}",
             )
 
-    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+    def on_batch_end(self, trainer: Trainer, step: int, loss: float) -> None:
         self._step = step
         if self._bar is not None:
             self._bar.update(self._before + step - self._bar.n)
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         self._epoch += 1
         self._before += self._step
         names = [name for name in logs if name in trainer.metric_modes or mode_of(name)]
@@ -90,7 +88,7 @@ class ProgressBar(Callback):
                 f"epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}", refresh=False
             )
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,16 +1,14 @@
 """How weights grow."""
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cnet._settings import is_number
 from cnet.callbacks._callback import Callback, Logs
-
-if TYPE_CHECKING:
-    from cnet._trainer import Trainer
-    from cnet.nn import Module
+from cnet.callbacks._trainer_state import Trainer
+from cnet.nn import Module
 
 
 class WeightRecorder(Callback):
@@ -41,13 +39,13 @@ class WeightRecorder(Callback):
         self.max_abs: dict[str, list[float]] = {}
         self._record_of: weakref.ref[Trainer] | None = None
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         if self._record_of is None or self._record_of() is not trainer:
             self.max_abs, self._record_of = {}, weakref.ref(trainer)
         if not self.max_abs:
             self._record(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         self._record(trainer)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -75,7 +73,7 @@ class WeightRecorder(Callback):
             "weights"
         )
 
-    def _record(self, trainer: "Trainer") -> None:
+    def _record(self, trainer: Trainer) -> None:
         for name, parameter in trainer.model.named_parameters():
             if name.endswith("weight"):
                 self.max_abs.setdefault(name, []).append(

@@ -113,3 +113,17 @@ class Dropout(Module):
             in_memory_order(dx), in_memory_order(dout), self.p, self.key, self.step - 1
         )
         return dx
+
+
+def random_layers(model: Module) -> list[Any]:
+    """Layers that draw random numbers, such as dropout: a key and a step tell which ones are
+    next.
+    """
+    return [module for module in model.modules() if _has(module, "key") and _has(module, "step")]
+
+
+def _has(module: Module, name: str) -> bool:
+    """As `hasattr`, without the hint that a module makes for a name that it does not have: training
+    asks once an epoch.
+    """
+    return name in vars(module) or hasattr(type(module), name)

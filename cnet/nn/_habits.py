@@ -17,7 +17,6 @@ from cnet._hints import no_attribute
 from cnet.nn._neutral import neutral
 
 if TYPE_CHECKING:
-    from cnet.nn._module import Module
     from cnet.nn._parameter import Parameter
 
 _Forward = TypeVar("_Forward", bound=Callable[..., Any])
@@ -31,8 +30,8 @@ class Habits:
         @property
         def dtype(self) -> np.dtype[Any]: ...
         def parameters(self) -> list[Parameter]: ...
-        def named_children(self) -> Iterable[tuple[str, Module]]: ...
-        def modules(self) -> Iterator[Module]: ...
+        def named_children(self) -> Iterable[tuple[str, Any]]: ...
+        def modules(self) -> Iterator[Any]: ...
     else:  # to mypy, every name would be there
 
         def __getattr__(self, name: str) -> Any:
@@ -103,23 +102,23 @@ class Habits:
             parameter.requires_grad = requires_grad
         return self
 
-    def children(self) -> Iterator[Module]:
+    def children(self) -> Iterator[Any]:
         """The modules that this one is made of."""
         return (child for _, child in self.named_children())
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """This module, called `prefix`, and those that it is made of, and so on, under the names
         that `state_dict` begins with.
         """
-        yield prefix, self  # type: ignore[misc]
+        yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
+    def apply(self, fn: Callable[[Any], Any]) -> Self:
         """Call a function with each module that this one is made of, and with this one last."""
         for child in self.children():
             child.apply(fn)
-        fn(self)  # type: ignore[arg-type]
+        fn(self)
         return self
 
 

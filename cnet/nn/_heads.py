@@ -56,6 +56,7 @@ class Heads(Module):
     """
 
     _kept = ("_training_shape",)
+    _has_branches = True
 
     def __init__(self, *heads: Module, **named_heads: Module) -> None:
         if heads and named_heads:

@@ -58,6 +58,8 @@ class Module(Habits):
     _kept: tuple[str, ...] = ()
     """Attributes in which `forward` keeps what `backward` needs."""
 
+    _has_branches = False
+    """Whether its children read the same input, instead of each other's output."""
     changes = 0
     """How often a module has got a new attribute that forward passes do not keep: what was compiled
     before may be out of date.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cnet._arrays import shape_text
 
-if TYPE_CHECKING:
-    from cnet.nn._module import Module
-
-    Shape = tuple[int, ...] | None
+Module = Any
+Shape = tuple[int, ...] | None
 
 
 _HEADER = ("layer", "output", "parameters")
@@ -77,15 +75,13 @@ def _leaves(
     Where the shape of the input is not known, that of the output may still be: `following` is what
     the next layer asks for.
     """
-    from cnet.nn._heads import Heads
-
     if isinstance(module, Iterable):
         layers = list(module)
         wanted = [*(layer.input_shape for layer in layers[1:]), following]
         for i, layer in enumerate(layers):
             yield from _leaves(layer, f"{prefix}{i}.", shape, wanted[i])
             shape = _output_shape(layer, shape, wanted[i])
-    elif isinstance(module, Heads):
+    elif module._has_branches:
         for name, head in module.named_children():
             yield from _leaves(head, f"{prefix}{name}.", shape, None)
     else:

@@ -43,13 +43,13 @@ class Epochs(Callback):
         self.best_weights: dict[str, Any] | None = estimator.model_.state_dict() if score else None
         self.stepped = self.converged = False
 
-    def on_train_begin(self, trainer: EstimatorTrainer, epochs: int, steps: int | None) -> None:  # type: ignore[override] # an estimator has no other
+    def on_train_begin(self, trainer: EstimatorTrainer, epochs: int, steps: int | None) -> None:
         self._follow_schedule(trainer)
 
     def on_batch_end(self, trainer: Any, step: int, loss: float) -> None:
         self.stepped = True
 
-    def on_epoch_end(self, trainer: EstimatorTrainer, logs: Logs) -> None:  # type: ignore[override]
+    def on_epoch_end(self, trainer: EstimatorTrainer, logs: Logs) -> None:
         self.record(trainer, trainer.objective)
 
     def record(self, trainer: EstimatorTrainer, loss: float) -> None:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from cnet._arrays import Array
-from cnet._checkpoint import random_layers
 from cnet._exclusive import claimed
 from cnet.nn import Parameter
+from cnet.nn._dropout import random_layers
 
 
 @contextmanager

@@ -152,16 +152,25 @@ def changes(scheduler: Stateful, state: Any) -> list[Change]:
     return made
 
 
+def _built_in() -> dict[str, type[Stateful]]:
+    """The public schedulers of this package, by name."""
+    classes, found = [Stateful], {}
+    while classes:
+        kind = classes.pop()
+        classes += kind.__subclasses__()
+        if kind.__module__.startswith(f"{__package__}.") and not kind.__name__.startswith("_"):
+            found[kind.__name__] = kind
+    return found
+
+
 def check(kind: str, state: Any, groups: int) -> None:
     """Raise ValueError unless a scheduler of this kind may have this state, as far as that can be
     told without the scheduler.
     """
-    from cnet.optim import lr_scheduler
-
     if kind.startswith(_OWN):
         return
-    _require(kind in lr_scheduler.__all__, kind, "there is no such scheduler")
-    known: type[Stateful] = getattr(lr_scheduler, kind)
+    known = _built_in().get(kind, Stateful)
+    _require(known is not Stateful, kind, "there is no such scheduler")
     names = {*known._settings, *known._progress, *known._other}
     _require(isinstance(state, dict), kind, "it is no dictionary")
     _require(state.keys() == names, kind, f"it has {_names(state)}, expected {_names(names)}")
