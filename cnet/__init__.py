@@ -14,14 +14,14 @@ from cnet import metrics as metrics
 from cnet import nn as nn
 from cnet import optim as optim
 from cnet import plot as plot
-from cnet._answers import TOP
-from cnet._config import show_config
-from cnet._hints import no_attribute
-from cnet._onnx import to_onnx
-from cnet._serialize import load
-from cnet._threads import get_num_threads, set_num_threads
-from cnet._torch import from_torch, to_torch
-from cnet._trainer import Trainer
+from cnet._io.model_file import load
+from cnet._io.onnx import to_onnx
+from cnet._io.torch import from_torch, to_torch
+from cnet._training.trainer import Trainer
+from cnet._utils.answers import TOP
+from cnet._utils.config import show_config
+from cnet._utils.hints import no_attribute
+from cnet._utils.threads import get_num_threads, set_num_threads
 from cnet._version import __version__
 
 __all__ = [

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, check_finite, float_dtype, seed_sequence
 from cnet._core import loops
-from cnet._images import image_layout, image_shape, pair_of
-from cnet._rows import AugmentedRows, Rows
-from cnet._standardize import feature_statistics, inverse
-from cnet._stored import as_rows
+from cnet._data.samples import AugmentedRows, Rows
+from cnet._utils.arrays import Array, check_finite, float_dtype, seed_sequence
+from cnet._utils.image_shape import image_layout, image_shape, pair_of
+from cnet._utils.standardize import feature_statistics, inverse
+from cnet._utils.stored import as_rows
 
 __all__ = ["Augment"]
 

@@ -5,8 +5,8 @@ import operator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, check_finite
 from cnet._core import FLOAT64
+from cnet._utils.arrays import Array, as_array, check_finite
 
 _MOST_CLASSES = 1 << 15  # a matrix of 8 GB
 _LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64

@@ -47,7 +47,7 @@ def places(augment, n, size=64):
 @settings(deadline=None, max_examples=20)
 def test_an_image_depends_on_seed_epoch_and_row_alone(seed, cut, epoch, digits):
     x = digits.train.x
-    rows = Augment(**EVERYTHING, seed=seed).rows(cnet._rows.Rows(x, np.dtype(np.float32)))
+    rows = Augment(**EVERYTHING, seed=seed).rows(cnet._data.samples.Rows(x, np.dtype(np.float32)))
     rows.epoch = epoch
     whole = rows.take(np.arange(60))
     order = np.random.default_rng(cut).permutation(60)

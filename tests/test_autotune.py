@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet import _autotune, nn, optim
-from cnet._autotune import ThreadAutotuner
+from cnet import nn, optim
 from cnet._core import _threads
 from cnet._training import compiled as _compiled
+from cnet._utils import thread_autotuner as _autotune
+from cnet._utils.thread_autotuner import ThreadAutotuner
 
 SMALL, LARGE = 1e6, 1e8
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnet import Trainer, datasets, nn, optim
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 from cnet._training import engine as _engine
 from cnet.augment import Augment
 from cnet.callbacks import Callback, ProgressBar

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import cnet
-from cnet._config import config
 from cnet._core import _isa, _threads
+from cnet._utils.config import config
 
 
 def test_the_version_is_that_of_the_metadata():

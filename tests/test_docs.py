@@ -44,7 +44,7 @@ else:
     MODULES = [
         name for name in MODULES if not name.startswith(("cnet.sklearn", "cnet.optim._lbfgs"))
     ]  # SciPy comes with scikit-learn
-NEEDED = {"cnet._torch": "torch", "cnet._torch_layers": "torch", "cnet._onnx": "onnx"}
+NEEDED = {"cnet._io.torch": "torch", "cnet._io.torch_layers": "torch", "cnet._io.onnx": "onnx"}
 """What examples import that the test suite does not require."""
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet import _files, nn, optim
+from cnet import nn, optim
+from cnet._utils import files as _files
 from cnet.callbacks import ModelCheckpoint
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files and signals")

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet import Trainer, _answers, nn, optim
+from cnet import Trainer, nn, optim
+from cnet._utils import answers as _answers
 
 N = 40
 X = np.random.default_rng(0).standard_normal((N, 5)).astype("f4")

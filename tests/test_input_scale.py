@@ -157,8 +157,8 @@ def test_data_that_is_0_or_larger_than_memory_is_looked_at_in_part(rng):
     one = trainer(nn.Linear(16, 3))
     one.fit(np.zeros((N, 16)), np.zeros(N, int), validation_data=images(rng), verbose=False)
 
-    from cnet._input_scale import sample
-    from cnet._rows import Rows
+    from cnet._data.samples import Rows
+    from cnet._training.input_scale import sample
 
     assert sample(Rows(np.zeros((5000, 100)), np.dtype("f4"))).shape == (256, 100)
     assert sample(Rows(np.zeros((50, 1 << 17)), np.dtype("f4"))).shape == (2, 1 << 17)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from cnet import Trainer, nn, optim
-from cnet._arrays import as_input, as_real
-from cnet._rows import Rows
+from cnet._data.samples import Rows
+from cnet._utils.arrays import as_input, as_real
 
 FEATURES, CLASSES = 6, 3
 

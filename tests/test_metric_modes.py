@@ -5,7 +5,7 @@ import pytest
 
 import cnet
 from cnet import nn, optim
-from cnet._metric_modes import mode_of, monitored_mode
+from cnet._utils.metric_modes import mode_of, monitored_mode
 
 
 @pytest.mark.parametrize(

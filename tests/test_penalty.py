@@ -7,8 +7,8 @@ import pytest
 
 from cnet import Trainer, nn, optim
 from cnet._compiler import program as _program
-from cnet._mean import Mean
 from cnet._training import engine as _engine
+from cnet._training.mean import Mean
 
 PENALTY = 0.3
 

@@ -13,9 +13,10 @@ import pytest
 from interpreter import TIMEOUT, WORK, python
 
 import cnet
-from cnet import _threads, nn
+from cnet import nn
 from cnet._core import _isa
 from cnet._core import _threads as core_threads
+from cnet._utils import threads as _threads
 
 openmp = pytest.mark.skipif(not core_threads.openmp(), reason="a serial build has no threads")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cnet import Trainer, nn, optim
 from cnet._compiler import predictor as _predictor
 from cnet._compiler import program as _program
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 from cnet.callbacks import Callback

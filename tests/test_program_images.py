@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnet import Trainer, nn, optim
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 

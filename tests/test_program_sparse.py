@@ -9,7 +9,7 @@ from test_program import OPTIMIZERS, same, train
 from cnet import Trainer, nn, optim
 from cnet._compiler import program as _program
 from cnet._core import loops
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 
 SETTINGS = [
     {"optimizer": optim.SGD},

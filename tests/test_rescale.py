@@ -8,7 +8,7 @@ from test_program_sparse import sparse
 import cnet
 from cnet import augment, datasets, nn, optim
 from cnet._compiler import program as _program
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 
 PIXELS = [(1 / 255, 0.0), (1 / 127.5, -1.0)]
 

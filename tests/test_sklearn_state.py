@@ -317,14 +317,15 @@ def test_a_partial_fit_that_fails_leaves_the_estimator_as_it_was():
     same_nets(a.partial_fit(X, Y), b.partial_fit(X, Y))
 
 
-def test_an_interrupt_keeps_what_was_learned_or_else_the_estimator_as_it_was(monkeypatch):
+def test_an_interrupt_keeps_what_was_learned_or_the_estimator_as_it_was(monkeypatch):
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model = make(callbacks=[interrupts]).fit(X, Y)
     assert model.n_iter_ == 1
     assert model.predict(X).shape == Y.shape
     before = copy.deepcopy(model)
     monkeypatch.setattr(
-        "cnet._inputs.Arrays.visit", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt)
+        "cnet._training.inputs.Arrays.visit",
+        lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt),
     )
     for estimator in (model, model.set_params(warm_start=True)):
         with pytest.raises(KeyboardInterrupt):

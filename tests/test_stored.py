@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cnet import Trainer, nn, optim
-from cnet._arrays import as_array, is_stored
-from cnet._stored import Stored
 from cnet._training import engine as _engine
+from cnet._utils.arrays import as_array, is_stored
+from cnet._utils.stored import Stored
 from cnet.augment import Augment
 
 ROWS, FEATURES, CLASSES = 600, 6, 3

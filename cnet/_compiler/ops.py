@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import empty
+from cnet._utils.arrays import empty
 
 if TYPE_CHECKING:
     from cnet import nn
-    from cnet._arrays import Array
+    from cnet._utils.arrays import Array
     from cnet.nn import Parameter
 
 Rules = dict["Parameter", tuple[int, "Array", "Array"]]

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from cnet._arrays import Array, empty
-from cnet._autotune import autotuner
 from cnet._compiler.ops import ProgramBuilder
 from cnet._compiler.program import emit_forward, lower_model
 from cnet._core import loops
-from cnet._threads import get_num_threads
+from cnet._utils.arrays import Array, empty
+from cnet._utils.thread_autotuner import autotuner
+from cnet._utils.threads import get_num_threads
 from cnet.nn import Module, Parameter
 from cnet.nn._module import is_builtin, provide
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from cnet._arrays import Array, empty
 from cnet._compiler.lower import Lowered, Lowering
 from cnet._compiler.ops import NONE, Convolution, Dense, Op, ProgramBuilder, Rules
 from cnet._core import loops
+from cnet._utils.arrays import Array, empty
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.nn._ends import gives_probabilities
 from cnet.nn._module import is_builtin

@@ -1,7 +1,7 @@
 """The number of threads that the compiled loops may use, and whether there are threads at all.
 
 How many are worth using is decided for each loop by `threads_for`; how many are allowed is decided
-in ``cnet/_threads.py``. kernels/fork.h says what is different in a process made by fork.
+in ``cnet/_utils/threads.py``. kernels/fork.h says what is different in a process made by fork.
 """
 
 cdef extern from "kernels/fork.h":

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from cnet._arrays import Array, empty, rows_at_a_time
-from cnet._autotune import autotuner
 from cnet._compiler.lower import Lowered
 from cnet._compiler.ops import Dropout
 from cnet._compiler.program import LossTerm, build, first_dense
-from cnet._rows import Rows
-from cnet._stored import Stored
-from cnet._threads import get_num_threads
+from cnet._data.samples import Rows
 from cnet._training.steps import StepResults, batch_sizes, batch_weights
+from cnet._utils.arrays import Array, empty, rows_at_a_time
+from cnet._utils.stored import Stored
+from cnet._utils.thread_autotuner import autotuner
+from cnet._utils.threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnet._arrays import Array, as_real
 from cnet._core import loops
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 from cnet._training.steps import StepResults, batch_weights
+from cnet._utils.arrays import Array, as_real
 from cnet.nn import BatchNorm1d, Loss, Module
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim._rule import RuleOptimizer, square_sum

@@ -2,11 +2,11 @@
 
 import logging
 
-from cnet._arrays import Array
 from cnet._compiler.program import lower, why_eager
-from cnet._rows import Rows
+from cnet._data.samples import Rows
 from cnet._training.compiled import CompiledEngine
 from cnet._training.eager import EagerEngine
+from cnet._utils.arrays import Array
 from cnet.nn import Loss, Module
 from cnet.optim import Optimizer
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 
 class StepResults(NamedTuple):

@@ -6,8 +6,8 @@ import string
 import weakref
 from typing import Any
 
-from cnet._files import check_target, full_path
-from cnet._settings import finite, flag, is_number
+from cnet._utils.files import check_target, full_path
+from cnet._utils.validation import finite, flag, is_number
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
 from cnet.callbacks._trainer_state import Trainer

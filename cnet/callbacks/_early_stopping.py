@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnet._arrays import Array
-from cnet._settings import count, finite, flag, is_count, is_number
+from cnet._utils.arrays import Array
+from cnet._utils.validation import count, finite, flag, is_count, is_number
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
 from cnet.callbacks._trainer_state import Trainer

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from cnet._files import check_target, full_path
-from cnet._metric_modes import mode_of
-from cnet._settings import flag, is_count
+from cnet._utils.files import check_target, full_path
+from cnet._utils.metric_modes import mode_of
+from cnet._utils.validation import flag, is_count
 from cnet.callbacks._callback import Callback, Logs
 from cnet.callbacks._trainer_state import Trainer
 from cnet.nn import Module

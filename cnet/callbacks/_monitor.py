@@ -5,8 +5,8 @@ metric build on this.
 import math
 import sys
 
-from cnet._metric_modes import monitored_mode
-from cnet._settings import count
+from cnet._utils.metric_modes import monitored_mode
+from cnet._utils.validation import count
 from cnet.callbacks._callback import Callback, Logs
 from cnet.callbacks._trainer_state import Trainer
 

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from cnet._metric_modes import is_accuracy, mode_of
+from cnet._utils.metric_modes import is_accuracy, mode_of
 from cnet.callbacks._callback import Callback, Logs
 from cnet.callbacks._trainer_state import Trainer
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet._settings import is_number
+from cnet._utils.validation import is_number
 from cnet.callbacks._callback import Callback, Logs
 from cnet.callbacks._trainer_state import Trainer
 from cnet.nn import Module

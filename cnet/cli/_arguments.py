@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from cnet._hints import did_you_mean
+from cnet._utils.hints import did_you_mean
 from cnet.cli._console import one_line
 
 LARGEST_LAYER = 65536

@@ -9,7 +9,7 @@ import numpy as np
 
 import cnet
 from cnet import nn
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._console import CommandError
 from cnet.datasets import Split
 from cnet.metrics import accuracy, confusion_matrix

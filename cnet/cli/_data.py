@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from cnet import datasets
-from cnet._hints import did_you_mean
+from cnet._utils.hints import did_you_mean
 from cnet.cli._console import CommandError
 
 _NAMED: dict[str, Callable[[int], datasets.Dataset]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._console import CommandError
 from cnet.cli._layout import SIDE, like_mnist
 from cnet.datasets._signature import START, kind_of

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._paper import CORE, EDGE, LEAST_INK, grown, ink_on_paper, spread
 from cnet.cli._ruled import ruled_lines
 from cnet.cli._sheet import is_rectangle, sheet_alone

@@ -4,7 +4,7 @@ mass in the middle.
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._ink import Ink, find_ink
 
 SIDE = 28

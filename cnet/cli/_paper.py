@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 CORE = 0.4  # pixels with more than this share of the strongest ink are ink
 EDGE = 0.2  # with less than this, they are paper: shadows, and what JPEG adds

@@ -4,7 +4,7 @@ import enum
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._layout import SIDE
 
 _RAMP = " .:-=+*#%@"

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import NamedTuple
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.cli._arguments import Commands
 from cnet.cli._classifier import read_classifier
 from cnet.cli._console import complain, one_line, shows_greys, writes_unicode

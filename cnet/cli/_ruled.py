@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 # Shares of the image's side along which a line runs, but for the first, which is one of the longer
 # side.

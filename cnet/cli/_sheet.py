@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 _LEAST_AREA = 0.1  # of the sheet, as a share of the image
 _LEAST_PAPER = 0.6  # share of the sheet that is paper and no ink

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet._arrays import as_array
-from cnet._standardize import feature_statistics, inverse
+from cnet._utils.arrays import as_array
+from cnet._utils.standardize import feature_statistics, inverse
 
 from ._holdout import Rows, count_of, last_rows
 

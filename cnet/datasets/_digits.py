@@ -29,7 +29,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from cnet._arrays import refuse_masked
+from cnet._utils.arrays import refuse_masked
 
 from ._dataset import CLASSES, Dataset, build
 from ._holdout import count_of, whole_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import as_array
+from cnet._utils.arrays import as_array
 
 from ._dataset import Dataset, Split
 from ._holdout import count_of, last_rows, whole_number

@@ -3,8 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cnet._answers import NN
-from cnet._hints import no_attribute
+from cnet._utils.answers import NN
+from cnet._utils.hints import no_attribute
 from cnet.nn import init as init
 from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from cnet.nn._class_losses import CrossEntropyLoss, NLLLoss

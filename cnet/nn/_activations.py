@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, as_real
 from cnet._core import _float32, loops
+from cnet._utils.arrays import Array, as_array, as_input, as_real
 from cnet.nn import init
 from cnet.nn._images import as_elements, in_memory_order, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state

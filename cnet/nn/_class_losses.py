@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._answers import LOSS_ARGUMENTS
-from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet._core import FLOAT64, loops
-from cnet._hints import answers_keywords
+from cnet._utils.answers import LOSS_ARGUMENTS
+from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
+from cnet._utils.hints import answers_keywords
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
 

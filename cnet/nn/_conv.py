@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_array, real_dtype
 from cnet._core import loops
-from cnet._threads import get_num_threads
+from cnet._utils.arrays import Array, as_array, real_dtype
+from cnet._utils.threads import get_num_threads
 from cnet.nn import init
 from cnet.nn._images import (
     as_image_grad,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet._core import loops
+from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
 

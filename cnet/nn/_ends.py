@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnet._warnings import warn
+from cnet._utils.warnings import warn
 from cnet.nn._activations import ReLU, Sigmoid, Softmax
 from cnet.nn._class_losses import NOT_PROBABILITIES, CrossEntropyLoss, NLLLoss
 from cnet.nn._dropout import Dropout

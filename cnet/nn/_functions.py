@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input
+from cnet._utils.arrays import Array, as_array, as_input
 from cnet.nn._losses import Loss, check_loss_grad
 from cnet.nn._module import Module
 

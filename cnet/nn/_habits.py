@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from cnet._answers import MODULE
-from cnet._arrays import real_dtype
-from cnet._hints import no_attribute
+from cnet._utils.answers import MODULE
+from cnet._utils.arrays import real_dtype
+from cnet._utils.hints import no_attribute
 from cnet.nn._neutral import neutral
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, as_real, float_dtype, shape_text
+from cnet._utils.arrays import Array, as_array, as_input, as_real, float_dtype, shape_text
 from cnet.nn._functions import as_loss
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module, check_grad

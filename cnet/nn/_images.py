@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_input, as_real, float_dtype, shape_text
 from cnet._core import loops
+from cnet._utils.arrays import Array, as_input, as_real, float_dtype, shape_text
 
 if TYPE_CHECKING:
     from cnet.nn._module import Module

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_input, as_real, real_dtype
 from cnet._core import loops
+from cnet._utils.arrays import Array, as_input, as_real, real_dtype
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral

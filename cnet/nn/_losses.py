@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._answers import LOSS_ARGUMENTS, LOSS_VALUE
-from cnet._arrays import Array, as_array, as_real, float_dtype
 from cnet._core import FLOAT32, FLOAT64, loops
-from cnet._hints import answers_keywords, no_attribute
+from cnet._utils.answers import LOSS_ARGUMENTS, LOSS_VALUE
+from cnet._utils.arrays import Array, as_array, as_real, float_dtype
+from cnet._utils.hints import answers_keywords, no_attribute
 from cnet.nn._neutral import neutral
 
 

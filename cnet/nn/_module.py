@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_input, rows_at_a_time, seed_sequence, shape_text
 from cnet._core import FLOAT32, FLOAT64
-from cnet._stored import as_rows
+from cnet._utils.arrays import Array, as_input, rows_at_a_time, seed_sequence, shape_text
+from cnet._utils.stored import as_rows
 from cnet.nn._habits import Habits, taking_training
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._state import matching_values

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, as_array, as_input, as_real, real_dtype, shape_text
 from cnet._core import loops
+from cnet._utils.arrays import Array, as_array, as_input, as_real, real_dtype, shape_text
 from cnet.nn import init
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cnet._arrays import Array, as_array, empty, real_dtype
-from cnet._hints import no_attribute
+from cnet._utils.arrays import Array, as_array, empty, real_dtype
+from cnet._utils.hints import no_attribute
 from cnet.nn.init import Initializer, Xavier, Zeros
 
 

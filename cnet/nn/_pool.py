@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array
 from cnet._core import loops
+from cnet._utils.arrays import Array, as_array
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral

@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cnet._arrays import Array, real_dtype, seed_sequence
+from cnet._utils.arrays import Array, real_dtype, seed_sequence
 from cnet.nn._functions import as_layer
 from cnet.nn._module import Module
 from cnet.nn.init import Initializer

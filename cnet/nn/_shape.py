@@ -6,7 +6,7 @@ import math
 
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, as_input, as_real, float_dtype
+from cnet._utils.arrays import Array, as_array, as_input, as_real, float_dtype
 from cnet.nn._images import as_elements, in_order_of_axes
 from cnet.nn._module import Module
 from cnet.nn._neutral import neutral

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnet._arrays import Array, as_array
+from cnet._utils.arrays import Array, as_array
 from cnet.nn._parameter import Buffer, Parameter
 
 _MAY_BE_MISSING = "num_batches_tracked"

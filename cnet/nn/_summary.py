@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cnet._arrays import shape_text
+from cnet._utils.arrays import shape_text
 
 Module = Any
 Shape = tuple[int, ...] | None

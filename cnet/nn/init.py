@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnet._answers import INIT
-from cnet._arrays import Array
-from cnet._hints import no_attribute
+from cnet._utils.answers import INIT
+from cnet._utils.arrays import Array
+from cnet._utils.hints import no_attribute
 
 __all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 

@@ -3,8 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cnet._answers import OPTIM
-from cnet._hints import no_attribute
+from cnet._utils.answers import OPTIM
+from cnet._utils.hints import no_attribute
 from cnet.optim import lr_scheduler as lr_scheduler
 from cnet.optim._adam import Adam, AdamW
 from cnet.optim._lbfgs import LBFGS

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cnet._answers import OPTIMIZER_ARGUMENTS
-from cnet._arrays import Array
-from cnet._hints import answers_keywords
+from cnet._utils.answers import OPTIMIZER_ARGUMENTS
+from cnet._utils.arrays import Array
+from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.nn._neutral import neutral
 from cnet.optim._optimizer import Optimizer, check_numbers

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cnet._arrays import Array, as_real, empty
 from cnet._core import FLOAT32, loops
+from cnet._utils.arrays import Array, as_real, empty
 from cnet.nn import Module, Parameter
 from cnet.nn._parameter import make_writable
 from cnet.optim._construction import Construction

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._answers import OPTIMIZER_ARGUMENTS
-from cnet._hints import answers_keywords
+from cnet._utils.answers import OPTIMIZER_ARGUMENTS
+from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.optim._optimizer import check_numbers
 from cnet.optim._rule import Rule, RuleOptimizer, kinds

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import Array, empty
 from cnet._core import FLOAT32, loops
+from cnet._utils.arrays import Array, empty
 from cnet.nn import Parameter
 from cnet.optim._optimizer import MOST_STEPS, Optimizer, turned, turned_back
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnet._metric_modes import is_accuracy, mode_of
+from cnet._utils.metric_modes import is_accuracy, mode_of
 from cnet.plot._axes import (
     FIRST,
     SECOND,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_array, refuse_masked
-from cnet._images import image_layout, image_shape
+from cnet._utils.arrays import Array, as_array, refuse_masked
+from cnet._utils.image_shape import image_layout, image_shape
 from cnet.nn import Module
 from cnet.plot._axes import FAINT, WRONG, AxesArray, new_axes, pyplot, some_axes
 

@@ -13,7 +13,7 @@ from cnet.plot._axes import pyplot
 from cnet.plot._curves import history
 
 if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+    from cnet._training.trainer import Trainer
 
 _SHARE_OF_TIME = 0.05
 

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from cnet import nn
-from cnet._arrays import Array
-from cnet._input_scale import sample, warn_if_large
-from cnet._rows import Rows
+from cnet._data.samples import Rows
+from cnet._training.input_scale import sample, warn_if_large
+from cnet._utils.arrays import Array
 from cnet.sklearn._callbacks import CallbackSupportMixin, with_callbacks
 from cnet.sklearn._checks import check_sample_weight, validate_data
 from cnet.sklearn._coefs import NetArrays

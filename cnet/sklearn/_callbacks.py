@@ -13,7 +13,7 @@ from cnet.optim.lr_scheduler import LRScheduler
 from cnet.sklearn._samples import Samples
 
 if TYPE_CHECKING:
-    from cnet._trainer import Trainer
+    from cnet._training.trainer import Trainer
 
 __all__ = ["CallbackSupportMixin", "Tasks", "listeners_of", "tasks", "with_callbacks"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from scipy.sparse import issparse
 from sklearn.utils import validation
 
-from cnet._arrays import Array, refuse_masked
+from cnet._utils.arrays import Array, refuse_masked
 
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:

@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._arrays import Array, refuse_masked
+from cnet._utils.arrays import Array, refuse_masked
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._labels import Columns, Labels, OneOfSeveral, labels_of, same_labels
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters

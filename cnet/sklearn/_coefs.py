@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.nn import Parameter
 from cnet.nn._parameter import exchange
 

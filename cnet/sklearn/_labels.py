@@ -17,7 +17,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from cnet import nn
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 from cnet.sklearn._losses import BinaryLogLoss, LogLoss
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from cnet import nn, optim
-from cnet._trainer import Trainer
-from cnet._warnings import warn
+from cnet._training.trainer import Trainer
+from cnet._utils.warnings import warn
 from cnet.optim._rule import square_sum
 from cnet.sklearn._callbacks import listeners_of, tasks
 from cnet.sklearn._network import dense

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet import nn
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 _BOUNDED = -1.0  # a setting of the compiled losses
 

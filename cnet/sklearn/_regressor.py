@@ -14,8 +14,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._arrays import Array, refuse_masked
-from cnet._warnings import warn
+from cnet._utils.arrays import Array, refuse_masked
+from cnet._utils.warnings import warn
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._losses import PoissonLoss
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters

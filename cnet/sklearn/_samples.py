@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from cnet._arrays import Array
+from cnet._utils.arrays import Array
 
 
 class Samples(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from cnet import nn
-from cnet._warnings import warn
+from cnet._utils.warnings import warn
 from cnet.sklearn._callbacks import listeners_of, tasks
 from cnet.sklearn._epochs import Epochs
 from cnet.sklearn._record import add_history

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from cnet import nn
-from cnet._arrays import Array
-from cnet._inputs import Arrays, Examples
-from cnet._mean import Mean
-from cnet._trainer import Trainer
 from cnet._training.compiled import CompiledEngine
 from cnet._training.eager import EagerEngine
+from cnet._training.inputs import Arrays, Examples
+from cnet._training.mean import Mean
 from cnet._training.steps import StepResults
+from cnet._training.trainer import Trainer
+from cnet._utils.arrays import Array
 from cnet.sklearn._optimizers import EstimatorOptimizer, change_settings, make_optimizer, set_rate
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cnet._arrays import Array
-from cnet._exclusive import claimed
+from cnet._training.exclusive import claimed
+from cnet._utils.arrays import Array
 from cnet.nn import Parameter
 from cnet.nn._dropout import random_layers
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from cnet._metric_modes import monitored_mode
+from cnet._utils.metric_modes import monitored_mode
 from cnet.optim._construction import settings_of
 from cnet.optim._optimizer import Optimizer, check_numbers
 from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer

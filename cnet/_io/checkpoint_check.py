@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnet import callbacks as known
-from cnet._settings import MOST, is_count, is_number
+from cnet._utils.validation import MOST, is_count, is_number
 from cnet.callbacks._trainer_state import TrainerState
 from cnet.optim.lr_scheduler._state import check as check_schedule
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet._arrays import Array, as_array, is_stored, rows_at_a_time
+from cnet._utils.arrays import Array, as_array, is_stored, rows_at_a_time
 
 _MOST_ROWS = 256
 """That are read at a time."""

@@ -14,7 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._arrays import (
+from cnet._data.samples import PassingRows, Rows
+from cnet._training.compiled import CompiledEngine
+from cnet._training.eager import EagerEngine
+from cnet._training.steps import StepResults
+from cnet._utils.arrays import (
     Array,
     as_array,
     check_finite,
@@ -23,10 +27,6 @@ from cnet._arrays import (
     seed_sequence,
     shape_text,
 )
-from cnet._rows import PassingRows, Rows
-from cnet._training.compiled import CompiledEngine
-from cnet._training.eager import EagerEngine
-from cnet._training.steps import StepResults
 from cnet.augment import Augment
 from cnet.nn import Loss, Module
 from cnet.nn._dropout import random_layers

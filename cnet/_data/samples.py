@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._arrays import Array, as_input
 from cnet._core import loops
-from cnet._stored import as_rows
-from cnet._threads import get_num_threads
+from cnet._utils.arrays import Array, as_input
+from cnet._utils.stored import as_rows
+from cnet._utils.threads import get_num_threads
 
 _MOST_NONZERO = {1: 0.25, 48: 0.4}
 """By the least outputs of a dense layer: the share of a data set's elements that may not be 0, for

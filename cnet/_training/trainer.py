@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from cnet import _checkpoint
-from cnet._answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
-from cnet._arrays import Array
-from cnet._epoch import Epoch
-from cnet._exclusive import exclusive, is_trained_now
-from cnet._hints import answers_keywords, no_attribute
-from cnet._input_scale import mean_square, sample, warn_if_large, warn_if_unlike
-from cnet._inputs import (
+from cnet._data.samples import Rows
+from cnet._io import checkpoint as _checkpoint
+from cnet._training.compiled import CompiledEngine
+from cnet._training.eager import EagerEngine
+from cnet._training.engine import make_engine
+from cnet._training.epoch import Epoch
+from cnet._training.exclusive import exclusive, is_trained_now
+from cnet._training.input_scale import mean_square, sample, warn_if_large, warn_if_unlike
+from cnet._training.inputs import (
     Arrays,
     Batches,
     Examples,
@@ -26,12 +27,11 @@ from cnet._inputs import (
     validation_of,
     whole_batch,
 )
-from cnet._mean import Mean
-from cnet._rows import Rows
-from cnet._settings import count, flag
-from cnet._training.compiled import CompiledEngine
-from cnet._training.eager import EagerEngine
-from cnet._training.engine import make_engine
+from cnet._training.mean import Mean
+from cnet._utils.answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
+from cnet._utils.arrays import Array
+from cnet._utils.hints import answers_keywords, no_attribute
+from cnet._utils.validation import count, flag
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.callbacks._trainer_state import TrainerState

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnet._arrays import Array, rows_at_a_time
-from cnet._stored import Stored
+from cnet._utils.arrays import Array, rows_at_a_time
+from cnet._utils.stored import Stored
 
 _ROWS_PER_BLOCK = 4096
 

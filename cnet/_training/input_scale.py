@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cnet._arrays import Array
-from cnet._rows import Rows
-from cnet._warnings import warn
+from cnet._data.samples import Rows
+from cnet._utils.arrays import Array
+from cnet._utils.warnings import warn
 from cnet.nn import BatchNorm1d, BatchNorm2d, Heads, LayerNorm, Module, Sequential
 from cnet.nn._module import is_builtin
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cnet import nn
-from cnet._arrays import Array, real_dtype
-from cnet._files import check_target, write_atomically
+from cnet._utils.arrays import Array, real_dtype
+from cnet._utils.files import check_target, write_atomically
 from cnet._version import __version__
 from cnet.nn._module import is_builtin
 from cnet.nn._sizes import positive

@@ -14,7 +14,7 @@ import os
 from typing import NamedTuple
 
 from cnet._core import _threads
-from cnet._threads import get_num_threads
+from cnet._utils.threads import get_num_threads
 
 _LEAST_SHARED = 1e7
 """Operations of a step that is computed on all threads from the beginning; fewer take some tens of

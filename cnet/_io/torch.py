@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cnet import nn
-from cnet._arrays import real_dtype
+from cnet._utils.arrays import real_dtype
 from cnet.nn._module import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
@@ -203,7 +203,7 @@ def _torch() -> Any:
 
 def _theirs(name: str, torch: Any) -> Any:
     """PyTorch's layer of this name, or a layer of this name for PyTorch."""
-    from cnet import _torch_layers
+    from cnet._io import torch_layers as _torch_layers
 
     return getattr(torch.nn, name, None) or getattr(_torch_layers, name)
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from cnet import nn
-from cnet._files import check_target, full_path, write_atomically
-from cnet._foreign import kind_of
+from cnet._utils.files import check_target, full_path, write_atomically
+from cnet._utils.foreign import kind_of
 from cnet._version import __version__
 from cnet.nn._module import provide
 from cnet.nn._neutral import NEUTRAL

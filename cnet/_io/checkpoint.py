@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from cnet._checkpoint_check import check_numbers, check_seed, check_tensors
-from cnet._files import check_target, write_atomically
-from cnet._serialize import in_order, opened, values_of
+from cnet._io.checkpoint_check import check_numbers, check_seed, check_tensors
+from cnet._io.model_file import in_order, opened, values_of
+from cnet._utils.files import check_target, write_atomically
 from cnet._version import __version__
 from cnet.callbacks._trainer_state import TrainerState
 from cnet.nn import Parameter

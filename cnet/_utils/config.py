@@ -4,7 +4,7 @@ import platform
 import sysconfig
 
 from cnet._core import _isa, _threads
-from cnet._threads import get_num_threads
+from cnet._utils.threads import get_num_threads
 from cnet._version import __version__
 
 
