@@ -654,3 +654,39 @@ def test_a_module_of_ones_own_may_compare_as_it_likes(rng):
 
     x = rng.standard_normal((2, 3)).astype("f4")
     np.testing.assert_array_equal(Twice()(x), 2 * x)
+
+
+def test_compile_false_runs_eagerly_to_the_same_bits(caplog):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((100, 6)).astype("f4"), np.arange(100) % 3
+    results = []
+    for compiled in (True, False):
+        model = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 3), seed=0)
+        trainer = Trainer(
+            model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()), compile=compiled
+        )
+        with caplog.at_level("DEBUG", "cnet"):
+            history = trainer.fit(x, y, epochs=2, seed=0, verbose=False)
+        results.append((history, *(p.data.tobytes() for p in model.parameters())))
+    assert results[0] == results[1]
+    assert [record.message for record in caplog.records] == [
+        "Sequential runs eagerly: compile is False"
+    ]
+
+
+def test_the_log_says_why_a_model_runs_eagerly(caplog):
+    class Twice(nn.Module):
+        def forward(self, x, training=False):
+            return 2 * x
+
+        def backward(self, grad):
+            return 2 * grad
+
+        def output_shape(self, input_shape):
+            return input_shape
+
+    model = nn.Sequential(nn.Linear(6, 3), Twice(), seed=0)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    with caplog.at_level("DEBUG", "cnet"):
+        trainer.fit(np.zeros((8, 6)), np.arange(8) % 3, verbose=False)
+    assert caplog.messages == ["Sequential runs eagerly: Twice() has no compiled form"]

@@ -106,7 +106,7 @@ class Rows:
         return out.reshape(len(indices), *self.row_shape)
 
 
-class PassingRows(Rows):
+class TransientSamples(Rows):
     """Rows of a batch that is gone after a step, so that no program may be built on where they
     lie.
     """

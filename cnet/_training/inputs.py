@@ -1,8 +1,8 @@
-"""What `fit` and `evaluate` are given, checked against the model and the loss.
+"""The data of `fit` and `evaluate`, checked against the model and the loss.
 
-Arrays are checked as a whole, and visited in an order of their own in each epoch. Batches are
-checked one by one, as they come, and none is kept. Either way the engine gets rows, targets and,
-where rows do not all count the same, weights.
+Arrays are checked as a whole, and each epoch visits them in an order of its own. Batches are
+checked one by one, as they come, and none is kept. The trainer pulls runs from either, for its
+engine.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnet._data.samples import PassingRows, Rows
+from cnet._data.samples import Rows, TransientSamples
 from cnet._training.compiled import CompiledEngine
 from cnet._training.eager import EagerEngine
-from cnet._training.steps import StepResults
 from cnet._utils.arrays import (
     Array,
     as_array,
@@ -30,14 +29,13 @@ from cnet._utils.arrays import (
 from cnet.augment import Augment
 from cnet.nn import Loss, Module
 from cnet.nn._dropout import random_layers
-from cnet.nn._norm import TooFewValues
 
 _EVALUATION_ROWS = 512
 _LEAST_NUMBERS = 8
 """In no order and all of them different, that are hardly weights."""
 
 
-class Examples(NamedTuple):
+class Samples(NamedTuple):
     """Rows, their targets, and what they count."""
 
     rows: Rows
@@ -45,12 +43,19 @@ class Examples(NamedTuple):
     weights: Array | None
 
 
-Make = Callable[..., EagerEngine | CompiledEngine]
-"""Constructs what runs on rows, targets and weights, and on others of their shape."""
+class Run(NamedTuple):
+    """Samples that an engine takes in one run, in batches of one size."""
+
+    samples: Samples
+    order: Array
+    """Indices of samples."""
+    batch_size: int
+    name: str = ""
+    """Name of the batch in messages; empty for arrays."""
 
 
-class Reader:
-    """Checks examples against a model and a loss.
+class InputValidator:
+    """Checks samples against a model and a loss.
 
     Parameters
     ----------
@@ -72,17 +77,15 @@ class Reader:
         self._model, self._loss, self.prefix, self._change = model, loss, prefix, change
         self._dtype = model.dtype
 
-    def named(self, prefix: str) -> Reader:
+    def named(self, prefix: str) -> InputValidator:
         """The same, for other data."""
-        return Reader(self._model, self._loss, prefix, self._change)
+        return InputValidator(self._model, self._loss, prefix, self._change)
 
-    def changing(self, change: Callable[[Rows], Rows]) -> Reader:
+    def changing(self, change: Callable[[Rows], Rows]) -> InputValidator:
         """The same, with something done to rows."""
-        return Reader(self._model, self._loss, self.prefix, change)
+        return InputValidator(self._model, self._loss, self.prefix, change)
 
-    def __call__(
-        self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False
-    ) -> Examples:
+    def __call__(self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False) -> Samples:
         """Check a data set, or a `part` of one, in which no row need have a weight above 0."""
         x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
@@ -107,7 +110,7 @@ class Reader:
         if not part:
             self._loss._check_whole(targets, weights)
         check_finite(rows.x, x_name, dtype)
-        return Examples(self._change(rows), targets, weights)
+        return Samples(self._change(rows), targets, weights)
 
 
 def _shape(y: Any) -> str:
@@ -136,12 +139,12 @@ def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, par
     return weights
 
 
-class Arrays:
-    """Examples that are all there, in batches of one size.
+class ArrayData:
+    """Samples that are all there, in batches of one size.
 
     Parameters
     ----------
-    examples : Examples
+    samples : Samples
     batch_size : int or None
         None: what is good for evaluation.
     shuffle : bool
@@ -151,35 +154,29 @@ class Arrays:
 
     def __init__(
         self,
-        examples: Examples,
+        samples: Samples,
         batch_size: int | None = None,
         shuffle: bool = False,
         seed: Any = 0,
     ) -> None:
         if batch_size is None:
-            batch_size = rows_at_a_time(examples.rows.row_shape, _EVALUATION_ROWS)
-        self._examples, self._batch_size, self._shuffle = examples, batch_size, shuffle
-        self._engine: EagerEngine | CompiledEngine | None = None
+            batch_size = rows_at_a_time(samples.rows.row_shape, _EVALUATION_ROWS)
+        self._samples, self._batch_size, self._shuffle = samples, batch_size, shuffle
+        self.engine: EagerEngine | CompiledEngine | None = None
+        """The engine that runs on these samples; a trainer sets it."""
         self.prefix = ""
-        self.steps: int | None = -(-len(examples.rows) // batch_size)
+        self.steps: int | None = -(-len(samples.rows) // batch_size)
         """Of an epoch."""
         self.seed = seed_sequence(seed).entropy
 
-    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[StepResults]:
-        """Run an epoch; with `every_step`, a step in each slice."""
-        if self._engine is None:
-            self._engine = make(*self._examples)
-        self._examples.rows.epoch = epoch
-        return self._run(self._engine, self._order(epoch), every_step)
-
-    def _run(
-        self, engine: EagerEngine | CompiledEngine, order: Array, every_step: bool
-    ) -> Iterator[StepResults]:
-        return engine.run(order, self._batch_size, every_step)
+    def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
+        """The runs of an epoch."""
+        self._samples.rows.epoch = epoch
+        yield Run(self._samples, self._order(epoch), self._batch_size)
 
     def _order(self, epoch: int) -> Array:
         """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
-        order = np.arange(len(self._examples.rows))
+        order = np.arange(len(self._samples.rows))
         if self._shuffle:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(
                 order
@@ -187,20 +184,20 @@ class Arrays:
         return order
 
 
-class Batches:
-    """Examples that come batch by batch, from an iterable that each epoch goes through anew.
+class BatchIterable:
+    """Samples that come batch by batch, from an iterable that each epoch goes through anew.
 
     Parameters
     ----------
     batches : iterable
         Of (x, y) or (x, y, sample_weight).
-    read : Reader
+    read : InputValidator
     name : str
         What messages call it.
     epochs : int
         How often they are wanted.
     steps : int or None
-        Batches of an epoch; None: all there are.
+        Batches of an epoch; None for all there are.
 
     Raises
     ------
@@ -213,7 +210,12 @@ class Batches:
     seed = None
 
     def __init__(
-        self, batches: Any, read: Reader, name: str = "x", epochs: int = 1, steps: int | None = None
+        self,
+        batches: Any,
+        read: InputValidator,
+        name: str = "x",
+        epochs: int = 1,
+        steps: int | None = None,
     ) -> None:
         if (
             not isinstance(batches, Iterable)
@@ -238,31 +240,26 @@ class Batches:
                 f"anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
             )
         self._batches, self._read, self._name, self._limit = batches, read, name, steps
-        self._engine: EagerEngine | CompiledEngine | None = None
+        self.engine: EagerEngine | CompiledEngine | None = None
+        """The engine that runs on these batches; a trainer sets it."""
         self._kind = ""
         self.prefix = read.prefix
         self.steps = steps or operator.length_hint(batches) or None
         """Of an epoch, as far as is known."""
 
-    def visit(self, make: Make, epoch: int = 0, every_step: bool = False) -> Iterator[StepResults]:
-        """Run an epoch, a batch in each slice."""
+    def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
+        """The runs of an epoch, one for each batch."""
         number = 0
         for number, batch in enumerate(islice(self._batches, self._limit), 1):
-            examples = self._checked(f"{self._read.prefix}batch {number}", batch)
-            if self._engine is None:
-                self._engine = make(*examples)
-            else:
-                self._engine.bind(*examples)
-            n = len(examples.rows)
-            try:
-                yield from self._engine.run(np.arange(n), n, yield_each_step=True)
-            except TooFewValues as error:
-                raise ValueError(f"{self._read.prefix}batch {number}: {error}") from None
+            name = f"{self._read.prefix}batch {number}"
+            samples = self._checked(name, batch)
+            n = len(samples.rows)
+            yield Run(samples, np.arange(n), n, name)
         if not number or number < (self._limit or 0):
             expected = f"steps_per_epoch={self._limit}" if self._limit else "at least one"
             raise ValueError(f"{self._name} ended after {number} batches, expected {expected}")
 
-    def _checked(self, name: str, batch: Any) -> Examples:
+    def _checked(self, name: str, batch: Any) -> Samples:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             what = (
                 f"has {len(batch)} parts"
@@ -274,8 +271,8 @@ class Batches:
             rows, targets, weights = self._read(*batch, part=True)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
-        if weights is not None and self._engine is None:
-            _refuse_row_numbers(name, as_array(batch[2], "sample_weight"))
+        if weights is not None and not self._kind:
+            _reject_row_numbers(name, as_array(batch[2], "sample_weight"))
         wanted = (
             [shape_text(targets[head].shape[1:]) for head in targets.dtype.names]
             if targets.dtype.names
@@ -290,10 +287,10 @@ class Batches:
             raise ValueError(
                 f"{name} holds {kind}, but the first one {self._kind}: expected batches alike"
             )
-        return Examples(PassingRows(rows), targets, weights)
+        return Samples(TransientSamples(rows), targets, weights)
 
 
-def _refuse_row_numbers(name: str, numbers: Array) -> None:
+def _reject_row_numbers(name: str, numbers: Array) -> None:
     """Raise ValueError for what some loaders give as the third part of a batch, and what would be
     taken for weights: the numbers of its rows.
 
@@ -335,12 +332,12 @@ def is_batches(x: Any, y: Any) -> bool:
     return y is None
 
 
-def validation_of(data: Any, read: Reader, epochs: int) -> Arrays | Batches:
+def make_validation(data: Any, read: InputValidator, epochs: int) -> ArrayData | BatchIterable:
     """Validation data, for so many epochs: arrays, or batches."""
     of_batches = isinstance(data, list) and all(isinstance(batch, tuple) for batch in data)
     if isinstance(data, tuple | list) and len(data) in (2, 3) and not of_batches:
         try:
-            return Arrays(read(*data))
+            return ArrayData(read(*data))
         except (TypeError, ValueError) as error:
             if not isinstance(data, list) or not all(isinstance(part, list) for part in data):
                 raise
@@ -350,10 +347,10 @@ def validation_of(data: Any, read: Reader, epochs: int) -> Arrays | Batches:
             ) from None
     if isinstance(data, tuple):
         raise _no_data("validation_data", data)
-    return Batches(data, read, "validation_data", epochs)
+    return BatchIterable(data, read, "validation_data", epochs)
 
 
-def refuse_for_batches(**settings: Any) -> None:
+def reject_for_batches(**settings: Any) -> None:
     """Raise ValueError for a setting that only arrays have."""
     for name, value in settings.items():
         if value is not None:
@@ -363,8 +360,10 @@ def refuse_for_batches(**settings: Any) -> None:
             )
 
 
-def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examples, Reader]:
-    """Training examples as `augment` varies them, and how validation data is read: standardised as
+def apply_augmentation(
+    augment: Augment, samples: Samples, read: InputValidator
+) -> tuple[Samples, InputValidator]:
+    """Training samples as `augment` varies them, and how validation data is read: standardised as
     they are.
     """
     if not isinstance(augment, Augment):
@@ -373,12 +372,12 @@ def augmented(augment: Augment, examples: Examples, read: Reader) -> tuple[Examp
         )
     if augment.standardize:
         if augment.mean is None:
-            augment.fit(examples.rows.x)
+            augment.fit(samples.rows.x)
         read = read.changing(lambda rows: augment.rows(rows, random=False))
-    return examples._replace(rows=augment.rows(examples.rows)), read
+    return samples._replace(rows=augment.rows(samples.rows)), read
 
 
-def whole_batch(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
+def full_batch_size(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
     """The batch size for an optimiser that takes all rows at once, and the same rows and net each
     time; an error where that cannot be.
     """

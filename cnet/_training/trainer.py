@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +10,23 @@ from numpy.typing import ArrayLike
 
 from cnet._data.samples import Rows
 from cnet._io import checkpoint as _checkpoint
-from cnet._training.compiled import CompiledEngine
-from cnet._training.eager import EagerEngine
 from cnet._training.engine import make_engine
 from cnet._training.epoch import Epoch
 from cnet._training.exclusive import exclusive, is_trained_now
 from cnet._training.input_scale import mean_square, sample, warn_if_large, warn_if_unlike
 from cnet._training.inputs import (
-    Arrays,
-    Batches,
-    Examples,
-    Reader,
-    augmented,
+    ArrayData,
+    BatchIterable,
+    InputValidator,
+    Samples,
+    apply_augmentation,
+    full_batch_size,
     is_batches,
-    refuse_for_batches,
-    validation_of,
-    whole_batch,
+    make_validation,
+    reject_for_batches,
 )
 from cnet._training.mean import Mean
+from cnet._training.steps import StepResults
 from cnet._utils.answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._utils.arrays import Array
 from cnet._utils.hints import answers_keywords, no_attribute
@@ -38,6 +37,7 @@ from cnet.callbacks._trainer_state import TrainerState
 from cnet.nn import Loss, Module
 from cnet.nn._ends import check_end, warn_of_end
 from cnet.nn._functions import as_loss
+from cnet.nn._norm import TooFewValues
 from cnet.nn._parameter import make_writable
 from cnet.optim import LBFGS, Optimizer
 from cnet.optim.lr_scheduler import LRScheduler
@@ -66,6 +66,11 @@ class Trainer(TrainerState):
         A plain function of output and target returns the mean loss of a batch and its gradient with
         respect to the output.
     optimizer : optim.Optimizer
+
+    compile : bool
+        False runs every step layer by layer, from Python: for debugging. Results are bitwise
+        identical. Models with a custom layer, loss or optimizer run so anyhow; the logger "cnet"
+        says why, at debug level.
 
     Attributes
     ----------
@@ -115,7 +120,10 @@ class Trainer(TrainerState):
         model: Module,
         loss: Loss | Callable[[Array, Array], tuple[float, ArrayLike]],
         optimizer: Optimizer,
+        *,
+        compile: bool = True,
     ) -> None:
+        self.compile = flag("compile", compile)
         self.loss: Loss = as_loss(loss)
         for name, value, kind, example, by_name in (
             ("model", model, Module, "nn.Sequential(...)", {}),
@@ -279,21 +287,21 @@ class Trainer(TrainerState):
         epochs = count("epochs", epochs, 0)
         shuffle = None if shuffle is None else flag("shuffle", shuffle)
         check_end(self.model, self.loss)
-        read = reading = Reader(self.model, self.loss)
-        training: Arrays | Batches
+        read = reading = InputValidator(self.model, self.loss)
+        training: ArrayData | BatchIterable
         if is_batches(x, y):
             if isinstance(self.optimizer, LBFGS):
                 raise ValueError(
                     "LBFGS needs all rows at once: pass arrays x and y instead of batches"
                 )
-            refuse_for_batches(
+            reject_for_batches(
                 batch_size=batch_size,
                 shuffle=shuffle or None,
                 seed=seed,
                 augment=augment,
                 sample_weight=sample_weight,
             )
-            training = Batches(
+            training = BatchIterable(
                 x,
                 read,
                 "x",
@@ -307,16 +315,16 @@ class Trainer(TrainerState):
                     "all rows"
                 )
             size = None if batch_size is None else count("batch_size", batch_size, 1)
-            examples = read(x, y, sample_weight)
+            samples = read(x, y, sample_weight)
             if isinstance(self.optimizer, LBFGS):
                 size, shuffle = (
-                    whole_batch(self.model, len(examples.rows), size, augment),
+                    full_batch_size(self.model, len(samples.rows), size, augment),
                     bool(shuffle),
                 )
             if augment is not None:
-                examples, reading = augmented(augment, examples, read)
+                samples, reading = apply_augmentation(augment, samples, read)
             training = self._arrays(
-                examples,
+                samples,
                 size or _BATCH_SIZE,
                 shuffle is not False,
                 self._resumed_seed if seed is None else seed,
@@ -324,7 +332,7 @@ class Trainer(TrainerState):
         validation = (
             None
             if validation_data is None
-            else validation_of(validation_data, reading.named("validation "), epochs)
+            else make_validation(validation_data, reading.named("validation "), epochs)
         )
         callbacks = as_list(callbacks)
         listening = [as_callback(callback) for callback in callbacks]
@@ -363,7 +371,9 @@ class Trainer(TrainerState):
         modes = {"loss": "min"} | dict.fromkeys(self.loss.accuracy_names(), "max")
         return modes | {f"val_{name}": mode for name, mode in modes.items()} if validates else modes
 
-    def _begin(self, training: Arrays | Batches, epochs: int, listeners: Listeners) -> None:
+    def _begin(
+        self, training: ArrayData | BatchIterable, epochs: int, listeners: Listeners
+    ) -> None:
         """Tell callbacks that training begins; after an error, a checkpoint and the next `fit` are
         as if there had been no call.
         """
@@ -381,9 +391,9 @@ class Trainer(TrainerState):
 
     def _train(
         self,
-        training: Arrays | Batches,
+        training: ArrayData | BatchIterable,
         epochs: int,
-        validation: Arrays | Batches | None,
+        validation: ArrayData | BatchIterable | None,
         listeners: Listeners,
     ) -> None:
         self.history = {}
@@ -428,11 +438,11 @@ class Trainer(TrainerState):
             If anything does not fit.
         """
         check_end(self.model, self.loss)
-        read = Reader(self.model, self.loss)
+        read = InputValidator(self.model, self.loss)
         if is_batches(x, y):
-            refuse_for_batches(sample_weight=sample_weight)
-            return self._evaluate(Batches(x, read))
-        return self._evaluate(Arrays(read(x, y, sample_weight)))
+            reject_for_batches(sample_weight=sample_weight)
+            return self._evaluate(BatchIterable(x, read))
+        return self._evaluate(ArrayData(read(x, y, sample_weight)))
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write all that training goes on from to a safetensors file, as it is between two epochs.
@@ -505,14 +515,14 @@ class Trainer(TrainerState):
             )
         _checkpoint.load(self, path)
 
-    def _train_epoch(self, training: Arrays | Batches, listeners: Listeners) -> Logs:
+    def _train_epoch(self, training: ArrayData | BatchIterable, listeners: Listeners) -> Logs:
         tellers = listeners.tellers()
-        every_step = any(listener.every_batch for listener in tellers)
+        each_step = any(listener.every_batch for listener in tellers)
         epoch, mean, step = Epoch(self), self._mean(), 0
-        for part in training.visit(self._run, self.epoch, every_step):
-            mean.add(part)
-            step += len(part.losses)
-            loss = part.losses[-1]
+        for results in self._steps(training, self.optimizer, each_step):
+            mean.add(results)
+            step += len(results.losses)
+            loss = results.losses[-1]
             epoch.check_loss(loss, step)
             for listener in tellers:
                 listener.on_batch_end(self, step, loss)
@@ -523,33 +533,46 @@ class Trainer(TrainerState):
         self.step += step
         return logs
 
-    def _arrays(self, examples: Examples, batch_size: int, shuffle: bool, seed: Any) -> Arrays:
-        """Training data. An estimator visits it in an order of its own."""
-        return Arrays(examples, batch_size, shuffle, seed)
+    def _arrays(self, samples: Samples, batch_size: int, shuffle: bool, seed: Any) -> ArrayData:
+        """Training data. An estimator has an order of its own."""
+        return ArrayData(samples, batch_size, shuffle, seed)
 
     def _mean(self) -> Mean:
-        """What counts the figures of an epoch of training."""
+        """The metrics of an epoch of training."""
         return Mean()
 
-    def _evaluate(self, data: Arrays | Batches) -> Logs:
+    def _evaluate(self, data: ArrayData | BatchIterable) -> Logs:
         mean = Mean()
-        for part in data.visit(self._run_evaluation):
-            mean.add(part)
+        for results in self._steps(data, None):
+            mean.add(results)
         return mean.logs(data.prefix)
 
-    def _run(
-        self, rows: Rows, targets: Array, weights: Array | None
-    ) -> EagerEngine | CompiledEngine:
-        if self._mean_square is None:
+    def _steps(
+        self,
+        data: ArrayData | BatchIterable,
+        optimizer: Optimizer | None,
+        yield_each_step: bool = False,
+    ) -> Iterator[StepResults]:
+        """Run an epoch, of training or without an optimizer of evaluation."""
+        for run in data.iter_epoch(self.epoch if optimizer else 0):
+            if data.engine is None:
+                self._check_scale(run.samples.rows, optimizer is not None)
+                data.engine = make_engine(
+                    self.model, self.loss, optimizer, *run.samples, compiled=self.compile
+                )
+            elif run.name:
+                data.engine.bind(*run.samples)
+            try:
+                yield from data.engine.run(run.order, run.batch_size, yield_each_step)
+            except TooFewValues as error:
+                raise ValueError(f"{run.name}: {error}" if run.name else str(error)) from None
+
+    def _check_scale(self, rows: Rows, training: bool) -> None:
+        """Warn of samples whose scale a network cannot learn from, or was not trained on."""
+        if self._mean_square is None and training:
             some = sample(rows)
             if not self.step:
                 warn_if_large(self.model, some)
             self._mean_square = mean_square(some)
-        return make_engine(self.model, self.loss, self.optimizer, rows, targets, weights)
-
-    def _run_evaluation(
-        self, rows: Rows, targets: Array, weights: Array | None
-    ) -> EagerEngine | CompiledEngine:
-        if self._mean_square is not None:
+        elif self._mean_square is not None and not training:
             warn_if_unlike(mean_square(sample(rows)), self._mean_square)
-        return make_engine(self.model, self.loss, None, rows, targets, weights)

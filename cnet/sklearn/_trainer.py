@@ -7,15 +7,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from functools import reduce
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from cnet import nn
-from cnet._training.compiled import CompiledEngine
-from cnet._training.eager import EagerEngine
-from cnet._training.inputs import Arrays, Examples
+from cnet._training.inputs import ArrayData, Run, Samples
 from cnet._training.mean import Mean
 from cnet._training.steps import StepResults
 from cnet._training.trainer import Trainer
@@ -106,8 +104,8 @@ class EstimatorTrainer(Trainer):
         finally:
             self._random_state = None
 
-    def _arrays(self, examples: Examples, batch_size: int, shuffle: bool, seed: Any) -> Arrays:
-        return _Visits(examples, batch_size, self._random_state, self._joins)
+    def _arrays(self, samples: Samples, batch_size: int, shuffle: bool, seed: Any) -> ArrayData:
+        return _OrderedData(samples, batch_size, self._random_state, self._joins)
 
     def _mean(self) -> Mean:
         return _Objective(self, self._report, self._alpha, self._weighted)
@@ -122,12 +120,12 @@ class EstimatorTrainer(Trainer):
         )
 
 
-class _Visits(Arrays):
+class _OrderedData(ArrayData):
     """Samples in scikit-learn's order, which is that of the epoch before, shuffled again.
 
     Parameters
     ----------
-    examples : Examples
+    samples : Samples
     batch_size : int
     random_state : RandomState or None
         None leaves the order as it is.
@@ -138,13 +136,13 @@ class _Visits(Arrays):
 
     def __init__(
         self,
-        examples: Examples,
+        samples: Samples,
         batch_size: int,
         random_state: np.random.RandomState | None,
         joins: bool,
     ) -> None:
-        super().__init__(examples, batch_size)
-        n = len(examples.rows)
+        super().__init__(samples, batch_size)
+        n = len(samples.rows)
         self._random_state, self._sequence = random_state, np.arange(n)
         self._joined = batch_size + 1 if joins and n % batch_size == 1 and n > batch_size else 0
         """Samples of the last mini-batch, if it is such a one."""
@@ -158,14 +156,13 @@ class _Visits(Arrays):
             self._sequence = self._sequence[places]
         return self._sequence
 
-    def _run(
-        self, engine: EagerEngine | CompiledEngine, order: Array, every_step: bool
-    ) -> Iterator[StepResults]:
-        whole = len(order) - self._joined
-        parts = ((order[:whole], self._batch_size), (order[whole:], self._joined))
-        return chain.from_iterable(
-            engine.run(part, size, every_step) for part, size in parts if len(part)
-        )
+    def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
+        """The runs of an epoch: one, or two if the last mini-batch is larger."""
+        order = self._order(epoch)
+        n = len(order) - self._joined
+        for indices, size in (order[:n], self._batch_size), (order[n:], self._joined):
+            if len(indices):
+                yield Run(self._samples, indices, size)
 
 
 class _Objective(Mean):
