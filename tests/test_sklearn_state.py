@@ -324,7 +324,7 @@ def test_an_interrupt_keeps_what_was_learned_or_the_estimator_as_it_was(monkeypa
     assert model.predict(X).shape == Y.shape
     before = copy.deepcopy(model)
     monkeypatch.setattr(
-        "cnet._training.inputs.ArrayData.iter_epoch",
+        "cnet.sklearn._trainer._OrderedData.iter_epoch",
         lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt),
     )
     for estimator in (model, model.set_params(warm_start=True)):
