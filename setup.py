@@ -4,7 +4,7 @@ Environment:
 
 CNET_LIMITED_API=1    one binary for CPython 3.11 and later (abi3); ignored on free-threaded builds,
 which have no abi3 CNET_NO_OPENMP=1      serial build, as happens by itself where the compiler has
-no OpenMP CNET_DEBUG_CYTHON=1   bounds, None and initialisation checks in the Cython loops
+no OpenMP CNET_DEBUG_CYTHON=1   bounds, None and initialization checks in the Cython loops
 CNET_EMULATE_AVX512=1 AVX-512 kernels through SIMDe's portable intrinsics (Debian: libsimde-dev), to
 test them anywhere
 

@@ -1,5 +1,5 @@
-"""The rows of the table: nets and batch sizes that people train on a CPU; and a grid of them, from
-small to large; and how to train well.
+"""The rows of the table: networks and batch sizes that people train on a CPU; and a grid of them,
+from small to large; and how to train well.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Case:
     training : bool
         False for predicting one row at a time.
     net : str
-        What the net is called if it is not the dense one of these sizes.
+        What the network is called if it is not the dense one of these sizes.
     adam : bool
         Whether Adam trains it, and not plain SGD.
     """
@@ -83,7 +83,7 @@ GRID = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a net is trained that is to be good, and not only fast.
+    """How a network is trained that is to be good, and not only fast.
 
     Attributes
     ----------
@@ -108,13 +108,13 @@ ACCURATE = Recipe(
     weight_decay=1e-4,
     decay=0.85,
 )
-"""Reaches 98.5 % of MNIST's test images in about ten epochs; smaller nets, and constant rates,
+"""Reaches 98.5 % of MNIST's test images in about ten epochs; smaller networks, and constant rates,
 often stay below.
 """
 USUAL = Recipe(TABLE["784-128-10@32"], learning_rate=0.1)
 
 CNN = Case((784, 10), batch=32, net="CNN")
-"""The net of `cnn.py`: its peers know the layers."""
+"""The network of `cnn.py`: its peers know the layers."""
 
 CASES = (
     TABLE | GRID | {CNN.name: CNN} | {recipe.case.name: recipe.case for recipe in (ACCURATE, USUAL)}

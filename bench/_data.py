@@ -1,7 +1,7 @@
 """Writes the data set where every library's process can load it: ``python _data.py FOLDER IMAGES
 LEAST``.
 
-A process of its own, because the one that runs the benchmark imports none of the libraries.
+its own process, because the one that runs the benchmark imports none of the libraries.
 """
 
 import os
@@ -17,7 +17,7 @@ def main() -> None:
     """Save x.npy and x_test.npy, float32 from 0 to 1, x_uint8.npy, y.npy and y_test.npy; print what
     they are.
 
-    No grey level is below LEAST: with 1, none is 0.
+    No 8-bit grayscale value is below LEAST: with 1, none is 0.
     """
     folder, images, least = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     if "CNET_DATA" in os.environ and Path(os.environ["CNET_DATA"], "mnist").is_dir():

@@ -1,6 +1,6 @@
-"""Runs each library in a process of its own, one at a time, in interleaved rounds.
+"""Runs each library in its own process, one at a time, in interleaved rounds.
 
-A library's threads may go on spinning for a while after its work, waiting for more. In one process
+A library's threads may keep spinning for a while after its work, waiting for more. In one process
 they would slow the library timed next; in processes that take turns, with a pause between, they
 have gone to sleep by then.
 """
@@ -36,7 +36,7 @@ class PeerError(Exception):
 
 
 class PeerProcess:
-    """A library in a process of its own, which ends with the ``with`` block."""
+    """A library in its own process, which ends with the ``with`` block."""
 
     def __init__(self, name: str, threads: int, folder: Path, label: str = "") -> None:
         self.name = label or name
@@ -99,8 +99,8 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def write_data(folder: Path, images: int, least: int = 0) -> str:
-    """Put the data set where `PeerProcess` looks for it, with grey levels of at least so much; says
-    what it is.
+    """Put the data set where `PeerProcess` looks for it, with 8-bit grayscale values of at least so
+    much; says what it is.
     """
     data = subprocess.run(
         [sys.executable, HERE / "_data.py", folder, str(images), str(least)],

@@ -1,7 +1,7 @@
-"""The memory that a run of cnet takes: ``python _memory.py FOLDER EPOCHS`` trains a net on the
+"""The memory that a run of cnet takes: ``python _memory.py FOLDER EPOCHS`` trains a network on the
 uint8 images in a folder.
 
-A process of its own, which prints the most memory that it ever held, and the size of the data.
+its own process, which prints the most memory that it ever held, and the size of the data.
 """
 
 import json

@@ -106,7 +106,7 @@ def memory() -> np.ndarray:
 
 
 def together(calls: Sequence[Callable[[], object]]) -> float:
-    """Seconds from the first start to the last end of calls in threads of their own."""
+    """Seconds from the first start to the last end of calls in their own threads."""
     barrier = Barrier(len(calls))
 
     def run(call: Callable[[], object]) -> tuple[float, float]:

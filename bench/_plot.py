@@ -74,8 +74,8 @@ def save(results: Results, file: Path, dark: bool = False) -> None:
 
 
 def _table(results: Results, theme: Theme) -> Figure:
-    """A line for each net: where the other libraries lie, the least and the greatest ratio of the
-    rounds about the median.
+    """A line for each network: where the other libraries lie, the least and the greatest ratio of
+    the rounds about the median.
     """
     rows = list(results["rows"].items())
     names = _others(results)
@@ -238,7 +238,7 @@ def _caption(
     above: float,
     theme: Theme,
 ) -> None:
-    """A title, and in grey what the ratios depend on; above: inches over the axes that are
+    """A title, and in gray what the ratios depend on; above: inches over the axes that are
     taken.
     """
     threads = f"{results['threads']} thread{'s' if results['threads'] > 1 else ''}"

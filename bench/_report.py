@@ -196,8 +196,8 @@ def _checks(rows: dict[str, Any], threads: int) -> list[str]:
             compiling.setdefault(name, []).append(result["compile_s"])
     notes += [
         (
-            f"{name} compiled for {min(seconds):.1f} to {max(seconds):.1f} s a net, which is not "
-            "in its times"
+            f"{name} compiled for {min(seconds):.1f} to {max(seconds):.1f} s a network, which is "
+            "not in its times"
         )
         for name, seconds in compiling.items()
     ]

@@ -1,4 +1,4 @@
-"""A process that searches: it trains many small nets, each with a trainer of its own, whenever a
+"""A process that searches: it trains many small networks, each with its own trainer, whenever a
 line comes on its standard input.
 
 It answers with the seconds that this took. ``python _search.py WORKERS``: so many threads of Python
@@ -23,7 +23,7 @@ x, y = rng.random((ROWS, SIZES[0]), np.float32), rng.integers(0, SIZES[-1], ROWS
 
 
 def train(seed: int) -> float:
-    """Train a net, evaluate it and predict with it."""
+    """Train a network, evaluate it and predict with it."""
     inputs, hidden, classes = SIZES
     model = nn.Sequential(
         nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes), seed=seed

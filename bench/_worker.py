@@ -3,7 +3,7 @@ input tells it to.
 
 A request is a line of JSON, ``[method, *arguments]``; an answer is another, ``{"result": ...}`` or
 ``{"error": ...}``. Between requests it waits for a line, which takes no processor time unless a
-thread pool of the library goes on spinning.
+thread pool of the library keeps spinning.
 """
 
 import json
@@ -30,7 +30,7 @@ PREDICTIONS = 1000
 
 
 class Worker:
-    """Runs the nets of one peer. `describe`, `check`, `load` and `time` are the requests; or
+    """Runs the networks of one peer. `describe`, `check`, `load` and `time` are the requests; or
     `start` and `learn`.
     """
 
@@ -86,7 +86,7 @@ class Worker:
         return cross_entropy(logits, self._y[: len(logits)])
 
     def load(self, case_name: str, seconds: float) -> dict[str, Any]:
-        """Build a net, run an epoch, and choose how many epochs a timing has: at least one, and
+        """Build a network, run an epoch, and choose how many epochs a timing has: at least one, and
         enough for `seconds`.
 
         An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
@@ -124,7 +124,7 @@ class Worker:
     def start(
         self, case_name: str, seed: int, learning_rate: float, momentum: float, weight_decay: float
     ) -> None:
-        """Build a net to be trained epoch by epoch."""
+        """Build a network to be trained epoch by epoch."""
         case = CASES[case_name]
         images = _whole_batches(case, len(self._x), len(self._x))
         self._learner = self._peer_class(case, self._x[:images], self._y[:images], self._threads)
@@ -133,10 +133,10 @@ class Worker:
         self._learner.set_weights(initial_weights(case, seed))
 
     def learn(self, epochs: int, learning_rate: float) -> dict[str, float]:
-        """Train for some epochs; the time they take, and then the share of test images that are
+        """Train for some epochs; the time they take, and then the fraction of test images that are
         read correctly.
 
-        The net's outputs are computed here, in double precision, from its weights.
+        The network's outputs are computed here, in double precision, from its weights.
         """
         self._learner.set_learning_rate(learning_rate)
         start = time.perf_counter()

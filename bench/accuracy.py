@@ -1,9 +1,9 @@
 """How long cnet and PyTorch train until they read MNIST well: ``python bench/accuracy.py``.
 
-First the time to each of three accuracies, then that of ten epochs of a usual net, and the memory
-that cnet takes for it. Both libraries train from the same weights, with the same settings, turn by
-turn; the seeds differ in weights and in the order of the rows. README.md in this folder says how to
-read it.
+First the time to each of three accuracies, then that of ten epochs of a usual network, and the
+memory that cnet takes for it. Both libraries train from the same weights, with the same settings,
+turn by turn; the seeds differ in weights and in the order of the rows. README.md in this folder
+says how to read it.
 """
 
 import argparse
@@ -182,7 +182,7 @@ def render(results: dict[str, Any], markdown: bool) -> str:
         f"{ACCURATE.case.title}: SGD, learning rate {ACCURATE.learning_rate} times "
         f"{ACCURATE.decay} after each epoch, momentum {ACCURATE.momentum}, weight decay "
         f"{ACCURATE.weight_decay}. {USUAL.case.title}: learning rate {USUAL.learning_rate}",
-        "Memory of cnet's run with the images as uint8, in a process of its own: at most "
+        "Memory of cnet's run with the images as uint8, in its own process: at most "
         f"{memory['peak'] / 1e6:.0f} MB, {above / 1e6:.0f} MB more than the "
         f"{memory['data'] / 1e6:.0f} MB of the images; {verdict} the limit of "
         f"{MEMORY_LIMIT / 1e6:.0f} MB",

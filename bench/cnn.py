@@ -1,7 +1,8 @@
-"""Times training steps of a convolutional net in cnet, PyTorch and JAX: ``python bench/cnn.py``.
+"""Times training steps of a convolutional network in cnet, PyTorch and JAX: ``python
+bench/cnn.py``.
 
 Convolution 3 x 3 to 32 channels, pool, convolution 3 x 3 to 64, pool, 1600-128, dropout 0.5,
-128-10; SGD with Nesterov's momentum. Each library starts from weights of its own; measured as
+128-10; SGD with Nesterov's momentum. Each library starts from its own weights; measured as
 `compare.py` does it.
 """
 

@@ -29,8 +29,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--grid",
         action="store_true",
-        help="a net with one hidden layer, by batch size and width, instead of the nets of the "
-        "table",
+        help="a network with one hidden layer, by batch size and width, instead of the networks "
+        "of the table",
     )
     parser.add_argument(
         "--rows",
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dense",
         action="store_true",
-        help="images without a 0: what is black becomes the least grey level",
+        help="images without a 0: what is black becomes the least 8-bit grayscale value",
     )
     parser.add_argument(
         "--rounds", type=int, default=7, help="how many times each library is timed"

@@ -1,8 +1,8 @@
-"""What nets that have seen drawn digits alone read of MNIST's test images: ``python
+"""What networks that have seen drawn digits alone read of MNIST's test images: ``python
 bench/digits.py``.
 
 First 784-128-10 with ReLU, trained for ten epochs on 60,000 digits of `cnet.datasets.digits`, at
-batch 32 and learning rate 0.1; the seeds differ in digits, weights and order. Then the net that
+batch 32 and learning rate 0.1; the seeds differ in digits, weights and order. Then the network that
 ``cnet train`` saves, with all that it does by itself. MNIST is found, or downloaded, by
 `cnet.datasets.mnist`.
 """
@@ -21,7 +21,7 @@ IMAGES = 60_000
 
 
 def trained(images: int, seed: int) -> nn.Sequential:
-    """A net that has learned so many drawn digits."""
+    """A network that has learned so many drawn digits."""
     x, y = datasets.digits(images, 0, seed=seed).train
     model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10), seed=seed)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
@@ -30,7 +30,7 @@ def trained(images: int, seed: int) -> nn.Sequential:
 
 
 def saved() -> nn.Module:
-    """The net of the command line."""
+    """The network of the command line."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "model.safetensors")
         subprocess.run(
@@ -42,7 +42,7 @@ def saved() -> nn.Module:
 
 
 def accuracy(model: nn.Module, test: datasets.Split) -> float:
-    """The share of images that is read rightly."""
+    """The fraction of images that is read correctly."""
     return metrics.accuracy(test.y, model(test.x).argmax(axis=1))
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         f"MNIST's test images, read after {images:,} drawn digits, seeds 0 to "
         f"{options.seeds - 1}: {spread}"
     )
-    print(f"and by the net that cnet train saves: {accuracy(saved(), test):.1%}")
+    print(f"and by the network that cnet train saves: {accuracy(saved(), test):.1%}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed of the dense layer's kernels on the shapes of the benchmark's nets: ``python
+"""Speed of the dense layer's kernels on the shapes of the benchmark's networks: ``python
 bench/kernels.py``.
 
 In GFLOP/s beside NumPy's matmul (BLAS) of the same shapes, each the best of several rounds: this
@@ -65,7 +65,7 @@ class Limits:
 
 
 def layers() -> list[Shape]:
-    """The layers of all nets of the table that are trained."""
+    """The layers of all networks of the table that are trained."""
     return list(
         dict.fromkeys(
             (case.batch or ALL_ROWS, inputs, outputs)

@@ -1,10 +1,10 @@
 """How much faster cnet's steps of training are on more threads, and whether its choice is right:
 ``python bench/threads.py``.
 
-The nets of the table, measured as `compare.py` does it, with a process for each number of threads.
-Then searches that train many small nets, on an idle machine and on one whose cores are all kept
-busy by other processes: with the number of threads that cnet chooses by itself, and with one.
-``--busy`` measures these alone.
+The networks of the table, measured as `compare.py` does it, with a process for each number of
+threads. Then searches that train many small networks, on an idle machine and on one whose cores are
+all kept busy by other processes: with the number of threads that cnet chooses by itself, and with
+one. ``--busy`` measures these alone.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from _report import about, add_output_arguments, layout, machine, publish, ratio
 
 TRAINED = [name for name, case in TABLE.items() if case.training]
 SEARCHES = {"one after another": 1, "by two threads of Python": 2}
-"""How nets are trained, and by how many threads of Python."""
+"""How networks are trained, and by how many threads of Python."""
 CHOSEN, ONE = "cnet's choice", "one thread"
 
 
@@ -133,7 +133,7 @@ def render_search(results: dict[str, Any], markdown: bool) -> str:
             ]
         )
     notes = [
-        "Milliseconds in which eight nets 64-64-10 are trained by Adam for 20 epochs of 1,347 "
+        "Milliseconds in which eight networks 64-64-10 are trained by Adam for 20 epochs of 1,347 "
         f"rows in batches of 32, evaluated and used, and the speed-up of {CHOSEN} over {ONE}: "
         f"medians of {results['search rounds']} interleaved "
         f"rounds{'' if markdown else ' (least-greatest)'}, from the first on",
@@ -143,7 +143,9 @@ def render_search(results: dict[str, Any], markdown: bool) -> str:
 
 
 def render(results: dict[str, Any], markdown: bool) -> str:
-    """A line for each net; for each number of threads a column of times, and one of speed-ups."""
+    """A line for each network; for each number of threads a column of times, and one of
+    speed-ups.
+    """
     first, *others = next(iter(results["rows"].values()))
     lines = [["threads", first, *(head for name in others for head in (name, "speed-up"))]]
     for row_name, row in results["rows"].items():
@@ -182,7 +184,7 @@ def main() -> None:
         choices=TRAINED,
         default=TRAINED,
         metavar="ROW",
-        help=f"nets, of {', '.join(TRAINED)}",
+        help=f"networks, of {', '.join(TRAINED)}",
     )
     parser.add_argument(
         "--rounds", type=int, default=7, help="how many times each number of threads is timed"

@@ -1,6 +1,6 @@
-"""cnet trains small neural nets on a CPU, fast.
+"""cnet trains small neural networks on a CPU, fast.
 
-`nn` has layers and losses, `optim` optimisers, `datasets` data, `augment` variations of images; a
+`nn` has layers and losses, `optim` optimizers, `datasets` data, `augment` variations of images; a
 `Trainer` joins them.
 """
 

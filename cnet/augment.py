@@ -27,9 +27,9 @@ _EPOCHS = 1 << 32
 class Augment:
     """Shows each image a little different in each epoch.
 
-    An image is scaled, sheared, rotated, shifted and perhaps mirrored about its centre, all at once
+    An image is scaled, sheared, rotated, shifted and perhaps mirrored about its center, all at once
     and read between pixels (bilinear interpolation); its pixels are displaced by a smooth random
-    field; noise is added; and the result is standardised. Each amount is drawn uniformly up to the
+    field; noise is added; and the result is standardized. Each amount is drawn uniformly up to the
     given one, in either direction. What comes in from beyond the edges is 0.
 
     The random numbers of an image depend on the seed, the epoch and the image's row alone (Philox
@@ -43,7 +43,7 @@ class Augment:
     rotation : float
         Degrees, at most 180.
     scale : float
-        As a share of the size, below 1: with 0.1, images are 0.9 to 1.1 times as large.
+        As a fraction of the size, below 1: with 0.1, images are 0.9 to 1.1 times as large.
     shear : float
         Degrees, below 90, by which vertical lines are slanted.
     elastic : (alpha, sigma) or None
@@ -156,7 +156,7 @@ class Augment:
         TypeError, ValueError
             If `x` holds no images, or `epoch` is not a number from 0.
         RuntimeError
-            If they are to be standardised and `fit` has not been called.
+            If they are to be standardized and `fit` has not been called.
         """
         rows = self.rows(_images(x))
         rows.epoch = _epoch(epoch)
@@ -183,7 +183,7 @@ class Augment:
         return self
 
     def standardized(self, x: ArrayLike) -> Array:
-        """Images that are standardised as training images are, and otherwise left as they are.
+        """Images that are standardized as training images are, and otherwise left as they are.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class Augment:
 
     def rows(self, rows: Rows, random: bool = True) -> AugmentedRows:
         """The rows of a data set, augmented as they are taken; without `random`, they are only
-        standardised.
+        standardized.
 
         Parameters
         ----------

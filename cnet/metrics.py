@@ -13,7 +13,7 @@ _LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """The share of rows whose class was predicted.
+    """The fraction of rows whose class was predicted.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
 
 
 def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
-    """The share of rows whose class is among the `k` with the highest scores; of equal scores the
-    first counts as higher.
+    """The fraction of rows whose class is among the `k` with the highest scores; of equal scores
+    the first counts as higher.
 
     Parameters
     ----------

@@ -17,11 +17,11 @@ html_copy_source = False
 myst_heading_anchors = 3
 
 # A page for each name that a page of the reference lists. Docstrings tell the types; methods that
-# override one without a docstring of their own are explained where they are first defined.
+# override one without their own docstring are explained where they are first defined.
 autosummary_generate = True
 autosummary_filename_map = {
     "cnet.datasets.Split": "cnet.datasets.Split-class"
-}  # where letters have no case, a file of its own
+}  # where letters have no case, its own file
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 autodoc_inherit_docstrings = False

@@ -1,5 +1,4 @@
-"""The notebook's convolutional net: its ten epochs, and then what augmentation and a schedule add
-to them.
+"""The notebook's convolutional network, and then augmentation and a schedule.
 
 Two convolutions of 3 x 3 with 32 and 64 channels, each followed by ReLU and max pooling; 128 units,
 dropout of one half, ten outputs; SGD with Nesterov's momentum and batches of 32. The notebook
@@ -21,7 +20,7 @@ args = arguments(__doc__)
 
 
 def net(*activation: nn.Module) -> nn.Sequential:
-    """The net, with or without an activation behind its 128 units; the notebook has none there."""
+    """The network, with or without an activation behind its 128 units; the notebook has none there."""
     return nn.Sequential(
         *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
@@ -97,8 +96,9 @@ table(rows, ("epoch", "loss: notebook", "cnet", "val. accuracy: notebook", "cnet
 steps = epochs * -(-len(data.train.x) // 32)
 print(f"{steps / seconds:.0f} steps/s, with validation (the notebook: 107 in training)")
 
-# %% [markdown] More from the same layers: every image is shown a little different in each epoch, so
-# that many epochs do not learn them by heart.
+# %% [markdown]
+# More from the same layers: every image is shown a little different in each epoch, so that many
+# epochs do not learn them by heart.
 #
 # All 60,000 images are used: nothing is chosen by validation. An activation behind the 128 units
 # makes them worth having (without one, they and the last layer are together one linear layer), and
@@ -126,7 +126,7 @@ augmented = trainer.evaluate(*data.test)["accuracy"]
 # %%
 rows = [
     ("the notebook", 10, "158", "99.03 %"),
-    ("the same net, one cycle", len(history["loss"]), f"{seconds:.0f}", percent(plain)),
+    ("the same network, one cycle", len(history["loss"]), f"{seconds:.0f}", percent(plain)),
     (
         "with ReLU and augmentation, one cycle",
         epochs,

@@ -19,8 +19,10 @@ data = mnist(args.full, args.data, validation=10_000)
 SHORT, LONG = (5, 40) if args.full else (2, 3)
 BATCH = 32
 
-# %% [markdown] ## The net, with a learning rate for each layer Groups of parameters have settings
-# of their own: here the notebook's rates, twice as high for the second layer as for the others.
+# %% [markdown]
+# ## The network, with a learning rate for each layer
+# Groups of parameters have their own options: here the notebook's rates, twice as high for the
+# second layer as for the others.
 
 
 # %%
@@ -80,9 +82,11 @@ def row(name: str, model: nn.Sequential, lr: float = 0.1, **options) -> tuple[st
 
 COLUMNS = ("first epoch", "training", "validation", "an epoch")
 
-# %% [markdown] ## Initial weights The notebook's weights are so small that signals, and gradients
-# with them, vanish on the way through four layers: it stands still in its first epoch. `He` keeps
-# the size of signals through ReLU, and is what cnet takes by itself here.
+# %% [markdown]
+# ## Initial weights
+# The notebook's weights are so small that signals, and gradients with them, vanish on the way
+# through four layers: it stands still in its first epoch. `He` keeps the size of signals through
+# ReLU, and is what cnet takes by itself here.
 
 # %%
 NOTEBOOK = ("notebook, 0.01 * randn", "10.64 %", "84.44 %", "85.88 %", "4.5 s")
@@ -101,11 +105,13 @@ table([NOTEBOOK, *(row(name, net(init)) for name, init in INITS.items())], ("wei
 # %%
 table([row(str(p), net(dropout=p)) for p in (0.0, 0.1, 0.2, 0.3, 0.5)], ("dropout", *COLUMNS))
 
-# %% [markdown] ## Augmentation Each epoch shows each image a little different. Training accuracy is
-# that of the varied images. Digits are not symmetric: a mirrored 2 is no digit at all, and to learn
-# it costs accuracy. Rates are half of those above, as standardised pixels are larger; the
-# notebook's variations need smaller ones still, because they bring strokes to where training images
-# are all but black: there, a stroke is hundreds of standard deviations from the mean.
+# %% [markdown]
+# ## Augmentation
+# Each epoch shows each image a little different. Training accuracy is that of the varied images.
+# Digits are not symmetric: a mirrored 2 is no digit at all, and to learn it costs accuracy. Rates
+# are half of those above, as standardized pixels are larger; the notebook's variations need smaller
+# ones still, because they bring strokes to where training images are all but black: there, a stroke
+# is hundreds of standard deviations from the mean.
 
 # %%
 NOTEBOOKS = "rotation 20, flip, standardised (the notebook's)"
@@ -130,8 +136,10 @@ table(
     ("variation", *COLUMNS),
 )
 
-# %% [markdown] ## All of it, for longer With augmentation the net sees no image twice and goes on
-# learning. Momentum, and each layer's rate falling along half a cosine.
+# %% [markdown]
+# ## All of it, for longer
+# With augmentation the network sees no image twice and continues learning. Momentum, and each
+# layer's rate falling along half a cosine.
 
 # %%
 rows = [("notebook, 5 epochs", "84.44 %", "85.88 %", "85.37 %", "23 s")]

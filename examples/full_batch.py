@@ -47,8 +47,10 @@ print(
     f"{time.perf_counter() - began:.1f} s\n{data}\n"
 )
 
-# %% [markdown] ## Any activation in each layer The notebook's derivatives belong to other
-# activations than its layers have; here each layer brings its own.
+# %% [markdown]
+# ## Any activation in each layer
+# The notebook's derivatives belong to other activations than its layers have; here each layer
+# brings its own.
 
 # %%
 SHORT, LONG = (500, 9000) if args.full else (30, 120)
@@ -116,10 +118,11 @@ table(
     (f"{SHORT} steps", "training", "held out", "test", "a step"),
 )
 
-# %% [markdown] ## Long training: stop, resume, change the learning rate Momentum crosses in few
-# steps the long valleys in which plain descent at its largest stable rate creeps. Training stops
-# after two thirds of the steps and writes a checkpoint; a new trainer, in another process if you
-# like, goes on from it with a smaller rate.
+# %% [markdown]
+# ## Long training: stop, resume, change the learning rate
+# Momentum crosses in few steps the long valleys in which plain descent at its largest stable rate
+# creeps. Training stops after two thirds of the steps and writes a checkpoint; a new trainer, in
+# another process if you like, continues from it with a smaller rate.
 
 # %%
 every = LONG // 18

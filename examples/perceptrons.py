@@ -1,5 +1,5 @@
 """Perceptrons of one, two and three layers: does the activation matter, does depth, and what goes
-wrong as nets get deeper?
+wrong as networks get deeper?
 
 Run it with ``python examples/perceptrons.py``, ``--full`` for all of MNIST, or open it as a
 notebook.
@@ -20,10 +20,11 @@ data = mnist(args.full, args.data, validation=10_000)
 EPOCHS = 20 if args.full else 3
 BATCH = 40
 
-# %% [markdown] ## One layer, watched while it trains A linear classifier, softmax and
-# cross-entropy. In a notebook or a window the curves are drawn as training goes on. The learning
-# rate falls along half a cosine: with a fixed one, the last weights would be as noisy as the last
-# few batches.
+# %% [markdown]
+# ## One layer, watched while it trains
+# A linear classifier, softmax and cross-entropy. In a notebook or a window the curves are drawn as
+# training continues. The learning rate falls along half a cosine: with a fixed one, the last
+# weights would be as noisy as the last few batches.
 
 
 # %%
@@ -82,8 +83,9 @@ table(
     ("784-10", "validation", "test", "time"),
 )
 
-# %% [markdown] The gap between training and validation is what overfitting takes; one layer has too
-# few weights for much of it.
+# %% [markdown]
+# The gap between training and validation is what overfitting takes; one layer has too few weights
+# for much of it.
 
 # %%
 every = max(1, EPOCHS // 5)
@@ -100,8 +102,10 @@ table(
     ("epoch", "training", "validation", "largest weight"),
 )
 
-# %% [markdown] ## Two and three layers, three activations The notebook's own deeper nets squeeze
-# each image through ten hidden units (784-10-784-10); a hundred take no longer.
+# %% [markdown]
+# ## Two and three layers, three activations
+# The notebook's own deeper networks squeeze each image through ten hidden units (784-10-784-10); a
+# hundred take no longer.
 
 # %%
 ACTIVATIONS = (nn.Sigmoid, nn.Tanh, nn.ReLU)
@@ -139,15 +143,17 @@ table(rows, ("net", "activation", "training", "validation", "test", "largest wei
 if has_matplotlib():
     picture(plot.max_weights(recorder), "perceptrons-weights.png")
 
-# %% [markdown] ## What goes wrong as depth grows Backwards through a layer, the gradient is
-# multiplied by the activation's derivative: at most 1/4 for a sigmoid, so that the first of many
-# layers hardly learns. Below, the size of the gradient that reaches each layer's weights in the
-# first batch, as a multiple of that at the last layer, and the accuracy after training.
+# %% [markdown]
+# ## What goes wrong as depth grows
+# Backwards through a layer, the gradient is multiplied by the activation's derivative: at most 1/4
+# for a sigmoid, so that the first of many layers hardly learns. Below, the size of the gradient
+# that reaches each layer's weights in the first batch, as a multiple of that at the last layer, and
+# the accuracy after training.
 
 
 # %%
 def gradients(model: nn.Sequential) -> list[float]:
-    """Root mean squares of the gradient of each layer's weights, for one batch, by hand: forward,
+    """Root mean squares of the gradient of each layer's weights, for one batch, manually: forward,
     loss, backward.
     """
     criterion = nn.CrossEntropyLoss()

@@ -22,9 +22,10 @@ EPOCHS = (
     STEPS // STEPS_PER_EPOCH
 )  # whole ones, so that there are never more steps than the notebook's
 
-# %% [markdown] Labels are one-hot rows here, and the loss takes them as it takes class numbers.
-# Batches are drawn without replacement, all of the data once an epoch: with `numpy.random.choice` a
-# third of the images is missed each time round.
+# %% [markdown]
+# Labels are one-hot rows here, and the loss takes them as it takes class numbers. Batches are drawn
+# without replacement, all of the data once an epoch: with `numpy.random.choice` a third of the
+# images is missed each time round.
 
 # %%
 print(
@@ -72,9 +73,11 @@ def train(
     return (name, f"{trainer.step:,}", *map(percent, figures), f"{seconds:.0f} s"), history
 
 
-# %% [markdown] ## The notebook's own recipe Weights from a normal distribution of standard
-# deviation 0.01, plain gradient descent with rate 0.1. It stands still for the first hundreds of
-# steps: signals as small as these weights make small gradients.
+# %% [markdown]
+# ## The notebook's own recipe
+# Weights from a normal distribution of standard deviation 0.01, plain gradient descent with rate
+# 0.1. It stands still for the first hundreds of steps: signals as small as these weights make small
+# gradients.
 
 # %%
 model = net(nn.init.Normal(0.01))
@@ -98,9 +101,11 @@ rows = [
 ]
 table(rows, ("steps", "loss", "validation", "notebook's validation"))
 
-# %% [markdown] ## Better He's initialisation has learned in the first epoch what took a thousand
-# steps. Then the net overfits: training accuracy goes to 100 % and validation stays. A rate that
-# rises and falls helps, and variations of the images help more.
+# %% [markdown]
+# ## Better
+# He's initialization has learned in the first epoch what took a thousand steps. Then the network
+# overfits: training accuracy goes to 100 % and validation stays. A rate that rises and falls helps,
+# and variations of the images help more.
 
 # %%
 model = net(None)

@@ -1,8 +1,9 @@
-"""A net with three hidden units learns 7 * x, where the notebook's went to minus infinity.
+"""A network with three hidden units learns 7 * x, where the notebook's went to minus infinity.
 
-The notebook gives four points to learn and five to predict within 0.1. All nine lie on one plane, 3
-* a + 4 * b, which is 7 * x where a = b = x. Its net is 2-3-1: ReLU, a linear output without a bias,
-all weights 1 and all biases 0 to begin with; it takes 10 epochs of single points in their order.
+The notebook gives four points to learn and five to predict within 0.1. All nine lie on one plane,
+3 * a + 4 * b, which is 7 * x where a = b = x. Its network is 2-3-1: ReLU, a linear output without a
+bias, all weights 1 and all biases 0 to begin with. It takes 10 epochs of single points in their
+order.
 The mistake is one sign: the error is target minus output, so that its gradient leads downhill, and
 the weights are moved against it.
 
@@ -26,7 +27,7 @@ wanted = [7 * a for a, _ in x_test]
 
 
 def net() -> nn.Sequential:
-    """The notebook's net, as it begins."""
+    """The notebook's network, as it begins."""
     return nn.Sequential(
         nn.Linear(2, 3, weight_init="ones"),
         nn.ReLU(),
@@ -35,7 +36,7 @@ def net() -> nn.Sequential:
 
 
 # %% [markdown]
-# First the notebook's result: its steps by hand, with the gradient's sign turned round.
+# First the notebook's result: its steps manually, with the gradient's sign turned round.
 #
 # Its rate of 0.001 is for half the squared error. `MSELoss` has no such half, so half the rate
 # makes the same steps.
@@ -54,8 +55,9 @@ while math.isfinite(prediction):
     print(f"{prediction:.4g}", end=" ")
 print("\n")
 
-# %% [markdown] The right way, which is `Trainer`'s: the notebook's 10 epochs, and then as many as
-# it takes to find the plane itself.
+# %% [markdown]
+# The right way, which is `Trainer`'s: the notebook's 10 epochs, and then as many as it takes to
+# find the plane itself.
 
 # %%
 model = net()

@@ -1,10 +1,10 @@
-"""Two overlapping digits in one image, read by one net with two heads.
+"""Two overlapping digits in one image, read by one network with two heads.
 
 The notebook only got as far as the question: images of 42 x 28 pixels with a digit above and one
-below, batches of 64, 30 epochs, a net that gives ten outputs for each digit; its class is empty,
-and training it fails. Here the images are made of MNIST's, each digit once above and once below,
-and two nets read them: a perceptron and a convolutional net. The digits of test images are none of
-those in training images.
+below, batches of 64, 30 epochs, a network that gives ten outputs for each digit. Its class is
+empty, and training it fails. Here the images are made of MNIST's, each digit once above and once below,
+and two networks classify them: a perceptron and a convolutional network. No digit of a test image
+is in a training image.
 
 Run it with ``python examples/two_digits.py``, ``--full`` for all of MNIST, or open it as a
 notebook.
@@ -22,8 +22,9 @@ args = arguments(__doc__)
 data = datasets.multi_digit(mnist(args.full, args.data, validation=5000), flatten=False, seed=0)
 print(data)
 
-# %% [markdown] An image, one character for each pixel: the lower half of the upper digit is where
-# the upper half of the lower one is.
+# %% [markdown]
+# An image, one character for each pixel: the lower half of the upper digit is where the upper half
+# of the lower one is.
 
 # %%
 image, labels = data.train.x[0, 0], data.train.y[0]
@@ -34,8 +35,9 @@ print(
 )
 
 
-# %% [markdown] The nets differ only in the trunk. `Heads` puts a layer for each digit on it, and
-# `HeadsLoss` adds up the losses of both.
+# %% [markdown]
+# The networks differ only in the trunk. `Heads` puts a layer for each digit on it, and `HeadsLoss`
+# adds up the losses of both.
 
 
 # %%
@@ -89,13 +91,16 @@ rows = [
 ]
 table(rows, ("test accuracy", "epochs", "seconds", "upper digit", "lower digit"))
 
-# %% [markdown] Both at once: how many images have both digits right, and what the net reads in the
-# first ones that it gets wrong.
+# %% [markdown]
+# Both at once: how many images have both digits right, and what the network reads in the first ones
+# that it gets wrong.
 
 # %%
 x, y = data.test
 read = [part.argmax(axis=1) for part in cnn[-1].split(cnn(x))]
 right = [guess == wanted for guess, wanted in zip(read, y.T, strict=True)]
-print(f"Convolutional net: both digits of {percent((right[0] & right[1]).mean())} of the images.")
+print(
+    f"Convolutional network: both digits of {percent((right[0] & right[1]).mean())} of the images."
+)
 for i in (~(right[0] & right[1])).nonzero()[0][:5]:
     print(f"test image {i}: read {read[0][i]} above {read[1][i]}, is {y[i, 0]} above {y[i, 1]}")

@@ -70,7 +70,7 @@ NORM = [
     (37, 17),
     (300, 33),
     (1000, 5),
-]  # batch normalisation: rows in one block and in several
+]  # batch normalization: rows in one block and in several
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
 # (images, channels, height, width)
 IMAGES = [(0, 1, 2, 3), (1, 1, 1, 1), (2, 3, 4, 5), (5, 1, 28, 28), (3, 2, 17, 33)]
@@ -582,7 +582,7 @@ def _truths(rng, shape):
 
 
 def _update(name, optimizer, function, step=7, decoupled=None, flags=(), weight=5.0, **settings):
-    """A step of an optimiser that has taken some before; means of squares are larger than the
+    """A step of an optimizer that has taken some before; means of squares are larger than the
     squares of means.
     """
     rule = optimizer([Parameter((1,))], **settings)

@@ -7,7 +7,7 @@ import sys
 
 TIMEOUT = 60  # of what takes a second: a hang is what it is to find
 
-# A net and data for which two threads are used, in this process and in those that tests start.
+# A network and data for which two threads are used, in this process and in those that tests start.
 WORK = """
 import hashlib, os, sys
 import numpy as np
@@ -61,7 +61,7 @@ def python(*code, check=True, **environment):
 
 
 def end(process):
-    """Kill what is left of a process in a session of its own, and its children."""
+    """Kill what is left of a process in its own session, and its children."""
     try:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)

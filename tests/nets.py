@@ -1,4 +1,4 @@
-"""Layers of every kind, and nets of them at random: what other libraries are to make the same
+"""Layers of every kind, and networks of them at random: what other libraries are to make the same
 of.
 """
 
@@ -81,8 +81,8 @@ def layer(kind, settings, rng, dtype="float32"):
 
 
 def random_net(rng, dtype="float32"):
-    """A net of layers on images and on rows of one axis, some of them in nets of their own, and the
-    shape of its input.
+    """A network of layers on images and on rows of one axis, some of them in their own networks,
+    and the shape of its input.
     """
     input_shape = shape = tuple(map(int, (rng.integers(1, 4), *rng.integers(7, 13, 2))))
     layers = []

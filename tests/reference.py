@@ -129,9 +129,9 @@ def dropout(x, p, key, step):
 
 
 def layer_norm(x, w, b, eps):
-    centred = x - x.mean(axis=1, keepdims=True)
-    rstd = 1 / np.sqrt((centred**2).mean(axis=1) + eps)
-    xhat = centred * rstd[:, None]
+    centered = x - x.mean(axis=1, keepdims=True)
+    rstd = 1 / np.sqrt((centered**2).mean(axis=1) + eps)
+    xhat = centered * rstd[:, None]
     return xhat * w + b, xhat, rstd
 
 
@@ -247,8 +247,8 @@ def inverse_map(key, row, epoch, height, width, shift, rotation, scale, shear, f
     zoom = np.diag([1 + scale * u[3], 1 + scale * u[3], 1])
     move = np.array([[1, 0, shift * u[0]], [0, 1, shift * u[1]], [0, 0, 1]])
     mirror = np.diag([-1 if flip and words[5] >> 31 else 1, 1, 1])
-    centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
-    return centre @ mirror @ np.linalg.inv(move @ turn @ slope @ zoom) @ np.linalg.inv(centre)
+    center = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
+    return center @ mirror @ np.linalg.inv(move @ turn @ slope @ zoom) @ np.linalg.inv(center)
 
 
 def interpolate(image, x, y):

@@ -174,9 +174,9 @@ def test_each_setting_draws_uniformly_up_to_itself_and_does_nothing_else(setting
         design = np.stack([np.ones(len(i)), j - (size - 1) / 2, i - (size - 1) / 2], axis=1)
         bx, by = np.linalg.lstsq(design, np.stack([x[mask], y[mask]], axis=1), rcond=None)[0].T
         forward = np.linalg.inv([bx[1:], by[1:]])
-        centre = -forward @ [bx[0] - (size - 1) / 2, by[0] - (size - 1) / 2]
-        seen["move_x"].append(centre[0])
-        seen["move_y"].append(centre[1])
+        center = -forward @ [bx[0] - (size - 1) / 2, by[0] - (size - 1) / 2]
+        seen["move_x"].append(center[0])
+        seen["move_y"].append(center[1])
         angle = math.atan2(forward[1, 0], forward[0, 0])
         seen["angle"].append(math.degrees(angle))
         length = math.hypot(*forward[:, 0])
@@ -294,7 +294,7 @@ def test_noise_is_the_same_with_and_without_other_distortions():
 
 
 @pytest.mark.parametrize("unit", [1, 255])
-def test_standardised_by_what_was_fitted(unit, digits):
+def test_standardized_by_what_was_fitted(unit, digits):
     x = np.rint(digits.train.x * 255).astype(np.uint8) if unit == 255 else digits.train.x
     augment = Augment(standardize=True)
     assert augment.fit(x) is augment
@@ -310,14 +310,14 @@ def test_standardised_by_what_was_fitted(unit, digits):
     assert not augment.standardized(np.full((1, 784), 200, x.dtype))[:, augment.std == 0].any()
 
 
-def test_standardised_after_all_else(digits):
+def test_standardized_after_all_else(digits):
     x = digits.train.x
     plain = Augment(**EVERYTHING, seed=0)
     standard = Augment(**EVERYTHING, standardize=True, seed=0).fit(x)
     np.testing.assert_allclose(standard(x), standard.standardized(plain(x)), atol=1e-5)
 
 
-def test_without_being_asked_nothing_is_standardised(digits):
+def test_without_being_asked_nothing_is_standardized(digits):
     np.testing.assert_array_equal(
         Augment(rotation=15).fit(digits.train.x).standardized(digits.train.x),
         Augment()(digits.train.x),
@@ -391,7 +391,7 @@ def test_validation_data_is_not_varied(digits):
     assert history["val_loss"][-1] == trainer.evaluate(*digits.test)["loss"]
 
 
-def test_validation_data_is_standardised_with_training_data(digits):
+def test_validation_data_is_standardized_with_training_data(digits):
     augment = Augment(rotation=5, standardize=True, seed=0)
     trainer, history = train(digits.train, augment, validation=tuple(digits.test))
     np.testing.assert_array_equal(augment.mean, Augment().fit(digits.train.x).mean)
@@ -413,7 +413,7 @@ def test_an_augmented_net_reads_shifted_digits_better():
     )
 
 
-# What is refused
+# What is rejected
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_images_of_another_shape_than_the_one_given():
         Augment(shape=(42, 28))(np.zeros((1, 784)))
 
 
-def test_standardising_needs_a_fit():
+def test_standardizing_needs_a_fit():
     augment = Augment(standardize=True)
     with pytest.raises(RuntimeError, match=r"call fit\(x\) first"):
         augment(np.zeros((1, 4)))

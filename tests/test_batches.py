@@ -1,4 +1,4 @@
-"""Data that comes batch by batch: what is trained on, what is refused, and how much memory it
+"""Data that comes batch by batch: what is trained on, what is rejected, and how much memory it
 takes.
 """
 
@@ -42,7 +42,7 @@ def cut(size, *arrays):
 
 
 class Loader:
-    """As PyTorch's: no array, no iterator, but each `iter` begins anew."""
+    """As PyTorch's: no array, no iterator, but each `iter` begins again."""
 
     def __init__(self, batches):
         self.batches, self.began = batches, 0
@@ -88,7 +88,7 @@ LOSSES = {
     "labels": (nn.CrossEntropyLoss, Y),
     "rows": (nn.CrossEntropyLoss, np.eye(CLASSES)[Y]),
     "squares": (nn.MSELoss, X[:, :CLASSES]),
-    "weights of classes": (lambda: nn.CrossEntropyLoss(weight=[1, 2, 3]), Y),
+    "class weights": (lambda: nn.CrossEntropyLoss(weight=[1, 2, 3]), Y),
 }
 
 
@@ -171,7 +171,7 @@ def test_images_and_heads(rng):
         )
 
 
-def test_normalisation():
+def test_normalization():
     results = []
     for lower in (_engine.lower, lambda *parts: None):
         for arguments in ({"x": X, "y": Y, "batch_size": 8, "shuffle": False}, {"x": cut(8, X, Y)}):
@@ -242,7 +242,7 @@ def test_evaluation_and_validation_of_batches():
         np.testing.assert_allclose(history["val_loss"], plain["val_loss"], rtol=1e-6)
 
 
-def test_validation_of_batches_is_standardised_as_training_is(rng):
+def test_validation_of_batches_is_standardized_as_training_is(rng):
     x, y = rng.integers(0, 8, (40, 16), np.uint8), rng.integers(0, CLASSES, 40)
     settings = {
         "epochs": 2,
@@ -287,14 +287,14 @@ def test_a_generator_lasts_for_one_epoch():
     assert len(trainer.fit((batch for batch in cut(8, X, Y)), verbose=False)["loss"]) == 1
     message = (
         "x is a generator, which is used up after one of 2 epochs: pass a list of batches, or an "
-        "object whose __iter__ begins anew, or steps_per_epoch"
+        "object whose __iter__ begins again, or steps_per_epoch"
     )
     with pytest.raises(ValueError, match=message):
         trainer.fit((batch for batch in cut(8, X, Y)), epochs=2, verbose=False)
     with pytest.raises(
         ValueError,
         match=r"validation_data is a list_iterator, which is used up after one of 2 epochs: .* "
-        r"begins anew$",
+        r"begins again$",
     ):
         trainer.fit(X, Y, epochs=2, validation_data=iter(cut(8, X, Y)), verbose=False)
     assert trainer.epoch == 1
@@ -362,7 +362,7 @@ def test_one_cycle_must_know_the_steps_in_advance():
     assert schedule.total_steps == 14
 
 
-# What is refused
+# What is rejected
 
 
 def with_nan():

@@ -28,7 +28,7 @@ from cnet.optim import lr_scheduler
 
 
 class Scripted(nn.Loss):
-    """A loss that reports what the test says, whatever the net does."""
+    """A loss that reports what the test says, whatever the network does."""
 
     def __init__(self, values):
         self.values = iter(values)
@@ -42,7 +42,7 @@ class Scripted(nn.Loss):
 
 
 def fit(losses, *callbacks, **arguments):
-    """A trainer after epochs of one step whose losses are these; the net's weight falls by one
+    """A trainer after epochs of one step whose losses are these; the network's weight falls by one
     each.
     """
     model = nn.Sequential(nn.Linear(1, 1, bias=False, weight_init="zeros"))
@@ -270,7 +270,7 @@ OF_SAVING = [
     (
         {"save_freq": 100},
         ValueError,
-        "save_freq is 100, expected 'epoch': training can go on only from the end of an epoch",
+        "save_freq is 100, expected 'epoch': training can continue only from the end of an epoch",
     ),
     (
         {"save_best_only": True, "initial_value_threshold": math.nan},
@@ -460,7 +460,7 @@ def test_a_threshold_keeps_a_better_file(tmp_path):
 
 
 def test_the_best_so_far_is_of_one_trainer(tmp_path):
-    """A later fit of the same trainer goes on; another trainer starts afresh, and so does a copy,
+    """A later fit of the same trainer continues; another trainer starts over, and so does a copy,
     as scikit-learn's `clone` makes it.
     """
     saving = ModelCheckpoint(tmp_path / "{epoch}-{loss}", "loss", save_best_only=True)

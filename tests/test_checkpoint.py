@@ -1,5 +1,5 @@
-"""Checkpoints: training goes on to the same bits, in another process too, and files that are none
-change nothing.
+"""Checkpoints: training continues with bitwise identical results, in another process too, and files
+that are none change nothing.
 """
 
 import contextlib
@@ -303,7 +303,7 @@ if sys.argv[1] == "go on":
 fit(trainer, 5, 3 if sys.argv[1] == "begin" else None)
 trainer.save_checkpoint({str(path)!r})
 """
-    for part in ("begin", "go on"):
+    for part in ("begin", "continue"):
         subprocess.run([sys.executable, "-c", code, part], timeout=120, check=True)
     whole, second = make(), make()
     fit(whole, 5, 3)
@@ -430,7 +430,7 @@ def test_another_optimizer(path):
 
     trainer = saved(path)
     trainer.optimizer = Mine(trainer.model.parameters())
-    with pytest.raises(ValueError, match="its optimiser is SGD, this trainer's Mine"):
+    with pytest.raises(ValueError, match="its optimizer is SGD, this trainer's Mine"):
         trainer.load_checkpoint(path)
 
 

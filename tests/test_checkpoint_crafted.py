@@ -1,5 +1,5 @@
-"""Checkpoints made by hand, and Ctrl-C: what `load_checkpoint` accepts can be trained on, and what
-it refuses changes nothing.
+"""Checkpoints made manually, and Ctrl-C: what `load_checkpoint` accepts can be trained on, and what
+it rejects changes nothing.
 """
 
 import hashlib
@@ -315,7 +315,7 @@ VALUES = st.one_of(
 )
 
 
-@pytest.mark.filterwarnings("ignore:.*starts afresh:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*starts over:UserWarning")
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -1,4 +1,4 @@
-"""The command ``cnet``: mostly called in process; as a process of its own where signals, pipes and
+"""The command ``cnet``: mostly called in process; as its own process where signals, pipes and
 encodings matter.
 """
 
@@ -26,7 +26,7 @@ ImageDraw = pytest.importorskip("PIL.ImageDraw")
 
 
 def make_images(labels, rng):
-    """A bar per class, at a place of its own: easy to learn."""
+    """A bar per class, at its own place: easy to learn."""
     images = rng.integers(0, 60, (len(labels), 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[4:24, 4 + 2 * label : 6 + 2 * label] = 255
@@ -35,7 +35,7 @@ def make_images(labels, rng):
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Nets this small gain nothing from threads, and would wait for each other on a busy
+    """Networks this small gain nothing from threads, and would wait for each other on a busy
     machine.
     """
     before = cnet.get_num_threads()
@@ -62,7 +62,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    """The file of a net that knows these data."""
+    """The file of a network that knows these data."""
     path = str(tmp_path_factory.mktemp("trained") / "bars.safetensors")
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["train", "--data", data, "--hidden", "16", "--out", path, "--quiet"]) == 0
@@ -135,7 +135,7 @@ def test_train_says_what_it_does_and_saves_the_net(capsys, data, out):
     heading = dict(re.split(" +", line, maxsplit=1) for line in captured.out.splitlines()[:5])
     assert heading["data"] == f"{data}: 180 training, 20 validation, 50 test images"
     assert heading["net"] == "784 - 16 - 12 - 10, tanh: 12,894 parameters"
-    assert heading["optimiser"] == "SGD, learning rate 0.1"
+    assert heading["optimizer"] == "SGD, learning rate 0.1"
     assert heading["training"] == "3 epochs of 6 steps, batches of 32, seed 0"
     assert re.match(r"\d+ threads?, \w+; cnet ", heading["machine"])
     assert re.search(
@@ -272,7 +272,7 @@ def test_no_hidden_layer(capsys, data, out, text):
     assert len(cnet.load(out)) == 1
 
 
-def test_optimiser_settings_are_shown_and_used(capsys, data, tmp_path):
+def test_optimizer_settings_are_shown_and_used(capsys, data, tmp_path):
     common = ("train", "--data", data, "--hidden", "4", "--epochs", "1", "--out")
     output = succeeds(
         capsys,
@@ -321,7 +321,7 @@ def test_threads(capsys, data, out):
 def test_data_without_test_set(capsys, tmp_path, out):
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 10
-    path = str(tmp_path / "labelled.csv")
+    path = str(tmp_path / "labeled.csv")
     np.savetxt(
         path, np.column_stack([labels, make_images(labels, rng).reshape(30, 784)]), "%d", ","
     )
@@ -348,7 +348,7 @@ def test_late_divergence_saves_the_last_good_net(capsys, data, out, monkeypatch)
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 1
     assert (
         capsys.readouterr().err
-        == f"cnet: error: training diverged in epoch 4. Saved the net as of epoch 3 to {out}\n"
+        == f"cnet: error: training diverged in epoch 4. Saved the network as of epoch 3 to {out}\n"
     )
     assert cnet.load(out)
 
@@ -362,7 +362,7 @@ def test_ctrl_c_saves_the_net(capsys, data, out, monkeypatch):
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 130
     assert (
         capsys.readouterr().err
-        == f"cnet: interrupted in epoch 10 of 10: saved the net as trained so far to {out}\n"
+        == f"cnet: interrupted in epoch 10 of 10: saved the network as trained so far to {out}\n"
     )
     assert cnet.load(out)
 
@@ -387,7 +387,7 @@ def test_evaluate(capsys, data, trained):
     )
     assert lines[1] == ""
     matrix = lines[3:]
-    assert matrix[0].split() == [*"0123456789", "recognised"]
+    assert matrix[0].split() == [*"0123456789", "recognized"]
     assert [line.split() for line in matrix[1:]] == [
         [str(i), *"." * i, "5", *"." * (9 - i), "100.0", "%"] for i in range(10)
     ]
@@ -596,7 +596,7 @@ def test_nothing_is_printed_before_all_files_are_read(capsys, trained, seven):
 # Pictures in a terminal
 
 
-def test_half_blocks_have_two_grey_pixels_a_cell():
+def test_half_blocks_have_two_gray_pixels_a_cell():
     image = np.zeros((28, 28), np.uint8)
     image[0, 0], image[1, 1] = 255, 128
     lines = draw(image, np.eye(10)[3], Style.GREYS).splitlines()
@@ -621,7 +621,7 @@ def test_more_bars_than_rows():
 
 
 @pytest.mark.parametrize(
-    ("encoding", "environment", "greys"),
+    ("encoding", "environment", "grays"),
     [
         ("utf-8", {"TERM": "xterm-256color"}, True),
         ("utf-8", {"TERM": "xterm-256color", "NO_COLOR": "1"}, False),
@@ -630,7 +630,7 @@ def test_more_bars_than_rows():
         ("ascii", {"TERM": "xterm-256color"}, False),
     ],
 )
-def test_what_a_terminal_is_shown(monkeypatch, encoding, environment, greys):
+def test_what_a_terminal_is_shown(monkeypatch, encoding, environment, grays):
     from cnet.cli import _console
 
     class Terminal:
@@ -643,7 +643,7 @@ def test_what_a_terminal_is_shown(monkeypatch, encoding, environment, greys):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert _console.shows_greys() is greys
+    assert _console.shows_grays() is grays
 
 
 # Information and help
@@ -888,7 +888,7 @@ def test_sigint_while_training(data, out):
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert re.search(
-        r"cnet: interrupted in epoch \d+ of 1000000: saved the net as trained so far to ",
+        r"cnet: interrupted in epoch \d+ of 1000000: saved the network as trained so far to ",
         stderr.decode(),
     )
     assert b"Traceback" not in stderr

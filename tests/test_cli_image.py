@@ -81,7 +81,7 @@ NOISE = RNG.standard_normal((SIZE, SIZE))
 
 
 def ruled(level, step, tilt=0, squared=False):
-    """Lines of this gray level on white, one pixel thick."""
+    """Lines of this 8-bit grayscale value on white, one pixel thick."""
     lines = Image.new("L", (2 * SIZE, 2 * SIZE), 255)
     draw = ImageDraw.Draw(lines)
     for place in range(step // 2, 2 * SIZE, step):
@@ -474,7 +474,7 @@ def test_remarks_on_what_may_be_no_digit(digits, tmp_path):
 
 @pytest.fixture(scope="module")
 def unsure(tmp_path_factory):
-    """The file of a net that gives every digit the same probability."""
+    """The file of a network that gives every digit the same probability."""
     model = nn.Sequential(nn.Linear(784, 10), seed=0)
     model[0].weight.data = np.zeros((784, 10))
     path = str(tmp_path_factory.mktemp("unsure") / "m.safetensors")
@@ -488,7 +488,10 @@ def test_predict_prints_remarks(form, digits, unsure, tmp_path, capsys):
     picture(np.concatenate([clean(digits[0]), clean(digits[2])], axis=1)).save(path)
     assert main(["predict", unsure, path, *([] if form == "line" else [form])]) == 0
     captured = capsys.readouterr()
-    expected = ["there are 2 separate parts, which were taken for one digit", "the net is not sure"]
+    expected = [
+        "there are 2 separate parts, which were taken for one digit",
+        "the network is not sure",
+    ]
     if form == "--json":
         assert json.loads(captured.out)[0]["remarks"] == expected
         assert captured.err == ""
@@ -503,7 +506,7 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
     assert main(["predict", unsure, path]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 21
-    assert lines[0] == f"cnet: {path}[0]: the net is not sure"
+    assert lines[0] == f"cnet: {path}[0]: the network is not sure"
     assert lines[-1] == "cnet: 80 more answers are doubtful: --json lists all remarks"
 
 

@@ -1,5 +1,5 @@
-"""Processes that are forked: they never hang, and come to the same bits, whoever's threads ran
-before.
+"""Processes that are forked: they never hang, and come with bitwise identical results, whoever's
+threads ran before.
 """
 
 import importlib.util

@@ -2,13 +2,13 @@
 
 The numerical gradient is taken of the float64 reference; a backward kernel is held to it in both
 dtypes. The float64 kernels are also held against finite differences of the compiled forward pass,
-through whole nets.
+through whole networks.
 """
 
 import numpy as np
 import pytest
 from cases import CASES
-from test_kernels import in_double, normalised_error, run
+from test_kernels import in_double, normalized_error, run
 
 from cnet import nn
 
@@ -55,7 +55,7 @@ def test_kernels(case, isa, dtype, rng):
                 case.relative_step,
             )
             assert (
-                normalised_error(outputs[output].ravel()[where], numerical) <= TOLERANCE[dtype]
+                normalized_error(outputs[output].ravel()[where], numerical) <= TOLERANCE[dtype]
             ), (output, shape)
 
 
@@ -70,7 +70,7 @@ def check_module(module, loss, x, target, rng):
         return loss.forward(module.forward(a), target)
 
     where = positions(rng, x)
-    assert normalised_error(dx.ravel()[where], numerical_gradient(of_input, x, where)) <= 1e-9
+    assert normalized_error(dx.ravel()[where], numerical_gradient(of_input, x, where)) <= 1e-9
     for parameter in module.parameters():
 
         def of_parameter(a, parameter=parameter):
@@ -82,7 +82,7 @@ def check_module(module, loss, x, target, rng):
 
         where = positions(rng, parameter.data)
         numerical = numerical_gradient(of_parameter, parameter.data.copy(), where)
-        assert normalised_error(parameter.grad.ravel()[where], numerical) <= 1e-9
+        assert normalized_error(parameter.grad.ravel()[where], numerical) <= 1e-9
 
 
 ACTIVATIONS = [

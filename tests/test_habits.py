@@ -119,7 +119,7 @@ def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
     [
         (
             lambda: nn.Conv2d(1, 2, 3, 1, 1, 2),
-            "dilation is 2, and cnet has only 1: a layer of your own",
+            "dilation is 2, and cnet has only 1: a custom layer",
         ),
         (lambda: nn.Conv2d(2, 2, 3, groups=2), "groups is 2"),
         (
@@ -412,12 +412,12 @@ def test_a_loop_of_pytorch_needs_one_other_line():
         (lambda: nn.Conv2D, r"use nn\.Conv2d"),
         (
             lambda: nn.LSTM,
-            "cnet does not have it; a layer of your own is a function or a small class, see "
+            "cnet does not have it; a custom layer is a function or a small class, see "
             "docs/extending",
         ),
         (lambda: nn.Conv1d, "cnet does not have it"),
         (lambda: nn.SiLU, "cnet does not have it"),
-        (lambda: nn.KLDivLoss, "a loss of your own"),
+        (lambda: nn.KLDivLoss, "a custom loss"),
         (lambda: nn.BCELoss, r"use nn\.BCEWithLogitsLoss, and leave out the nn\.Sigmoid"),
         (lambda: nn.ModuleList, r"use nn\.Sequential, or assign each module"),
         (lambda: nn.functional, "layers and losses are classes"),
@@ -514,7 +514,7 @@ def trainer():
         (
             lambda: trainer().fit(X, Y, initial_epoch=3),
             TypeError,
-            "fit goes on after the epochs of earlier calls",
+            "fit continues after the epochs of earlier calls",
         ),
         (lambda: trainer().fit(X, Y, validation_freq=2), TypeError, "evaluated after each epoch"),
         (lambda: trainer().fit(X, Y, workers=2), TypeError, "DataLoader"),

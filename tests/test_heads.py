@@ -100,7 +100,7 @@ def test_training_and_evaluation(data):
 
 
 def test_two_digits_in_one_picture():
-    """What a net with two heads is most often for."""
+    """What a network with two heads is most often for."""
     images, labels = cnet.datasets.digits(train=1500, test=0, seed=0).train
     pairs = np.concatenate([images[:750], images[750:]], axis=1)
     heads = nn.Heads(upper=nn.Linear(64, 10), lower=nn.Linear(64, 10))
@@ -213,7 +213,7 @@ def test_copies(data):
             "some heads have names and some have not",
         ),
         (lambda: nn.Heads(nn.Linear), TypeError, "head 0 is .*: construct it"),
-        (lambda: nn.Heads(a=3), TypeError, "head a is 3, expected a layer or net"),
+        (lambda: nn.Heads(a=3), TypeError, "head a is 3, expected a layer or network"),
         (
             lambda: nn.Heads(**{"a.b": nn.ReLU()}),
             ValueError,
@@ -242,7 +242,7 @@ def test_copies(data):
         (
             lambda: nn.HeadsLoss(nn.Linear(2, 3), nn.MSELoss()),
             TypeError,
-            r"heads is Linear\(.*\), expected the nn\.Heads at the end of the net",
+            r"heads is Linear\(.*\), expected the nn\.Heads at the end of the network",
         ),
         (
             lambda: nn.HeadsLoss(net()[1], [nn.MSELoss()]),

@@ -351,7 +351,7 @@ def test_bytes_are_not_copied_as_floats(rng):
 
 
 def test_training_reads_memory_as_it_is(rng):
-    """Floats of the net's dtype are not copied either, nor are labels of 64 bits."""
+    """Floats of the network's dtype are not copied either, nor are labels of 64 bits."""
     x = rng.standard_normal((50_000, 100)).astype(np.float32)  # 20 MB
     y = rng.integers(0, CLASSES, len(x))
     net = nn.Sequential(nn.Linear(100, CLASSES), seed=0)
@@ -364,7 +364,7 @@ def test_training_reads_memory_as_it_is(rng):
         tracemalloc.stop()
 
 
-# What is refused
+# What is rejected
 
 X = np.random.default_rng(0).standard_normal((10, FEATURES)).astype(np.float32)
 Y = np.arange(10) % CLASSES
@@ -508,7 +508,7 @@ BAD_TARGETS = {
     ),
     "too many axes": (np.zeros((10, 3, 1)), r"y has shape \(10, 3, 1\), expected labels"),
     "a number": (5, r"y has shape \(\), expected labels"),
-    "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: weights of classes must not be negative"),
+    "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: class weights must not be negative"),
     "too few": (Y[:9], "x has 10 rows, y 9: expected one target per row"),
     "none": (Y[:0], "x has 10 rows, y 0: expected one target per row"),
     "too many": (np.eye(3)[np.tile(Y, 2)], "x has 10 rows, y 20: expected one target per row"),

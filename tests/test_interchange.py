@@ -1,4 +1,4 @@
-"""Nets from PyTorch and to it. Runs where PyTorch is installed, as in CI; `test_onnx` has other
+"""Networks from PyTorch and to it. Runs where PyTorch is installed, as in CI; `test_onnx` has other
 runtimes.
 """
 
@@ -161,7 +161,7 @@ def test_what_goes_to_pytorch_is_trained_pickled_and_draws_no_random_numbers(rng
         ),
         (
             lambda: type("Net", (torch.nn.Sequential,), {})(torch.nn.ReLU()),
-            r"^the module is \S+\.Net: ",
+            r"^the module is \S+\.Network: ",
         ),
         (lambda: torch.nn.LazyLinear(3), r"LazyLinear"),
         (lambda: np.ones(3), r"expected a torch\.nn\.Module"),

@@ -58,7 +58,7 @@ def test_interrupts_pass_and_leave_a_model_that_works():
     assert float(latency) < 30
 
 
-# Nets and batches of which a step takes seconds, if it is not given up.
+# Networks and batches of which a step takes seconds, if it is not given up.
 LONG = """
 import signal, threading
 from cnet import callbacks
@@ -126,7 +126,7 @@ except KeyboardInterrupt:
 
 @posix
 def test_a_step_that_an_interrupt_did_not_end_is_taken_as_ever():
-    """The handler of interrupts lets training go on. What was counted of the step that was
+    """The handler of interrupts lets training continue. What was counted of the step that was
     given up does not count twice.
     """
     code = """
@@ -150,7 +150,9 @@ assert results[0] == results[1]
 @posix
 @pytest.mark.parametrize("batch", [4_000, 50])
 def test_after_an_interrupt_steps_are_counted_as_weights_were_changed(batch):
-    """Another net that takes as many steps as were counted, one by one, is in the same state."""
+    """Another network that takes as many steps as were counted, one by one, is in the same
+    state.
+    """
     code = f"""
 import random
 

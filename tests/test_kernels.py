@@ -21,7 +21,7 @@ def in_double(arrays):
     }
 
 
-def normalised_error(got, expected):
+def normalized_error(got, expected):
     """The largest difference, in units of the largest value (or of 1e-3, where all are smaller)."""
     assert got.shape == expected.shape
     return np.abs(got - expected).max(initial=0) / np.abs(expected).max(initial=1e-3)
@@ -45,7 +45,7 @@ def test_parity_with_numpy(case, isa, dtype, rng):
         inputs = case.inputs(rng, shape, dtype)
         outputs = run(case, dtype, inputs)
         for name, expected in case.expected(in_double(inputs)).items():
-            assert normalised_error(outputs[name], expected) <= case.slack * TOLERANCE[dtype], (
+            assert normalized_error(outputs[name], expected) <= case.slack * TOLERANCE[dtype], (
                 name,
                 shape,
             )
@@ -139,7 +139,7 @@ def test_activations_pass_nan_on(isa, dtype):
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 32, 33, 100])
-def test_rows_classified_rightly(n, isa, dtype, rng):
+def test_rows_classified_correctly(n, isa, dtype, rng):
     """The first of equal scores counts, and -inf is a score like any other."""
     for m in (0, 1, 7, 16, 37):
         x = rng.integers(0, 4, (m, n)).astype(dtype)

@@ -1,4 +1,4 @@
-"""L-BFGS: what it reaches, how it fits into `Trainer.fit`, and what it refuses."""
+"""L-BFGS: what it reaches, how it fits into `Trainer.fit`, and what it rejects."""
 
 import copy
 import pickle
@@ -252,7 +252,7 @@ def test_it_returns_the_loss_before_as_torch_does():
     assert optimizer.converged
 
 
-# What is refused
+# What is rejected
 
 
 @pytest.mark.parametrize(

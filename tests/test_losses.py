@@ -1,4 +1,4 @@
-"""What losses take for labels and outputs, and what they refuse: columns, one output, names,
+"""What losses take for labels and outputs, and what they reject: columns, one output, names,
 probabilities, weights of nothing.
 """
 
@@ -388,8 +388,8 @@ def test_probabilities_before_a_loss_of_logits_are_warned_of_once(loss, layers):
     model, optimizer = ends(*layers())
     with pytest.warns(
         UserWarning,
-        match=r"^the net ends in (Softmax|Sigmoid)\(\), but .*Loss takes logits, .*: leave that "
-        r"layer out",
+        match=r"^the network ends in (Softmax|Sigmoid)\(\), but .*Loss takes logits, .*: leave "
+        r"that layer out",
     ) as caught:
         trainer = Trainer(model, loss(), optimizer)
     assert len(caught) == 1
@@ -464,7 +464,7 @@ def test_a_net_without_probabilities_before_a_loss_of_probabilities_is_refused(l
     ):
         with pytest.raises(
             ValueError,
-            match=r"^the net ends in .*, but NLLLoss takes probabilities, .*use "
+            match=r"^the network ends in .*, but NLLLoss takes probabilities, .*use "
             r"nn\.CrossEntropyLoss, or put nn\.Softmax\(\) at",
         ):
             ask()
@@ -582,7 +582,7 @@ def test_weights_of_heads_that_are_all_zero_are_refused():
         (LABELS, LABELS == 0),
         (LABELS[:, None] * 0, None),
     ],
-    ids=["labels", "rows", "weights of samples", "column"],
+    ids=["labels", "rows", "sample weights", "column"],
 )
 def test_data_whose_classes_have_no_weight_is_refused(y, sample_weight):
     trainer = make(lambda: nn.CrossEntropyLoss(weight=[0, 1]), 2)

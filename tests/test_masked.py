@@ -1,4 +1,4 @@
-"""Values that are masked or missing: refused with their place wherever arrays come in, as NumPy
+"""Values that are masked or missing: rejected with their place wherever arrays come in, as NumPy
 would show what lies under a mask.
 """
 
@@ -75,7 +75,7 @@ PLACES = {
     ),
     "a loss": lambda m: nn.MSELoss().forward(m(X), X),
     "a target": lambda m: nn.MSELoss().forward(X, m(X)),
-    "weights of classes": lambda m: nn.CrossEntropyLoss(weight=m(np.ones(12))),
+    "class weights": lambda m: nn.CrossEntropyLoss(weight=m(np.ones(12))),
     "weights": lambda m: setattr(nn.Linear(4, 12).bias, "data", m(np.ones(12))),
     "a state": lambda m: nn.Linear(4, 12, seed=0).load_state_dict(
         {"weight": np.ones((12, 4)), "bias": m(np.ones(12))}

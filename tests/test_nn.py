@@ -1,4 +1,4 @@
-"""Layers, nets, parameters and initialisers, without training."""
+"""Layers, networks, parameters and initializers, without training."""
 
 import copy
 import itertools
@@ -95,7 +95,7 @@ def test_a_seed_reaches_into_nested_nets():
     assert not np.array_equal(weights(make(1))[0], weights(make(None))[0])
     inner = make(1)[0][0]
     assert inner[0].weight.data.var() == pytest.approx(2 / 300, rel=0.03), (
-        "as the net that it is in suggests"
+        "as the network that it is in suggests"
     )
     assert inner[2].weight.data.var() == pytest.approx(2 / 400, rel=0.03)
 
@@ -193,13 +193,13 @@ def test_a_layer_alone_is_filled_when_first_used():
     ],
     ids=str,
 )
-def test_initialisers_by_name_and_as_objects(initializer, mean, variance):
+def test_initializers_by_name_and_as_objects(initializer, mean, variance):
     w = nn.Linear(300, 200, weight_init=initializer, seed=0).weight.data
     assert w.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / w.size) + 1e-12)
     assert w.var() == pytest.approx(variance, rel=0.03, abs=1e-12)
 
 
-def test_a_given_initialiser_takes_precedence_over_the_suggestion():
+def test_a_given_initializer_takes_precedence_over_the_suggestion():
     model = nn.Sequential(
         nn.Linear(30, 20, weight_init="zeros", bias_init=nn.init.Uniform(1, 2)), nn.ReLU(), seed=0
     )
@@ -212,7 +212,7 @@ def test_a_given_initialiser_takes_precedence_over_the_suggestion():
     ["kaiming", 3, nn.init.He, lambda shape, rng: np.zeros(shape)],
     ids=["name", "number", "class", "function"],
 )
-def test_unknown_initialisers_are_refused(initializer):
+def test_unknown_initializers_are_refused(initializer):
     with pytest.raises(
         ValueError,
         match=r"initializer is .*, expected one of 'zeros', 'ones', 'normal', 'uniform', 'xavier', "
@@ -230,7 +230,7 @@ def test_unknown_initialisers_are_refused(initializer):
         (lambda: nn.init.He("cauchy"), "distribution is 'cauchy'"),
     ],
 )
-def test_settings_of_initialisers_are_checked(make, message):
+def test_settings_of_initializers_are_checked(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -243,8 +243,8 @@ class Preset(nn.init.Initializer):
         return self.values
 
 
-def test_what_an_initialiser_gives_is_copied():
-    """Training updates parameters in place, and two layers may have one initialiser."""
+def test_what_an_initializer_gives_is_copied():
+    """Training updates parameters in place, and two layers may have one initializer."""
     values = np.ones((2, 2), np.float32)
     model = nn.Sequential(
         nn.Linear(2, 2, weight_init=Preset(values)),
@@ -256,7 +256,7 @@ def test_what_an_initialiser_gives_is_copied():
     assert (model[1].weight.data == 1).all()
 
 
-def test_an_initialiser_that_gives_another_shape_is_refused():
+def test_an_initializer_that_gives_another_shape_is_refused():
     with pytest.raises(
         ValueError, match=r"gave values of shape \(3, 2\), the parameter has \(2, 3\)"
     ):
@@ -439,7 +439,7 @@ def test_a_parameter():
     assert parameter.data.flags.c_contiguous
     values = parameter.data
     parameter.data = np.zeros((2, 3))
-    assert parameter.data is values, "optimisers and users hold on to the array"
+    assert parameter.data is values, "optimizers and users hold on to the array"
     with pytest.raises(ValueError, match=r"the values have shape \(3, 2\), the parameter \(2, 3\)"):
         parameter.data = np.zeros((3, 2))
     with pytest.raises(TypeError, match="data has dtype complex128"):
@@ -617,7 +617,7 @@ def test_repr():
     )
 
 
-# Forward and backward by hand
+# Forward and backward manually
 
 
 @each_layer
@@ -698,11 +698,11 @@ def test_gradients_may_be_of_any_layout(make, rng):
     np.testing.assert_array_equal(
         layer.backward(positive.astype(np.uint8)),
         layer.backward(positive),
-        "gradients are no grey levels",
+        "gradients are no 8-bit grayscale values",
     )
 
 
-def test_outputs_of_a_loss_are_no_grey_levels():
+def test_outputs_of_a_loss_are_no_gray_levels():
     output, target = np.array([[200], [3]], np.uint8), [[1.0], [1.0]]
     assert nn.MSELoss().forward(output, target) == nn.MSELoss().forward(
         output.astype(np.float32), target
@@ -882,7 +882,7 @@ def test_inputs_that_overflow_warn_as_numpy_does():
 
 
 class Scale(nn.Module):
-    """A layer with a parameter of its own."""
+    """A layer with its own parameter."""
 
     def __init__(self, width):
         self.factor = nn.Parameter((width,), initializer=nn.init.Uniform(1, 2))

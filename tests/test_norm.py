@@ -1,4 +1,4 @@
-"""Batch and layer normalisation: state, modes, files."""
+"""Batch and layer normalization: state, modes, files."""
 
 import copy
 import pickle
@@ -314,7 +314,7 @@ def test_a_training_batch_of_no_rows_changes_nothing(kind, shape, isa, dtype):
 
 
 class Same(nn.Module):
-    """A layer of one's own, with which a net is run layer by layer."""
+    """A layer of one's own, with which a network is run layer by layer."""
 
     def forward(self, x, training=False):
         return x
@@ -373,7 +373,7 @@ def test_a_model_in_read_only_arrays_predicts_and_trains_to_the_same_bits(
     np.testing.assert_array_equal(mapped[:2].forward(x), model[:2].forward(x))
     content = (tmp_path / "model").read_bytes()
     for net in (model, mapped):
-        net.forward(x, training=True)  # by hand, then by a trainer
+        net.forward(x, training=True)  # manually, then by a trainer
         net.backward(np.ones((8, 1)))
         trainer = cnet.Trainer(net, nn.MSELoss(), optimizer(net.parameters(), lr=0.1))
         trainer.optimizer.step()

@@ -30,7 +30,7 @@ NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU"}  # in ONNX Runti
 
 @pytest.fixture
 def export(tmp_path):
-    """A function that writes a net, checks the file, and gives it back as what evaluates it."""
+    """A function that writes a network, checks the file, and gives it back as what evaluates it."""
 
     def export(model, shape=None, **settings):
         path = tmp_path / "m.onnx"

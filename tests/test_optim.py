@@ -293,7 +293,7 @@ def assert_equal(a, b):
 
 
 def test_a_state_goes_into_a_trainer_in_the_middle():
-    """A loop by hand saves its optimizer, and `Trainer` goes on."""
+    """A manual loop saves its optimizer, and `Trainer` continues."""
     x, y = np.random.default_rng(0).standard_normal((20, 5)).astype("f4"), np.arange(20) % 3
     trainers = []
     for _ in range(2):

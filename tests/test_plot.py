@@ -1,4 +1,4 @@
-"""Plots: what they show, where they draw, how often, and what they refuse. Drawn without a
+"""Plots: what they show, where they draw, how often, and what they reject. Drawn without a
 screen.
 """
 
@@ -306,7 +306,7 @@ def test_images_of_any_form(x, shape, picture):
     assert [ax.images[0].get_array().shape for ax in shown(axes)] == [picture] * 2
 
 
-def test_channels_are_colours(rng):
+def test_channels_are_colors(rng):
     x = rng.random((1, 3, 4, 5))
     np.testing.assert_array_equal(
         plot.images(x)[0, 0].images[0].get_array(), x[0].transpose(1, 2, 0)
@@ -358,7 +358,7 @@ def test_the_worst_mistakes_come_first(one_hot):
         (
             ("net", np.zeros((1, 4)), [0]),
             TypeError,
-            "model is 'net', expected one such as nn.Sequential",
+            "model is 'network', expected one such as nn.Sequential",
         ),
         ((Answers(), np.eye(4), np.arange(4)), ValueError, "the model makes no mistake"),
         ((Answers(), np.eye(4), np.arange(3)), ValueError, r"x has 4 rows, y the shape \(3,\)"),

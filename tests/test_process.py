@@ -1,5 +1,5 @@
 """cnet and the process it runs in: threads, the environment, other libraries. Interrupts and forks
-have files of their own.
+have their own files.
 """
 
 import importlib.util
@@ -324,7 +324,7 @@ def test_the_version_is_that_of_the_installed_package():
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?(\.dev\d+)?", cnet.__version__)
 
 
-# Other libraries that bring threads of their own
+# Other libraries that bring their own threads
 
 
 OTHERS = {

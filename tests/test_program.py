@@ -1,5 +1,5 @@
 """The compiled program and the layer-by-layer loop give the same bits, for every layer, loss and
-optimiser there is.
+optimizer there is.
 """
 
 import gc
@@ -18,8 +18,8 @@ from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 from cnet.callbacks import Callback
 
-# Bits are compared here, for any net with any loss.
-pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
+# Bits are compared here, for any network with any loss.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the network ends in (Softmax|Sigmoid)\(\), but")
 
 ACTIVATIONS = [
     nn.ReLU,
@@ -133,7 +133,7 @@ LAYERS = [
 
 
 @optimizers
-def test_optimisers(settings, isa, dtype, rng, threads):
+def test_optimizers(settings, isa, dtype, rng, threads):
     x, y = data(rng)
     arguments = (LAYERS, nn.CrossEntropyLoss, dtype, x.astype(dtype), y)
     by_hand = train(*arguments, compiled=False, **settings)
@@ -143,7 +143,7 @@ def test_optimisers(settings, isa, dtype, rng, threads):
 
 
 @optimizers
-def test_optimisers_of_large_batches(settings, dtype, rng, monkeypatch):
+def test_optimizers_of_large_batches(settings, dtype, rng, monkeypatch):
     monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
     x, y = data(rng, n=701)
     same(
@@ -260,7 +260,7 @@ def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, monkey
     assert compiled[0][-1] == 3 * 29
 
 
-def test_what_an_optimiser_remembers_is_kept_while_settings_come_and_go(rng):
+def test_what_an_optimizer_remembers_is_kept_while_settings_come_and_go(rng):
     x, y = data(rng)
     results = []
     for compiled in (True, False):
@@ -641,7 +641,7 @@ def test_threads_may_share_a_net_for_predictions(rng):
 
 
 def test_a_module_of_ones_own_may_compare_as_it_likes(rng):
-    """One that defines `__eq__` has no hash, and so no place among the nets whose programs are
+    """One that defines `__eq__` has no hash, and so no place among the networks whose programs are
     kept.
     """
 

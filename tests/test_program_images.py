@@ -1,4 +1,6 @@
-"""Nets of images, dropout and GELU as compiled programs: the bits of the layer-by-layer loop."""
+"""Networks of images, dropout and GELU as compiled programs: the bits of the layer-by-layer
+loop.
+"""
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from cnet._data.samples import Rows
 from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 
-# Bits are compared here, for any net with any loss.
-pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in (Softmax|Sigmoid)\(\), but")
+# Bits are compared here, for any network with any loss.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the network ends in (Softmax|Sigmoid)\(\), but")
 
 NETS = {
     "cnn": ((1, 12, 12), [
@@ -17,7 +19,7 @@ NETS = {
         nn.LeakyReLU, lambda: nn.MaxPool2d(2), nn.Flatten,
         lambda: nn.Linear(20, 8), nn.ReLU, nn.Dropout, lambda: nn.Linear(8, 3),
     ]),
-    "colours": ((3, 7, 8), [
+    "colors": ((3, 7, 8), [
         lambda: nn.Conv2d(3, 4, (2, 3), stride=(1, 2), padding=1), nn.GELU, lambda: nn.Conv2d(4, 17,
         3, bias=False), nn.Tanh,
         lambda: nn.AvgPool2d(2, stride=1, padding=1), nn.ELU, nn.Flatten, lambda: nn.Linear(17 * 7 *
@@ -31,7 +33,7 @@ NETS = {
         lambda: nn.MaxPool2d(3, stride=2, padding=1), nn.Sigmoid, nn.Flatten, lambda: nn.Linear(18,
         3),
     ]),
-    "nets in nets": ((1, 5, 5), [
+    "nested networks": ((1, 5, 5), [
         lambda: nn.Sequential(nn.Identity(), nn.Conv2d(1, 6, 5)), nn.ReLU, nn.Flatten, lambda:
         nn.Sequential(nn.Linear(6, 3), nn.Softmax()), nn.Softmax,
     ]),

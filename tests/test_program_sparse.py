@@ -39,7 +39,7 @@ def is_sparse(x, dtype, outputs=10):
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize(("width", "outputs"), [(40, 3), (202, 10), (400, 70), (784, 130)])
-def test_optimisers(settings, width, outputs, isa, dtype, rng, threads):
+def test_optimizers(settings, width, outputs, isa, dtype, rng, threads):
     x, y = sparse(rng, 61, width).astype(dtype), rng.integers(0, 3, 61)
     assert is_sparse(x, dtype)
     layers = [

@@ -1,5 +1,5 @@
-"""Training that is cut and resumed is the training that was not: callbacks go on too, in any order
-of their list.
+"""Training that is cut and resumed is the training that was not: callbacks continue too, in any
+order of their list.
 """
 
 import copy
@@ -101,7 +101,7 @@ KINDS = {
     "stop by score": lambda trainer, folder: EarlyStopping("val_score", patience=1),
     "slower": lambda trainer, folder: Slower(),
     "function": lambda trainer, folder: slower,
-    "by hand": lambda trainer, folder: (
+    "manually": lambda trainer, folder: (
         lambda trainer, logs: trainer.save_checkpoint(folder / str(trainer.epoch))
     ),
 }
@@ -147,20 +147,20 @@ def outcome(trainer, callbacks, folder):
 
 LISTS = [
     *itertools.permutations(["stop", "all", "best", "csv"]),
-    *itertools.permutations(["stop", "by hand", "plateau", "csv"]),
+    *itertools.permutations(["stop", "manually", "plateau", "csv"]),
     *itertools.permutations(["best", "all", "step", "slower"]),
-    ("stop by accuracy", "by hand", "weights", "function", "linear"),
+    ("stop by accuracy", "manually", "weights", "function", "linear"),
     ("function", "all", "function", "step", "linear", "plateau", "slower"),
     ("score", "stop by score", "all", "best", "csv"),
     ("all", "score", "stop by score", "csv"),
-    ("by hand", "score", "csv", "stop by score", "stop", "stop by accuracy"),
+    ("manually", "score", "csv", "stop by score", "stop", "stop by accuracy"),
 ]
 
 
 @pytest.mark.parametrize("names", LISTS, ids="-".join)
 def test_cut_after_any_epoch(names, tmp_path):
     """By a crash, which leaves the files of later epochs, with a checkpoint that a callback wrote;
-    and by the end of `fit`, with one written by hand.
+    and by the end of `fit`, with one hand-written.
     """
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -197,10 +197,10 @@ def test_cut_after_any_epoch(names, tmp_path):
 )
 @given(data=st.data())
 def test_cut_twice_with_any_list(data, tmp_path_factory):
-    kinds = [name for name in KINDS if "score" not in name and name != "by hand"]
+    kinds = [name for name in KINDS if "score" not in name and name != "manually"]
     names = data.draw(
         st.permutations(
-            [*data.draw(st.lists(st.sampled_from(kinds), max_size=5, unique=True)), "by hand"]
+            [*data.draw(st.lists(st.sampled_from(kinds), max_size=5, unique=True)), "manually"]
         )
     )
     whole, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("other")
@@ -238,7 +238,7 @@ def test_a_training_that_had_ended_stays_ended(restore, tmp_path, capsys):
     for name, values in first.model.state_dict().items():
         np.testing.assert_array_equal(second.model.state_dict()[name], values)
     assert capsys.readouterr().out.startswith("Epoch 3: early stopping\n")
-    assert len(fit(second, [stopping])["loss"]) == 3, "the next fit starts afresh"
+    assert len(fit(second, [stopping])["loss"]) == 3, "the next fit starts over"
 
 
 def test_progress_says_why_no_epoch_is_trained(tmp_path, capsys):
@@ -321,19 +321,19 @@ def test_states_go_to_callbacks_of_the_same_kind_and_metric(tmp_path):
         (
             EarlyStopping(),
             EarlyStopping("loss"),
-            "EarlyStopping.monitor='loss', .* starts afresh: the checkpoint has the state of "
+            "EarlyStopping.monitor='loss', .* starts over: the checkpoint has the state of "
             ".*monitor='val_loss'",
         ),
-        (EarlyStopping(), EarlyStopping(mode="max"), "direction='max', .* starts afresh"),
+        (EarlyStopping(), EarlyStopping(mode="max"), "direction='max', .* starts over"),
         (
             EarlyStopping(),
             EarlyStopping(restore_best_weights=True),
-            "restore_best_weights=True. starts afresh",
+            "restore_best_weights=True. starts over",
         ),
         (
             ModelCheckpoint("a", save_best_only=True),
             ModelCheckpoint("a", "loss", save_best_only=True),
-            "ModelCheckpoint.*monitor='loss'.* starts afresh",
+            "ModelCheckpoint.*monitor='loss'.* starts over",
         ),
     ],
     ids=["monitor", "mode", "restore", "file"],
@@ -366,7 +366,7 @@ def test_with_another_file_a_callback_starts_afresh(tmp_path):
 
 
 def test_the_best_file_is_not_replaced_by_a_worse_net(tmp_path):
-    """By nets that are ruined after the resume."""
+    """By networks that are ruined after the resume."""
     path = tmp_path / "best"
     second = saved(tmp_path, ModelCheckpoint(path, save_best_only=True))
     best = path.read_bytes()
@@ -396,7 +396,7 @@ class Diverges(nn.CrossEntropyLoss):
 @pytest.mark.parametrize("cause", ["data", "divergence"])
 @pytest.mark.parametrize(
     "names",
-    [("stop", "by hand", "best", "csv", "plateau"), ("slower", "all", "csv", "stop", "slower")],
+    [("stop", "manually", "best", "csv", "plateau"), ("slower", "all", "csv", "stop", "slower")],
     ids="-".join,
 )
 def test_a_fit_that_fails_in_its_first_epoch_leaves_the_states_to_the_next(names, cause, tmp_path):

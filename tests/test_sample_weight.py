@@ -1,5 +1,5 @@
 """Weights of rows: what they mean for every loss, in both ways to run a step, and what is
-refused.
+rejected.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ from cnet import Trainer, nn, optim
 from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 
-# One net for all losses, also for those of logits.
-pytestmark = pytest.mark.filterwarnings(r"ignore:the net ends in Softmax\(\), but")
+# One network for all losses, also for those of logits.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the network ends in Softmax\(\), but")
 
 ROWS, CLASSES = 40, 3
 X = np.random.default_rng(0).standard_normal((ROWS, 5))
@@ -353,7 +353,7 @@ OPTIMIZERS = {
 def test_a_batch_in_which_no_row_counts_is_a_batch_as_in_arrays(
     empty, optimizer, compiled, dtype, monkeypatch
 ):
-    """In training and in validation; normalisation, dropout and the optimiser see it too."""
+    """In training and in validation; normalization, dropout and the optimizer see it too."""
     if not compiled:
         monkeypatch.setattr(_engine, "lower", lambda *parts: None)
     sample_weight = W + 1.0
@@ -490,7 +490,7 @@ def test_torch_finds_the_same():
     np.testing.assert_allclose(grad, tensor.grad.numpy(), rtol=1e-12)
 
 
-# What is refused
+# What is rejected
 
 BAD = {
     "too few": (

@@ -210,7 +210,7 @@ def nested(depth):
 def test_nets_in_nets_are_read_as_deep_as_they_are_written(path):
     nested(50).save(path)
     assert_same(cnet.load(path), nested(50))
-    with pytest.raises(ValueError, match="nets in nets more than 50 deep"):
+    with pytest.raises(ValueError, match="nested networks more than 50 deep"):
         nested(51).save(path)
     assert_same(cnet.load(path), nested(50))
 
@@ -392,9 +392,9 @@ DESCRIPTIONS = {
     "missing": (None, UNKNOWN),
     "seed": (linear(seed=1), UNKNOWN),
     "dtype": (linear(dtype="float64"), UNKNOWN),
-    "initialiser": (linear(weight_init="he"), UNKNOWN),
-    "bias initialiser": (linear(bias_init="he"), UNKNOWN),
-    "seed of a net": ({**architecture(linear()), "seed": 1}, UNKNOWN),
+    "initializer": (linear(weight_init="he"), UNKNOWN),
+    "bias initializer": (linear(bias_init="he"), UNKNOWN),
+    "seed of a network": ({**architecture(linear()), "seed": 1}, UNKNOWN),
     "unknown argument": (linear(device="cuda"), "unexpected keyword argument 'device'"),
     "self": (linear(self=1), "multiple values for argument 'self'"),
     "missing argument": (
@@ -431,7 +431,7 @@ DESCRIPTIONS = {
     "shapes that do not match": (architecture(linear(), linear()), ""),
     "deep": (
         '{"type":"Sequential","layers":[' * 60 + '{"type":"ReLU"}' + "]}" * 60,
-        "nets in nets more than 50 deep",
+        "nested networks more than 50 deep",
     ),
     "deeper": ('{"type":"Sequential","layers":[' * 100_000 + "]}" * 100_000, "recursion"),
     "brackets": ("[" * 1_000_000, "recursion"),
@@ -733,7 +733,7 @@ def good(tmp_path_factory):
 
 
 def loads_or_is_refused(path, content):
-    """A damaged file is refused, or happens to be a model still; whichever, little memory is
+    """A damaged file is rejected, or happens to be a model still; whichever, little memory is
     taken.
     """
     path.write_bytes(content)

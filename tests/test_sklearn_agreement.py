@@ -199,7 +199,9 @@ def test_the_loss_of_several_numbers_by_lbfgs_has_the_whole_penalty():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_sequence_of_fits_agrees(seed):
-    """`partial_fit` goes on with the optimizer, and `fit` with the weights where it starts warm."""
+    """`partial_fit` continues with the optimizer, and `fit` with the weights where it starts
+    warm.
+    """
     rng = np.random.default_rng(seed)
     ours, theirs = (MLPClassifier, TheirClassifier) if seed % 2 else (MLPRegressor, TheirRegressor)
     x, y = DATA["many classes"][0], IRIS[1]
@@ -238,7 +240,7 @@ def test_any_sequence_of_fits_agrees(seed):
     [("numbers", 1.0), ("numbers", 1e5), ("two numbers", 1e30), ("two classes", 30.0)],
 )
 def test_divergence_with_early_stopping_ends_as_in_scikit_learn(data, rate):
-    """With the best weights, and a score of the net that holds NaN: NaN for numbers."""
+    """With the best weights, and a score of the network that holds NaN: NaN for numbers."""
     settings = {"solver": "sgd", "activation": "identity", "learning_rate_init": rate}
     ours, theirs = pair(data, settings, early_stopping=True, n_iter_no_change=4)
     assert (
@@ -361,7 +363,7 @@ def test_negative_counts_train_as_in_scikit_learn_with_a_warning():
 
 
 def test_adam_and_sgd_of_cnet_are_pytorchs_still():
-    """The estimators have optimizers of their own."""
+    """The estimators have their own optimizers."""
     ours = MLPClassifier(5, max_iter=2, random_state=0).fit(*DATA["two classes"])._trainer.optimizer
     assert type(ours) is not optim.Adam
     rule = optim.Adam([nn.Parameter((1,))], weight_decay=0.1)

@@ -99,7 +99,7 @@ def test_no_callbacks_and_a_scheduler():
 
 
 def test_an_estimator_can_be_copied_from_a_callback():
-    """Also when training is still going on."""
+    """Also when training is still continuing."""
     copies = []
     model = make()
     model.set_params(
@@ -112,7 +112,7 @@ def test_an_estimator_can_be_copied_from_a_callback():
 
 
 class Recorder:
-    """A callback of scikit-learn's: what it was told, and the scores of the nets that it was
+    """A callback of scikit-learn's: what it was told, and the scores of the networks that it was
     given.
     """
 

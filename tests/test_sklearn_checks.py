@@ -49,7 +49,7 @@ def failed(results):
 def test_every_check_passes_that_scikit_learns_own_mlp_passes(
     ours, theirs, rate, solver, early_stopping
 ):
-    """Early stopping alone fails some, as `partial_fit` refuses it and a few samples are too few to
+    """Early stopping alone fails some, as `partial_fit` rejects it and a few samples are too few to
     hold some out.
     """
     width = 100 if early_stopping and solver != "lbfgs" else 10
@@ -75,7 +75,7 @@ def test_every_check_passes_that_scikit_learns_own_mlp_passes(
 
 
 def test_every_check_passes_for_counts_that_passes_for_scikit_learns_own():
-    """Targets of the checks are negative, too, which neither refuses."""
+    """Targets of the checks are negative, too, which neither rejects."""
     settings = {
         "loss": "poisson",
         "hidden_layer_sizes": 10,
@@ -99,7 +99,7 @@ def test_every_check_passes_for_counts_that_passes_for_scikit_learns_own():
         (
             {
                 "class_weight": "balanced"
-            },  # which counts samples, whatever they weigh, and partial_fit refuses
+            },  # which counts samples, whatever they weigh, and partial_fit rejects
             {
                 "check_sample_weight_equivalence_on_dense_data",
                 "check_fit_score_takes_y",
@@ -137,7 +137,7 @@ PRIVATE = {
     "test_learning_rate_warmstart": "asks for the private _optimizer",
     "test_adaptive_learning_rate": "asks for the private _optimizer",
 }
-EXPECTED = {**PRIVATE, "test_sparse_matrices": "sparse X is refused"}
+EXPECTED = {**PRIVATE, "test_sparse_matrices": "sparse X is rejected"}
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_weights_that_are_assigned_before_the_first_fit_are_begun_with():
         np.testing.assert_allclose(begin(model).predict_proba(X), first.predict_proba(X), atol=1e-6)
     model = make()
     model.coefs_ = first.coefs_
-    same_nets(model.fit(X, Y), first)  # a fit that is not warm begins anew
+    same_nets(model.fit(X, Y), first)  # a fit that is not warm begins again
     wrong = make(hidden_layer_sizes=3)
     wrong.coefs_ = first.coefs_
     with pytest.raises(

@@ -65,14 +65,14 @@ def test_a_warm_start_follows_the_activation_and_the_dropout():
     [
         (
             {"hidden_layer_sizes": 50},
-            r"hidden_layer_sizes is \[50\], but training goes on with a net for which it is "
+            r"hidden_layer_sizes is \[50\], but training continues with a network for which it is "
             r"\[8\]: construct a new estimator",
         ),
         ({"hidden_layer_sizes": (8, 8)}, r"hidden_layer_sizes is \[8, 8\]"),
         ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes is \[\]"),
         (
             {"batch_norm": True},
-            "batch_norm is True, but training goes on with a net for which it is False",
+            "batch_norm is True, but training continues with a network for which it is False",
         ),
     ],
     ids=str,
@@ -92,8 +92,8 @@ def test_a_warm_start_refuses_other_targets():
     numbers = make(MLPRegressor, warm_start=True).fit(X, X[:, 0])
     with pytest.raises(
         ValueError,
-        match=r"the number of outputs for y is \[2\], but training goes on with a net for which it "
-        r"is \[1\]",
+        match=r"the number of outputs for y is \[2\], but training continues with a network for "
+        r"which it is \[1\]",
     ):
         numbers.fit(X, X[:, :2])
     with pytest.raises(ValueError, match=r"the number of outputs for y is \[2\]"):

@@ -21,7 +21,7 @@ def assert_same(a, b):
 
 
 def trained(seed=0):
-    """A net whose running means and counts are its own."""
+    """A network whose running means and counts are its own."""
     model = net(seed)
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1))
     rng = np.random.default_rng(seed)
@@ -204,7 +204,7 @@ def test_states_of_torch():
     )
     with pytest.raises(
         ValueError,
-        match=r"dtype is 'float16', expected 'float32' or 'float64': convert the net with "
+        match=r"dtype is 'float16', expected 'float32' or 'float64': convert the network with "
         r"\.float\(\)",
     ):
         from_torch(theirs)
@@ -220,7 +220,7 @@ def test_states_of_torch():
         ):
             net().load_state_dict(state)
     with pytest.raises(
-        ValueError, match=r"dtype is 'bfloat16', .*: convert the net with \.float\(\)"
+        ValueError, match=r"dtype is 'bfloat16', .*: convert the network with \.float\(\)"
     ):
         from_torch(theirs.bfloat16())
     with pytest.raises(TypeError, match=r"pass its state_dict\(\)"):

@@ -207,7 +207,7 @@ def test_augmented_images(settings, store):
     np.testing.assert_array_equal(first(IMAGES[:30]), second(store(IMAGES[:30])))
 
 
-def test_standardisation_measures_block_by_block():
+def test_standardization_measures_block_by_block():
     images = IMAGES.astype(np.float64)
     images[:, 0, 0, 0] = 0.1
     stored = OfSelections(images)

@@ -18,7 +18,7 @@ torch = pytest.importorskip(
 
 
 def pair(*sizes, activation="ReLU", dtype="float32", seed=0):
-    """A net here and the same one in PyTorch, with the same weights."""
+    """A network here and the same one in PyTorch, with the same weights."""
     ours, theirs = [], []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         if i:
@@ -58,7 +58,7 @@ def relative(got, expected):
     ids=["plain float32", "plain", "momentum", "nesterov", "decay", "Adam"],
 )
 def deep_training(request, digits):
-    """A training of a deep net in PyTorch, which depends on no instruction set of ours: model,
+    """A training of a deep network in PyTorch, which depends on no instruction set of ours: model,
     data, optimizer, losses, and their tolerance.
     """
     arithmetic, steps, tolerance, name, settings = request.param
@@ -379,8 +379,8 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
         ("RMSprop", {"lr": 0.001, "centered": True}),
     ],
 )
-def test_300_steps_of_each_optimiser_follow_pytorch(name, settings, isa, rng):
-    """Gradients are given, so that nothing but the optimiser's arithmetic may differ."""
+def test_300_steps_of_each_optimizer_follow_pytorch(name, settings, isa, rng):
+    """Gradients are given, so that nothing but the optimizer's arithmetic may differ."""
     ours, theirs = (
         nn.Linear(5, 4, seed=0, dtype="float64"),
         torch.nn.Linear(5, 4, dtype=torch.float64),
@@ -403,7 +403,7 @@ def test_300_steps_of_each_optimiser_follow_pytorch(name, settings, isa, rng):
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
-def test_settings_of_optimisers_have_pytorchs_names_and_defaults(name):
+def test_settings_of_optimizers_have_pytorchs_names_and_defaults(name):
     def defaults(kind):
         return {key: value.default for key, value in inspect.signature(kind).parameters.items()}
 

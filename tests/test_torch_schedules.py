@@ -76,7 +76,7 @@ COMBINED = {
         ],
         [4, 11],
     ),
-    "Sequential going on": lambda L, o: L.SequentialLR(
+    "Sequential continuing": lambda L, o: L.SequentialLR(
         o, [L.ExponentialLR(o, 0.9), L.MultiplicativeLR(o, lambda step: 0.7)], [6]
     ),
     "Sequential to a cycle": lambda L, o: L.SequentialLR(
@@ -151,7 +151,7 @@ def test_rates_are_those_of_pytorch(name, optimizer):
     ours, theirs = pair(optimizer)
     steps = (
         19 if "linear" in name or "epochs" in name else 20
-    )  # PyTorch's line goes on below zero after its last step
+    )  # PyTorch's line continues below zero after its last step
     run(ours, theirs, [schedules(name, ours, theirs)], steps)
 
 
@@ -211,7 +211,7 @@ def test_a_new_schedule_begins_as_in_pytorch(name):
 def test_a_schedule_goes_on_from_a_step(name):
     """`last_epoch`, with groups as `Optimizer.load_state_dict` leaves them."""
     if name == "CosineAnnealingWarmRestarts":
-        # PyTorch goes on elsewhere where cycles differ in length; tests/test_lr_scheduler.py has
+        # PyTorch continues elsewhere where cycles differ in length; tests/test_lr_scheduler.py has
         # the right rates
         return
     ours, theirs = pair("momentum")
@@ -244,7 +244,7 @@ def test_a_schedule_goes_on_from_a_step(name):
 @pytest.mark.parametrize("name", ALL)
 def test_states_of_optimizer_and_schedule_go_on_as_in_pytorch(name, optimizer, late):
     """Also if the schedule is constructed after the state of the optimizer was loaded, where
-    PyTorch's begins anew.
+    PyTorch's begins again.
     """
     first, theirs = pair(optimizer)
     schedule, other = schedules(name, first, theirs)

@@ -22,7 +22,7 @@ CLASSES = 3
 
 @pytest.fixture
 def data(rng):
-    """A task that a small net can learn: which of three numbers is the largest."""
+    """A task that a small network can learn: which of three numbers is the largest."""
     x = rng.standard_normal((200, 3)).astype(np.float32)
     return x, x.argmax(axis=1)
 
@@ -172,7 +172,7 @@ def test_every_row_is_seen_once_in_each_epoch():
     assert [len(batch) for batch in batches] == [4, 4, 2] * 3
     epochs = [flat(batches[i : i + 3]) for i in (0, 3, 6)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
-    assert len({tuple(epoch) for epoch in epochs}) == 3, "each epoch has an order of its own"
+    assert len({tuple(epoch) for epoch in epochs}) == 3, "each epoch has its own order"
 
 
 def test_the_order_follows_from_the_seed():
@@ -319,7 +319,7 @@ def test_evaluation_changes_nothing(data):
 
 
 def test_a_tiny_net_learns_seven_times_a_number(dtype):
-    """The fifth of the notebooks that cnet replaces: its 2-3-1 net went to minus infinity."""
+    """The fifth of the notebooks that cnet replaces: its 2-3-1 network went to minus infinity."""
     x = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
     y = 7 * x[:, 0]
     losses = []
@@ -341,7 +341,7 @@ def test_regression_targets_as_a_row_or_a_column(rng):
     assert results[0] == results[1] == results[2]
 
 
-# Optimisers
+# Optimizers
 
 
 def test_each_group_has_its_own_settings(rng):
@@ -490,7 +490,9 @@ def test_a_callback_stops_training(data):
 
     trainer = make()
     assert len(trainer.fit(*data, epochs=10, callbacks=[stop], verbose=False)["loss"]) == 2
-    assert len(trainer.fit(*data, epochs=3, verbose=False)["loss"]) == 3, "the next fit starts anew"
+    assert len(trainer.fit(*data, epochs=3, verbose=False)["loss"]) == 3, (
+        "the next fit starts again"
+    )
     assert trainer.epoch == 5
 
 
@@ -660,7 +662,7 @@ def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(
         np.testing.assert_array_equal(after[parameter].arrays, state.arrays)
         assert after[parameter].steps == state.steps
 
-    # With a sensible rate it goes on as if nothing had happened.
+    # With a sensible rate it continues as if nothing had happened.
     trainer.optimizer.param_groups[0]["lr"] = 0.01
     other = exploding(dtype, lr=0.01, momentum=momentum)
     whole = other.fit(x, y, epochs=4, seed=0, verbose=False)
@@ -772,7 +774,9 @@ def test_weights_that_are_not_finite_are_noticed_at_once(data):
 
 @pytest.mark.parametrize("labels", [1, 3])
 def test_accuracy_of_yes_and_no(labels, rng, monkeypatch):
-    """A row is classified rightly if all its labels are, in the compiled program as in the loop."""
+    """A row is classified correctly if all its labels are, in the compiled program as in the
+    loop.
+    """
     x, y = rng.standard_normal((300, 4)), rng.random((300, labels))
     model = nn.Sequential(nn.Linear(4, labels), seed=0, dtype="float64")
     trainer = Trainer(model, nn.BCEWithLogitsLoss(), optim.SGD(model.parameters()))
@@ -931,12 +935,12 @@ def test_a_model_is_trained_by_one_call_at_a_time(data):
     trainer.fit(*data, epochs=1, verbose=False)
 
 
-@pytest.mark.parametrize("shared", ["layer", "net", "normalisation"])
+@pytest.mark.parametrize("shared", ["layer", "net", "normalization"])
 def test_nets_that_share_a_layer_are_trained_by_one_call_at_a_time(shared, data):
     trunk = {
         "layer": nn.Linear(3, 3, seed=0),
         "net": nn.Sequential(nn.Linear(3, 3), seed=0),
-        "normalisation": nn.BatchNorm1d(3, affine=False),
+        "normalization": nn.BatchNorm1d(3, affine=False),
     }[shared]
     one, other = (nn.Sequential(trunk, nn.Linear(3, CLASSES, seed=seed)) for seed in (1, 2))
     trainers = [

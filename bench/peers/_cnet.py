@@ -38,7 +38,7 @@ class _Net(Peer):
         self._restart()
 
     def _restart(self) -> None:
-        """An optimiser that remembers nothing."""
+        """An optimizer that remembers nothing."""
         parameters = self.model.parameters()
         self.optimizer = (
             optim.Adam(parameters, *ADAM)

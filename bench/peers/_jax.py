@@ -134,7 +134,7 @@ def _adam(params: Params, grads: Params, steps: jax.Array, means: Params, square
 
 
 class Cnn(Scan):
-    """The convolutional net, with channels last, which is JAX's habit; its state is parameters,
+    """The convolutional network, with channels last, which is JAX's habit; its state is parameters,
     velocities and a key.
 
     A step at a time: in a scan, XLA's convolutions run on one thread and are ten times slower.

@@ -1,4 +1,4 @@
-"""NumPy: a net written by hand, with care.
+"""NumPy: a network hand-written, with care.
 
 Every array is allocated once and every operation works in place, so that a step is BLAS and little
 else.

@@ -20,16 +20,16 @@ ADAM = (0.001, (0.9, 0.999), 1e-8)
 LEAKY_SLOPE = 0.01
 CNN_LEARNING_RATE = 0.01
 CNN_MOMENTUM = 0.9
-CNN_REMARK = "with initial weights and masks of dropout of its own"
+CNN_REMARK = "with initial weights and its own masks dropout"
 
 
 class Peer(ABC):
-    """One net in one library, with its data set in memory and in the library's own form.
+    """One network in one library, with its data set in memory and in the library's own form.
 
     All train alike: softmax cross-entropy, plain SGD or Adam, float32, from the same weights. An
     epoch visits the rows in a random order, drawn and gathered batch by batch as the library's
     users would do it; where the batch is the whole data set there is nothing to shuffle or gather.
-    A constructor raises NotImplementedError for a net that the library cannot express.
+    A constructor raises NotImplementedError for a network that the library cannot express.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def initial_weights(case: Case, seed: int = 0) -> Weights:
 
 
 def reference_logits(case: Case, weights: Weights, x: Floats) -> NDArray[np.float64]:
-    """The net's outputs in double precision, plainly."""
+    """The network's outputs in double precision, plainly."""
     a = x.astype(np.float64)
     for i, (w, b) in enumerate(weights):
         a = a @ w + b

@@ -44,7 +44,7 @@ class Eager(Peer):
         self.tensor_y = torch.from_numpy(y)
 
     def _restart(self) -> None:
-        """An optimiser that remembers nothing."""
+        """An optimizer that remembers nothing."""
         if self.case.adam:  # fused, the fastest of its forms
             self.optimizer = torch.optim.Adam(self.model.parameters(), *ADAM, fused=True)
         else:
@@ -100,7 +100,7 @@ class Compiled(Eager):
 
     def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
         super().__init__(case, x, y, threads)
-        torch._dynamo.reset()  # else the limit on recompilations counts the nets before
+        torch._dynamo.reset()  # else the limit on recompilations counts the networks before
         self.compiled_step = torch.compile(self._functional_step, dynamic=False)
         self.forward = torch.compile(self.model, dynamic=False)
 

@@ -5,7 +5,7 @@ Images are stored with channels last, as the kernels read them, from the first l
 it until a layer that takes the elements of a sample in order. `lower` makes ops of layers.
 
 An activation behind a dense layer or a convolution is its epilogue. Its derivative is the epilogue
-of the dense layer behind it, or a kernel of its own.
+of the dense layer behind it, or its own kernel.
 """
 
 from __future__ import annotations

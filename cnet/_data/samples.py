@@ -1,6 +1,6 @@
 """The rows of a data set, handed out in batches without a copy of the whole.
 
-Contiguous data of the net's own dtype, and of uint8, are gathered by a kernel; anything else by
+Contiguous data of the network's own dtype, and of uint8, are gathered by a kernel; anything else by
 NumPy, row by row, and converted on the way. Data may be larger than memory if it is memory-mapped,
 or lies in a file of h5py or zarr.
 """
@@ -18,8 +18,8 @@ from cnet._utils.stored import as_rows
 from cnet._utils.threads import get_num_threads
 
 _MOST_NONZERO = {1: 0.25, 48: 0.4}
-"""By the least outputs of a dense layer: the share of a data set's elements that may not be 0, for
-the layer to be quicker with lists of them.
+"""By the least outputs of a dense layer: the fraction of a data set's elements that may not be 0,
+for the layer to be quicker with lists of them.
 """
 _MOST_MEMORY = 0.5
 """Of lists beside the data."""

@@ -1,6 +1,6 @@
-"""Checkpoints: all that training goes on from, in one safetensors file.
+"""Checkpoints: all that training continues from, in one safetensors file.
 
-Weights and what the optimiser remembers are tensors; numbers are JSON beside them. Reading executes
+Weights and what the optimizer remembers are tensors; numbers are JSON beside them. Reading executes
 nothing, checks every shape against the trainer's own model before a tensor is read, and changes
 nothing unless everything fits.
 """
@@ -27,7 +27,7 @@ from cnet.optim.lr_scheduler._state import kind_of, resume
 
 _FORMAT = "2"
 _READ = ("1", "2")  # the first has no states of callbacks
-_MOST_ARRAYS = 8  # that an optimiser keeps for a parameter
+_MOST_ARRAYS = 8  # that an optimizer keeps for a parameter
 _TENSOR = "cnet tensor"
 """Key of a dictionary that stands for a tensor in the JSON."""
 
@@ -111,8 +111,9 @@ def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
     if {*given} & {*kinds}:
         raise ValueError(
             f"the checkpoint has the schedulers {', '.join(kinds)}, but fit got "
-            f"{', '.join(given)}: give the same ones in the same order to go on, or, to begin new "
-            "schedules, train with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
+            f"{', '.join(given)}: give the same ones in the same order to continue, or, to begin "
+            "new schedules, train with a new Trainer(trainer.model, trainer.loss, "
+            "trainer.optimizer)"
         )
 
 
@@ -245,7 +246,7 @@ def _take_up(
 def _tensors(
     slices: dict[str, Any], state: dict[str, Any], trainer: TrainerState
 ) -> tuple[dict[str, Any], dict[Parameter, Any]]:
-    """The weights, and what the optimiser remembers."""
+    """The weights, and what the optimizer remembers."""
     weights = {}
     for name, values in trainer.model.state_dict().items():
         weights[name] = _read(slices, f"model.{name}", [values.shape], values.dtype)
@@ -255,7 +256,7 @@ def _tensors(
             steps = state["steps"][name]
             if (steps is None) == isinstance(trainer.optimizer, RuleOptimizer):
                 raise ValueError(
-                    "it has an optimiser's state that this version of cnet does not know"
+                    "it has an optimizer's state that this version of cnet does not know"
                 )
             shapes = (
                 [parameter.shape]

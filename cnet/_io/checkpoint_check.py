@@ -60,7 +60,7 @@ def check_numbers(
         raise ValueError("it has no list of schedulers")
     for scheduler, numbers in (
         schedulers if "callbacks" in state else ()
-    ):  # those of the first format are refused by `fit`
+    ):  # those of the first format are rejected by `fit`
         check_schedule(scheduler, numbers, len(groups))
     if "callbacks" in state:
         _check_callbacks(callbacks, history)
@@ -111,13 +111,13 @@ def _check_optimizer(
 ) -> None:
     optimizer = trainer.optimizer
     if kind != type(optimizer).__name__:
-        raise ValueError(f"its optimiser is {kind}, this trainer's {type(optimizer).__name__}")
+        raise ValueError(f"its optimizer is {kind}, this trainer's {type(optimizer).__name__}")
     if [
         isinstance(group, dict) and (group.keys() - _OF_SCHEDULES, group.get("params"))
         for group in groups
     ] != [(group.keys() - _OF_SCHEDULES, group["params"]) for group in own]:
         raise ValueError(
-            "its optimiser has other groups of parameters, or other settings, than this trainer's"
+            "its optimizer has other groups of parameters, or other settings, than this trainer's"
         )
     for i, (group, now) in enumerate(zip(groups, own, strict=True)):
         for name, value in group.items():
@@ -136,7 +136,7 @@ def _check_optimizer(
     if not steps.keys() <= names or not all(
         number is None or is_count(number) for number in steps.values()
     ):
-        raise ValueError("it has an optimiser's state that this version of cnet does not know")
+        raise ValueError("it has an optimizer's state that this version of cnet does not know")
 
 
 def _alike(value: Any, own: Any) -> bool:

@@ -24,14 +24,14 @@ from cnet.nn._neutral import NEUTRAL
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
 _LARGEST_HEADER = 100_000_000  # bytes, as safetensors has it
-_MOST_NESTED = 50  # nets in nets: more would only serve to exhaust the stack
+_MOST_NESTED = 50  # nested networks: more would only serve to exhaust the stack
 
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
     if depth > _MOST_NESTED:
         raise ValueError(
-            f"the model has nets in nets more than {_MOST_NESTED} deep, which a file cannot hold: "
-            "save its weights with state_dict()"
+            f"the model has nested networks more than {_MOST_NESTED} deep, which a file cannot "
+            "hold: save its weights with state_dict()"
         )
     name = type(module).__name__
     if getattr(nn, name, None) is not type(module):
@@ -56,7 +56,7 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
     claims.
     """
     if prefix.count(".") > _MOST_NESTED:
-        raise ValueError(f"it has nets in nets more than {_MOST_NESTED} deep")
+        raise ValueError(f"it has nested networks more than {_MOST_NESTED} deep")
     match description:
         case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
             return nn.Sequential(

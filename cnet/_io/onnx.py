@@ -1,4 +1,4 @@
-"""Nets as ONNX files, which other runtimes read: a table of the layers, each of which is one
+"""Networks as ONNX files, which other runtimes read: a table of the layers, each of which is one
 operator of ONNX.
 
 Weights have PyTorch's shapes there and, here, PyTorch's names: those of `state_dict`.
@@ -75,10 +75,10 @@ def to_onnx(
     dtype: DTypeLike | None = None,
     opset: int | None = None,
 ) -> None:
-    """Write a net to an ONNX file, for prediction by other runtimes. Needs ``pip install
+    """Write a network to an ONNX file, for prediction by other runtimes. Needs ``pip install
     "cnet[onnx]"``.
 
-    The net's input is called "input", and its output "output", or the outputs as the `nn.Heads`
+    The network's input is called "input", and its output "output", or the outputs as the `nn.Heads`
     that it ends in; any number of rows goes in. Input is floating point, 8-bit images too, which
     `nn.Rescale` scales in the graph. The file is written beside its final place and moved there
     when complete.
@@ -146,7 +146,7 @@ def to_onnx(
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
         raise ValueError(
-            f"a head is called {_INPUT!r}, as the input of the net is in the file: give it "
+            f"a head is called {_INPUT!r}, as the input of the network is in the file: give it "
             "another name"
         )
     version = graph.opset(opset, defs.onnx_opset_version())
@@ -222,7 +222,7 @@ class _Graph:
 
     def name_outputs(self, outputs: dict[str, _Value]) -> None:
         """Let operators give the outputs by their names. What is also the input, or another output,
-        is passed on by an operator of its own.
+        is passed on by its own operator.
         """
         names: dict[str, str] = {}
         for name, value in outputs.items():
@@ -305,7 +305,7 @@ class _Graph:
 
 
 def _weight(layer: Any, name: str) -> Array | None:
-    """An array in ONNX's shape. Normalisation has to have all of them there; other layers leave out
+    """An array in ONNX's shape. Normalization has to have all of them there; other layers leave out
     those they have not.
     """
     array = getattr(layer, name)

@@ -1,7 +1,7 @@
-"""Nets from PyTorch, and to it: a table of the layers that both have.
+"""Networks from PyTorch, and to it: a table of the layers that both have.
 
 Layers, their arguments and what is in `state_dict` have the same names in both. What a module of
-PyTorch does beyond that, by hooks or a method of its own, is refused.
+PyTorch does beyond that, by hooks or its own method, is rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnet.nn._module import is_builtin
 _POOL = ("kernel_size", "stride", "padding")
 _BATCH_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 # Arguments of the layers that both have, which are attributes of PyTorch's. cnet's constructors
-# refuse what they cannot do.
+# reject what they cannot do.
 _LAYERS = {
     "Linear": ("in_features", "out_features", "bias"),
     "Conv2d": (
@@ -62,9 +62,9 @@ _INSTEAD = {
 
 
 def from_torch(module: Any) -> nn.Module:
-    """Make a net, or a layer, of one of PyTorch's.
+    """Make a network, or a layer, of one of PyTorch's.
 
-    Outputs are those of the module in its ``eval()`` mode, up to rounding, and training goes on
+    Outputs are those of the module in its ``eval()`` mode, up to rounding, and training continues
     from its weights. Nothing is shared: the weights are copied. A layer that stands in two places
     becomes two. What is frozen there is frozen here.
 
@@ -87,7 +87,7 @@ def from_torch(module: Any) -> nn.Module:
         all.
     ValueError
         If a layer has a setting that cnet's has not, parameters of another dtype or without values,
-        hooks, or a method of its own.
+        hooks, or its own method.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def from_torch(module: Any) -> nn.Module:
 
 
 def to_torch(model: nn.Module) -> Any:
-    """Make a PyTorch net, or layer, of one of cnet's.
+    """Make a PyTorch network, or layer, of one of cnet's.
 
     Outputs are the same, up to rounding. Nothing is shared: the weights are copied. What is frozen
     here is frozen there.
@@ -197,7 +197,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise ImportError("nets from and to PyTorch need PyTorch: pip install torch") from None
+        raise ImportError("networks from and to PyTorch need PyTorch: pip install torch") from None
     return torch
 
 
@@ -209,7 +209,7 @@ def _theirs(name: str, torch: Any) -> Any:
 
 
 def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The layers of a net, and how they are called in it."""
+    """The layers of a network, and how they are called in it."""
     if type(module) is container:
         for name, child in _children(module):
             yield from _leaves(child, container, f"{path}{name}.")
@@ -218,7 +218,7 @@ def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str,
 
 
 def _children(net: Any) -> Iterable[tuple[str, Any]]:
-    """The layers of a net; PyTorch's ``named_children()`` would leave out what comes twice."""
+    """The layers of a network; PyTorch's ``named_children()`` would leave out what comes twice."""
     children: Iterable[tuple[str, Any]] = (
         net.named_children() if isinstance(net, nn.Module) else net._modules.items()
     )
@@ -264,7 +264,7 @@ def _refuse_extras(module: Any) -> None:
             )
     if "forward" in vars(module):
         raise ValueError(
-            "its forward was replaced, which cnet would leave out: make a layer of your own of it"
+            "its forward was replaced, which cnet would leave out: make a custom layer of it"
         )
 
 
@@ -292,7 +292,7 @@ def _layer(theirs: Any, name: str) -> nn.Module:
         try:
             array.cast(real_dtype(next(iter(dtypes))))
         except ValueError as error:
-            raise ValueError(f"{error}: convert the net with .float()") from None
+            raise ValueError(f"{error}: convert the network with .float()") from None
     layer.load_state_dict({key: tensor.cpu().numpy() for key, tensor in state.items()})
     for key, parameter in theirs.named_parameters():
         own[key].requires_grad = parameter.requires_grad  # type: ignore[union-attr]

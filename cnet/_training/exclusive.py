@@ -12,7 +12,7 @@ from cnet.nn import Module
 
 
 class _Training:
-    """A training, as long as it goes on. It is over, too, when nothing refers to it any more."""
+    """A training, while it runs. It is over, too, when nothing refers to it any more."""
 
     goes_on = True
 
@@ -69,7 +69,7 @@ def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
 
 @contextmanager
 def exclusive(model: Module) -> Iterator[None]:
-    """Refuse a second training of a model, or of one that shares a layer with it: both would be
+    """Reject a second training of a model, or of one that shares a layer with it: both would be
     spoiled silently.
     """
     arrays = {*map(id, model._states())}

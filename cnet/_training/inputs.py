@@ -1,6 +1,6 @@
 """The data of `fit` and `evaluate`, checked against the model and the loss.
 
-Arrays are checked as a whole, and each epoch visits them in an order of its own. Batches are
+Arrays are checked as a whole, and each epoch visits them in its own order. Batches are
 checked one by one, as they come, and none is kept. The trainer pulls runs from either, for its
 engine.
 """
@@ -185,7 +185,7 @@ class ArrayData:
 
 
 class BatchIterable:
-    """Samples that come batch by batch, from an iterable that each epoch goes through anew.
+    """Samples that come batch by batch, from an iterable that each epoch goes through again.
 
     Parameters
     ----------
@@ -236,8 +236,8 @@ class BatchIterable:
         if isinstance(batches, Iterator) and epochs > 1 and steps is None:
             raise ValueError(
                 f"{name} is a {type(batches).__name__}, which is used up after one of {epochs} "
-                "epochs: pass a list of batches, or an object whose __iter__ begins "
-                f"anew{', or steps_per_epoch to go on where an epoch ended' if name == 'x' else ''}"
+                "epochs: pass a list of batches, or an object whose __iter__ begins again"
+                f"{', or steps_per_epoch to continue the iterator' if name == 'x' else ''}"
             )
         self._batches, self._read, self._name, self._limit = batches, read, name, steps
         self.engine: EagerEngine | CompiledEngine | None = None
@@ -363,7 +363,7 @@ def reject_for_batches(**settings: Any) -> None:
 def apply_augmentation(
     augment: Augment, samples: Samples, read: InputValidator
 ) -> tuple[Samples, InputValidator]:
-    """Training samples as `augment` varies them, and how validation data is read: standardised as
+    """Training samples as `augment` varies them, and how validation data is read: standardized as
     they are.
     """
     if not isinstance(augment, Augment):
@@ -378,8 +378,8 @@ def apply_augmentation(
 
 
 def full_batch_size(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
-    """The batch size for an optimiser that takes all rows at once, and the same rows and net each
-    time; an error where that cannot be.
+    """The batch size for an optimizer that takes all rows at once, and the same rows and network
+    each time; an error where that cannot be.
     """
     if batch_size is not None and batch_size < rows:
         raise ValueError(
@@ -387,11 +387,11 @@ def full_batch_size(model: Module, rows: int, batch_size: int | None, augment: A
         )
     if augment is not None:
         raise ValueError(
-            "LBFGS needs the same rows each time: leave augment out, or use another optimiser"
+            "LBFGS needs the same rows each time: leave augment out, or use another optimizer"
         )
     if layers := random_layers(model):
         raise ValueError(
-            f"LBFGS needs a net that gives the same result each time, but {layers[0]!r} draws "
-            "random numbers: leave it out, or use another optimiser"
+            f"LBFGS needs a network that gives the same result each time, but {layers[0]!r} draws "
+            "random numbers: leave it out, or use another optimizer"
         )
     return rows

@@ -1,4 +1,4 @@
-"""The training loop: batches, epochs, history. No arithmetic of its own."""
+"""The training loop: batches, epochs, history. No its own arithmetic."""
 
 import math
 import os
@@ -57,7 +57,7 @@ _BATCH_SIZE = 32
 
 
 class Trainer(TrainerState):
-    """Trains a model with a loss and an optimiser.
+    """Trains a model with a loss and an optimizer.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Trainer(TrainerState):
     Warns
     -----
     UserWarning
-        If the loss takes logits, and the net ends in `nn.Softmax` or `nn.Sigmoid`.
+        If the loss takes logits, and the network ends in `nn.Softmax` or `nn.Sigmoid`.
 
     Examples
     --------
@@ -193,11 +193,11 @@ class Trainer(TrainerState):
         sample_weight: ArrayLike | None = None,
         steps_per_epoch: int | None = None,
     ) -> History:
-        """Train for a number of epochs. Calling it again goes on from there.
+        """Train for a number of epochs. Calling it again continues from there.
 
         Data is arrays `x` and `y`, which are checked before the first step; or, as `x` alone, an
         iterable of batches: a list, a PyTorch ``DataLoader``, or anything else that can be iterated
-        over anew for each epoch. A batch is checked before its step, and memory is needed for one
+        over again for each epoch. A batch is checked before its step, and memory is needed for one
         at a time. The order of batches, and how they are varied, is the iterable's own affair,
         which no seed or checkpoint knows of.
 
@@ -214,9 +214,9 @@ class Trainer(TrainerState):
             any sizes. uint8 images of values up to 255 are for networks that begin with
             ``nn.Rescale(1 / 255)``.
         y : array-like or None
-            Targets, as the loss takes them: labels (n,), or n rows; for a net with several heads a
-            list of these, or a dictionary by the names of the heads. None if `x` is an iterable of
-            batches.
+            Targets, as the loss takes them: labels (n,), or n rows; for a network with several
+            heads a list of these, or a dictionary by the names of the heads. None if `x` is an
+            iterable of batches.
         epochs : int
             At least 0.
         batch_size : int or None
@@ -231,7 +231,7 @@ class Trainer(TrainerState):
             Evaluated after each epoch. Batches in a list are tuples, or two or three of them are
             taken for arrays.
         augment : cnet.augment.Augment or None
-            Varies the images of each batch, anew in each epoch. Validation data is not varied.
+            Varies the images of each batch, again in each epoch. Validation data is not varied.
         callbacks : callback, iterable of callbacks, or None
             See `cnet.callbacks`: objects of its classes, schedulers of learning rates, and
             functions ``f(trainer, logs)``. They are called in this order.
@@ -239,12 +239,12 @@ class Trainer(TrainerState):
             Show progress.
         sample_weight : array-like, shape (n,), or None
             What each row counts, at least 0: its loss is multiplied by this, and the sum over a
-            batch divided by the sum of its weights (times the weights of classes, where the loss
+            batch divided by the sum of its weights (times the class weights, where the loss
             has them for labels). So a row of weight 2 is as two in a batch, and one of weight 0 as
             none; a batch in which all have 0 is a step with a gradient of 0. In the history, losses
             are weighted, accuracies are not.
         steps_per_epoch : int or None
-            With batches: how many make an epoch. A generator then goes on where the last epoch
+            With batches: how many make an epoch. A generator then continues where the last epoch
             ended.
 
         Returns
@@ -259,13 +259,13 @@ class Trainer(TrainerState):
         Raises
         ------
         TypeError, ValueError
-            If anything does not fit; so for a loss that takes probabilities, `nn.NLLLoss`, a net
-            that does not end in `nn.Softmax` or `nn.Sigmoid`.
+            If anything does not fit; so for a loss that takes probabilities, `nn.NLLLoss`, a
+            network that does not end in `nn.Softmax` or `nn.Sigmoid`.
         RuntimeError
             If the model, or a layer of it, is being trained already, by another thread.
         FloatingPointError
             If training diverges: the loss or a weight is no longer finite. The weights, and what
-            the optimiser remembers, are those from before the epoch.
+            the optimizer remembers, are those from before the epoch.
 
         Examples
         --------
@@ -357,7 +357,7 @@ class Trainer(TrainerState):
                 listeners.end(self)
                 if resumed and not any(
                     self.history.values()
-                ):  # no epoch is done: the next `fit` goes on instead
+                ):  # no epoch is done: the next `fit` continues instead
                     self._resumed_schedules, self._resumed_callbacks = (
                         _checkpoint.schedules(self),
                         _checkpoint.callbacks(self),
@@ -417,7 +417,7 @@ class Trainer(TrainerState):
 
     @answers_keywords(EVALUATE)
     def evaluate(self, x: Any, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Logs:
-        """The mean loss and, where the loss classifies, the share of rows classified rightly.
+        """The mean loss and, where the loss classifies, the fraction of rows classified correctly.
 
         Parameters
         ----------
@@ -445,13 +445,14 @@ class Trainer(TrainerState):
         return self._evaluate(ArrayData(read(x, y, sample_weight)))
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Write all that training goes on from to a safetensors file, as it is between two epochs.
+        """Write all that training continues from to a safetensors file, as it is between two
+        epochs.
 
-        That is: weights, what the optimiser remembers and its settings, `epoch`, `step`, `history`,
+        That is: weights, what the optimizer remembers and its settings, `epoch`, `step`, `history`,
         the seed of the order, where layers that draw random numbers are, and the states of
         schedulers and callbacks of `fit`. A callback may call it in `on_epoch_end`, wherever it is
         in the list. In the middle of an epoch, or after Ctrl-C, the file has the weights of that
-        moment, and the epoch begins anew after loading. The file is written beside its final place
+        moment, and the epoch begins again after loading. The file is written beside its final place
         and moved there when complete.
 
         Parameters
@@ -462,7 +463,7 @@ class Trainer(TrainerState):
         Raises
         ------
         TypeError
-            If the optimiser remembers something else than arrays, or the state of a callback cannot
+            If the optimizer remembers something else than arrays, or the state of a callback cannot
             be kept in a file.
         """
         _checkpoint.save(self, path)
@@ -470,13 +471,13 @@ class Trainer(TrainerState):
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Go back to what `save_checkpoint` wrote, in a trainer of the same kind.
 
-        Training then goes on to the same bits as if it had never ended, given the same data and
-        arguments; `fit` starts a new `history`. Change learning rates after loading. Schedulers
-        that the next `fit` is given go on where those of the checkpoint were, if they are of the
-        same kinds, whenever they were constructed; `fit` refuses other settings than the checkpoint
-        has. To begin a new schedule, train with a new ``Trainer(trainer.model, trainer.loss,
-        trainer.optimizer)``. Callbacks of the same kind that watch the same metric go on too: a
-        training that `EarlyStopping` had ended stays ended.
+        Training then continues with bitwise identical results as if it had never ended, given the
+        same data and arguments; `fit` starts a new `history`. Change learning rates after loading.
+        Schedulers that the next `fit` is given continue where those of the checkpoint were, if they
+        are of the same kinds, whenever they were constructed; `fit` rejects other settings than the
+        checkpoint has. To begin a new schedule, train with a new ``Trainer(trainer.model,
+        trainer.loss, trainer.optimizer)``. Callbacks of the same kind that watch the same metric
+        continue too: a training that `EarlyStopping` had ended stays ended.
 
         Parameters
         ----------
@@ -487,7 +488,7 @@ class Trainer(TrainerState):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is damaged, no checkpoint of such a model and optimiser, or holds numbers that
+            If it is damaged, no checkpoint of such a model and optimizer, or holds numbers that
             cannot be; then nothing is changed.
         RuntimeError
             Within `fit`.
@@ -534,7 +535,7 @@ class Trainer(TrainerState):
         return logs
 
     def _arrays(self, samples: Samples, batch_size: int, shuffle: bool, seed: Any) -> ArrayData:
-        """Training data. An estimator has an order of its own."""
+        """Training data. An estimator has its own order."""
         return ArrayData(samples, batch_size, shuffle, seed)
 
     def _mean(self) -> Mean:

@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 _OWN_LAYER = (
-    "cnet does not have it; a layer of your own is a function or a small class, see "
-    "docs/extending.md"
+    "cnet does not have it; a custom layer is a function or a small class, see docs/extending.md"
 )
 _OWN_LOSS = (
-    "cnet does not have it; a loss of your own is a function or a small class, see "
-    "docs/extending.md"
+    "cnet does not have it; a custom loss is a function or a small class, see docs/extending.md"
 )
 _OWN_OPTIMIZER = (
-    "cnet has SGD, Adam, AdamW, RMSprop and LBFGS; an optimizer of your own is a small class, "
+    "cnet has SGD, Adam, AdamW, RMSprop and LBFGS; a custom optimizer is a small class, "
     "see docs/extending.md"
 )
 _AT_CONSTRUCTION = (
@@ -108,7 +106,7 @@ INIT = {
     ),
     **_each(
         "orthogonal_ eye_ dirac_ sparse_ Orthogonal",
-        "an initializer of your own is a small class, see docs/extending.md",
+        "a custom initializer is a small class, see docs/extending.md",
     ),
 }
 
@@ -116,9 +114,7 @@ OPTIM = {
     **_each(_OPTIMIZERS, _OWN_OPTIMIZER),
     "StepLR": "it is optim.lr_scheduler.StepLR",
     "schedules": "see optim.lr_scheduler",
-    "swa_utils": (
-        "averages of weights are not there; see docs/extending.md for callbacks of your own"
-    ),
+    "swa_utils": ("averages of weights are not there; see docs/extending.md for custom callbacks"),
 }
 
 TOP = {
@@ -172,7 +168,7 @@ MODULE = {
     "register_buffer": "assign an nn.Buffer to an attribute",
     **_each(
         "register_forward_hook register_forward_pre_hook register_full_backward_hook",
-        "put a layer of your own there, see docs/extending.md",
+        "put a custom layer there, see docs/extending.md",
     ),
     **_each(
         "double float half bfloat16",
@@ -180,7 +176,7 @@ MODULE = {
     ),
     "cuda": "leave it out: cnet computes on the CPU",
     "training": (
-        "a net has no mode: model(x) is inference, model.forward(x, training=True) is training"
+        "a network has no mode: model(x) is inference, model.forward(x, training=True) is training"
     ),
     **_each(
         "get_weights set_weights trainable_weights",
@@ -220,7 +216,7 @@ FIT = {
     ),
     "class_weight": "give the weights to the loss: nn.CrossEntropyLoss(weight=[1.0, 5.0])",
     "initial_epoch": (
-        "fit goes on after the epochs of earlier calls, and after those of a checkpoint: epochs "
+        "fit continues after the epochs of earlier calls, and after those of a checkpoint: epochs "
         "counts new ones"
     ),
     **_each(
@@ -274,7 +270,7 @@ LOSS_ARGUMENTS = {
         "weights of single labels are not there; sample_weight weighs samples, and a loss of your "
         "own does what you like, see docs/extending.md"
     ),
-    "weight": "only nn.CrossEntropyLoss has weights of classes; sample_weight weighs samples",
+    "weight": "only nn.CrossEntropyLoss has class weights; sample_weight weighs samples",
     "from_logits": (
         "nn.CrossEntropyLoss and nn.BCEWithLogitsLoss take logits, nn.NLLLoss takes probabilities"
     ),

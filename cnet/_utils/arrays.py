@@ -37,7 +37,7 @@ _TEXT_ADVICE = (
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype of a net's arithmetic: float32 or float64, or an error."""
+    """The dtype of a network's arithmetic: float32 or float64, or an error."""
     try:
         name = str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype
         result = None if dtype is None else np.dtype(name)  # None is float64 to NumPy

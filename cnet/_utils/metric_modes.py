@@ -25,7 +25,7 @@ def mode_of(name: str) -> str | None:
 
 
 def is_accuracy(name: str) -> bool:
-    """Whether a metric is a share of rows, which people read as a percentage."""
+    """Whether a metric is a fraction of rows, which people read as a percentage."""
     return mode_of(name) == "max"
 
 

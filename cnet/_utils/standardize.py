@@ -1,4 +1,4 @@
-"""Feature-wise standardisation: what is measured on training inputs, and how it is applied."""
+"""Feature-wise standardization: what is measured on training inputs, and how it is applied."""
 
 from __future__ import annotations
 

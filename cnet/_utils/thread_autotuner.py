@@ -3,8 +3,8 @@
 Threads wait for each other several times in a step. That is quick where each has a processor to
 itself. Where other programs use the processors too, a thread may have to wait for milliseconds
 until the system lets it run, and one thread can be many times faster than two. So both are timed.
-What was seen is remembered for the process: in a search that trains hundreds of small nets, each
-net begins with what the ones before have found.
+What was seen is remembered for the process: in a search that trains hundreds of small networks,
+each network begins with what the ones before have found.
 
 Results do not depend on the number of threads, so it may change at any time.
 """
@@ -182,7 +182,7 @@ class ThreadAutotuner:
                 max(min(2 * size.wait, _LONG_WAIT), _WORK_PER_TRIAL * seconds),
             )
         else:
-            size.worked = size.wait  # the trial goes on
+            size.worked = size.wait  # the trial continues
 
     def _size(self, work: Work) -> _Size:
         """What is known of all work that rounds to the same power of two."""

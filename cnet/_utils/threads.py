@@ -70,7 +70,7 @@ def _from_environment(name: str) -> int | None:
     if not (first.isascii() and first.isdigit() and 1 <= int(first) <= 4096):
         if name == "CNET_NUM_THREADS":
             raise ValueError(f"{name} is {text!r}, expected an integer of 1 to 4096")
-        return None  # another library's variable: not ours to refuse
+        return None  # another library's variable: not ours to reject
     return int(first)
 
 

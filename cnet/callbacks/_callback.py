@@ -91,7 +91,7 @@ class Callback:
 
     @classmethod
     def _check_state(cls, state: dict[str, Any], model: "Module") -> None:
-        """Raise ValueError for a state of a file that `load_state_dict` would refuse. Only cnet's
+        """Raise ValueError for a state of a file that `load_state_dict` would reject. Only cnet's
         own callbacks are asked.
         """
         raise ValueError(f"{cls.__name__} keeps no state")

@@ -20,11 +20,11 @@ class ModelCheckpoint(MonitorCallback):
 
     The best value holds for all calls of `Trainer.fit` of one trainer, and comes back with a
     checkpoint: a file of the best epoch is not replaced by a worse one. With another trainer it
-    starts afresh.
+    starts over.
 
-    The file has what the callbacks before this one in the list have changed. Training that goes on
-    from a checkpoint is the same wherever this callback is in the list: `fit` first calls those
-    that had not yet been told of the epoch.
+    The file has what the callbacks before this one in the list have changed. Training that
+    continues from a checkpoint is the same wherever this callback is in the list: `fit` first calls
+    those that had not yet been told of the epoch.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ModelCheckpoint(MonitorCallback):
         Whether less or more is better; "auto" takes the metric's own direction: less for losses,
         more for accuracies.
     save_freq : "epoch"
-        The only choice: training can go on only from the end of an epoch. For shorter epochs,
+        The only choice: training can continue only from the end of an epoch. For shorter epochs,
         `Trainer.fit` has ``steps_per_epoch``.
     initial_value_threshold : float or None
         With `save_best_only`: save nothing until the metric is better than this.
@@ -107,8 +107,9 @@ class ModelCheckpoint(MonitorCallback):
         flag("save_weights_only", self.save_weights_only)
         if self.save_freq != "epoch":
             raise ValueError(
-                f"save_freq is {self.save_freq!r}, expected 'epoch': training can go on only from "
-                "the end of an epoch. For shorter epochs, pass batches and steps_per_epoch to fit"
+                f"save_freq is {self.save_freq!r}, expected 'epoch': training can continue only "
+                "from the end of an epoch. For shorter epochs, pass batches and steps_per_epoch "
+                "to fit"
             )
         if self.initial_value_threshold is not None:
             finite("initial_value_threshold", self.initial_value_threshold)
@@ -209,7 +210,7 @@ class ModelCheckpoint(MonitorCallback):
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts afresh: it will be of another trainer."""
+        """A copy starts over: it will be of another trainer."""
         return vars(self) | {"_best_of": None}
 
 

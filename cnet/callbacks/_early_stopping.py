@@ -17,8 +17,8 @@ Weights = dict[str, Array]
 class EarlyStopping(MonitorCallback):
     """Ends training when a metric has stopped improving. Arguments and meaning are those of Keras.
 
-    Each call of `Trainer.fit` starts afresh, except the first one after `Trainer.load_checkpoint`,
-    which goes on from the state in the checkpoint. A training that this callback had ended then
+    Each call of `Trainer.fit` starts over, except the first one after `Trainer.load_checkpoint`,
+    which continues from the state in the checkpoint. A training that this callback had ended then
     stays ended: `fit` trains no epoch, unless `patience` has been raised.
 
     Parameters
@@ -36,7 +36,7 @@ class EarlyStopping(MonitorCallback):
         Whether less or more is better; "auto" takes the metric's own direction: less for losses,
         more for accuracies.
     baseline : float or None
-        The patience starts anew only when the metric improves on this too.
+        The patience starts again only when the metric improves on this too.
     restore_best_weights : bool
         End with the weights of the best epoch instead of those of the last; also where training
         ends for another reason.
@@ -175,7 +175,7 @@ class EarlyStopping(MonitorCallback):
         self.best, self._best_weights = state["best"], state["best_weights"]
         for name, attribute in self._numbers.items():
             setattr(self, attribute, state[name])
-        # Where training ended with the best weights in the model, it goes on from the last ones,
+        # Where training ended with the best weights in the model, it continues from the last ones,
         # unless the model has been changed since.
         if state["last_weights"] is not None and _same(model.state_dict(), self._best_weights):
             model.load_state_dict(state["last_weights"])

@@ -53,7 +53,7 @@ def check_function(function: Callable[..., Any]) -> None:
 
 
 def overrides(callback: Any, name: str, base: type) -> bool:
-    """Whether a callback has a method of its own."""
+    """Whether a callback has its own method."""
     method = getattr(callback, name)
     return getattr(method, "__func__", method) is not getattr(base, name)
 

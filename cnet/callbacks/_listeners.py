@@ -128,7 +128,7 @@ class Listeners:
         epoch those that had missed it.
 
         A callback takes the first state that is left of the same kind and identity. One that finds
-        none starts afresh.
+        none starts over.
         """
         left, missed, afresh = list(saved["entries"]), [], []
         for callback in self._begun:
@@ -157,7 +157,7 @@ class Listeners:
                     and _differ(entry["identity"], identity)
                 ):
                     warnings.warn(
-                        f"{_shown(kind, identity)} starts afresh: the checkpoint has the state of "
+                        f"{_shown(kind, identity)} starts over: the checkpoint has the state of "
                         f"{_shown(kind, entry['identity'])}",
                         stacklevel=4,
                     )
@@ -183,7 +183,7 @@ def _kind(callback: Callback) -> str:
 
 def _differ(identity: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether identities differ in more than the file that is written: with a new file, one starts
-    afresh without a word.
+    from the start without a word.
     """
     return {**identity, "file": None} != {**other, "file": None}
 

@@ -19,7 +19,7 @@ _numbers = itertools.count()
 class CSVLogger(Callback):
     """Writes a line for each epoch to a CSV file, at once. Names and meaning are those of Keras.
 
-    In the first `Trainer.fit` after `Trainer.load_checkpoint` it goes on in the file, after the
+    In the first `Trainer.fit` after `Trainer.load_checkpoint` it continues in the file, after the
     epoch of the checkpoint: lines of later epochs, which are trained again, are replaced.
 
     Parameters
@@ -30,7 +30,7 @@ class CSVLogger(Callback):
         One character.
     append : bool
         Go on at the end of a file that is there, and do not replace it. If its last line was cut
-        off, that line stays as it is, and the next one begins a line of its own.
+        off, that line stays as it is, and the next one begins its own line.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class MonitorCallback(Callback):
         self.direction = monitored_mode(self.monitor, self.mode, trainer.metric_modes)
 
     def _value(self, trainer: Trainer, logs: Logs) -> float:
-        if not self.direction:  # a subclass has an on_train_begin of its own
+        if not self.direction:  # a subclass has its own on_train_begin
             self._find_direction(trainer)
         if self.monitor not in logs:
             raise ValueError(

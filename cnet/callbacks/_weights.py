@@ -14,9 +14,9 @@ from cnet.nn import Module
 class WeightRecorder(Callback):
     """Records the largest absolute weight of each layer, before training and after each epoch.
 
-    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` goes on from there; with another
-    trainer it starts afresh. The first one after `Trainer.load_checkpoint` goes on from the record
-    in the checkpoint.
+    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` continues from there; with
+    another trainer it starts over. The first one after `Trainer.load_checkpoint` continues from the
+    record in the checkpoint.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class WeightRecorder(Callback):
         self._record(trainer)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts afresh: it will be of another trainer."""
+        """A copy starts over: it will be of another trainer."""
         return vars(self) | {"_record_of": None}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command ``cnet``: train, evaluate and use a net without writing a line of Python.
+"""The command ``cnet``: train, evaluate and use a network without writing a line of Python.
 
 Each command is a module with ``add_parser``, which declares its options, and a function that runs
 it and returns the exit code. What they raise for people to read becomes one line here.

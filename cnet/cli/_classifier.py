@@ -1,4 +1,6 @@
-"""Nets that tell what is on an image of 28x28 pixels: making, reading, asking and judging them."""
+"""Networks that tell what is on an image of 28x28 pixels: making, reading, asking and judging
+them.
+"""
 
 import itertools
 import os
@@ -27,7 +29,7 @@ _ROW_SHAPES = ((PIXELS,), (1, 28, 28))
 
 
 def build(hidden: tuple[int, ...], activation: str, seed: int) -> nn.Sequential:
-    """A net of dense layers with an activation between them; its outputs are logits."""
+    """A network of dense layers with an activation between them; its outputs are logits."""
     sizes = (PIXELS, *hidden, CLASSES)
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
@@ -77,7 +79,7 @@ class Classifier:
         return outputs if self._gives_probabilities else nn.Softmax()(outputs)
 
     def judge(self, split: Split) -> "Verdict":
-        """How well the model does on labelled images."""
+        """How well the model does on labeled images."""
         outputs = self.outputs(split.x)
         loss = nn.NLLLoss() if self._gives_probabilities else nn.CrossEntropyLoss()
         return Verdict(
@@ -121,7 +123,7 @@ def _shapes(model: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
 
 
 class Verdict(NamedTuple):
-    """What a net made of labelled images."""
+    """What a network made of labeled images."""
 
     loss: float
     labels: Array
@@ -137,13 +139,13 @@ class Verdict(NamedTuple):
         )
 
     def matrix(self) -> str:
-        """The confusion matrix as text: zeros as dots, and the share of each class that was
-        recognised.
+        """The confusion matrix as text: zeros as dots, and the fraction of each class that was
+        recognized.
         """
         counts = confusion_matrix(self.labels, self.predicted, self.classes)
         width = max(3, len(str(counts.max()))) + 2
         lines = [
-            "    " + "".join(f"{label:{width}}" for label in range(self.classes)) + "   recognised"
+            "    " + "".join(f"{label:{width}}" for label in range(self.classes)) + "   recognized"
         ]
         for label, row in enumerate(counts):
             cells = "".join(f"{n or '.':>{width}}" for n in row.tolist())

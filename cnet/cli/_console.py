@@ -37,8 +37,8 @@ def writes_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
 
 
-def shows_greys() -> bool:
-    """Whether standard output is a terminal that shows block characters in 256 colours, as far as
+def shows_grays() -> bool:
+    """Whether standard output is a terminal that shows block characters in 256 colors, as far as
     one can know.
     """
     if not (sys.stdout.isatty() and writes_unicode()) or os.environ.get("NO_COLOR"):

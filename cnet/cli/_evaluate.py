@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         usage="cnet evaluate [options] MODEL",
-        help="test a saved net on labelled images",
+        help="test a saved network on labeled images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )

@@ -1,5 +1,5 @@
-"""Files turned into images as nets know them from MNIST: 28x28 pixels, light on dark, the digit in
-the middle.
+"""Files turned into images as networks know them from MNIST: 28x28 pixels, light on dark, the digit
+in the middle.
 """
 
 import os
@@ -21,12 +21,12 @@ _SHAPES = {(SIDE, SIDE), (SIDE * SIDE,)}
 # pixels along the longer side; larger images are reduced by a whole number as long as they stay
 # larger
 _ENOUGH = 2000
-_PLAIN = 0.3  # range of the gray levels of ink that has one color
+_PLAIN = 0.3  # range of the 8-bit grayscale values of ink that has one color
 _SOLID = 0.6  # share of its box that a picture fills, and writing does not
 
 
 class Images(NamedTuple):
-    """Images of a file as a net takes them.
+    """Images of a file as a network takes them.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def _read_array(path: Path) -> Array:
             )
         if not ((array >= 0) & (array <= 1)).all():
             raise CommandError(
-                f"{path} has floats outside 0 to 1: expected gray levels divided by 255"
+                f"{path} has floats outside 0 to 1: expected 8-bit grayscale values divided by 255"
             )
         array = array.astype(np.float32)
     elif array.max() == 1:
@@ -103,7 +103,9 @@ def _read_array(path: Path) -> Array:
 
 
 def _read_gray(path: Path) -> tuple[Array, int]:
-    """An image file as gray levels, float32 from 0 to 1, and how many pictures the file holds."""
+    """An image file as 8-bit grayscale values, float32 from 0 to 1, and how many pictures the
+    file holds.
+    """
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:

@@ -23,7 +23,7 @@ examples:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "info",
-        help="show this installation, or a saved net",
+        help="show this installation, or a saved network",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )

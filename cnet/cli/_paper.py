@@ -17,8 +17,8 @@ CORE = 0.4  # pixels with more than this share of the strongest ink are ink
 EDGE = 0.2  # with less than this, they are paper: shadows, and what JPEG adds
 LEAST_INK = 0.1  # weaker ink than this is no ink
 _WIDEST = 0.3  # strokes are narrower than this share of the image's shorter side
-_RING = 0.04  # width of the border, which is mostly paper, as a share of the shorter side
-_SOFT = 0.02  # width of a stroke's soft edges, as a share of the longer side
+_RING = 0.04  # width of the border, which is mostly paper, as a fraction of the shorter side
+_SOFT = 0.02  # width of a stroke's soft edges, as a fraction of the longer side
 _DOUBTFUL = (
     0.25  # share of the levels between the darkest and the lightest that lie beyond that of paper
 )
@@ -95,7 +95,7 @@ def _models(gray: Array) -> Iterator[Array]:
 def _strength(gray: Array, paper: Array, dark_ink: bool) -> Array:
     if not dark_ink:
         gray, paper = 1 - gray, 1 - paper
-    # Ink reflects a share of what the paper beside it does, whatever the light there is.
+    # Ink reflects a fraction of what the paper beside it does, whatever the light there is.
     return 1 - (gray + _DARK) / (paper + _DARK)
 
 

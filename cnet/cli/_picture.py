@@ -10,13 +10,13 @@ from cnet.cli._layout import SIDE
 _RAMP = " .:-=+*#%@"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 30
-_FIRST_GREY, _GREYS = 232, 24  # of the 256 colours of terminals
+_FIRST_GREY, _GREYS = 232, 24  # of the 256 colors of terminals
 
 
 class Style(enum.Enum):
     """What the output can show."""
 
-    GREYS = "half blocks in grey levels, by escape codes"
+    GREYS = "half blocks in 8-bit grayscale values, by escape codes"
     UNICODE = "any characters, but no escape codes"
     ASCII = "printable ASCII characters"
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cnet._utils.arrays import Array
 from cnet.cli._arguments import Commands
 from cnet.cli._classifier import read_classifier
-from cnet.cli._console import complain, one_line, shows_greys, writes_unicode
+from cnet.cli._console import complain, one_line, shows_grays, writes_unicode
 from cnet.cli._image import read_images
 from cnet.cli._picture import Style, draw
 
@@ -56,7 +56,7 @@ def add_parser(commands: Commands) -> None:
         "--picture",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show each image as the net sees it, beside its probabilities, or print one line "
+        help="show each image as the network sees it, beside its probabilities, or print one line "
         "each (default: show a single image in a terminal)",
     )
     form.add_argument(
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             zip(images, classifier.probabilities(images), strict=True)
         ):
             name = file if len(images) == 1 else f"{file}[{position}]"
-            unsure = ["the net is not sure"] if probabilities.max() < _SURE else []
+            unsure = ["the network is not sure"] if probabilities.max() < _SURE else []
             predictions.append(
                 _Prediction(file, position, name, image, probabilities, [*remarks, *unsure])
             )
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.picture or (args.picture is None and len(predictions) == 1 and sys.stdout.isatty()):
         style = (
             Style.GREYS
-            if shows_greys()
+            if shows_grays()
             else Style.UNICODE
             if writes_unicode() and sys.stdout.isatty()
             else Style.ASCII

@@ -4,10 +4,10 @@ import numpy as np
 
 from cnet._utils.arrays import Array
 
-_LEAST_AREA = 0.1  # of the sheet, as a share of the image
+_LEAST_AREA = 0.1  # of the sheet, as a fraction of the image
 _LEAST_PAPER = 0.6  # share of the sheet that is paper and no ink
 _LEAST_FILL = 0.9  # share of the smallest rectangle around it that a sheet fills
-_RIM = 0.03  # of the sheet, which is left out: shadows and edges, as a share of its shorter side
+_RIM = 0.03  # of the sheet, which is left out: shadows and edges, as a fraction of its shorter side
 
 
 def sheet_alone(gray: Array) -> Array | None:

@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "train",
         usage="cnet train [options]",
-        help="train a net and save it",
+        help="train a network and save it",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
@@ -134,7 +134,7 @@ def add_parser(commands: Commands) -> None:
         "--out",
         default="model.safetensors",
         metavar="FILE",
-        help="where to save the net, in a folder that exists; replaces the file (default: "
+        help="where to save the network, in a folder that exists; replaces the file (default: "
         "%(default)s)",
     )
     output.add_argument(
@@ -145,7 +145,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, save, test. The net is saved first: a Ctrl-C during the test loses nothing."""
+    """Train, save, test. The network is saved first: a Ctrl-C during the test loses nothing."""
     if args.nesterov and not args.momentum:
         args.parser.error("--nesterov needs --momentum, such as --momentum 0.9")
     out = _check_output(args.out)
@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
         model.save(out)
         complain(
             f"interrupted in epoch {min(trainer.epoch + 1, args.epochs)} of {args.epochs}: saved "
-            f"the net as trained so far to {args.out}"
+            f"the network as trained so far to {args.out}"
         )
         return INTERRUPTED
     except FloatingPointError as error:
@@ -179,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         model.save(out)
         raise FloatingPointError(
-            f"{error}. Saved the net as of epoch {trainer.epoch} to {args.out}"
+            f"{error}. Saved the network as of epoch {trainer.epoch} to {args.out}"
         ) from error
     seconds = time.monotonic() - started
     model.save(out)
@@ -226,7 +226,7 @@ def _heading(args: argparse.Namespace, data: Dataset, model: nn.Sequential) -> s
         "data": one_line(describe(args.data, data)),
         "net": f"{sizes}{activation}: {sum(parameter.size for parameter in model.parameters()):,} "
         "parameters",
-        "optimiser": f"SGD, learning rate {args.lr:g}{momentum}{decay}",
+        "optimizer": f"SGD, learning rate {args.lr:g}{momentum}{decay}",
         "training": (
             f"{count(args.epochs, 'epoch')} of {count(steps, 'step')}, batches of "
             f"{args.batch_size}, seed {args.seed}"

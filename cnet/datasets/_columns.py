@@ -2,8 +2,8 @@
 by their content.
 
 A label column in another place than expected would be read as pixels, and a corner pixel, which is
-0 in nearly every image, as the labels: every net then is right all the time. So the place is taken
-from a name, or from content that can mean nothing else; anything less certain is refused.
+0 in nearly every image, as the labels: every network then is right all the time. So the place is
+taken from a name, or from content that can mean nothing else; anything less certain is rejected.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Columns(NamedTuple):
     names: tuple[str, ...] = ()
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether the table has labels."""
         return self.label is not None or len(self.kept) != PIXELS
 
@@ -161,7 +161,7 @@ def columns_of(cells: Sequence[str], header: bool) -> Columns:
 
 
 def check_order(columns: Columns) -> None:
-    """Refuse pixels whose names say that they are in another order, as when pixel10 follows pixel1.
+    """Reject pixels whose names say that they are in another order, as when pixel10 follows pixel1.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def _likeness(table: NDArray[Any], candidates: Sequence[int]) -> dict[int, tuple
     """How much columns look like labels: for each that holds only digits, two or more, their number
     and their spread.
 
-    The spread is the share of lines that hold another digit than the most frequent one.
+    The spread is the fraction of lines that hold another digit than the most frequent one.
     """
     # Most columns of pixels show within a few lines that they hold more than digits.
     likely = np.array(candidates)[_is_digit(table[:_FEW, candidates]).all(axis=0)]

@@ -122,7 +122,7 @@ def _read(reader: Reader, like: Columns | None) -> Table | None:
         check_count(0, reader.name)
     parser, header = _parser(lines, reader.name)
     columns = parser.columns
-    if not columns.labelled:
+    if not columns.labeled:
         return None
     if header:
         line, lines = 2, lines[lines.index(b"\n") + 1 :]
@@ -182,7 +182,7 @@ def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
     """Blocks of whole lines, each line ended by a bare newline, and the number of each block's
     first line.
 
-    Blank lines are left out at the end of the file and refused elsewhere.
+    Blank lines are left out at the end of the file and rejected elsewhere.
     """
     number, blank = 1, 0
     rest = reader.some(len(_BYTE_ORDER_MARK)).removeprefix(_BYTE_ORDER_MARK)

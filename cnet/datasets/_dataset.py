@@ -48,11 +48,11 @@ class Dataset:
     Attributes
     ----------
     train : Split
-        What the net learns from.
+        What the network learns from.
     validation : Split or None
         Held out from the training set; None if nothing was held out, as ``Trainer.fit`` expects it.
     test : Split or None
-        None if the source has no labelled test set.
+        None if the source has no labeled test set.
     mean, std : ndarray of float32 or None
         With ``standardize=True``, the training split's mean and standard deviation of each feature,
         in the shape of one input (``std`` is 0 where a feature never changes). Otherwise None.

@@ -2,8 +2,8 @@
 MNIST.
 
 Each digit is one of several hand-designed variants (`_strokes`), distorted as handwriting varies,
-and inked onto 28 x 28 pixels. A net trained on these digits alone reads real handwriting, so that
-examples, tests and first trials need no download.
+and inked onto 28 x 28 pixels. A network trained on these digits alone reads real handwriting, so
+that examples, tests and first trials need no download.
 
 The steps, for a block of digits at once:
 
@@ -12,12 +12,12 @@ The steps, for a block of digits at once:
    over the plane: the smooth random displacements of Simard, Steinkraus & Platt, "Best practices
    for convolutional neural networks applied to visual document analysis", 2003, applied to strokes
    instead of pixels), and the digit is stretched, slanted and rotated.
-2. The layout of MNIST: scaled to fit a box of 20 x 20 pixels, the centre of mass near pixel (14,
+2. The layout of MNIST: scaled to fit a box of 20 x 20 pixels, the center of mass near pixel (14,
   14).
 3. The pen: every pixel's distance to the stroke against the pen's radius, with soft edges.
 
 Coordinates are x to the right and y downwards, in units of the digit's height until step 2 and in
-pixels, counted from the centre of the top left one, after it. Images are white on black, indexed
+pixels, counted from the center of the top left one, after it. Images are white on black, indexed
 [image, y, x].
 """
 
@@ -59,7 +59,7 @@ _RADIUS_MEDIAN, _RADIUS = 1.25, 0.28  # pixels, and its logarithm
 _RADIUS_RANGE = 0.55, 2.3
 _PRESSURE = 0.3  # of the squared radius along the strokes, in pixels squared
 _SOFTNESS_RANGE = 0.8, 1.8  # pixels from black to white at an edge, uniform
-_OFFSET = 0.5  # pixels, at most: MNIST has none, but nets trained without it are brittle
+_OFFSET = 0.5  # pixels, at most: MNIST has none, but networks trained without it are brittle
 
 # Pixels within which ink from several strokes blends. Narrower, and the samples show as dots.
 _BLEND = 0.7
@@ -95,7 +95,7 @@ def digits(
         balanced.
     seed : int, default 0
         Any whole number from 0. The same seed draws the same digits (between machines, a pixel may
-        differ by one grey level where NumPy rounds differently).
+        differ by one 8-bit grayscale value where NumPy rounds differently).
     normalize : bool, default True
         Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter
         of the memory, for networks that begin with ``nn.Rescale(1 / 255)``.
@@ -243,8 +243,8 @@ def _draw_block(labels: NDArray[np.int64], rng: Generator) -> NDArray[np.uint8]:
         radius,
         rng.uniform(*_SOFTNESS_RANGE, _BLOCK).astype(np.float32),
     )
-    centred = _centred(ink, rng.uniform(-_OFFSET, _OFFSET, (2, _BLOCK)))
-    images: NDArray[np.uint8] = np.rint(centred * np.float32(255)).astype(np.uint8)
+    centered = _centered(ink, rng.uniform(-_OFFSET, _OFFSET, (2, _BLOCK)))
+    images: NDArray[np.uint8] = np.rint(centered * np.float32(255)).astype(np.uint8)
     return images
 
 
@@ -283,7 +283,7 @@ def _sheared(curve: _Float, rng: Generator) -> _Float:
 
 
 def _laid_out(curve: _Float, radius: _Float, pen_down: _Float) -> tuple[_Float, _Float]:
-    """Scale strokes and pen to the box, with the centre of mass in the middle of the image.
+    """Scale strokes and pen to the box, with the center of mass in the middle of the image.
 
     Returns
     -------
@@ -299,8 +299,8 @@ def _laid_out(curve: _Float, radius: _Float, pen_down: _Float) -> tuple[_Float, 
     length[:, 1:] = step
     length[:, :-1] += step
     length /= 2
-    centre = (length[:, None] @ curve) / length.sum(axis=1)[:, None, None]
-    return curve + (np.float32(SIZE / 2) - centre), length
+    center = (length[:, None] @ curve) / length.sum(axis=1)[:, None, None]
+    return curve + (np.float32(SIZE / 2) - center), length
 
 
 def _pressure(rng: Generator) -> _Float:
@@ -344,14 +344,14 @@ def _gaussians(position: _Float) -> _Float:
     return np.exp(exponent, out=exponent)
 
 
-def _centred(ink: _Float, offset: NDArray[np.float64]) -> _Float:
-    """Shift images by whole pixels, as MNIST was, to bring the centre of mass to pixel (14, 14) but
+def _centered(ink: _Float, offset: NDArray[np.float64]) -> _Float:
+    """Shift images by whole pixels, as MNIST was, to bring the center of mass to pixel (14, 14) but
     for `offset`.
     """
     pixel = np.arange(SIZE)
     profiles = np.stack([ink.sum(axis=2), ink.sum(axis=1)])
-    centre = profiles @ pixel / profiles.sum(axis=2)
-    shift = np.rint(centre - SIZE // 2 + offset).astype(np.int64)
+    center = profiles @ pixel / profiles.sum(axis=2)
+    shift = np.rint(center - SIZE // 2 + offset).astype(np.int64)
     # A margin of one empty pixel stands for all that lies outside.
     padded = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
     row, column = (pixel + shift[..., None] + 1).clip(0, SIZE + 1)

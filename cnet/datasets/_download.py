@@ -69,7 +69,7 @@ def download(folder: Path, names: Iterable[str]) -> None:
     ModuleNotFoundError
         If pooch is not installed.
     OSError
-        If no mirror delivered a file; the message says why, and how to do it by hand.
+        If no mirror delivered a file; the message says why, and how to do it manually.
     """
     pooch = _pooch(f"there are no MNIST files in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def _download_one(
     manual = ", ".join(f"{other}.gz" for other in NAMES)
     raise OSError(
         f"could not download {name}; tried these mirrors:\n" + "\n".join(failures) + "\n"
-        f"To do it by hand, put {manual} into {folder}, or pass path= the folder that holds them."
+        f"To do it manually, put {manual} into {folder}, or pass path= the folder that holds them."
     )
 
 

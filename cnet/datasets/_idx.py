@@ -121,7 +121,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        The file; gzip is recognised by its content.
+        The file; gzip is recognized by its content.
     item_shape : tuple of int
         Shape of one item: ``(28, 28)`` for images, ``()`` for labels.
 

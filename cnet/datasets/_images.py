@@ -32,13 +32,13 @@ class Arrays(NamedTuple):
 
 
 def check_count(count: int, name: str) -> None:
-    """Refuse a set that is empty or larger than any of its kind."""
+    """Reject a set that is empty or larger than any of its kind."""
     if not 1 <= count <= MAX_IMAGES:
         raise DataFileError(name, f"holds {count} images or labels, expected 1 to {MAX_IMAGES}")
 
 
 def check_images_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None:
-    """Refuse an array of images by its shape and dtype, before its data are read."""
+    """Reject an array of images by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
     if tuple(shape[1:]) not in _SHAPES:
         hint = ": these look like labels" if len(shape) == 1 else ""
@@ -55,7 +55,7 @@ def check_images_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
 
 
 def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None:
-    """Refuse an array of labels by its shape and dtype, before its data are read."""
+    """Reject an array of labels by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
     if len(shape) != 1 and tuple(shape[1:]) != (1,):
         hints = {(CLASSES,): ": one-hot rows become labels by y.argmax(axis=1)"} | dict.fromkeys(
@@ -85,7 +85,7 @@ def from_bytes(
 def check_labels(
     images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_name: str
 ) -> None:
-    """Refuse labels that are not digits, or that are not one for each image."""
+    """Reject labels that are not digits, or that are not one for each image."""
     if len(images) != len(labels):
         problem = (
             f"{len(labels)} labels, expected one for each of the {len(images)} images in "
@@ -110,10 +110,11 @@ def check_labels(
 
 
 def to_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels that passed `check_labels`, as integers of shape (n,); they are refused if they are
+    """Labels that passed `check_labels`, as integers of shape (n,); they are rejected if they are
     all alike.
 
-    A net that learns them is right all the time, whatever it sees. A single image has no choice.
+    A network that learns them is right all the time, whatever it sees. A single image has no
+    choice.
     """
     labels = labels.reshape(-1)
     if len(labels) > 1 and (labels == labels[0]).all():

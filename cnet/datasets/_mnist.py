@@ -66,8 +66,8 @@ def mnist(
         - ``mnist_train.csv``, ``train.csv`` or ``fashion-mnist_train.csv``, gzip-compressed or not:
           a label and 784 pixels a line. A line of names above may put the label in any column,
           named ``label``, ``class``, ``target``, ``y`` or ``digit``; without names it is in the
-          first or the last one, and the file is refused if it is not certain which. The test set is
-          read from the same name with "test" for "train", if there is such a file and it has
+          first or the last one, and the file is rejected if it is not certain which. The test set
+          is read from the same name with "test" for "train", if there is such a file and it has
           labels.
 
         The files may also lie in ``MNIST/raw`` or ``raw`` below the folder, where torchvision puts
@@ -96,7 +96,7 @@ def mnist(
     -------
     Dataset
         ``.train``, ``.validation`` (None with ``validation=0``) and ``.test`` (None if the source
-        has no labelled test set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``,
+        has no labeled test set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``,
         int64 of shape (n,), unless asked otherwise.
 
     Raises

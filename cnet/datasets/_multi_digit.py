@@ -1,4 +1,4 @@
-"""Two overlapping digits in one image: a task for nets with two heads."""
+"""Two overlapping digits in one image: a task for networks with two heads."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def multi_digit(
     TypeError
         If `source` is no Dataset, or a count or the seed is not a number.
     ValueError
-        If a count or the seed is too small, or if `source` lacks the split, is standardised already
+        If a count or the seed is too small, or if `source` lacks the split, is standardized already
         or holds no images of 28 x 28 pixels with one label each.
 
     Examples
@@ -98,7 +98,7 @@ def multi_digit(
         )
     elif source.mean is not None:
         raise ValueError(
-            "source is standardised already: load it without standardize=True, and ask for it here"
+            "source is standardized already: load it without standardize=True, and ask for it here"
         )
     elif not normalize and source.train.x.dtype != np.uint8:
         raise ValueError(

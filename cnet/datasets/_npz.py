@@ -83,7 +83,7 @@ def _read_member(
     path: Path,
     check_header: Callable[[Sequence[int], np.dtype[Any], str], None],
 ) -> NDArray[Any]:
-    """Read one array, its header first: nothing is read that the checks would refuse."""
+    """Read one array, its header first: nothing is read that the checks would reject."""
     name = f"{path}[{member}]"
     try:
         info = archive.getinfo(f"{member}.npy")
@@ -99,7 +99,7 @@ def _read_member(
     try:
         stream = archive.open(info)
     except Exception as error:
-        # As above; encryption and unknown features have errors of their own, too.
+        # As above; encryption and unknown features have their own errors, too.
         raise DataFileError(name, f"cannot be read from the zip file: {error}") from error
     with stream:
         reader = Reader(stream, name, limit)

@@ -87,7 +87,7 @@ def load_pickle(path: Path) -> Arrays:
     Parameters
     ----------
     path : Path
-        The file; gzip is recognised by its content.
+        The file; gzip is recognized by its content.
 
     Returns
     -------

@@ -91,7 +91,7 @@ class Reader:
         return data
 
     def exactly(self, size: int, what: str) -> bytearray:
-        """Read `size` bytes, named `what` in errors, or refuse without reading if the file cannot
+        """Read `size` bytes, named `what` in errors, or reject without reading if the file cannot
         hold them.
         """
         left = self._limit - self._count
@@ -111,7 +111,7 @@ class Reader:
         return data
 
     def end(self) -> None:
-        """Refuse anything after what was read. Reaching the end also makes gzip and zip compare
+        """Reject anything after what was read. Reaching the end also makes gzip and zip compare
         checksums.
         """
         count = self._count
@@ -120,7 +120,7 @@ class Reader:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse pipes and devices, which may never end: opening one can already hang."""
+    """Reject pipes and devices, which may never end: opening one can already hang."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataFileError(str(path), "is not a regular file")
 

@@ -8,7 +8,7 @@ of the height of the digit.
 * A stroke that ends on its first point is a loop, smooth there too.
 * A corner is the end of one stroke and the start of the next on the same point.
 
-The variants were designed by hand for this package; no font and no data set went into them.
+The variants were designed manually for this package; no font and no data set went into them.
 """
 
 from functools import cache

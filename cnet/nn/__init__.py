@@ -1,4 +1,4 @@
-"""Layers, nets, losses and initialisers."""
+"""Layers, networks, losses and initializers."""
 
 import sys
 from typing import TYPE_CHECKING, Any

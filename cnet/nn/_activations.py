@@ -224,8 +224,8 @@ class GELU(ElementwiseActivation):
 class Softmax(Module):
     """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
 
-    A net that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more exact,
-    and has softmax built in.
+    A network that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more
+    exact, and has softmax built in.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class _ClassificationLoss(KernelLoss):
         check_finite(y, "y", dtype)
         y = as_real(y, dtype, "y")
         if y.size and y.min() < 0:
-            raise ValueError(f"y holds {y.min()}: weights of classes must not be negative")
+            raise ValueError(f"y holds {y.min()}: class weights must not be negative")
         return y
 
     def _check_classes(self, classes: int) -> None:
@@ -219,9 +219,9 @@ class CrossEntropyLoss(_ClassificationLoss):
 class NLLLoss(_ClassificationLoss):
     """Negative log-likelihood of probabilities, such as `Softmax` gives: ``-sum_j t_j * log(p_j)``.
 
-    PyTorch's loss of this name takes logarithms of probabilities. This one refuses outputs below 0
-    or above 1, and `Trainer` refuses a net that does not end in probabilities. Probabilities are
-    taken as at least the smallest normal number, so that no loss is infinite.
+    PyTorch's loss of this name takes logarithms of probabilities. This one rejects outputs below 0
+    or above 1, and `Trainer` rejects a network that does not end in probabilities. Probabilities
+    are taken as at least the smallest normal number, so that no loss is infinite.
 
     Parameters
     ----------

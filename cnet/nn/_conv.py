@@ -86,7 +86,7 @@ class Conv2d(Module):
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer, or too small, or an initialiser or dtype is unknown; or a
+        If a size is not an integer, or too small, or an initializer or dtype is unknown; or a
         setting is PyTorch's alone.
 
     Examples

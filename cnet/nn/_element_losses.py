@@ -250,7 +250,7 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the
     accuracy, an output says true if it is above 0, and should if its target is above 0.5; a row is
-    classified rightly if all its outputs are.
+    classified correctly if all its outputs are.
 
     Parameters
     ----------

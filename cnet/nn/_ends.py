@@ -1,4 +1,4 @@
-"""Whether a loss suits the layer that a net ends in: probabilities are not logits."""
+"""Whether a loss suits the layer that a network ends in: probabilities are not logits."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def warn_of_end(model: Module, loss: Loss) -> None:
                 else ", or train with nn.NLLLoss, which takes probabilities"
             )
             warn(
-                f"{end}, but {name} takes logits, and has {has} built in, so that the net learns "
-                f"badly: leave that layer out{instead}"
+                f"{end}, but {name} takes logits, and has {has} built in, so that the network "
+                f"learns badly: leave that layer out{instead}"
             )
         if (
             isinstance(part, PoissonNLLLoss)
@@ -50,7 +50,7 @@ def warn_of_end(model: Module, loss: Loss) -> None:
             warn(
                 f"{end}, which may give numbers below 0, but PoissonNLLLoss(log_input=False) "
                 "takes them for means, and would be NaN: put nn.ReLU() at the end, or let the "
-                "net give logarithms, with log_input=True",
+                "network give logarithms, with log_input=True",
             )
 
 
@@ -87,7 +87,7 @@ def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]
         for name, part in loss.losses.items():
             yield f"head {name}", _last(model, name), part
     else:
-        yield "the net", _last(model, None), loss
+        yield "the network", _last(model, None), loss
 
 
 def _last(module: Module, head: str | None) -> Module | None:

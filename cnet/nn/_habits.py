@@ -38,7 +38,7 @@ class Habits:
             raise no_attribute(self, name, MODULE)
 
     def train(self, mode: bool = True) -> Self:
-        """Do nothing and return the module: a net has no mode.
+        """Do nothing and return the module: a network has no mode.
 
         ``model(x)`` is inference in any case, and ``model.forward(x, training=True)`` is training.
         """

@@ -19,14 +19,14 @@ from cnet.nn._sizes import number
 class Heads(Module):
     """Feeds its input to several heads, and puts their outputs side by side.
 
-    The last layer of a net that answers several questions. `HeadsLoss` trains it.
+    The last layer of a network that answers several questions. `HeadsLoss` trains it.
 
     Parameters
     ----------
     *heads : Module
         Whose outputs have one axis; they are called "0", "1" and so on.
     **named_heads : Module
-        The same with names of their own, which the history and `state_dict` use.
+        The same with their own names, which the history and `state_dict` use.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Heads(Module):
             if not isinstance(head, Module):
                 hint = ": construct it" if isinstance(head, type) else ""
                 raise TypeError(
-                    f"head {name} is {head!r}, expected a layer or net such as nn.Linear(64, "
+                    f"head {name} is {head!r}, expected a layer or network such as nn.Linear(64, "
                     f"10){hint}"
                 )
             if not name or "." in name:
@@ -114,7 +114,7 @@ class Heads(Module):
         Parameters
         ----------
         output : array-like, shape (n, outputs)
-            What a net that ends in these heads returned, or a gradient of it.
+            What a network that ends in these heads returned, or a gradient of it.
 
         Returns
         -------
@@ -206,7 +206,7 @@ class HeadsLoss(Loss):
         weights: Sequence[float] | Mapping[str, float] | None = None,
     ) -> None:
         if not isinstance(heads, Heads):
-            raise TypeError(f"heads is {heads!r}, expected the nn.Heads at the end of the net")
+            raise TypeError(f"heads is {heads!r}, expected the nn.Heads at the end of the network")
         self.heads = heads
         losses = as_loss(losses)
         self.losses = (

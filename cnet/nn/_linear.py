@@ -43,7 +43,7 @@ class Linear(Module):
     Raises
     ------
     TypeError, ValueError
-        If a size is not a positive integer, or an initialiser or dtype is unknown.
+        If a size is not a positive integer, or an initializer or dtype is unknown.
 
     Examples
     --------

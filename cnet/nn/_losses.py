@@ -1,4 +1,4 @@
-"""Losses: the mean over a batch, and its gradient with respect to the net's output.
+"""Losses: the mean over a batch, and its gradient with respect to the network's output.
 
 `forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at
 once, for less.
@@ -73,7 +73,7 @@ class Loss:
         Parameters
         ----------
         output : array-like, shape (n, ...)
-            What the net made of the batch.
+            What the network made of the batch.
         target : array-like
             n rows.
 
@@ -94,7 +94,7 @@ class Loss:
         return loss, grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimises
+        """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimizes
         where rows have weights.
 
         The weights are divided by their sum, so that a row of weight 2 counts as two such rows, and
@@ -150,7 +150,7 @@ class Loss:
         """
 
     def count_correct(self, output: Array, target: Array) -> int | None:
-        """How many rows are classified rightly; None if this loss does not classify."""
+        """How many rows are classified correctly; None if this loss does not classify."""
         return None
 
     def accuracy_names(self) -> list[str]:
@@ -204,7 +204,7 @@ class KernelLoss(Loss):
         self._batch: tuple[Array, Array] | None = None
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        """The loss as the compiled core takes it: kind, setting and weights of classes."""
+        """The loss as the compiled core takes it: kind, setting and class weights."""
         return getattr(loops(dtype), self._kind), 0.0, None
 
     def program_labels(self, target: Array) -> Array | None:

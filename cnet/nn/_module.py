@@ -1,4 +1,4 @@
-"""What every layer and every net has in common.
+"""What every layer and every network has in common.
 
 A module maps a batch, one row per example, to another. Built-in modules, and modules that users
 write, override `forward`, `backward` and `output_shape`; all else here follows from these and from
@@ -31,7 +31,7 @@ _ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one bl
 
 
 class Module(Habits):
-    """Base of layers and nets.
+    """Base of layers and networks.
 
     To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows
     changes; keep in `forward` what `backward` needs when `training` is true. Attributes that are a
@@ -53,7 +53,7 @@ class Module(Habits):
     """
 
     suggested_init: Initializer | None = None
-    """How the weights of the layer before this one are best initialised, if it matters."""
+    """How the weights of the layer before this one are best initialized, if it matters."""
 
     _kept: tuple[str, ...] = ()
     """Attributes in which `forward` keeps what `backward` needs."""
@@ -132,7 +132,9 @@ class Module(Habits):
         )
 
     def backward_params(self, grad: ArrayLike) -> None:
-        """As `backward`, without the gradient of the input: the first layer of a net needs none."""
+        """As `backward`, without the gradient of the input: the first layer of a network needs
+        none.
+        """
         self.backward(grad)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -146,7 +148,7 @@ class Module(Habits):
         return input_shape
 
     def config(self) -> dict[str, Any]:
-        """Arguments that construct this module anew, without its weights: what a saved model
+        """Arguments that construct this module again, without its weights: what a saved model
         holds.
         """
         return {}
@@ -185,13 +187,13 @@ class Module(Habits):
         )
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """What else `state_dict` holds: arrays that training changes, but no optimiser, such as
+        """What else `state_dict` holds: arrays that training changes, but no optimizer, such as
         running means.
         """
         return ((name, state) for name, state in self._named_state() if isinstance(state, Buffer))
 
     def parameters(self) -> list[Parameter]:
-        """The parameters, in the order of the layers: what an optimiser takes."""
+        """The parameters, in the order of the layers: what an optimizer takes."""
         return [state for state in self._states() if isinstance(state, Parameter)]
 
     def _take_seed(self, sequence: np.random.SeedSequence, settled: bool) -> None:

@@ -18,7 +18,7 @@ class _Setting(NamedTuple):
     """What to do where another value is wanted."""
 
 
-_EXTENDING = "a layer of your own can do it, see docs/extending.md"
+_EXTENDING = "a custom layer can do it, see docs/extending.md"
 _SETTINGS = {
     "inplace": _Setting((False, True), "whether memory is used again changes no result"),
     # Convolution and pooling

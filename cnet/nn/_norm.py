@@ -1,4 +1,4 @@
-"""Normalisation: values brought to mean 0 and variance 1, then scaled and shifted by what is
+"""Normalization: values brought to mean 0 and variance 1, then scaled and shifted by what is
 learned.
 """
 
@@ -21,7 +21,7 @@ from cnet.nn._sizes import number, positive
 
 
 class _Norm(Module):
-    """What batch and layer normalisation have in common: a learned scale and shift for each value
+    """What batch and layer normalization have in common: a learned scale and shift for each value
     of a row.
     """
 
@@ -176,7 +176,7 @@ class _BatchNorm(_Norm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of each feature of rows of one axis.
+    """Batch normalization of each feature of rows of one axis.
 
     In training, by the mean and variance of the batch; in inference, by running means of these. A
     row's result in training depends on the other rows.
@@ -188,7 +188,7 @@ class BatchNorm1d(_BatchNorm):
     eps : float
         Added to the variance.
     momentum : float or None
-        The share of a new batch in the running mean and variance; None takes the mean over all
+        The fraction of a new batch in the running mean and variance; None takes the mean over all
         batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
@@ -243,7 +243,7 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of each channel of images, over all their pixels.
+    """Batch normalization of each channel of images, over all their pixels.
 
     In training, by the mean and variance of the batch; in inference, by running means of these. An
     image's result in training depends on the other images.
@@ -255,7 +255,7 @@ class BatchNorm2d(_BatchNorm):
     eps : float
         Added to the variance.
     momentum : float or None
-        The share of a new batch in the running mean and variance; None takes the mean over all
+        The fraction of a new batch in the running mean and variance; None takes the mean over all
         batches.
     affine : bool
         Whether the result is scaled by a weight and shifted by a bias, both learned.
@@ -306,7 +306,7 @@ class BatchNorm2d(_BatchNorm):
 
 
 class LayerNorm(_Norm):
-    """Layer normalisation: of each row by its own mean and variance, over its last axes.
+    """Layer normalization: of each row by its own mean and variance, over its last axes.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ class Parameter(_State):
     Attributes
     ----------
     data : ndarray
-        The values, C-contiguous; optimisers update them in place, and assigning copies into them.
+        The values, C-contiguous; optimizers update them in place, and assigning copies into them.
     grad : ndarray or None
         The gradient of the last backward pass, of the same shape; backward passes overwrite it.
         None where `requires_grad` is False.
@@ -119,7 +119,7 @@ class Parameter(_State):
     """
 
     exchanges = 0
-    """How often a parameter or a buffer has put another array in the place of its own: what was
+    """How often a parameter or a buffer has put another array in the its own place: what was
     compiled before may be out of date.
     """
 
@@ -184,11 +184,11 @@ class Parameter(_State):
     def initialize(
         self, rng: np.random.Generator, suggestion: Initializer | None = None, settled: bool = True
     ) -> None:
-        """Draw the values; `suggestion` is for weights that were given no initialiser, and the
+        """Draw the values; `suggestion` is for weights that were given no initializer, and the
         first one counts.
 
-        Unless `settled`, they may be drawn again until somebody looks at them: a net without a seed
-        of its own may yet become part of one with a seed.
+        Unless `settled`, they may be drawn again until somebody looks at them: a network without a
+        seed of its own may yet become part of one with a seed.
         """
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)
@@ -203,7 +203,7 @@ class Parameter(_State):
                 f"{self.initializer!r} gave values of shape {values.shape}, the parameter has "
                 f"{self.shape}"
             )
-        return self._copy(values)  # an initialiser may keep what it gave
+        return self._copy(values)  # an initializer may keep what it gave
 
     def _copy(self, values: Array) -> Array:
         data = empty(self.shape, self.dtype)
@@ -301,7 +301,7 @@ class Buffer(_State):
 
 
 def make_writable(state: Parameter | Buffer) -> Array:
-    """The values, after they have moved to an array of their own if the one that holds them is
+    """The values, after they have moved to their own array if the one that holds them is
     read-only.
 
     So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers

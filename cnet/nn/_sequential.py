@@ -15,7 +15,7 @@ from cnet.nn.init import Initializer
 
 
 class Sequential(Module):
-    """A net of layers, each taking the output of the one before.
+    """A network of layers, each taking the output of the one before.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class Sequential(Module):
         and a function that maps the gradient of the output to that of the input; or the output
         alone, if no gradient has to pass, as in a first layer.
     seed : int or None
-        Fills the parameters that have no values yet, also those of nets among the layers; layers
-        that have values keep them. Dropout takes its random numbers from it. None draws a seed from
-        the operating system.
+        Fills the parameters that have no values yet, also those of networks among the layers;
+        layers that have values keep them. Dropout takes its random numbers from it. None draws a
+        seed from the operating system.
     dtype : {"float32", "float64"} or None
         Dtype of parameters and arithmetic; None keeps that of the layers.
 
@@ -35,7 +35,7 @@ class Sequential(Module):
     TypeError
         If something is not a layer.
     ValueError
-        If there are no layers, a layer appears twice, shapes of neighbours do not match, or dtypes
+        If there are no layers, a layer appears twice, shapes of neighbors do not match, or dtypes
         are mixed.
 
     Examples
@@ -74,7 +74,7 @@ class Sequential(Module):
         every = [id(module) for layer in self.layers for module in layer.modules()]
         if len(set(every)) < len(every):
             raise ValueError(
-                "a layer appears twice: each place needs an object of its own, because a layer "
+                "a layer appears twice: each place needs its own object, because a layer "
                 "keeps what its backward pass needs"
             )
         self._check_shapes()
@@ -161,7 +161,7 @@ class Sequential(Module):
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: Any) -> Module:
-        """A layer, or for a slice a net of the same layer objects."""
+        """A layer, or for a slice a network of the same layer objects."""
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __repr__(self) -> str:

@@ -1,5 +1,5 @@
-"""States of nets, such as `Module.state_dict` gives them and PyTorch: matched with the parameters
-and buffers that are to take them.
+"""States of networks, such as `Module.state_dict` gives them and PyTorch: matched with the
+parameters and buffers that are to take them.
 """
 
 from __future__ import annotations

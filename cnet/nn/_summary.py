@@ -69,8 +69,8 @@ def _total(model: Module) -> str:
 def _leaves(
     module: Module, prefix: str, shape: Shape, following: Shape
 ) -> Iterator[tuple[str, Module, Shape]]:
-    """The layers of a net, and of the nets in it, under the names that `state_dict` gives them,
-    with the shapes of their outputs.
+    """The layers of a network, and of the networks in it, under the names that `state_dict` gives
+    them, with the shapes of their outputs.
 
     Where the shape of the input is not known, that of the output may still be: `following` is what
     the next layer asks for.

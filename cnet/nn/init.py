@@ -1,8 +1,8 @@
 """Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
 
-An initialiser is called with a shape and a generator. The last axis of the shape counts outputs and
+An initializer is called with a shape and a generator. The last axis of the shape counts outputs and
 the one before it inputs; axes before these are positions of a kernel, each of which has inputs and
-outputs of its own. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such
+its own outputs. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such
 as ``"he"`` stands for one with its defaults. Where a layer is given none, the activation behind it
 chooses: `He` before ReLU and its kin, which pass on half of their input, `Xavier` elsewhere.
 """
@@ -23,7 +23,7 @@ __all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 
 
 class Initializer:
-    """Base of the initialisers: a callable ``(shape, rng) -> float64 array``.
+    """Base of the initializers: a callable ``(shape, rng) -> float64 array``.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Zeros(Initializer):
 
 
 class Ones(Initializer):
-    """All ones: the default of the scales of normalisation.
+    """All ones: the default of the scales of normalization.
 
     Examples
     --------
@@ -207,7 +207,7 @@ _BY_NAME: dict[str, type[Initializer]] = {
 
 
 def get(initializer: Any) -> Initializer | None:
-    """The initialiser that a name stands for; an initialiser or None as it is.
+    """The initializer that a name stands for; an initializer or None as it is.
 
     Raises
     ------

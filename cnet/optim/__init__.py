@@ -1,4 +1,4 @@
-"""Optimisers: how parameters follow their gradients."""
+"""Optimizers: how parameters follow their gradients."""
 
 import sys
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """What constructing schedulers did to the settings of an optimizer.
 
 A scheduler sets the rates of step 0 when it is constructed. Where a checkpoint was loaded before,
-those are not the rates that training goes on with. So the optimizer notes what the settings were
+those are not the rates that training continues with. So the optimizer notes what the settings were
 before, and a resumed training has them again.
 """
 

@@ -19,11 +19,11 @@ class LBFGS(Optimizer):
     """Limited-memory BFGS: for small data, all of it in each step. SciPy's ``L-BFGS-B`` does the
     work.
 
-    A step is a whole minimisation, of up to `max_iter` iterations, each of which evaluates the loss
+    A step is a whole minimization, of up to `max_iter` iterations, each of which evaluates the loss
     and its gradient once or a few times. It remembers nothing from one step to the next, so one
     step of many iterations is better than many of a few. `Trainer.fit` takes one step per epoch, on
-    all rows; ``epochs=1`` is the usual number. The net must give the same result each time, so
-    dropout and augmentation are refused there. Needs ``pip install "cnet[lbfgs]"``.
+    all rows; ``epochs=1`` is the usual number. The network must give the same result each time, so
+    dropout and augmentation are rejected there. Needs ``pip install "cnet[lbfgs]"``.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class LBFGS(Optimizer):
         )
 
     def step(self, closure: Callable[[], float] | None = None) -> float:
-        """Minimise what `closure` returns.
+        """Minimize what `closure` returns.
 
         After an error within, an interrupt for one, the parameters are those of the last iteration.
 

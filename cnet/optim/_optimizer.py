@@ -1,4 +1,4 @@
-"""What all optimizers have in common: groups of parameters with their own settings."""
+"""What all optimizers have in common: groups of parameters with their own options."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -263,8 +263,8 @@ class Optimizer:
         self._state = state
 
     def state_dict(self) -> dict[str, Any]:
-        """All that later steps go on from: what the optimizer remembers of each parameter, and the
-        settings of the groups.
+        """All that later steps continue from: what the optimizer remembers of each parameter, and
+        the settings of the groups.
 
         Returns
         -------
@@ -277,7 +277,7 @@ class Optimizer:
         Raises
         ------
         TypeError
-            If an optimizer of your own remembers something else than an array for each parameter.
+            If a custom optimizer remembers something else than an array for each parameter.
 
         Examples
         --------

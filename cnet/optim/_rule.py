@@ -1,4 +1,4 @@
-"""Optimisers whose step is a compiled kernel, alone or within a program."""
+"""Optimizers whose step is a compiled kernel, alone or within a program."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
 
 
 class State:
-    """What an optimiser remembers of a parameter: how many steps it took, and arrays in one of
+    """What an optimizer remembers of a parameter: how many steps it took, and arrays in one of
     shape (arrays, *shape).
     """
 

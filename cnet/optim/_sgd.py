@@ -24,7 +24,7 @@ class SGD(RuleOptimizer):
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with settings of their own, such as a learning rate per
+        ``model.parameters()``, or groups with their own options, such as a learning rate per
         layer.
     lr : float
         Learning rate, at least 0.

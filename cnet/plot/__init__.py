@@ -1,4 +1,5 @@
-"""Pictures of training and of what a net does, drawn by Matplotlib: ``pip install "cnet[plot]"``.
+"""Pictures of training and of what a network does, drawn by Matplotlib: ``pip install
+"cnet[plot]"``.
 
 Each function draws into `ax`, or else into a new figure, and returns the Axes: titles, limits and
 files are Matplotlib's own business from there (``ax.figure.savefig("loss.png")``).

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Two colours that differ in lightness too, and a third for what is wrong.
+# Two colors that differ in lightness too, and a third for what is wrong.
 FIRST, SECOND, WRONG, FAINT = "#1f5fa8", "#e0762c", "#c0281f", "#7a7a7a"
 
 AxesArray = NDArray[Any]

@@ -22,7 +22,7 @@ def confusion_matrix(
 ) -> Axes:
     """How often each class was taken for each other one.
 
-    Colours show shares of the row, that is of the true class; the scale brings out the rare ones.
+    Colors show shares of the row, that is of the true class; the scale brings out the rare ones.
     Up to 20 classes, each field has its count.
 
     Parameters

@@ -38,7 +38,7 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
     Parameters
     ----------
     history : dict of lists
-        What ``Trainer.fit`` returns. Each figure has a picture of its own, beside that of
+        What ``Trainer.fit`` returns. Each figure has its own picture, beside that of
         validation (``"val_..."``).
     ax : Axes, sequence of Axes or None
         One for each figure.
@@ -89,13 +89,13 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
     curves = {"training": history.get(figure), "validation": history.get(_VALIDATION + figure)}
     mode, share = mode_of(figure), is_accuracy(figure)
     (epochs,) = {len(values) for values in curves.values() if values is not None}
-    for (label, values), colour in zip(curves.items(), (FIRST, SECOND), strict=True):
+    for (label, values), color in zip(curves.items(), (FIRST, SECOND), strict=True):
         if values is None:
             continue
         ax.plot(
             range(1, epochs + 1),
             values,
-            color=colour,
+            color=color,
             label=label,
             linewidth=2,
             marker="o" if epochs == 1 else "",
@@ -105,7 +105,7 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
             best = int(np.nanargmax(finite) if mode == "max" else np.nanargmin(finite))
             text = f"{100 * values[best]:.2f} %" if share else f"{values[best]:.4g}"
             ax.plot(
-                best + 1, values[best], "o", color=colour, label=f"best: {text}, epoch {best + 1}"
+                best + 1, values[best], "o", color=color, label=f"best: {text}, epoch {best + 1}"
             )
     plain(ax)
     epochs_below(ax, 1, epochs)
@@ -157,16 +157,16 @@ def max_weights(
         )
     if not recorded:
         raise ValueError(
-            "the recorder holds nothing: pass it to Trainer.fit as a callback, for a net with "
+            "the recorder holds nothing: pass it to Trainer.fit as a callback, for a network with "
             "weights"
         )
     axes = one_axes(ax, 6, _HEIGHT)
     last = max(map(len, recorded.values())) - 1
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(recorded)))
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(recorded)))
     lines = []
-    for (name, values), colour in zip(recorded.items(), colours, strict=True):
+    for (name, values), color in zip(recorded.items(), colors, strict=True):
         lines += axes.plot(
-            values, color=colour, label=name, linewidth=2, marker="o" if last == 0 else ""
+            values, color=color, label=name, linewidth=2, marker="o" if last == 0 else ""
         )
     plain(axes)
     epochs_below(axes, 0, last)

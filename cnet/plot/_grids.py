@@ -80,8 +80,8 @@ def images(
             titles[i] = str(guessed[i])
         else:
             titles[i], wrong[i] = f"{guessed[i]}, is {true[i]}", True
-    grey = {"cmap": "gray", "vmin": pictures.min(), "vmax": pictures.max()}
-    return _grid(pictures, titles, wrong, columns, ax, grey if pictures.ndim == 3 else {})
+    gray = {"cmap": "gray", "vmin": pictures.min(), "vmax": pictures.max()}
+    return _grid(pictures, titles, wrong, columns, ax, gray if pictures.ndim == 3 else {})
 
 
 def mistakes(
@@ -163,7 +163,7 @@ def weights(
     shape: tuple[int, int] | None = None,
     ax: Any = None,
 ) -> AxesArray:
-    """The weights of a net's first layer as images: what its units look for.
+    """The weights of a network's first layer as images: what its units look for.
 
     Red is positive and blue negative, on one scale for all; 1 in 200 weights lies beyond its ends.
 

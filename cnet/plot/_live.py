@@ -19,7 +19,7 @@ _SHARE_OF_TIME = 0.05
 
 
 class LivePlot(Callback):
-    """A callback that draws loss and accuracy as training goes on: in a notebook below its cell,
+    """A callback that draws loss and accuracy during training: in a notebook below its cell,
     else in a window.
 
     It draws after an epoch, at most every `interval` seconds and so seldom that drawing takes no

@@ -1,4 +1,4 @@
-"""Nets as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own
+"""Networks as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own
 parameters and attributes.
 
 A script changes one import. Needs ``pip install "cnet[sklearn]"``.

@@ -40,8 +40,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     out_activation_: str
 
     def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
-        """Target values as the net learns them, one row per sample; the widths of its heads; and
-        the name of their activation.
+        """Target values as the network learns them, one row per sample; the widths of its heads;
+        and the name of their activation.
         """
         raise NotImplementedError
 
@@ -54,7 +54,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         raise NotImplementedError
 
     def _validation_score(self, samples: Samples) -> float:
-        """Score of the net for validation data."""
+        """Score of the network for validation data."""
         raise NotImplementedError
 
     def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
@@ -66,7 +66,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> Self:
-        """Train a new net or, with ``warm_start=True``, go on with the one there is.
+        """Train a new network or, with ``warm_start=True``, continue with the one there is.
 
         If it fails, or is interrupted before the first step, the estimator is as it was before.
 
@@ -76,9 +76,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             float32 is computed with in float32, all else in float64.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like, shape (n_samples,), or None
-            Negative weights are refused.
+            Negative weights are rejected.
         X_val, y_val : array-like or None
-            Validation data of your own. `history_` then has its figures and, with
+            Validation your own data. `history_` then has its figures and, with
             ``early_stopping=True``, it decides when to stop, and no part of `X` is held out. In a
             pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
 
@@ -90,7 +90,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         ------
         TypeError, ValueError
             If a parameter is out of bounds, the data does not fit, training diverges without early
-            stopping, or a net with other layers is asked to go on.
+            stopping, or a network with other layers is asked to continue.
         """
         with unchanged_on_error(self, goes_on=self.warm_start):
             self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
@@ -193,8 +193,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             x: Array = np.require(X, self.model_.dtype, "C")
         if x.dtype.itemsize < X.dtype.itemsize and not np.isfinite(x).all():
             raise ValueError(
-                f"X holds values beyond the range of {x.dtype}, in which this net computes as it "
-                f"was first fitted to {x.dtype}"
+                f"X holds values beyond the range of {x.dtype}, in which this network computes as "
+                f"it was first fitted to {x.dtype}"
             )
         return x
 
@@ -202,7 +202,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each dense layer, (inputs, outputs): the net's own arrays.
+        """The weights of each dense layer, (inputs, outputs): the network's own arrays.
 
         A layer's may be changed in place, or assigned, such as ``coefs_[0] = array``; so may all.
         Before the first fit, all of `coefs_` and `intercepts_` may be assigned: `partial_fit` and,
@@ -216,8 +216,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each dense layer: the net's own arrays, which may be changed or assigned
-        like `coefs_`.
+        """The biases of each dense layer: the network's own arrays, which may be changed or
+        assigned like `coefs_`.
         """
         return self._arrays("intercepts_")
 
@@ -250,8 +250,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         return hasattr(self, "model_")
 
     def _outputs(self, X: Any) -> Array:
-        """Outputs of the net: logits, values, or logarithms of expected counts; (n, n_outputs_), in
-        scikit-learn's dtype.
+        """Outputs of the network: logits, values, or logarithms of expected counts; (n,
+        n_outputs_), in scikit-learn's dtype.
         """
         check_is_fitted(self)
         X = validate_data(self, X, order="C", reset=False)

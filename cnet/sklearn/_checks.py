@@ -12,7 +12,7 @@ from cnet._utils.arrays import Array, refuse_masked
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:
     """As scikit-learn's function of this name. Masked values, whose mask it drops, and sparse data
-    are refused.
+    are rejected.
     """
     refuse_masked(X, "X")
     refuse_masked(y, "y")
@@ -26,7 +26,7 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: 
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Array:
-    """As scikit-learn's function of nearly this name. Masked values are refused."""
+    """As scikit-learn's function of nearly this name. Masked values are rejected."""
     refuse_masked(sample_weight, "sample_weight")
     weights: Array = validation._check_sample_weight(sample_weight, X)
     return weights

@@ -227,7 +227,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The part of the rows that are predicted rightly, in all columns where `y` has several.
+        """The part of the rows that are predicted correctly, in all columns where `y` has several.
 
         Parameters
         ----------

@@ -1,5 +1,5 @@
-"""`coefs_` and `intercepts_`: the arrays of a net in a list, which passes on to the net what is
-assigned to its elements.
+"""`coefs_` and `intercepts_`: the arrays of a network in a list, which passes on to the network
+what is assigned to its elements.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cnet.nn._parameter import exchange
 class NetArrays(list[Array]):
     """The arrays of some parameters of a net.
 
-    It is read like any list. ``arrays[i] = values`` gives the net a copy of values of the same
+    It is read like any list. ``arrays[i] = values`` gives the network a copy of values of the same
     shape; the array that it had stays as it is. The length cannot change. Copies and pickles are
     plain lists.
 
@@ -45,7 +45,7 @@ class NetArrays(list[Array]):
         numbers, values = range(len(self))[index], list(values)
         if len(values) != len(numbers):
             raise ValueError(
-                f"{self.name} got {len(values)} arrays for {len(numbers)} places: the net has "
+                f"{self.name} got {len(values)} arrays for {len(numbers)} places: the network has "
                 f"{len(self)} layers, and their number cannot change"
             )
         arrays = [self._fitting(i, value) for i, value in zip(numbers, values, strict=True)]
@@ -71,7 +71,7 @@ class NetArrays(list[Array]):
 
     def _refuse(self, *arguments: Any, **settings: Any) -> NoReturn:
         raise TypeError(
-            f"{self.name} has an array for each of the {len(self)} layers of the net, in their "
+            f"{self.name} has an array for each of the {len(self)} layers of the network, in their "
             "order: assign to its elements, or copy it with list()"
         )
 

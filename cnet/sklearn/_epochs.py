@@ -70,8 +70,8 @@ class Epochs(Callback):
             self._stalled(trainer)
 
     def diverged(self, trainer: EstimatorTrainer, epochs: int) -> None:
-        """Record the epochs that are left as scikit-learn does, which goes on with a net that holds
-        NaN. It never is the best one.
+        """Record the epochs that are left as scikit-learn does, which continues with a network that
+        holds NaN. It never is the best one.
         """
         assert self.score is not None
         best, self.best_weights = self.best_weights, None

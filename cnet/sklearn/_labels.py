@@ -1,9 +1,9 @@
-"""The classes of `y`: the numbers by which a net learns them, the loss that it learns by, and the
-way back from its outputs.
+"""The classes of `y`: the numbers by which a network learns them, the loss that it learns by, and
+the way back from its outputs.
 
 Three kinds: one of several classes, a softmax; yes or no, once or for each of several labels, a
-sigmoid each; and several columns of classes, a softmax each. Outputs are a net's, (n, sum of the
-widths).
+sigmoid each; and several columns of classes, a softmax each. Outputs are a network's, (n, sum of
+the widths).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Labels(ABC):
     classes: Any
     """As `classes_` shows them."""
     widths: tuple[int, ...]
-    """Outputs of each head of the net; most nets have one."""
+    """Outputs of each head of the network; most networks have one."""
     activation: str
     """As `out_activation_` shows it."""
     scale = 1.0
@@ -44,7 +44,7 @@ class Labels(ABC):
 
     @abstractmethod
     def encode(self, y: Array) -> Array:
-        """What the net learns."""
+        """What the network learns."""
 
     @abstractmethod
     def loss(self, model: nn.Sequential) -> nn.Loss:
@@ -56,11 +56,11 @@ class Labels(ABC):
 
     @abstractmethod
     def decode(self, outputs: Array) -> Array:
-        """The classes that the net decided for."""
+        """The classes that the network decided for."""
 
     @abstractmethod
     def right(self, outputs: Array, encoded: Array) -> Array:
-        """Whether all of a row was decided rightly, as bool."""
+        """Whether all of a row was decided correctly, as bool."""
 
 
 class OneOfSeveral(Labels):
@@ -136,7 +136,7 @@ class YesOrNo(Labels):
 
 
 class Columns(Labels):
-    """A class for each row and column, which a head of the net learns."""
+    """A class for each row and column, which a head of the network learns."""
 
     activation = "softmax"
 

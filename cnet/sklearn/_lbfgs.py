@@ -106,8 +106,8 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
 def _check(estimator: Any, validation: Samples | None) -> None:
     if estimator.dropout or estimator.batch_norm:
         raise ValueError(
-            "solver='lbfgs' needs a net that gives the same result each time: use dropout=0 and "
-            "batch_norm=False, or another solver"
+            "solver='lbfgs' needs a network that gives the same result each time: use dropout=0 "
+            "and batch_norm=False, or another solver"
         )
     if listeners_of(estimator):
         raise ValueError(

@@ -36,8 +36,8 @@ class BinaryLogLoss(nn.BCEWithLogitsLoss):
 
 
 class PoissonLoss(nn.Loss):
-    """Mean of half the Poisson deviance over all elements; the net's output is the logarithm of the
-    expected count.
+    """Mean of half the Poisson deviance over all elements; the network's output is the logarithm of
+    the expected count.
     """
 
     def prepare_target(

@@ -29,8 +29,8 @@ def build(
     random_state: np.random.RandomState,
     dtype: np.dtype[Any],
 ) -> nn.Sequential:
-    """A net of dense layers between these sizes, with scikit-learn's initial weights for the same
-    random state.
+    """A network of dense layers between these sizes, with scikit-learn's initial weights for the
+    same random state.
 
     `widths` are those of the heads at its end; where there is one, it is a layer as any other.
     """
@@ -48,8 +48,8 @@ def build(
 def rebuild(
     estimator: Any, hidden: list[int], widths: Sequence[int], random_state: np.random.RandomState
 ) -> nn.Sequential:
-    """The estimator's net, with the activation and the dropout that its parameters have now: the
-    same object if they have not changed.
+    """The estimator's network, with the activation and the dropout that its parameters have now:
+    the same object if they have not changed.
 
     Raises
     ------
@@ -80,8 +80,8 @@ def rebuild(
 def _check_same(name: str, was: Any, now: Any) -> None:
     if was != now:
         raise ValueError(
-            f"{name} is {now}, but training goes on with a net for which it is {was}: construct a "
-            "new estimator, or use fit with warm_start=False to begin anew"
+            f"{name} is {now}, but training continues with a network for which it is {was}: "
+            "construct a new estimator, or use fit with warm_start=False to begin again"
         )
 
 
@@ -107,12 +107,12 @@ def _after(estimator: Any, random_state: np.random.RandomState) -> list[nn.Modul
 
 
 def draw_seed(random_state: np.random.RandomState) -> int:
-    """A seed for what has random numbers of its own."""
+    """A seed for what has random its own numbers."""
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
 def dense(model: nn.Sequential) -> list[nn.Linear]:
-    """The dense layers of a net, those of its heads last."""
+    """The dense layers of a network, those of its heads last."""
     layers = itertools.chain.from_iterable(
         layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model
     )

@@ -100,7 +100,7 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     shuffle : bool
         Visit the samples in a new random order in each epoch.
     random_state : int, RandomState or None
-        For initial weights, which are scikit-learn's bit for bit, the order of samples, and the
+        For initial weights, which are scikit-learn's bitwise, the order of samples, and the
         split for early stopping.
     tol, n_iter_no_change : float, int
         Training ends when the loss, or with early stopping the validation score, has not improved
@@ -108,7 +108,7 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     verbose : bool
         Print a line for each epoch.
     warm_start : bool
-        `fit` goes on with the net there is, and with the activation and the dropout that the
+        `fit` continues with the network there is, and with the activation and the dropout that the
         parameters have now. Other layers are an error.
     momentum, nesterovs_momentum : float, bool
         For "sgd".
@@ -128,13 +128,13 @@ PARAMETERS = """hidden_layer_sizes : int or sequence of int
     callbacks : callback, iterable of callbacks, or None
         Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the callbacks
         themselves, so that they show what they saw.
-        Those of cnet start anew in each `fit` that does; `clone` copies them."""
+        Those of cnet start again in each `fit` that does; `clone` copies them."""
 
 ATTRIBUTES = """model_ : nn.Sequential
-        The net, without the output activation. ``model_.save(path)`` writes it to a file,
+        The network, without the output activation. ``model_.save(path)`` writes it to a file,
         ``cnet.to_onnx(model_, path)`` to one for other runtimes.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, outputs) and biases of each layer: the net's own arrays. ``coefs_[i] =
+        Weights (inputs, outputs) and biases of each layer: the network's own arrays. ``coefs_[i] =
         array`` copies an array of the same shape into the net.
     history_ : dict of lists
         A number per epoch, or per iteration of "lbfgs": ``"loss"`` (without the penalty, for
@@ -145,7 +145,7 @@ ATTRIBUTES = """model_ : nn.Sequential
         As scikit-learn defines them: mean over the samples of the loss, with the penalty, that
         their mini-batch had before its step. The curve and the best are those of "sgd" and "adam".
     validation_scores_, best_validation_score_ : list of float, float
-        With early stopping; None without. The net has the weights of the best score.
+        With early stopping; None without. The network has the weights of the best score.
     n_iter_, t_ : int
         Epochs of the last fit, and samples visited in all of them.
     n_features_in_, n_outputs_, n_layers_, out_activation_ : int, int, int, str

@@ -18,7 +18,7 @@ _OF_EPOCHS = (
 
 
 def begin(estimator: Any, fresh: bool) -> None:
-    """Forget what earlier fits left where training begins anew, and have what the next one needs.
+    """Forget what earlier fits left where training begins again, and have what the next one needs.
 
     As in scikit-learn, "lbfgs" has no figures of epochs.
     """

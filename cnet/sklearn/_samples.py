@@ -18,7 +18,7 @@ class Samples(NamedTuple):
     y: Array
     """Targets as they were given."""
     encoded: Array
-    """Targets as the net learns them."""
+    """Targets as the network learns them."""
     weights: Array | None
 
     def take(self, rows: Array) -> Samples:

@@ -30,7 +30,7 @@ def fit_epochs(
     fresh: bool,
     incremental: bool,
 ) -> None:
-    """Train the estimator's net, for an epoch if it is `incremental`.
+    """Train the estimator's network, for an epoch if it is `incremental`.
 
     With early stopping it keeps the weights with the best score, also where training diverges.
 

@@ -22,7 +22,7 @@ from cnet.sklearn._optimizers import EstimatorOptimizer, change_settings, make_o
 
 
 class EstimatorTrainer(Trainer):
-    """Trains the net of an estimator.
+    """Trains the network of an estimator.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class EstimatorTrainer(Trainer):
 
     @classmethod
     def of(cls, estimator: Any, scale: float, incremental: bool) -> EstimatorTrainer:
-        """The trainer for the next fit: a new one, or the one there is where training goes on.
+        """The trainer for the next fit: a new one, or the one there is where training continues.
 
-        Only `partial_fit` goes on with the optimizer, too, as long as it is of the same kind.
+        Only `partial_fit` continues with the optimizer, too, as long as it is of the same kind.
         """
         trainer: EstimatorTrainer | None = estimator._trainer
         kind = estimator.solver, scale
@@ -111,7 +111,7 @@ class EstimatorTrainer(Trainer):
         return _Objective(self, self._report, self._alpha, self._weighted)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles have what `partial_fit` goes on from."""
+        """Copies and pickles have what `partial_fit` continues from."""
         kept = ("epoch", "step", "learning_rate", "_parameters", "_scale")
         return (
             type(self),

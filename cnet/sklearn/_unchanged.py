@@ -21,8 +21,8 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
     ----------
     estimator : MLPClassifier or MLPRegressor
     goes_on : bool
-        Whether the net that there is will be trained on. Otherwise it, and all that belongs to it,
-        is replaced, and not changed.
+        Whether the network that there is will be trained on. Otherwise it, and all that belongs to
+        it, is replaced, and not changed.
 
     Raises
     ------
@@ -57,8 +57,8 @@ class _Before:
         self._mappings += [(mapping, dict(mapping)) for mapping in mappings]
 
     def keep_training(self, estimator: Any) -> None:
-        """Also what training on changes in place: the net, the trainer with its optimizer, and the
-        record.
+        """Also what training on changes in place: the network, the trainer with its optimizer, and
+        the record.
         """
         states = estimator.model_._states()
         self._keep(

@@ -1,4 +1,4 @@
-"""The embedded digits: what is drawn, that the same seed draws it again, and what is refused."""
+"""The embedded digits: what is drawn, that the same seed draws it again, and what is rejected."""
 
 import numpy as np
 import pytest
@@ -125,14 +125,14 @@ def test_white_on_black(drawn):
     assert (images.max(axis=(1, 2)) > 0.5).all()
 
 
-def test_centre_of_mass_is_near_pixel_14(drawn):
+def test_center_of_mass_is_near_pixel_14(drawn):
     images, _ = drawn
     pixel = np.arange(28)
     mass = images.sum(axis=(1, 2))
     for axis in (1, 2):
-        centre = images.sum(axis=axis) @ pixel / mass
-        assert abs(centre.mean() - 14) < 0.1
-        assert abs(centre - 14).max() <= 1 + 1e-6
+        center = images.sum(axis=axis) @ pixel / mass
+        assert abs(center.mean() - 14) < 0.1
+        assert abs(center - 14).max() <= 1 + 1e-6
 
 
 def test_fits_a_box_of_20_pixels(drawn):

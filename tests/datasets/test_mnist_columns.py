@@ -1,5 +1,5 @@
-"""CSV files whose label is in any column: found by name or by content, or refused, never taken from
-a column of pixels.
+"""CSV files whose label is in any column: found by name or by content, or rejected, never taken
+from a column of pixels.
 """
 
 import numpy as np

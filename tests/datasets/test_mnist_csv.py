@@ -280,8 +280,8 @@ def test_the_test_file_lies_beside(files, few, tmp_path):
 def test_a_test_file_without_labels_is_no_test_set(header, files, few, tmp_path):
     path = files.csv(tmp_path, few, header)
     sibling = path.with_name("mnist_test.csv")
-    unlabelled = [line.split(b",", 1)[1] for line in sibling.read_bytes().splitlines()]
-    sibling.write_bytes(b"\n".join(unlabelled))
+    unlabeled = [line.split(b",", 1)[1] for line in sibling.read_bytes().splitlines()]
+    sibling.write_bytes(b"\n".join(unlabeled))
     assert datasets.mnist(path, validation=0, normalize=False).test is None
 
 

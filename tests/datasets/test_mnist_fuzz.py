@@ -98,7 +98,7 @@ EDIT = st.tuples(
 )
 
 
-# A damaged .npy header makes NumPy warn before it refuses.
+# A damaged .npy header makes NumPy warn before it rejects.
 @pytest.mark.filterwarnings(
     "ignore:Reading `.npy` or `.npz` file required additional header parsing"
 )

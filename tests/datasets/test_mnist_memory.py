@@ -1,4 +1,4 @@
-"""Files that claim or expand to far more than they hold are refused within a few megabytes of
+"""Files that claim or expand to far more than they hold are rejected within a few megabytes of
 memory.
 """
 

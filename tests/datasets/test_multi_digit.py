@@ -1,4 +1,4 @@
-"""Images of two digits: what they show, where the digits come from, and what is refused."""
+"""Images of two digits: what they show, where the digits come from, and what is rejected."""
 
 import numpy as np
 import pytest
@@ -154,7 +154,7 @@ def test_the_source_is_left_alone(source):
             TypeError,
             r"source is of type int, expected a Dataset such as datasets.mnist\(\)",
         ),
-        ({"source": datasets.digits(10, 0, standardize=True)}, ValueError, "standardised already"),
+        ({"source": datasets.digits(10, 0, standardize=True)}, ValueError, "standardized already"),
         (
             {"source": datasets.digits(10, 0), "normalize": False},
             ValueError,

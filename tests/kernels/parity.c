@@ -1,6 +1,6 @@
 /* Every kernel of one table against plain loops in double precision, without Python: for processors
-   that are only emulated. `.ci/kernels` compiles and runs it; cases.py beside this folder drives the
-   tests that say more.
+   that are only emulated. `.ci/kernels` compiles and runs it; cases.py beside this folder drives
+   the tests that say more.
 
    Compiled with the macros of the table (CNET_ISA_<set>, perhaps CNET_F64) and with CNET_TABLE, its
    name. */
@@ -303,8 +303,9 @@ static void sparse_products(ptrdiff_t batch, ptrdiff_t outputs, ptrdiff_t inputs
         K->spmm_columns(&columns, batch, m, outputs, dy, outputs, stepped + from, outputs, &u);
         same_bits("a step by columns", m * outputs, stepped + from, expected + from);
     }
-    void *const used_here[] = {records, images, starts,         rows,         lists.rows,
-                               room,    memory, columns.col_nnz, columns.row_idx, columns.values};
+    void *const used_here[] = {records,         images,        starts, rows,
+                               lists.rows,      room,          memory, columns.col_nnz,
+                               columns.row_idx, columns.values};
     for (ptrdiff_t i = 0; i < COUNT(used_here); i++)
         free(used_here[i]);
     end_of_case();
@@ -631,7 +632,7 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
         }
         const real counted = (real)K->count_correct(m, n, x, labels);
         const double expected_count = (double)correct;
-        compare("rows classified rightly", 1, &counted, &expected_count);
+        compare("rows classified correctly", 1, &counted, &expected_count);
     }
     compare("the loss", m, rows, expected);
     compare("the gradient", m * n, dx, gradient);

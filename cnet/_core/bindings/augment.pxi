@@ -1,4 +1,4 @@
-# Rows of images as an epoch shows them: gathered, distorted at random, standardised.
+# Rows of images as an epoch shows them: gathered, distorted at random, standardized.
 
 # An element costs as much as a few of other loops.
 cdef double AUGMENTED_PER_THREAD = 4_000

@@ -2,7 +2,7 @@
 # OH, OW, O), and its gradients.
 #
 # Threads share out the images, or for the gradients of the parameters, which are sums over all
-# images, the parameters. Each needs scratch of its own; there are no more of them than there is
+# images, the parameters. Each needs its own scratch; there are no more of them than there is
 # scratch for.
 
 

@@ -2,7 +2,7 @@
 #
 # A product may carry work on its result that is done while the result is still in the cache of the
 # thread that made it: an activation (forward), the derivative of one (backward), or a step of the
-# optimiser with the gradient (linear_params.pxi). The arithmetic is that of the separate kernels,
+# optimizer with the gradient (linear_params.pxi). The arithmetic is that of the separate kernels,
 # so the bits are the same.
 
 

@@ -1,7 +1,7 @@
 # The gradients of the parameters of a dense layer: that of w (I, O) is x.T @ dout, that of b (O,)
 # the column sums of dout.
 #
-# Where the optimiser's step goes with the gradient, this is made piece by piece in a thread's
+# Where the optimizer's step goes with the gradient, this is made piece by piece in a thread's
 # scratch, and never written to memory as a whole.
 
 
@@ -49,7 +49,7 @@ cdef inline Py_ssize_t _whole_lines(Py_ssize_t n) noexcept nogil:
 cdef void _update(
     const cnet_kernels *k, const GemmTask *task, const cnet_gemm *part, Py_ssize_t offset
 ) noexcept nogil:
-    """A piece of the gradient at a time, and the optimiser's step with it while it is in the
+    """A piece of the gradient at a time, and the optimizer's step with it while it is in the
     cache.
     """
     cdef cnet_gemm p = part[0]

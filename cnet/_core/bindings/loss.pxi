@@ -47,7 +47,7 @@ cdef void _loss_chunk(
 cdef void _apply_sample_weights(
     Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss, real *dx
 ) noexcept nogil:
-    """Multiply by the weights of rows. What a weight of 0 takes out may have been infinite."""
+    """Multiply by the sample weights. What a weight of 0 takes out may have been infinite."""
     cdef Py_ssize_t i, j
     for i in range(m):
         if row_loss != NULL:
@@ -180,10 +180,10 @@ def program_loss(
     Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights,
     double loss_weight, real[::1] row_loss, real[:, ::1] dx, labels, targets, row_weights
 ):
-    """Add: the loss of an output, and its gradient unless dx is None; a share of it goes into the
-    net's loss and gradient.
+    """Add: the loss of an output, and its gradient unless dx is None; a fraction of it goes into
+    the network's loss and gradient.
 
-    Labels (rows,) or targets (rows, n), and weights of rows, are those of the whole data set.
+    Labels (rows,) or targets (rows, n), and sample weights, are those of the whole data set.
     """
     cdef Output *out = program.set_targets(output, labels, targets, row_weights)
     _check1("row_loss", row_loss.shape[0], program.capacity)

@@ -1,7 +1,7 @@
-# Layer and batch normalisation: x (m, n), w and b (n,), out (m, n), and their gradients.
+# Layer and batch normalization: x (m, n), w and b (n,), out (m, n), and their gradients.
 #
-# Layer normalisation is over each row, batch normalisation over each column. What the gradients
-# need is kept in xhat (m, n), the normalised x, and rstd, the reciprocal deviation of each row or
+# Layer normalization is over each row, batch normalization over each column. What the gradients
+# need is kept in xhat (m, n), the normalized x, and rstd, the reciprocal deviation of each row or
 # column. w and b may be None: 1 and 0.
 #
 # Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which
@@ -104,7 +104,7 @@ def layer_norm_forward(
     real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
     const real[::1] b, real eps
 ):
-    """Write x, normalised along rows, times w plus b, to out; xhat and rstd (m,) are None, or
+    """Write x, normalized along rows, times w plus b, to out; xhat and rstd (m,) are None, or
     get what the gradient needs.
     """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
@@ -148,7 +148,7 @@ def layer_norm_backward(
 def norm_backward_params(
     real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch
 ):
-    """Write to sums (2, n) the gradients of b and of w, for either kind of normalisation."""
+    """Write to sums (2, n) the gradients of b and of w, for either kind of normalization."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("sums", sums.shape[0], sums.shape[1], 2, n)
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
@@ -181,7 +181,7 @@ def batch_norm_track(
     real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var,
     real loss_weight, Py_ssize_t m
 ):
-    """Take a share of the mean and variance of m rows, at least 2, into the running ones."""
+    """Take a fraction of the mean and variance of m rows, at least 2, into the running ones."""
     cdef Py_ssize_t n = mean.shape[0]
     _check1("var", var.shape[0], n)
     _check1("running_mean", running_mean.shape[0], n)
@@ -196,7 +196,7 @@ def batch_norm_forward(
     real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean,
     const real[::1] var, const real[::1] w, const real[::1] b, real eps
 ):
-    """Write x, normalised by the mean and variance of columns, times w plus b, to out; xhat is
+    """Write x, normalized by the mean and variance of columns, times w plus b, to out; xhat is
     None, or gets what the gradient needs.
     """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
@@ -252,7 +252,7 @@ cdef struct Norm:
     real *rstd
     real *scratch
     real *sums
-    # Batch normalisation
+    # Batch normalization
     real *mean
     real *var
     real *running_mean
@@ -368,7 +368,7 @@ def program_layer_norm(
     Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x,
     const real[::1] w, const real[::1] b, real eps
 ):
-    """Add: out = x, normalised along rows, times w plus b; xhat and rstd are None, or get what
+    """Add: out = x, normalized along rows, times w plus b; xhat and rstd are None, or get what
     the gradient needs.
     """
     cdef Norm a = _norm(program, x, xhat)
@@ -397,7 +397,7 @@ def program_norm_params(
     Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat,
     real[:, ::1] scratch
 ):
-    """Add: sums (2, n) = the gradients of b and of w, for either kind of normalisation."""
+    """Add: sums (2, n) = the gradients of b and of w, for either kind of normalization."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
@@ -414,7 +414,7 @@ def program_batch_norm(
     const real[::1] running_var, const real[::1] w, const real[::1] b, real eps,
     real[:, ::1] scratch
 ):
-    """Add: out = x, normalised by the running mean and variance of columns, times w plus b;
+    """Add: out = x, normalized by the running mean and variance of columns, times w plus b;
     scratch is (threads, n).
     """
     cdef Norm a = _norm(program, x, None)
@@ -437,7 +437,7 @@ def program_batch_norm_training(
     const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked,
     const real[::1] w, const real[::1] b, real eps, double momentum, real[:, ::1] scratch
 ):
-    """Add: out = x, normalised by the mean and variance of columns, which go into the running ones,
+    """Add: out = x, normalized by the mean and variance of columns, which go into the running ones,
     times w plus b.
 
     The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation.

@@ -1,4 +1,4 @@
-# Optimiser steps. A parameter w is given with the state that its optimiser keeps: arrays laid out
+# Optimizer steps. A parameter w is given with the state that its optimizer keeps: arrays laid out
 # like w, one after another.
 
 SGD, MOMENTUM, NESTEROV = CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV
@@ -57,7 +57,7 @@ cdef void _update_all(const Update *u, const real *g, double weight) noexcept no
 
 
 def states(int kind):
-    """How many arrays an optimiser of this kind remembers."""
+    """How many arrays an optimizer of this kind remembers."""
     return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
 
 
@@ -67,7 +67,7 @@ def update_step(
     bint inner=False, double weight=1
 ):
     """The step after `steps` others on w, in place; state has a row for each array that the
-    optimiser remembers.
+    optimizer remembers.
 
     `weight` is that of the batch, for a penalty that is summed.
     """

@@ -53,6 +53,6 @@ def square_sum(const real[::1] w, double total):
 
 
 def weight_sum(const real[::1] weights):
-    """The sum of the weights of rows, with the bits that a program has for a batch of them."""
+    """The sum of the sample weights, with the bits that a program has for a batch of them."""
     cdef Loss plain = _loss_of(CNET_MSE, 0, None, 1)
     return _total_weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)

@@ -1,19 +1,19 @@
-# A net lowered to a flat list of operations over preallocated buffers, run for many steps in one
-# call without the GIL.
+# A network lowered to a flat list of operations over preallocated buffers, run for many steps in
+# one call without the GIL.
 #
 # An operation is a function and its arguments: the files beside this one hold, for each layer, loss
-# and optimiser, the function and a `program_...` that adds it. It runs on the kernels of the
+# and optimizer, the function and a `program_...` that adds it. It runs on the kernels of the
 # layer-by-layer loop, so both give the same bits. The program keeps the arrays that it was given
 # alive, and reads and writes them in place.
 #
 # One team of threads runs all steps of a call. Each thread takes its rows of the batch through the
-# whole net, forward and back to the gradient of the first layer's output, without meeting the
+# whole network, forward and back to the gradient of the first layer's output, without meeting the
 # others; when all have come, each makes the gradient of its share of the weights from all rows, and
 # updates them; when all have come, the next step begins. Where there are many more inputs than
 # rows, the first layer is shared out by inputs before: a thread owns columns of the data and the
 # weights that go with them, and no other ever reads them, only what they add to each row's sums.
 # Where a batch has few rows for so many threads, each product is shared out instead, and they meet
-# after every operation; before one that is over all rows, as in batch normalisation, they meet
+# after every operation; before one that is over all rows, as in batch normalization, they meet
 # anyhow.
 #
 # Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as
@@ -80,7 +80,8 @@ cdef class Program:
     def __cinit__(self, Py_ssize_t capacity, Py_ssize_t rules, int threads):
         if capacity < MIN_CAPACITY:
             raise ValueError(
-                f"there is room for {capacity} rows, expected at least {MIN_CAPACITY}: a block of a sum"
+                f"capacity is {capacity} samples, expected at least {MIN_CAPACITY}: "
+                "a block of a sum"
             )
         self.capacity = capacity
         self.threads = threads
@@ -199,7 +200,7 @@ cdef class Program:
         return self.sums
 
     def output(self, const real[:, ::1] values):
-        """Where an output of the net will be: the next one to the right."""
+        """Where an output of the network will be: the next one to the right."""
         self.check_capacity(values.shape[0])
         cdef Output *outputs = <Output *> realloc(
             self.outputs, (self.n_outputs + 1) * sizeof(Output)
@@ -235,7 +236,7 @@ cdef class Program:
         self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
         double beta1, double beta2, double eps, bint summed=False, bint inner=False
     ):
-        """How the optimiser updates a parameter that has seen so many steps, from now on; other
+        """How the optimizer updates a parameter that has seen so many steps, from now on; other
         kinds may follow that remember as much.
         """
         cdef cnet_rule new = _rule(
@@ -277,7 +278,7 @@ cdef class Program:
 
         The last batch may be smaller. Training stops after a step whose loss is not finite, before
         its update, and any call after the first step that begins so many seconds from now. Returns
-        the number of rows classified rightly by each output, or None if it does not classify; the
+        the number of rows classified correctly by each output, or None if it does not classify; the
         number of steps taken is `done`. In Python's main thread, an interrupt ends a long step,
         before it has changed anything, and the call; then Python's handler of interrupts is called.
         """
@@ -341,7 +342,7 @@ cdef class Program:
         return correct
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
-        """out = the net's outputs for the rows of x, on at most `threads` threads. False, and
+        """out = the network's outputs for the rows of x, on at most `threads` threads. False, and
         nothing done, while another thread predicts.
         """
         cdef Py_ssize_t n = x.shape[0]

@@ -1,5 +1,5 @@
 # What a program's outputs are asked of each row of a data set, and how well they answer: labels, or
-# targets, and weights of rows are collected with the rows of a batch, each by the part that has the
+# targets, and sample weights are collected with the rows of a batch, each by the part that has the
 # row; a part sums up what is right of its rows.
 
 
@@ -15,7 +15,7 @@ cdef struct Output:
     const real *values
     Py_ssize_t n
     Loss loss
-    double loss_weight                # of its mean in the loss of the net
+    double loss_weight                # of its mean in the loss of the network
     real *row_loss
     const int64_t *labels       # of the whole data set, or NULL
     const real *targets
@@ -37,7 +37,7 @@ cdef list _set_targets(
     """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a
     batch; either may be None. So may weights.
 
-    Rows are classified rightly where the largest of the scores is at the label. What is returned
+    Rows are classified correctly where the largest of the scores is at the label. What is returned
     has to be kept.
     """
     cdef const int64_t[::1] all_labels
@@ -97,7 +97,7 @@ cdef void _count_correct(
     const Output *outputs, Py_ssize_t n, MetricAccumulator *metrics, const Block *block, int ith,
     int nth
 ) noexcept nogil:
-    """Rows of a part's share that are classified rightly."""
+    """Rows of a part's share that are classified correctly."""
     cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
     cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start, k
     cdef const Output *output

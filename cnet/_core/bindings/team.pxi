@@ -28,8 +28,8 @@ cdef struct Call:
 # What a member of a team keeps in mind from step to step.
 cdef struct Member:
     int ith, nth
-    # whether others may still be at their weights. A part that owns columns can go on to the next
-    # step's, which concern no other
+    # whether others may still be at their weights. A part that owns columns can continue to the
+    # next step's, which concern no other
     bint pending_updates
     Py_ssize_t interval   # see Watch
 

@@ -1,4 +1,4 @@
-/* Random distortions of an image: an affine map, an elastic field, noise; and standardisation.
+/* Random distortions of an image: an affine map, an elastic field, noise; and standardization.
 
    The counter of philox.h is here that of what is drawn, for which row, in which epoch: an image
    comes out the same whichever thread or batch it meets.
@@ -37,7 +37,7 @@ typedef struct {
     real start[2], along_x[2], along_y[2];
 } affine;
 
-/* The inverse of: scale, shear along x, rotate, shift; about the centre of the image. Then,
+/* The inverse of: scale, shear along x, rotate, shift; about the center of the image. Then,
    perhaps, mirror. */
 static affine random_affine(const cnet_augment *a, int64_t row, uint32_t epoch) {
     uint32_t w[8];
@@ -50,11 +50,11 @@ static affine random_affine(const cnet_augment *a, int64_t row, uint32_t epoch) 
     const double sine = sin(angle), cosine = cos(angle);
     const double along_x[2] = {mirror * (cosine + shear * sine) / scale, -sine / scale};
     const double along_y[2] = {mirror * (sine - shear * cosine) / scale, cosine / scale};
-    const double centre[2] = {0.5 * (double)(a->width - 1), 0.5 * (double)(a->height - 1)};
+    const double center[2] = {0.5 * (double)(a->width - 1), 0.5 * (double)(a->height - 1)};
     affine map;
     for (int i = 0; i < 2; i++) {
-        map.start[i] = (real)(centre[i] - along_x[i] * (centre[0] + shift_x) -
-                              along_y[i] * (centre[1] + shift_y));
+        map.start[i] = (real)(center[i] - along_x[i] * (center[0] + shift_x) -
+                              along_y[i] * (center[1] + shift_y));
         map.along_x[i] = (real)along_x[i];
         map.along_y[i] = (real)along_y[i];
     }

@@ -58,7 +58,7 @@ static int cnet_is_busy(void) {
     return now < cnet_get(&cnet_busy_until);
 }
 
-/* In a forked child the count of its thread begins anew. */
+/* In a forked child the count of its thread begins again. */
 static inline void cnet_busy_reset(void) { cnet_busy_ran = cnet_busy_waited = 0; }
 
 #else

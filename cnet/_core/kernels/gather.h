@@ -1,8 +1,8 @@
 /* Samples of a data set, collected into a mini-batch. Bytes become reals on the way, and may be
    rescaled.
 
-   Shuffled rows lie anywhere in memory, and a small net is done with a row before the next has come
-   from there. While a row is copied, the one `ahead` rows later is asked for: that of the next
+   Shuffled rows lie anywhere in memory, and a small network is done with a row before the next has
+   come from there. While a row is copied, the one `ahead` rows later is asked for: that of the next
    batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is
    asked for as far as the level-2 cache, which can wait for more at a time. */
 

@@ -1,7 +1,7 @@
-/* Normalisation: to mean 0 and variance 1, of each row (layer normalisation) or of each column
-   (batch normalisation).
+/* Normalization: to mean 0 and variance 1, of each row (layer normalization) or of each column
+   (batch normalization).
 
-   With xhat the normalised x and r = 1 / sqrt(variance + eps), the output is xhat * w + b; the
+   With xhat the normalized x and r = 1 / sqrt(variance + eps), the output is xhat * w + b; the
    gradient of x is r * (g - mean(g) - xhat * mean(g * xhat)), g being the gradient of xhat, which
    is dy * w; those of w and b are the sums of dy * xhat and of dy along columns (Ioffe and Szegedy
    2015; Ba, Kiros and Hinton 2016).
@@ -16,7 +16,7 @@
 #define SQRT sqrtf
 #endif
 
-/* The sum of a row of x, or of x * y unless y is NULL, in an order of its own. */
+/* The sum of a row of x, or of x * y unless y is NULL, in its own order. */
 INLINE real sum_along_row(ptrdiff_t n, const real *x, const real *y) {
     vec sum = v_set1(0);
     for (ptrdiff_t j = 0; j < n; j += VL) {
@@ -40,8 +40,8 @@ INLINE void scale_lanes(const int whole, const real *x, vec mean, vec r, const r
 /* dx = r * (g - mean_g - xhat * mean_gx) */
 INLINE void scale_back_lanes(const int whole, const real *g, const real *xhat, vec r, vec mean_g,
                              vec mean_gx, real *dx, vmask mask) {
-    const vec centred = v_sub(load_lanes(whole, g, mask), mean_g);
-    store_lanes(whole, dx, v_mul(r, v_sub(centred, v_mul(load_lanes(whole, xhat, mask), mean_gx))),
+    const vec centered = v_sub(load_lanes(whole, g, mask), mean_g);
+    store_lanes(whole, dx, v_mul(r, v_sub(centered, v_mul(load_lanes(whole, xhat, mask), mean_gx))),
                 mask);
 }
 
@@ -122,7 +122,7 @@ static void inverse_deviation(ptrdiff_t n, const real *var, real eps, real *rstd
         rstd[j] = 1 / SQRT(var[j] + eps);
 }
 
-/* Running means of the mean and of the variance, which is made that of m - 1: a share of them is
+/* Running means of the mean and of the variance, which is made that of m - 1: a fraction of them is
    new. */
 static void track_moments(ptrdiff_t m, ptrdiff_t n, const real *mean, const real *var, real share,
                           real *running_mean, real *running_var) {

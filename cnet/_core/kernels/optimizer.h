@@ -1,4 +1,4 @@
-/* A step of an optimiser: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to
+/* A step of an optimizer: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to
    gradients before it. */
 
 INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u) {

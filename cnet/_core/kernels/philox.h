@@ -9,7 +9,7 @@
 INLINE uint32_t high_word(uint32_t a, uint32_t b) { return (uint32_t)((uint64_t)a * b >> 32); }
 
 /* One round for so many counters, a constant where this is inlined; compilers make vectors of it
-   only where the words lie in arrays of their own. */
+   only where the words lie in their own arrays. */
 INLINE void philox_round(const int counters, uint32_t *restrict w0, uint32_t *restrict w1,
                          uint32_t *restrict w2, uint32_t *restrict w3, uint32_t k0, uint32_t k1) {
     for (int l = 0; l < counters; l++) {

@@ -1,7 +1,7 @@
 /* The threads of one parallel region that run a program together, and what they need to wait for
    each other.
 
-   A step of a small net takes tens of microseconds and has two points at which all threads must
+   A step of a small network takes tens of microseconds and has two points at which all threads must
    have come. OpenMP's barrier takes its turn with the operating system where threads have to wait;
    these threads wait by looking, for about as long as a step lasts, and only then let others have
    the processor: on a machine that is busy otherwise, the one that is waited for may need it. */

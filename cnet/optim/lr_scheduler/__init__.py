@@ -1,11 +1,11 @@
 """Learning rates that change on a schedule, with PyTorch's names, arguments and rates.
 
-Call `step()` by hand, or give schedulers to ``Trainer.fit(callbacks=[scheduler])``, which steps
+Call `step()` manually, or give schedulers to ``Trainer.fit(callbacks=[scheduler])``, which steps
 them after each epoch, or after each batch with ``per_batch=True``; `OneCycleLR` and `CyclicLR` step
 after each batch by default.
 
 Most schedulers compute the next rate from the current one, as PyTorch's do. So several can be used
-together, and changes by hand stay. The others say that they do not depend on the current rate.
+together, and manual changes stay. The others say that they do not depend on the current rate.
 """
 
 from cnet.optim.lr_scheduler._combined import ChainedScheduler, SequentialLR

@@ -86,7 +86,7 @@ class SequentialLR(_Combined):
     """One scheduler after another: the next one begins at each milestone.
 
     The first one begins at the base rate, ``group["initial_lr"]``; so does each other, but for
-    `MultiplicativeLR` and classes of your own, which begin at the current rate.
+    `MultiplicativeLR` and custom classes, which begin at the current rate.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class OneCycleLR(Cycle):
     ) -> None:
         if isinstance(pct_start, Integral):
             raise ValueError(
-                f"pct_start is {pct_start!r}, expected a float from 0.0 to 1.0: a share of the "
+                f"pct_start is {pct_start!r}, expected a float from 0.0 to 1.0: a fraction of the "
                 "steps, not a number of them"
             )
         if (epochs is None) != (steps_per_epoch is None) and total_steps is None:
@@ -176,7 +176,7 @@ class OneCycleLR(Cycle):
             return next_value + (value - next_value) / 2 * (1 + math.cos(math.pi * share))
         return value + (next_value - value) * min(
             share, 1.0
-        )  # a line would go on below zero after the last step
+        )  # a line would continue below zero after the last step
 
     def get_lr(self) -> list[float]:
         self._expect_step()

@@ -40,7 +40,7 @@ class ReduceLROnPlateau(LRScheduler):
     ----------
     optimizer : optim.Optimizer
     mode : {"min", "max"} or None
-        Whether less or more is better. None: as a callback, the direction of the metric; by hand
+        Whether less or more is better. None: as a callback, the direction of the metric; manually
         "min".
     factor : float
         At least 0, below 1.
@@ -49,7 +49,7 @@ class ReduceLROnPlateau(LRScheduler):
     threshold : float
         At least 0.
     threshold_mode : {"rel", "abs"}
-        Whether the threshold is a share of the best metric so far. A share is of little use for
+        Whether the threshold is a fraction of the best metric so far. A share is of little use for
         metrics near or below 0.
     cooldown : int
         Steps after a reduction during which none is counted, at least 0.

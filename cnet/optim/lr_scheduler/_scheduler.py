@@ -20,7 +20,7 @@ class LRScheduler(Stateful):
 
     When it is constructed, a scheduler sets the rates of step 0; then each call of `step` sets the
     next ones. A scheduler that computes rates from the current ones, ``group["lr"]``, can be used
-    together with others, and keeps changes by hand. The rate that a group had when the first
+    together with others, and keeps manual changes. The rate that a group had when the first
     scheduler was constructed is kept as ``group["initial_lr"]``, and is the base rate of all
     schedulers.
 
@@ -40,8 +40,8 @@ class LRScheduler(Stateful):
     base_lrs : list of float
         The base rate of each group.
     progress : tuple of str
-        Of a class: the names of attributes of its own that steps change. The others are settings: a
-        training that is resumed with other ones than the checkpoint has is refused.
+        Of a class: the its own names attributes that steps change. The others are settings: a
+        training that is resumed with other ones than the checkpoint has is rejected.
 
     Raises
     ------
@@ -127,7 +127,7 @@ class LRScheduler(Stateful):
         vars(self).update(checked)
 
     def _prepare_groups(self) -> None:
-        """Change groups before the first step, where a scheduler has rates of its own."""
+        """Change groups before the first step, where a scheduler has its own rates."""
 
     def get_lr(self) -> list[float]:
         """The rate of each group at step `last_epoch`, computed from the current rates or the base
@@ -139,7 +139,7 @@ class LRScheduler(Stateful):
         )
 
     def _expect_step(self) -> None:
-        """Warn where `get_lr` is called by hand."""
+        """Warn where `get_lr` is called manually."""
         if not self._is_stepping:
             warnings.warn(
                 "get_lr() computes the rates of a step that is being taken: for the rates that "
@@ -174,7 +174,7 @@ class LRScheduler(Stateful):
     def _refuse_epoch(self, epoch: Any) -> None:
         if epoch is not None:
             raise TypeError(
-                f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it goes on by one "
+                f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it advances by one "
                 "step; call it once for each"
             )
 
@@ -245,7 +245,7 @@ class LRScheduler(Stateful):
         """Set the momentum of a step, where a scheduler does so."""
 
     def _start(self) -> None:
-        """Take step 0 anew, from the current rates."""
+        """Take step 0 again, from the current rates."""
         self.last_epoch = -1
         self._initial_step()
 

@@ -42,7 +42,7 @@ class Stateful:
     optimizer: Optimizer
 
     def state_dict(self) -> State:
-        """All that later steps go on from, and the settings: everything but the optimizer and
+        """All that later steps continue from, and the settings: everything but the optimizer and
         functions.
 
         Returns
@@ -54,7 +54,7 @@ class Stateful:
         Raises
         ------
         TypeError
-            If an attribute of a class of your own is no such data: then override this method and
+            If an attribute of a custom class is no such data: then override this method and
             `load_state_dict`.
         """
         return {
@@ -66,7 +66,7 @@ class Stateful:
         """Go on from a state, with the settings that it has.
 
         Rates of the optimizer that are still as the constructors of schedulers left them become
-        those of the state. Other rates, which `Optimizer.load_state_dict` or a change by hand has
+        those of the state. Other rates, which `Optimizer.load_state_dict` or a manual change has
         set, stay.
 
         Parameters
@@ -208,7 +208,7 @@ def resume(schedulers: Sequence[Stateful], states: Sequence[State]) -> None:
     if differing:
         raise ValueError(
             f"the schedule is not that of the checkpoint: {'; '.join(differing)}. Construct it "
-            "with the settings of the checkpoint to go on, or, to begin a new schedule, train "
+            "with the settings of the checkpoint to continue, or, to begin a new schedule, train "
             "with a new Trainer(trainer.model, trainer.loss, trainer.optimizer)"
         )
     for optimizer in {
