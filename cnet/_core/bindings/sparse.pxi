@@ -1,4 +1,4 @@
-# Data sets of which few elements are not 0, as lists of those (kernels/sparse.h).
+# Data sets of which few elements are not 0, as lists of those (kernels/csr.h).
 
 
 cdef class Sparse:

@@ -24,10 +24,12 @@
 #include "dropout.h"
 #include "norm.h"
 #include "pool.h"
-#include "rows.h"
+#include "softmax.h"
+#include "loss.h"
 #include "optimizer.h"
 
-#include "sparse.h"
+#include "csr.h"
+#include "spmm.h"
 
 #if defined(CNET_ISA_AVX512)
 #define ISA avx512
