@@ -297,7 +297,7 @@ import sys
 sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
 from test_checkpoint import fit, make, slow_down
 trainer = make()
-if sys.argv[1] == "go on":
+if sys.argv[1] == "continue":
     trainer.load_checkpoint({str(path)!r})
     slow_down(trainer)
 fit(trainer, 5, 3 if sys.argv[1] == "begin" else None)

@@ -161,7 +161,7 @@ def test_what_goes_to_pytorch_is_trained_pickled_and_draws_no_random_numbers(rng
         ),
         (
             lambda: type("Net", (torch.nn.Sequential,), {})(torch.nn.ReLU()),
-            r"^the module is \S+\.Network: ",
+            r"^the module is \S+\.Net: ",
         ),
         (lambda: torch.nn.LazyLinear(3), r"LazyLinear"),
         (lambda: np.ones(3), r"expected a torch\.nn\.Module"),

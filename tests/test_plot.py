@@ -358,7 +358,7 @@ def test_the_worst_mistakes_come_first(one_hot):
         (
             ("net", np.zeros((1, 4)), [0]),
             TypeError,
-            "model is 'network', expected one such as nn.Sequential",
+            "model is 'net', expected one such as nn.Sequential",
         ),
         ((Answers(), np.eye(4), np.arange(4)), ValueError, "the model makes no mistake"),
         ((Answers(), np.eye(4), np.arange(3)), ValueError, r"x has 4 rows, y the shape \(3,\)"),
