@@ -1,9 +1,9 @@
-/* Sums along a vector of columns of a matrix. Rows are added up in four sums that do not wait for
-   one another, and these in a fixed order. */
+/* Sums along columns of a matrix, for one vector of columns. Four independent sums hide the latency
+   of additions; they are added in a fixed order. */
 
 enum { OF_VALUES, OF_PRODUCTS, OF_SQUARES };
 
-/* Of x, of x * y, or of (x - shift)^2, over n rows that lie `row` elements apart. */
+/* sum over i of x[i], x[i] * y[i] or (x[i] - shift)^2, for n rows that are `row` elements apart. */
 INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real *y, ptrdiff_t row,
                             vec shift, vmask mask) {
     vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};

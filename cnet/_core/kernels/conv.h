@@ -1,18 +1,21 @@
-/* Convolution of images with channels last: x (n, height, width, channels), w (kernel width, kernel
-   height, channels, filters), out (n, out height, out width, filters).
+/* clang-format off */
+/* Convolution by indirect GEMM, with channels last: x (n, height, width, channels),
+   w (kernel width, kernel height, channels, filters), out (n, out height, out width, filters).
 
-   The three passes are products of matrices that lie scattered in memory, and nothing is unfolded:
-   element (i, k) of the first factor is at a[a_row_offset[i] + a_col_offset[k]], and row i of the
-   result at c + c_row_offset[i].
+   Nothing is unfolded (no im2col). The three passes are products of matrices whose elements are
+   addressed by offsets: element (i, k) of A is a[a_row_offset[i] + a_col_offset[k]], and row i of C
+   begins at c + c_row_offset[i].
 
-     forward           rows: output pixels       sum: taps (positions of the kernel, and channels of
-   each) input gradient    rows: output pixels       sum: filters and rows of the kernel; once for
-   each of its columns, added up weight gradient   rows: taps                sum: output pixels
+     pass               rows of C          terms of a sum
+     forward            output pixels      taps: positions of the kernel times channels
+     gradient of x      output pixels      filters times rows of the kernel, per column of it
+     gradient of w      taps               output pixels
 
-   A border of zeros is given to a copy of the images at hand; the input gradient needs none, for it
-   skips what falls outside. Pixels are taken in blocks of at most CNET_KC: a part of an image,
-   or a group of small images, counted from the first of a batch. Sums go block by block in the
-   order of pixels, taps or filters (see kernels.h), whatever the cut. */
+   Images of a group are copied with zero padding, if there is padding. The gradient of x skips
+   pixels outside of an image instead. Pixels are processed in blocks of at most CNET_KC: a part of
+   an image, or a group of small images, counted from the first image of a batch. Sums run block by
+   block, in the order of pixels, taps or filters (kernels.h). */
+/* clang-format on */
 #include <string.h>
 
 typedef struct {
@@ -26,7 +29,7 @@ typedef struct {
     int first; /* overwrite c instead of adding to it */
 } igemm_args;
 
-/* As `tile` of gemm.h, for scattered rows. */
+/* As ukernel of gemm.h, with rows and columns of a, and rows of c, at offsets. */
 INLINE void igemm_ukernel(const int rows, const int vecs, const int tail, const igemm_args *t,
                           ptrdiff_t cols) {
     const ptrdiff_t *a_col_offset = t->a_col_offset, rs_b = t->rs_b, depth = t->k;
@@ -92,22 +95,22 @@ static void igemm(ptrdiff_t m, ptrdiff_t cols, igemm_args t) {
     }
 }
 
-/* Sizes that follow from those of a convolution. */
+/* Sizes of a convolution's blocks and workspace. */
 typedef struct {
-    ptrdiff_t taps, pixels; /* of the kernel; of an output image */
+    ptrdiff_t taps, pixels; /* of the kernel, times channels; of an output image */
     ptrdiff_t group, block; /* images in a group; most pixels in a block */
-    ptrdiff_t row, image;   /* elements of an input row and an input image, with the border */
-    /* Elements of scratch, which holds: offsets of what is summed over, and of rows of the weights;
-       weights in panels of NR columns; a group of images with their border. */
+    ptrdiff_t row, image;   /* elements of an input row and an input image, with padding */
+    /* Elements of the workspace: offsets of taps and of rows of the weights; packed weights in
+       panels of NR columns; a group of padded images. */
     ptrdiff_t offsets, panels, padded;
 } conv_plan;
 
-static ptrdiff_t whole_panels(ptrdiff_t cols) { return (cols + NR - 1) / NR * NR; }
+static ptrdiff_t round_up_to_panel(ptrdiff_t cols) { return (cols + NR - 1) / NR * NR; }
 
 static conv_plan conv_plan_of(const cnet_window *g) {
     const ptrdiff_t positions = g->kernel_width * g->kernel_height;
-    const ptrdiff_t forward = g->channels * whole_panels(g->filters),
-                    backward = g->filters * whole_panels(g->channels);
+    const ptrdiff_t forward = g->channels * round_up_to_panel(g->filters),
+                    backward = g->filters * round_up_to_panel(g->channels);
     conv_plan f;
     f.taps = positions * g->channels;
     f.pixels = g->out_height * g->out_width;
@@ -141,7 +144,7 @@ static void tap_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t *off
         weight_row[i] = i * g->filters;
 }
 
-/* A pixel of images, or of equal cuts of them, and the one after it */
+/* A pixel of a batch of images of equal size. */
 typedef struct {
     ptrdiff_t image, y, x;
 } pixel;
@@ -162,7 +165,7 @@ INLINE void advance(pixel *p, ptrdiff_t height, ptrdiff_t width) {
     p->image++;
 }
 
-/* Where under the kernel the first input element lies, for each output pixel of a block */
+/* offset[i] = the first input element under the kernel, for output pixels first to first + n. */
 static void pixel_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t *offset) {
     pixel p = pixel_at(first, g->out_height, g->out_width);
@@ -171,7 +174,8 @@ static void pixel_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t fi
             p.image * f->image + p.y * g->stride_y * f->row + p.x * g->stride_x * g->channels;
 }
 
-/* A group of images, with a border of zeros where there is one. */
+/* x (n, height, width, channels) with zero padding, written to `padded`; x itself without padding.
+ */
 static const real *pad_input(const cnet_window *g, const conv_plan *f, ptrdiff_t n, const real *x,
                              real *padded) {
     const ptrdiff_t row = g->width * g->channels, side = g->pad_x * g->channels;
@@ -226,15 +230,13 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
     }
 }
 
-/* Rows of the input that the same rows of the kernel reach, in all images of a group: row y of the
-   kernel, y being first_ky + t * stride_y with t from t to t_end, brings input row q * stride_y +
-   first_ky - pad_y the output row q - t. */
+/* Input rows that the same rows of the kernel reach. Kernel row first_ky + t * stride_y, for t from
+   t to t_end, connects input row q * stride_y + first_ky - pad_y with output row q - t. */
 typedef struct {
     ptrdiff_t first_ky, t, t_end, q, q_end;
 } reached_rows;
 
-/* The next such rows, beginning with row q; those that no row of the kernel reaches have t_end <=
-   t. */
+/* The next such rows from q on; t_end <= t if no row of the kernel reaches them. */
 static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdiff_t q) {
     const ptrdiff_t steps = (g->kernel_height - first_ky + g->stride_y - 1) / g->stride_y;
     reached_rows r = {first_ky, 0, 0, q, q};
@@ -251,8 +253,8 @@ static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdi
 
 static ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
-/* dx += what column kx of the kernel brings to these rows. panels: weights (kernel rows of these,
-   filters, channels). */
+/* dx += the contribution of column kx of the kernel to these rows; panels: packed weights (kernel
+   rows, filters, channels). */
 static void add_column(const cnet_window *g, ptrdiff_t images, const reached_rows *r, ptrdiff_t kx,
                        const real *dout, const ptrdiff_t *a_col_offset, const real *panels,
                        ptrdiff_t panel, real *dx) {
@@ -294,13 +296,13 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t image = g->height * g->width * g->channels,
                     terms = g->kernel_height * g->filters,
-                    column = terms * whole_panels(g->channels);
+                    column = terms * round_up_to_panel(g->channels);
     ptrdiff_t *a_col_offset = scratch;
     real *panels = (real *)(a_col_offset + f.offsets);
     for (ptrdiff_t i = 0; i < terms; i++)
         a_col_offset[i] = i % g->filters - i / g->filters * g->out_width * g->filters;
 
-    /* Rows of the kernel that reach the same rows of the input are put side by side. */
+    /* Rows of the kernel that reach the same rows of the input are packed side by side. */
     for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
         for (ptrdiff_t first_ky = 0, k = 0; first_ky < min_size(g->stride_y, g->kernel_height);
              first_ky++)
@@ -330,7 +332,7 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
     }
 }
 
-/* db (+)= the sums of the columns of b (n, cols) */
+/* db[j] (+)= sum over i of b[i, j]; b (n, cols) */
 static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, real *db,
                       int first) {
     for (ptrdiff_t j = 0; j < cols; j += VL) {
@@ -345,7 +347,7 @@ static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *
                                  void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t row_tiles = (f.taps + MR - 1) / MR,
-                    tiles = row_tiles * (whole_panels(g->filters) / NR);
+                    tiles = row_tiles * (round_up_to_panel(g->filters) / NR);
     const ptrdiff_t first_tile = tiles * part / parts, end_tile = tiles * (part + 1) / parts;
     ptrdiff_t *tap = scratch, *weight_row = tap + f.taps, a_col_offset[CNET_KC];
     real *padded = (real *)(tap + f.offsets) + f.panels, panel[CNET_KC * NR];

@@ -1,17 +1,16 @@
-/* Kernels that walk arrays element by element: activations, the turning of images.
+/* Activations, and other elementwise kernels.
 
-   Backward passes take the output y of the forward pass, not its input: y tells the derivative, and
-   a program may let y overwrite x. The exception is GELU, which is not monotonic: its backward
-   passes take the input. */
+   A backward kernel reads the output y of the forward kernel, not its input: y determines the
+   derivative, and a program may let y overwrite x. GELU is the exception: it is not monotonic, and
+   its backward kernel reads the input. */
 
-/* The standard normal distribution function, whose product with x is GELU (Hendrycks and Gimpel
-   2016) */
-INLINE vec normal_below(vec x) {
+/* Phi(x) = (1 + erf(x / sqrt(2))) / 2. GELU is x * Phi(x) (Hendrycks and Gimpel 2016). */
+INLINE vec normal_cdf(vec x) {
     const vec half = v_set1((real)0.5);
     return v_fma(half, v_erf(v_mul(x, v_set1((real)0.70710678118654752440))), half);
 }
 
-/* 2 normal_below(x) - 1 is near tanh(sqrt(2 / pi) * (x + 0.044715 x^3)), from the same paper. */
+/* tanh(sqrt(2 / pi) * (x + 0.044715 x^3)) approximates 2 Phi(x) - 1, from the same paper. */
 #define SQRT_2_PI ((real)0.79788456080286535588)
 #define CUBIC ((real)0.044715)
 INLINE vec gelu_tanh(vec x) {
@@ -22,11 +21,11 @@ INLINE vec gelu_tanh(vec x) {
 INLINE vec gelu_derivative(vec x) {
     const vec density =
         v_mul(v_set1((real)0.39894228040143267794), v_exp(v_mul(v_mul(x, x), v_set1((real)-0.5))));
-    return v_fma(x, density, normal_below(x));
+    return v_fma(x, density, normal_cdf(x));
 }
 
 INLINE vec gelu_tanh_derivative(vec x) {
-    /* Where the derivative is 0 or 1, and nothing overflows. */
+    /* Beyond 20 the derivative is 0 or 1; clamping avoids overflow. */
     x = v_min(v_set1(20), v_max(v_set1(-20), x));
     const vec half = v_set1((real)0.5), one = v_set1(1), t = gelu_tanh(x);
     const vec inner = v_mul(v_set1(SQRT_2_PI), v_fma(v_mul(x, x), v_set1(3 * CUBIC), one));
@@ -34,6 +33,7 @@ INLINE vec gelu_tanh_derivative(vec x) {
     return v_fma(half, v_add(one, t), tail);
 }
 
+/* y = f(x) */
 INLINE vec activation_of(int kind, vec x, vec slope) {
     switch (kind) {
     case CNET_RELU: return v_max(v_set1(0), x);
@@ -41,11 +41,12 @@ INLINE vec activation_of(int kind, vec x, vec slope) {
     case CNET_TANH: return v_tanh(x);
     case CNET_SIGMOID: return v_sigmoid(x);
     case CNET_ELU: return v_select_lt(x, v_set1(0), v_mul(slope, v_expm1_below(x)), x);
-    case CNET_GELU: return v_mul(x, normal_below(x));
+    case CNET_GELU: return v_mul(x, normal_cdf(x));
     default: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
     }
 }
 
+/* dy * f'(x), from y = f(x) or for GELU from y = x */
 INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     const vec one = v_set1(1), zero = v_set1(0);
     switch (kind) {
@@ -59,8 +60,7 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     }
 }
 
-/* kind is a constant where these are inlined, so that the switch above is decided outside the loop.
- */
+/* kind is a constant where these are inlined, so that the switch is outside of the loop. */
 INLINE void activation_loop(const int kind, ptrdiff_t n, const real *x, real *y, real slope) {
     const vec s = v_set1(slope);
     ptrdiff_t i = 0;

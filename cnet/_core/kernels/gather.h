@@ -1,10 +1,11 @@
-/* Samples of a data set, collected into a mini-batch. Bytes become reals on the way, and may be
+/* Gathering samples of a data set into a mini-batch. uint8 is converted to real, and may be
    rescaled.
 
-   Shuffled rows lie anywhere in memory, and a small network is done with a row before the next has
-   come from there. While a row is copied, the one `ahead` rows later is asked for: that of the next
-   batch, which has a whole step to come; where `ahead` is 0, the row after next of this one. It is
-   asked for as far as the level-2 cache, which can wait for more at a time. */
+   Shuffled samples lie anywhere in memory, and a small network is done with a sample before the
+   next one arrives. While a sample is copied, another is prefetched: that prefetch_distance rows
+   later, which belongs to the next batch and has a whole step to arrive, or if that is 0, the
+   sample after the next. It is prefetched into the level-2 cache, which can have more misses in
+   flight. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define PREFETCH(p) ((void)(p))
@@ -19,7 +20,7 @@ INLINE void prefetch_row(const void *row, ptrdiff_t bytes) {
         PREFETCH((const char *)row + i);
 }
 
-/* The row to ask for with row i of m, or NULL. */
+/* The row to prefetch with row i of m, or NULL. */
 INLINE const int64_t *row_to_prefetch(const int64_t *rows, ptrdiff_t i, ptrdiff_t m,
                                       ptrdiff_t prefetch_distance, ptrdiff_t usual) {
     return prefetch_distance ? rows + i + prefetch_distance

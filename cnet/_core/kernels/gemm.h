@@ -1,29 +1,27 @@
-/* Matrix product: one register tile, cut from panels that stay in the level-1 cache.
+/* Matrix product: C (m, n) = A (m, k) @ B (k, n) + bias.
 
-   The tile holds up to MR x NR_VECS accumulators and runs over one block of k: it loads
-   NR_VECS vectors of a row of b, broadcasts one element of each of its rows of a, and multiplies.
-   The reduction is never split across lanes, so every element of c is summed in the order of k
-   whatever tile it falls in.
+   The micro-kernel computes a tile of C, up to MR x NR, for one block of k: it loads NR_VECS
+   vectors of a row of B, broadcasts one element of each row of A, and multiplies and adds. A sum is
+   never split across lanes. So each element of C is summed in the order of k, whatever tile it is
+   in.
 
-   Who owns what: a call writes the elements of c it is given and no others; the packed panel is on
-   its stack. */
+   A call writes the elements of C that it is given and no others. Packed panels are on its stack.
+ */
 
-/* b is copied into a contiguous panel when each element is used at least PACK_TILES times and rows
-   of b lie PACK_STRIDE bytes or more apart: farther than that they fall into few sets of the cache,
-   and a page each. So it is where its rows are not whole vectors and the set has no masked loads:
-   those of a panel are. */
+/* B is packed into a panel if at least PACK_TILES tiles use it and its rows lie PACK_STRIDE bytes
+   or more apart: then they map to few sets of the cache, and need a TLB entry each. It is also
+   packed if n is not a multiple of VL on an instruction set without masked loads. */
 #define PACK_TILES 4
 #define PACK_STRIDE 1024
-/* Rows of a in flight: with a block of k they fill a fifth of a 512 KiB level-2 cache, and leave
-   room for as many of c. Where a is transposed, its columns lie a page apart for wide layers, and
-   so many columns of c read them, CNET_MC_PACKED of them, or as many as there is room for, are
-   copied into the order of reading. With the panel that takes up to 100 KiB of stack, of which some
-   C libraries give a thread no more than 128. */
+/* MC rows of A: with a block of k they fill a fifth of a 512 KiB level-2 cache, and leave space for
+   as many rows of C. If A is transposed and C has PACK_COLS columns or more, up to CNET_MC_PACKED
+   rows of A are packed, since its columns may lie a page apart. Both panels take up to 100 KiB of
+   stack; some C libraries give a thread no more than 128 KiB. */
 #define MC 128
 #define PACK_COLS 256
 #define PACKED_SIZE (CNET_MC_PACKED * 128)
 #define COLUMN_VECS 4
-/* One row alone fills the pipelines with so many sums at a time; what it costs is to read b. */
+/* Vectors of a tile of a single row: so many sums fill the pipelines. Its cost is to read B. */
 #define ROW_VECS 8
 #define ROW_NR (ROW_VECS * VL)
 
@@ -39,15 +37,14 @@ typedef struct {
     int first;        /* the first block overwrites c, the others add to it */
 } ukernel_args;
 
-/* A tile's sums (rows, width), added to or put in the place of c, of which columns are contiguous.
-   As many rows as fill lanes are transposed in registers and written lane by lane, of vectors that
-   are whole; what is left goes element by element. Not inlined: it would be there once for each
-   tile. */
+/* c[j * cs_c + r] (+)= sums[r * width + j] for sums (rows, cols): C has contiguous columns. Full
+   lanes and vectors are transposed in registers; the rest is stored element by element. It is not
+   inlined, which would copy it for each size of tile. */
 OUTLINE void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums, real *c,
                               ptrdiff_t cs_c, int first, ptrdiff_t cols) {
-    const ptrdiff_t whole_rows = rows / LANE * LANE, whole_cols = cols / VL * VL;
-    for (ptrdiff_t j = 0; j < whole_cols; j += VL)
-        for (ptrdiff_t r = 0; r < whole_rows; r += LANE) {
+    const ptrdiff_t full_rows = rows / LANE * LANE, full_cols = cols / VL * VL;
+    for (ptrdiff_t j = 0; j < full_cols; j += VL)
+        for (ptrdiff_t r = 0; r < full_rows; r += LANE) {
             vec transposed[LANE];
             UNROLL for (int i = 0; i < LANE; i++)
                 transposed[i] = v_load(sums + (r + i) * width + j);
@@ -60,12 +57,12 @@ OUTLINE void store_transposed(ptrdiff_t rows, ptrdiff_t width, const real *sums,
             }
         }
     for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = r < whole_rows ? whole_cols : 0; j < cols; j++)
+        for (ptrdiff_t j = r < full_rows ? full_cols : 0; j < cols; j++)
             c[j * cs_c + r] = first ? sums[r * width + j] : c[j * cs_c + r] + sums[r * width + j];
 }
 
-/* One term of each sum. Rows beyond MR are reached from `upper`: from a alone, a tall tile
-   needs more addresses than there are registers. */
+/* acc[r][v] += a[r] * b[v]: one term of each sum of a tile. Rows from MR on are addressed from
+   `upper`, since a tile with more rows needs more addresses than there are registers. */
 INLINE void multiply_add(const int rows, const int vecs, const int tail, const real *a,
                          const real *upper, ptrdiff_t rs_a, const real *b, vmask mask,
                          vec acc[MR_NARROW][ROW_VECS]) {
@@ -79,8 +76,9 @@ INLINE void multiply_add(const int rows, const int vecs, const int tail, const r
     }
 }
 
-/* rows, vecs and tail are constants where this is inlined: the loops vanish and acc lives in
-   registers. tail: the last vector holds only the lanes of mask. */
+/* The micro-kernel: c (rows, cols) (+)= a (rows, k) @ b (k, cols) for one block of k. rows, vecs
+   and tail are constants where it is inlined, so that acc is in registers. tail: the last vector
+   has fewer than VL columns. */
 INLINE void ukernel(const int rows, const int vecs, const int tail, const ukernel_args *t,
                     ptrdiff_t cols) {
     const real *a = t->a, *b = t->b;
@@ -95,7 +93,7 @@ INLINE void ukernel(const int rows, const int vecs, const int tail, const ukerne
     for (ptrdiff_t k = 0; k < t->k; k++, a += cs_a, upper += cs_a, b += rs_b)
         multiply_add(rows, vecs, tail, a, upper, rs_a, b, mask, acc);
 
-    /* Locals: a store to c might, for all that a compiler knows, change what t points to. */
+    /* Locals, since a compiler has to assume that a store to c changes *t. */
     real *const c0 = t->c;
     const real *const bias = t->bias;
     const ptrdiff_t rs_c = t->rs_c;
@@ -133,8 +131,8 @@ static void dispatch_ukernel(int rows, ptrdiff_t cols, const ukernel_args *t) {
     DISPATCH_TILE(ukernel, MR_NARROW)
 }
 
-/* panel (k, NR) = b (k, cols). What lies beyond cols is zero, or not written: no one reads
-   it into c. */
+/* panel (k, NR) = b (k, cols). Columns from cols on are zero or not written; they do not reach C.
+ */
 static void pack_b(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, ptrdiff_t cs_b,
                    real *panel) {
     if (cs_b != 1) {
@@ -152,15 +150,14 @@ static void pack_b(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, p
     }
 }
 
-/* Rows are dealt out evenly to tiles, because a last tile of one row would cost as much time as a
-   full one. */
-INLINE int tile_height(ptrdiff_t m, ptrdiff_t most, ptrdiff_t tile) {
-    const ptrdiff_t tiles = (m + most - 1) / most;
+/* The rows of a tile: m rows are distributed evenly, since a last tile of one row would take as
+   long as a full one. */
+INLINE int tile_height(ptrdiff_t m, ptrdiff_t max_rows, ptrdiff_t tile) {
+    const ptrdiff_t tiles = (m + max_rows - 1) / max_rows;
     return (int)(m / tiles + (tile < m % tiles));
 }
 
-/* rows (m, k) = a, of which columns are contiguous: for each tile, its columns one after another.
- */
+/* rows = a (m, k), whose columns are contiguous: tile by tile, the columns of a tile in order. */
 static void pack_a(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t cs_a, real *rows) {
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
         const int height = tile_height(m, MR, tile);
@@ -174,12 +171,12 @@ static void pack_a(ptrdiff_t m, ptrdiff_t k, const real *a, ptrdiff_t cs_a, real
     }
 }
 
-/* All rows of one panel of columns, for one block of k; with packed rows, t->a is what pack_a
-   made. */
+/* The macro-kernel: c (m, cols) for one panel of B and one block of k. With packed_rows, t->a is
+   the result of pack_a. */
 static void gemm_macro_kernel(ptrdiff_t m, ptrdiff_t cols, ukernel_args *t, int packed_rows) {
-    const ptrdiff_t most = cols <= VL && t->cs_c == 1 && !packed_rows ? MR_NARROW : MR;
+    const ptrdiff_t max_rows = cols <= VL && t->cs_c == 1 && !packed_rows ? MR_NARROW : MR;
     for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
-        const int rows = tile_height(m, most, tile);
+        const int rows = tile_height(m, max_rows, tile);
         if (packed_rows) {
             t->rs_a = 1;
             t->cs_a = rows;
@@ -198,12 +195,12 @@ static void gemm_blocked(const cnet_gemm *g) {
                     block = length ? length : 1;
     const ptrdiff_t row_block =
         packed_rows ? min_size(CNET_MC_PACKED, PACKED_SIZE / block / MR * MR) : MC;
-    const int igemm_args = g->rs_b * (ptrdiff_t)sizeof(real) >= PACK_STRIDE,
+    const int strided = g->rs_b * (ptrdiff_t)sizeof(real) >= PACK_STRIDE,
               ragged = NO_MASKED_LOADS && g->n % VL;
 
     for (ptrdiff_t i = 0; i < g->m; i += row_block) {
         const ptrdiff_t m = g->m - i < row_block ? g->m - i : row_block;
-        const int packed = g->cs_b != 1 || ragged || (igemm_args && m >= PACK_TILES * MR);
+        const int packed = g->cs_b != 1 || ragged || (strided && m >= PACK_TILES * MR);
         for (ptrdiff_t k = 0; k < g->k || k == 0; k += block) {
             const ptrdiff_t depth = g->k - k < block ? g->k - k : block;
             const real *a = g->a + i * g->rs_a + k * g->cs_a;
@@ -239,9 +236,9 @@ static void gemm_blocked(const cnet_gemm *g) {
     }
 }
 
-/* Estimates, in processor cycles, for the choice between a product and its transpose: two
-   multiply-adds and two loads are begun in a cycle, a sum waits four cycles for its last term; and
-   elements that are not found in the order in which they are needed. */
+/* Estimates in processor cycles, to choose between C = A @ B and C.T = B.T @ A.T. A cycle begins
+   two multiply-adds and two loads, and the latency of a sum is four cycles. The costs below are
+   those of an element that has to be transposed. */
 #define TRANSPOSE_B_COST 0.35
 #define TRANSPOSE_C_COST 0.5
 
@@ -265,9 +262,9 @@ static double estimated_cycles(const cnet_gemm *g) {
     return sum;
 }
 
-/* The vectors of a tile lie along the columns of c. Where these are few, or b would have to be
-   transposed to be read by vectors, the transposed product may be quicker; every sum is the same.
- */
+/* C (m, n) (+)= A (m, k) @ B (k, n) + bias. Vectors of a tile lie along a row of C. If C has few
+   columns, or B would have to be transposed, the transposed product may be faster; its sums are the
+   same. */
 static void gemm(const cnet_gemm *g) {
     const cnet_gemm transposed = {
         g->n,    g->m, g->k,    g->b,    g->cs_b, g->rs_b,  g->a,          g->cs_a,
@@ -284,8 +281,8 @@ static void gemm(const cnet_gemm *g) {
         !g->bias && g->k && estimated_cycles(&transposed) < estimated_cycles(g) ? &transposed : g);
 }
 
-/* The sums of `vecs` vectors of columns; blocks of rows as in the product, so that a bias gradient
-   is summed like the weight gradient beside it. */
+/* out[j] (+)= sum over i of x[i, j] for `vecs` vectors of columns; x (m, n). Blocks of rows are
+   those of the product, so that a bias gradient is summed like the weight gradient beside it. */
 INLINE void sum_columns(const int vecs, vmask mask, ptrdiff_t m, const real *x, ptrdiff_t ldx,
                         real *out, ptrdiff_t block, int accumulate) {
     vec total[COLUMN_VECS], sum[COLUMN_VECS];

@@ -1,5 +1,5 @@
 /* Losses other than cross-entropy, with their gradients. LOG, EXP, EPSILON and SMALLEST are those
- * of softmax.h. */
+   of softmax.h. */
 
 /* row_loss[i] = -sum over j of t[i, j] * log p[i, j]; dp[i, j] = -scale * t[i, j] / p[i, j];
    p, t, dp (m, n). Probabilities below the smallest normal number count as that number. */

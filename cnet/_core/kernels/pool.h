@@ -1,9 +1,8 @@
-/* Pooling of images with channels last: a vector holds channels of one pixel, and windows are
-   walked pixel by pixel. */
+/* Pooling, with channels last: a vector holds channels of one pixel. */
 #include <math.h>
 #include <string.h>
 
-/* A window without what lies in the border, as pixels of the image */
+/* A window without padding: rows and columns of the image. */
 typedef struct {
     ptrdiff_t top, bottom, left, right;
 } cut_window;
@@ -19,48 +18,49 @@ INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     return w;
 }
 
-/* What one pixel counts in the mean. A window may reach so far beyond the image that the number of
-   its pixels is no ptrdiff_t. */
-INLINE vec share_of_pixel(const cnet_window *g) {
+/* 1 / pixels of a window. A window may be so large that this number does not fit into a ptrdiff_t.
+ */
+INLINE vec pixel_weight(const cnet_window *g) {
     return v_set1(1 / ((real)g->kernel_height * (real)g->kernel_width));
 }
 
-/* The larger one, or NaN where there is one: what is not less than infinity may be either. */
+/* max(best, x), or NaN if either is NaN: a value that is not less than infinity may be one. */
 INLINE vec larger(vec best, vec x) {
     return v_select_lt(x, v_set1((real)INFINITY), v_select_lt(best, x, x, best),
                        v_add(x, v_max(v_set1(0), best)));
 }
 
-INLINE void pool_window(const int max, const int whole, const cnet_window *g, cut_window w,
+/* out[c] = max or mean of x[y, x, c] over one window, for a vector of channels c. */
+INLINE void pool_window(const int max, const int full, const cnet_window *g, cut_window w,
                         vmask mask, const real *x, real *out) {
     vec value = v_set1(max ? -(real)INFINITY : 0);
     for (ptrdiff_t y = w.top; y < w.bottom; y++)
         for (ptrdiff_t c = w.left; c < w.right; c++) {
-            const vec here = load_lanes(whole, x + (y * g->width + c) * g->channels, mask);
+            const vec here = load_lanes(full, x + (y * g->width + c) * g->channels, mask);
             value = max ? larger(value, here) : v_add(value, here);
         }
     if (!max)
-        value = v_mul(value, share_of_pixel(g));
-    store_lanes(whole, out, value, mask);
+        value = v_mul(value, pixel_weight(g));
+    store_lanes(full, out, value, mask);
 }
 
-/* The gradient goes to the first pixel that is not less than the largest, or in equal shares to
-   all. */
-INLINE void unpool_window(const int max, const int whole, const cnet_window *g, cut_window w,
+/* dx (+)= the gradient of one window: for max, that of the first pixel with the maximum; for the
+   mean, an equal fraction for each pixel. */
+INLINE void unpool_window(const int max, const int full, const cnet_window *g, cut_window w,
                           vmask mask, const real *x, const real *out, const real *dout, real *dx,
                           int add) {
-    const vec zero = v_set1(0), largest = max ? load_lanes(whole, out, mask) : zero;
-    vec left = load_lanes(whole, dout, mask), value = v_mul(left, share_of_pixel(g));
+    const vec zero = v_set1(0), largest = max ? load_lanes(full, out, mask) : zero;
+    vec left = load_lanes(full, dout, mask), value = v_mul(left, pixel_weight(g));
     for (ptrdiff_t y = w.top; y < w.bottom; y++)
         for (ptrdiff_t c = w.left; c < w.right; c++) {
             const ptrdiff_t at = (y * g->width + c) * g->channels;
             if (max) {
-                const vec here = load_lanes(whole, x + at, mask);
+                const vec here = load_lanes(full, x + at, mask);
                 value = v_select_lt(here, largest, zero, left);
                 left = v_select_lt(here, largest, left, zero);
             }
-            store_lanes(whole, dx + at,
-                        add ? v_add(load_lanes(whole, dx + at, mask), value) : value, mask);
+            store_lanes(full, dx + at, add ? v_add(load_lanes(full, dx + at, mask), value) : value,
+                        mask);
         }
 }
 
@@ -79,7 +79,7 @@ INLINE void pool_images(const int max, const cnet_window *g, ptrdiff_t n, const 
             }
 }
 
-/* With two_by_two the loops over a window vanish. */
+/* two_by_two is a constant: the loops over a window of 2 x 2 are unrolled. */
 INLINE void unpool_images(const int max, const int two_by_two, const cnet_window *g, ptrdiff_t n,
                           const real *x, const real *out, const real *dout, real *dx) {
     const ptrdiff_t C = g->channels, image = g->height * g->width * C;
@@ -120,7 +120,7 @@ static void avg_pool(const cnet_window *g, ptrdiff_t n, const real *x, real *out
     pool_images(0, g, n, x, out);
 }
 
-/* Neither x nor out is looked at: dout stands in for them. */
+/* x and out are not read: dout is passed for them. */
 static void avg_pool_backward(const cnet_window *g, ptrdiff_t n, const real *dout, real *dx) {
     unpool_images(0, 0, g, n, dout, dout, dout, dx);
 }

@@ -1,7 +1,6 @@
-/* Matrices turned, a square of LANE rows and columns in each 128-bit lane of a vector at a time, in
-   registers. */
+/* Transposes: LANE x LANE squares, one in each 128-bit lane of a vector, in registers. */
 
-/* y (cols, rows), in rows ldy apart, = the transpose of x (rows, cols), in rows ldx apart. */
+/* y[j, i] = x[i, j]; x (rows, cols) with leading dimension ldx, y (cols, rows) with ldy */
 static void transpose_matrix(ptrdiff_t rows, ptrdiff_t cols, const real *x, ptrdiff_t ldx, real *y,
                              ptrdiff_t ldy) {
     if (rows < VL || cols < LANE) {
