@@ -114,10 +114,10 @@ table([row(str(p), net(dropout=p)) for p in (0.0, 0.1, 0.2, 0.3, 0.5)], ("dropou
 # is hundreds of standard deviations from the mean.
 
 # %%
-NOTEBOOKS = "rotation 20, flip, standardised (the notebook's)"
+NOTEBOOKS = "rotation 20, flip, standardized (the notebook's)"
 VARIATIONS = {
     "none": None,
-    "standardised": Augment(standardize=True, seed=0),
+    "standardized": Augment(standardize=True, seed=0),
     "rotation 10": Augment(rotation=10, seed=0),
     NOTEBOOKS: Augment(rotation=20, flip=True, standardize=True, seed=0),
     "flip": Augment(flip=True, seed=0),

@@ -109,7 +109,7 @@ table(rows, ("steps", "loss", "validation", "notebook's validation"))
 
 # %%
 model = net(None)
-he, _ = train("He's initialisation", model, optim.SGD(model.parameters(), lr=0.1))
+he, _ = train("He's initialization", model, optim.SGD(model.parameters(), lr=0.1))
 model = net(None)
 optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-4)
 one_cycle, cycle_history = train(

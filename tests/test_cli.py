@@ -599,7 +599,7 @@ def test_nothing_is_printed_before_all_files_are_read(capsys, trained, seven):
 def test_half_blocks_have_two_gray_pixels_a_cell():
     image = np.zeros((28, 28), np.uint8)
     image[0, 0], image[1, 1] = 255, 128
-    lines = draw(image, np.eye(10)[3], Style.GREYS).splitlines()
+    lines = draw(image, np.eye(10)[3], Style.GRAYS).splitlines()
     assert len(lines) == 14
     assert lines[0].startswith("\x1b[38;5;255;48;5;232m▀\x1b[38;5;232;48;5;244m▀")
     assert lines[0].endswith("m▀\x1b[0m")

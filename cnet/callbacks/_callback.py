@@ -80,7 +80,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave: called in the first `fit` after
+        """Continue from what `state_dict` gave: called in the first `fit` after
         `Trainer.load_checkpoint`, after `on_train_begin`.
         """
         raise TypeError(f"{type(self).__name__} does not define load_state_dict(state)")

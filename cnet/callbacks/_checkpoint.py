@@ -195,7 +195,7 @@ class ModelCheckpoint(MonitorCallback):
         return {"best": self.best} if self.save_best_only else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called. `Trainer.fit` calls it after
+        """Continue from where `state_dict` was called. `Trainer.fit` calls it after
         `on_train_begin`.
         """
         self._check_state(state)

@@ -162,7 +162,7 @@ class EarlyStopping(MonitorCallback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called. `Trainer.fit` calls it after
+        """Continue from where `state_dict` was called. `Trainer.fit` calls it after
         `on_train_begin`.
         """
         if self._trainer is None:

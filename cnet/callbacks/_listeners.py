@@ -130,7 +130,7 @@ class Listeners:
         A callback takes the first state that is left of the same kind and identity. One that finds
         none starts over.
         """
-        left, missed, afresh = list(saved["entries"]), [], []
+        left, missed, fresh = list(saved["entries"]), [], []
         for callback in self._begun:
             kind, identity = _kind(callback), callback._identity()
             place = next(
@@ -142,14 +142,14 @@ class Listeners:
                 None,
             )
             if place is None:
-                afresh.append((kind, identity))
+                fresh.append((kind, identity))
                 continue
             entry = left.pop(place)
             if entry["state"]:
                 callback.load_state_dict(entry["state"])
             if entry["missed"] and (schedules_go_on or not is_schedule(callback)):
                 missed.append(callback)
-        for kind, identity in afresh:
+        for kind, identity in fresh:
             for entry in left:
                 if (
                     entry["kind"] == kind

@@ -16,7 +16,7 @@ _FIRST_GREY, _GREYS = 232, 24  # of the 256 colors of terminals
 class Style(enum.Enum):
     """What the output can show."""
 
-    GREYS = "half blocks in 8-bit grayscale values, by escape codes"
+    GRAYS = "half blocks in 8-bit grayscale values, by escape codes"
     UNICODE = "any characters, but no escape codes"
     ASCII = "printable ASCII characters"
 
@@ -32,7 +32,7 @@ def draw(image: Array, probabilities: Array, style: Style) -> str:
     style : Style
     """
     levels = image / 255 if image.dtype == np.uint8 else image
-    picture = (_half_blocks if style is Style.GREYS else _ramp)(levels)
+    picture = (_half_blocks if style is Style.GRAYS else _ramp)(levels)
     bars = [
         _bar(digit, float(p), style is not Style.ASCII) for digit, p in enumerate(probabilities)
     ]

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         print("[\n" + ",\n".join(prediction.json() for prediction in predictions) + "\n]")
     elif args.picture or (args.picture is None and len(predictions) == 1 and sys.stdout.isatty()):
         style = (
-            Style.GREYS
+            Style.GRAYS
             if shows_grays()
             else Style.UNICODE
             if writes_unicode() and sys.stdout.isatty()

@@ -304,7 +304,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called, in an optimizer with groups of as many
+        """Continue from where `state_dict` was called, in an optimizer with groups of as many
         parameters.
 
         Parameters

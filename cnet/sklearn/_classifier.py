@@ -31,7 +31,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = f"""A classifier: scikit-learn's ``MLPClassifier`` on cnet's compiled loops.
 
     Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
-    rounding, for the same `random_state`. Sparse input is refused. float32 input is computed with
+    rounding, for the same `random_state`. Sparse input is rejected. float32 input is computed with
     in float32, except by "lbfgs", and anything else in float64. Unlike scikit-learn's, it also
     learns several columns of classes at a time, each with a softmax of its own.
 

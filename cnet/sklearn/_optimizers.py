@@ -70,7 +70,7 @@ def change_settings(optimizer: EstimatorOptimizer, estimator: Any, scale: float)
 
 
 def set_rate(optimizer: EstimatorOptimizer, learning_rate: float, scale: float) -> None:
-    """Go on with another learning rate, in scikit-learn's units."""
+    """Continue with another learning rate, in scikit-learn's units."""
     rate = float(learning_rate) * (scale if isinstance(optimizer, EstimatorSGD) else 1.0)
     ratio = optimizer.param_groups[0]["lr"] / rate
     for group in optimizer.param_groups:

@@ -28,7 +28,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = f"""A regressor: scikit-learn's ``MLPRegressor`` on cnet's compiled loops.
 
     Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
-    rounding, for the same `random_state`. Sparse input is refused. float32 input is computed with
+    rounding, for the same `random_state`. Sparse input is rejected. float32 input is computed with
     in float32, except by "lbfgs", and anything else in float64.
 
     Parameters

@@ -72,7 +72,7 @@ class EstimatorTrainer(Trainer):
         return trainer
 
     def set_rate(self, learning_rate: float) -> None:
-        """Go on with another learning rate."""
+        """Continue with another learning rate."""
         self.learning_rate = float(learning_rate)
         set_rate(self.optimizer, learning_rate, self._scale)
 

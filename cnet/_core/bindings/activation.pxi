@@ -13,7 +13,7 @@ cdef void _activate(Py_ssize_t n, real *y, const real *x, int kind, real slope) 
 cdef void _activate_chunk(
     Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *y, const real *x, int kind, real slope
 ) noexcept nogil:
-    """A part's share of m rows of n elements."""
+    """The chunk of a thread, of m rows of n elements."""
     cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * n, end = _chunk_begin(m, ith + 1, nth) * n
     kernels().activation(kind, end - start, x + start, y + start, slope)
 

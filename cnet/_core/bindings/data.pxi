@@ -1,37 +1,36 @@
-# Where a program's batches come from, and where they are collected: rows of a data set, as they are
-# or as lists of what is not 0 in them.
+# The samples of a program: a data set, and the buffer in which a mini-batch of it is gathered.
 #
-# A part collects rows, all of whose columns it will multiply; or, where a block goes by columns,
-# whole blocks of columns of all rows. What parts collect in one way or the other lies apart, so
-# that they hardly share a line of the cache.
+# A thread gathers either its samples (data-parallel) or its columns of all samples (split over K).
+# Buffers of both are disjoint, to avoid false sharing.
 
 
 cdef enum:
-    # bytes: beside what a step works on, they are to stay in a level-2 cache
+    # Bytes that may be prefetched: they share a level-2 cache with the data of a step.
     MAX_PREFETCH_BYTES = 1 << 17
 
 
 cdef struct Data:
     Py_ssize_t n_rows, width
-    double row_bytes           # as they lie in memory
+    double row_bytes           # mean bytes of a sample in memory
+    # One of these three is the data set.
     const real *x
-    const uint8_t *x_uint8     # or these
-    const cnet_csr_packed *sparse  # or these
-    real scale, offset         # batches are scale * rows + offset
-    bint rescales              # whether that is not the rows themselves
-    real *batch                # (room, width)
-    cnet_csr_batch csr           # of a batch
-    # of lists whose elements are bytes; room for as many as there may be, or as much for the
-    # columns of each part
+    const uint8_t *x_uint8
+    const cnet_csr_packed *sparse
+    real scale, offset         # a batch is scale * samples + offset
+    bint rescales              # whether scale and offset change anything
+    real *batch                # (capacity, width)
+    cnet_csr_batch csr         # the batch as CSR
+    # Values of the batch that are converted from uint8: for all samples, or for the columns of
+    # each thread.
     real *values
-    # rows to predict, with room for each, where they may be made into lists
+    # Samples of a prediction, packed, if they are converted to CSR; their indices.
     cnet_csr_packed packed
-    int64_t *order             # of these, and their `starts`
-    Py_ssize_t split_k_capacity     # of a block that may go by columns
+    int64_t *order
+    Py_ssize_t split_k_capacity  # samples of a block that may be split over K
 
 
 cdef int _allocate_csr(Data *data, Py_ssize_t capacity, int threads) except -1:
-    """Room for the lists of a batch: of `sparse`, or of what is given."""
+    """Allocate the CSR form of a batch: of `sparse`, or of the samples of a prediction."""
     cdef Py_ssize_t i, record
     cdef int64_t *starts
     data.csr.block_length, data.csr.capacity = cnet_block_length(data.width), capacity
@@ -72,7 +71,7 @@ cdef void _free_csr(const Data *data) noexcept:
 
 
 cdef void _gather_rows(const Data *data, Block *block, int ith, int nth) noexcept nogil:
-    """A part's share of a block's rows. Rows in their own order are read in place."""
+    """Gather the samples of a thread. Samples in the order of the data set are read in place."""
     cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
     cdef Py_ssize_t count = _chunk_begin(block.m, ith + 1, nth) - start
     cdef const int64_t *rows = block.rows + block.start
@@ -95,7 +94,7 @@ cdef void _gather_rows(const Data *data, Block *block, int ith, int nth) noexcep
 
 
 cdef void _gather_columns(const Data *data, Block *block, int ith, int nth) noexcept nogil:
-    """A part's columns of all rows of a block, whole blocks of a sum."""
+    """Gather the columns of a thread, whole blocks of a sum, of all samples of a block."""
     cdef Py_ssize_t length = cnet_block_length(data.width), blocks = cnet_block_count(data.width)
     cdef Py_ssize_t first = _chunk_begin(blocks, ith, nth), end = _chunk_begin(blocks, ith + 1, nth)
     cdef const int64_t *rows = block.rows + block.start
@@ -141,9 +140,7 @@ cdef bint _consecutive(Py_ssize_t m, const int64_t *rows) noexcept nogil:
 
 
 cdef void _rows_to_csr(const Data *data, Block *block, int ith, int nth) noexcept nogil:
-    """A part's share of the rows at block.x as lists, unless too many elements are not 0 for
-    that to be quicker.
-    """
+    """Convert the samples of a thread to CSR, unless too many elements are nonzero."""
     cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
     cdef Py_ssize_t end = _chunk_begin(block.m, ith + 1, nth), i
     cdef Py_ssize_t bytes = 0

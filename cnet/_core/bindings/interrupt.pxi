@@ -1,10 +1,9 @@
-# Interrupts within a step: how a step that takes long is given up when Ctrl-C is pressed, unless it
-# has begun to change weights.
+# Interrupts within a step: Ctrl-C aborts a long step, unless it has begun to change weights.
 #
-# The first part looks for an interrupt now and then, between operations and within those that take
-# long. All parts skip the operations that are left, and leave the step together at the next point
-# where they have all met. Between two such points is a moment: a part that is behind is not misled
-# when the step is given up in a later moment than the one that it is in.
+# The first thread checks for an interrupt between operations, and within long ones. All threads
+# then skip the remaining operations, and leave the step together after the next barrier. An
+# interval is the time between two barriers: a thread that is behind does not see an abort of a
+# later interval.
 
 import signal
 import sys
@@ -15,21 +14,21 @@ cdef extern from "Python.h":
     int PyOS_InterruptOccurred()
 
 
-# Steps of so many operations, a few milliseconds of work, are given up when Ctrl-C is pressed.
+# Operations of a step that Ctrl-C can abort: a few milliseconds of work.
 cdef double MIN_WATCHED_FLOPS = 500_000_000
-# Steps of so many operations, about a tenth of a second, make all gradients before they change any
-# weight, so that they can be given up until then. With fewer rows that takes time: a gradient is
-# written to memory, and read again.
+# Operations of a step that computes all gradients before it changes a weight, so that it can be
+# aborted until then: about a tenth of a second. With fewer samples that would be slow, since a
+# gradient is written to memory and read again.
 cdef double MIN_DEFERRED_FLOPS = 5_000_000_000
 cdef enum:
     MIN_DEFERRED_ROWS = 512
 cdef double SECONDS_BETWEEN_CHECKS = 0.02
-# What an operation does between two looks: some milliseconds of work.
+# Operations between two checks: some milliseconds of work.
 cdef double FLOPS_BETWEEN_CHECKS = 200_000_000
 
 
 cdef inline bint _is_aborted(const Block *block, int ith) noexcept nogil:
-    """Whether the work at hand is in vain."""
+    """Whether the step has been aborted."""
     if block.watch == NULL:
         return False
     if ith == 0 and cnet_seconds() > block.watch.check_at:
@@ -38,7 +37,7 @@ cdef inline bint _is_aborted(const Block *block, int ith) noexcept nogil:
 
 
 cdef void _check_interrupt(Watch *watch, Py_ssize_t interval) noexcept nogil:
-    """Whether there was an interrupt; only Python's main thread can tell."""
+    """Abort the step if there was an interrupt, which only Python's main thread can tell."""
     with gil:
         if PyOS_InterruptOccurred():
             cnet_set(&watch.aborted, interval)

@@ -1,11 +1,12 @@
 # The dense layer: x (B, I), w (I, O), b (O,), out = x @ w + b, and the gradient of x.
 #
-# A product may carry work on its result that is done while the result is still in the cache of the
-# thread that made it: an activation (forward), the derivative of one (backward), or a step of the
-# optimizer with the gradient (linear_params.pxi). The arithmetic is that of the separate kernels,
-# so the bits are the same.
+# A product may have an epilogue, computed while its result is in the cache of the thread: an
+# activation (forward), the derivative of one (backward), or an optimizer step with the gradient
+# (linear_params.pxi). The arithmetic is that of the separate kernels, so results are bitwise
+# identical.
 
 
+# A grid of threads, over the rows and columns of an output.
 cdef struct Partition:
     int rows
     int cols
@@ -13,17 +14,16 @@ cdef struct Partition:
 
 cdef struct GemmTask:
     cnet_gemm gemm
-    int activation      # one of RELU, ...; NONE for none
+    int activation      # RELU and so on, or NONE
     real slope
-    # of the activation, laid out like gemm.c: multiply by the derivative there instead of
-    # activating
+    # Output of the activation, laid out like gemm.c: multiply by its derivative instead. Or NULL.
     const real *output
-    # where it has a rule, its arrays are laid out like the gradient, and gemm.c is scratch
+    # With a rule: its arrays are laid out like the gradient, and gemm.c is scratch.
     Update update
     const cnet_update *coefficients
-    Py_ssize_t scratch  # elements of it for each part
-    const cnet_csr_batch *csr  # gemm.a as lists, where not NULL
-    real *sums          # of blocks of inputs, where they are shared out, or NULL
+    Py_ssize_t scratch  # elements for each thread
+    const cnet_csr_batch *csr  # gemm.a as CSR, or NULL
+    real *sums          # partial sums of a split over K, or NULL
     Py_ssize_t sums_stride
 
 cdef int NONE = -1
@@ -32,25 +32,26 @@ cdef int NONE = -1
 cdef Partition _choose_partition(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes, int threads
 ) noexcept nogil:
-    """How to cut an (m, n) output among threads: by rows, unless columns come out clearly more
-    even, or with fewer factors for each to read.
+    """The partition of an (m, n) output among threads.
+
+    It is by rows, unless columns are clearly more even, or need fewer factors to be read.
     """
     cdef Partition best = Partition(threads, 1), partition
-    cdef double least = _partition_cost(best, m, n, lanes), cost
+    cdef double min_cost = _partition_cost(best, m, n, lanes), cost
     cdef int cols
     for cols in range(2, threads + 1):
         partition = Partition(threads // cols, cols)
         cost = _partition_cost(partition, m, n, lanes)
-        if cost < 0.95 * least:
-            best, least = partition, cost
+        if cost < 0.95 * min_cost:
+            best, min_cost = partition, cost
     return best
 
 
 cdef inline double _partition_cost(
     Partition partition, Py_ssize_t m, Py_ssize_t n, Py_ssize_t lanes
 ) noexcept nogil:
-    """For each term, a thread multiplies `rows * vectors` times, and reads `rows + cols`
-    numbers, half of which another has just written.
+    """Cost of a term of the sum for a thread: rows * vectors multiplications, and reading
+    rows + columns numbers, half of which another thread has just written.
     """
     cdef Py_ssize_t rows = (m + partition.rows - 1) // partition.rows
     cdef Py_ssize_t vectors = ((n + lanes - 1) // lanes + partition.cols - 1) // partition.cols
@@ -63,14 +64,16 @@ cdef double READ_COST = 0.5
 
 cdef enum:
     ROWS_PER_CHECK = 128  # or a multiple: a product copies the other factor once for so many
-    # outputs of a layer for which rows to predict are made into lists of what is not 0
+    # Outputs of a layer from which on samples of a prediction are converted to CSR.
     MIN_CSR_OUTPUTS = 32
 
 
 cdef void _multiply_chunk(
     const cnet_kernels *k, const GemmTask *task, Partition partition, int ith, const Block *block
 ) noexcept nogil:
-    """Columns are cut at whole vectors, so that only the last part has a narrow tile."""
+    """The chunk of a thread. Columns are cut at full vectors, so that only one thread has a
+    tail.
+    """
     cdef Py_ssize_t m = task.gemm.m, n = task.gemm.n, vectors = (n + k.lanes - 1) // k.lanes
     if ith < partition.rows * partition.cols:
         _multiply_piece(
@@ -217,8 +220,8 @@ def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:
 cdef void _run_split_k(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
-    """What a part's columns add to the sums: the first adds up its blocks, the others keep
-    theirs apart, so that all are added in order.
+    """Partial sums of the columns of a thread. The first thread adds up its blocks. The others
+    store theirs one by one, so that all are added in order.
     """
     cdef const GemmTask *task = <const GemmTask *> arguments
     cdef cnet_gemm p = task.gemm
@@ -242,9 +245,7 @@ cdef void _run_split_k(
 cdef void _reduce_split_k(
     const GemmTask *task, Py_ssize_t start, Py_ssize_t end, int nth
 ) noexcept nogil:
-    """A part's rows of the product: what the blocks add up to, and the bias; rows without a gap
-    are one row.
-    """
+    """Reduce the partial sums of the rows of a thread, and add the bias."""
     cdef const cnet_kernels *k = kernels()
     cdef cnet_gemm p = task.gemm
     cdef Py_ssize_t blocks = 1 + cnet_block_count(p.k) - _chunk_begin(cnet_block_count(p.k), 1, nth)

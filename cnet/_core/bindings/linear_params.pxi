@@ -10,7 +10,7 @@ cdef enum:
     MAX_PANEL_COLS = 64
     LINE = 16  # elements, at least a cache line
     BLOCKS_PER_CHECK = 5  # of a sum
-    # outputs of a layer for which lists by rows are made into lists by columns
+    # Outputs of a layer from which on CSR is converted to CSC for the weight gradient.
     MIN_CSC_OUTPUTS = 48
 
 
@@ -23,8 +23,8 @@ cdef inline Py_ssize_t _scratch_rows(Py_ssize_t n) noexcept nogil:
 
 
 cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint csr) noexcept nogil:
-    """Elements of scratch for the sums of a gradient with n columns; with lists, for a block of
-    inputs and a panel of outputs.
+    """Elements of scratch for the sums of a gradient with n columns; with CSR, for one block of
+    inputs and one panel of outputs.
     """
     cdef Py_ssize_t size = _scratch_rows(n) * min(n, <Py_ssize_t> SCRATCH_COLS)
     return _whole_lines(
@@ -33,9 +33,7 @@ cdef inline Py_ssize_t _sums_size(Py_ssize_t n, bint csr) noexcept nogil:
 
 
 cdef inline Py_ssize_t _scratch_size(Py_ssize_t n, bint csr) noexcept nogil:
-    """Elements of scratch for each part of a gradient with n columns: the sums, and lists by
-    columns.
-    """
+    """Elements of scratch of a thread, for a gradient with n columns: sums, and a CSC block."""
     cdef Py_ssize_t size = _sums_size(n, csr)
     if csr and n >= MIN_CSC_OUTPUTS:
         size += CNET_KC * CNET_KC + (CNET_KC + 1) * CNET_KC // <Py_ssize_t> sizeof(real)
@@ -139,7 +137,7 @@ cdef void _multiply_blocks(
 
 
 cdef void _restrict_to_columns(GemmTask *task, const Block *block) noexcept nogil:
-    """The gradient of the weights that go with a part's columns of the data."""
+    """Restrict the task to the weights of the columns of a thread."""
     cdef Py_ssize_t before = block.first * task.gemm.n
     task.gemm.a, task.gemm.cs_a = block.local_x, block.local_ldx
     task.gemm.m = block.end - block.first
@@ -154,8 +152,9 @@ cdef void _restrict_to_columns(GemmTask *task, const Block *block) noexcept nogi
 cdef void _multiply_csr(
     const cnet_kernels *k, const GemmTask *task, const Block *block, int ith, int nth
 ) noexcept nogil:
-    """A part's share of the gradient of the weights that go with lists, block by block of
-    columns: its own, or of all, or some outputs of some.
+    """The gradient of weights whose inputs are CSR, one block of columns at a time.
+
+    A thread has its own columns (split over K), or a chunk of all, or some outputs of a chunk.
     """
     cdef Py_ssize_t length = task.csr.block_length, blocks = cnet_block_count(task.gemm.m)
     cdef Py_ssize_t n = task.gemm.n

@@ -1,13 +1,13 @@
 # Loops over threads, for `real` (float or double: the file that includes this one says which).
 #
-# A function here takes C-contiguous memoryviews, outputs first; checks their sizes, because a wrong
-# size is a crash below; and cuts the work into parts for `prange`, each a call of a kernel
-# (kernels/kernels.h) without the GIL. Every element of an output is written by one thread, and
-# kernels sum in an order that cuts do not change: results are the same for any number of threads.
+# A function takes C-contiguous memoryviews, outputs first. It checks their sizes, since a wrong
+# size would crash the kernel. It cuts the work into chunks for `prange`, each a call of a kernel
+# (kernels/kernels.h) without the GIL. Each element of an output is written by one thread, and
+# kernels sum in an order that chunks do not change. So results are the same for any number of
+# threads.
 #
-# They are included rather than written with fused types because a fused function looks at every
-# argument to find its type at each call, which costs more than a small kernel. A new kernel goes
-# into kernels/ and the file below that it belongs to.
+# The files are included for each type. Fused types would look at every argument in each call to
+# find its type, which takes longer than a small kernel.
 
 cimport cython
 from cython.parallel cimport prange
@@ -269,7 +269,7 @@ cdef inline real *_out4(real[:, :, :, ::1] a) noexcept nogil:
 
 
 cdef inline Py_ssize_t _chunk_begin(Py_ssize_t n, int ith, int nth) noexcept nogil:
-    """Where part `part` of `parts` even parts of range(n) starts."""
+    """Begin of chunk `ith` of `nth` even chunks of range(n)."""
     return n // nth * ith + min(n % nth, <Py_ssize_t> ith)
 
 

@@ -1,5 +1,5 @@
-# What a program (program.pxi) is made of: an operation is a function that gets its arguments, the
-# rows at hand, and which part of how many it is to do.
+# Operations of a program (program.pxi): a function that gets its arguments, the block of samples,
+# the index of its thread, and the number of threads.
 
 
 cdef extern from "kernels/shared.h":
@@ -18,48 +18,50 @@ cdef extern from "kernels/team.h":
 
 
 cdef enum Phase:
-    SPLIT_K  # where the block is by columns: a part takes its columns of the data, of all rows
-    PER_SAMPLE     # a part takes its rows of the batch, and reads those rows alone
-    # when all rows are done: a part takes its share of some parameters, and reads all rows
+    # A thread computes with its columns of the data, of all samples, if the layer is split over K.
+    SPLIT_K
+    # A thread computes with its samples, and reads no others.
+    PER_SAMPLE
+    # All samples are done. A thread computes its slice of weight gradients from all of them.
     WEIGHT_GRADS
-    # when nothing can stop the step any more, before weights change: the first part updates running
-    # statistics
+    # The step can no longer be aborted. The first thread updates running statistics.
     TRACK
-    CLIP     # when all blocks are done: a part limits its share of some gradients
-    UPDATE   # when gradients are what they shall be: a part takes its share of some parameters
+    # All blocks are done. A thread clips its slice of the gradients.
+    CLIP
+    # Gradients are final. A thread updates its slice of the weights.
+    UPDATE
 
 
-# See interrupt.pxi.
+# The check for interrupts of a call, see interrupt.pxi.
 cdef struct Watch:
-    double check_at         # the time
-    cnet_shared aborted   # the moment, or 0
+    double check_at       # time of the next check
+    cnet_shared aborted   # the interval in which the step was aborted, or 0
 
 
+# Samples that are processed together: a batch, or a part of one.
 cdef struct Block:
-    Py_ssize_t batch      # rows of the batch that this is a block of
-    Py_ssize_t start      # the block's first row in the batch
-    Py_ssize_t m          # rows of the block; they lie at the beginning of all buffers
+    Py_ssize_t batch      # samples of the whole batch
+    Py_ssize_t start      # index in the batch of the first sample
+    Py_ssize_t m          # samples; they are the first rows of all buffers
     Py_ssize_t step       # of the call, from 1
-    Watch *watch          # NULL where nobody looks for an interrupt
-    Py_ssize_t interval     # see Watch
+    Watch *watch          # NULL if interrupts are not checked
+    Py_ssize_t interval   # between two barriers, counted by each thread
     double factor         # of gradients, before an UPDATE
-    double weight         # of the batch's rows together, for penalties that are summed
-    # parts keep to their rows in phase PER_SAMPLE; else all wait for each other before each
-    # operation
+    double weight         # total sample weight of the batch, for penalties that are summed
+    # Threads keep to their samples in phase PER_SAMPLE; else there is a barrier before each
+    # operation.
     bint data_parallel
-    bint use_split_k       # parts collect their columns of all rows, for phase SPLIT_K
-    # those of a part, for which `x` is not read; their rows lie local_ldx apart
+    bint use_split_k      # threads gather their columns of all samples, for phase SPLIT_K
+    # The columns first to end of a thread, with leading dimension local_ldx, in place of x.
     const real *local_x
     Py_ssize_t local_ldx
-    Py_ssize_t first, end  # which they are
-    const int64_t *rows   # of the data set: those of the batch
-    # rows beyond the block's that are in `rows`, and to be fetched while its own are collected: as
-    # many, or none
+    Py_ssize_t first, end
+    const int64_t *rows   # indices of the samples of the batch
+    # Indices in `rows` beyond the block's, to be prefetched: as many as m, or none.
     Py_ssize_t prefetch_rows
-    # the block's rows of the data set, for operations that were told to read x_batch
-    const real *x
+    const real *x         # the samples; stands for x_batch in operations
     const real *x_batch
-    const cnet_csr_batch *csr  # the block's rows, or a part's columns of them, instead; or NULL
+    const cnet_csr_batch *csr  # the samples, or a thread's columns of them, as CSR; or NULL
 
 
 ctypedef void (*Run)(const void *, const Block *, int, int) noexcept nogil
@@ -69,10 +71,10 @@ cdef struct Op:
     Phase phase
     Run run
     void *arguments
-    # it reads rows of others, or what they summed: they wait for each other before it
+    # It reads samples of other threads, or their sums.
     bint needs_barrier
 
 
 cdef inline const real *_input(const Block *block, const real *x) noexcept nogil:
-    """What an operation reads that was told to read x."""
+    """The buffer that stands for x in this block."""
     return block.x if x == block.x_batch else x

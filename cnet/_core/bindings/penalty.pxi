@@ -36,7 +36,7 @@ cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
 
 
 cdef void _sum_squares(const Penalty *penalty, int ith, int nth) noexcept nogil:
-    """A part's share of the chunks."""
+    """The chunks of a thread."""
     cdef Py_ssize_t i
     for i in range(_chunk_begin(penalty.n, ith, nth), _chunk_begin(penalty.n, ith + 1, nth)):
         penalty.sums[i] = kernels().square_sum(penalty.chunks[i].n, penalty.chunks[i].w)

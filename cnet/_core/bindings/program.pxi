@@ -1,55 +1,53 @@
-# A network lowered to a flat list of operations over preallocated buffers, run for many steps in
-# one call without the GIL.
+# A program: a network lowered to a flat list of operations on preallocated buffers, run for many
+# steps in one call without the GIL.
 #
-# An operation is a function and its arguments: the files beside this one hold, for each layer, loss
-# and optimizer, the function and a `program_...` that adds it. It runs on the kernels of the
-# layer-by-layer loop, so both give the same bits. The program keeps the arrays that it was given
-# alive, and reads and writes them in place.
+# An operation is a function and its arguments. The files beside this one have, for each layer, loss
+# and optimizer, the function and a `program_...` that adds it. Operations call the kernels that the
+# eager engine calls, so results are bitwise identical. A program keeps its arrays alive, and reads
+# and writes them in place.
 #
-# One team of threads runs all steps of a call. Each thread takes its rows of the batch through the
-# whole network, forward and back to the gradient of the first layer's output, without meeting the
-# others; when all have come, each makes the gradient of its share of the weights from all rows, and
-# updates them; when all have come, the next step begins. Where there are many more inputs than
-# rows, the first layer is shared out by inputs before: a thread owns columns of the data and the
-# weights that go with them, and no other ever reads them, only what they add to each row's sums.
-# Where a batch has few rows for so many threads, each product is shared out instead, and they meet
-# after every operation; before one that is over all rows, as in batch normalization, they meet
-# anyhow.
+# One parallel region runs all steps of a call. Data-parallel phase: each thread runs forward and
+# backward on its samples, down to the gradient of the first layer's output. Barrier. Reduction
+# phase: each thread computes its slice of the weight gradients from all samples, and updates those
+# weights. Barrier.
 #
-# Buffers have room for `room` rows. A batch that fits is taken whole, and weights are updated as
-# their gradient is born. A larger one is walked in blocks of rows, forward and backward together,
-# so that neither the data set nor the activations cross the memory bus twice: gradients are
-# gathered over the blocks, and the weights updated after the last, as they are after any batch
-# where gradients are to be limited first, for that needs all of them. Blocks are multiples of the
-# blocks in which a gradient is summed anyway, so the bits stay the same.
+# If there are many more inputs than samples, the first layer is split over K: a thread owns columns
+# of the data and the weights that belong to them, and partial sums are reduced. If a batch has few
+# samples for the threads, each product is partitioned among them, with a barrier after each
+# operation. A barrier also precedes an operation on all samples, such as batch normalization.
+#
+# Buffers hold `capacity` samples. A batch that fits is processed at once, and weights are updated
+# together with their gradients. A larger batch is processed in blocks of samples, forward and
+# backward, so that neither data nor activations cross the memory bus twice. Gradients are then
+# accumulated, and weights updated after the last block. They are also updated at the end if
+# gradients are clipped, which needs all of them. Blocks are multiples of the blocks in which a
+# gradient is summed anyway, so that the result is the same.
 
 from libc.math cimport isfinite, sqrt
 
 
-# A barrier takes 0.2 us on two cores and a step has two; below this many operations a second core
-# gains nothing. To call the team takes longer, but is done once for many steps; a single prediction
-# is a parallel loop like any other.
+# Operations of a step per thread. A barrier takes 0.2 us on two cores, and a step has two: with
+# fewer operations a second thread gains nothing. To start the team takes longer, but that is done
+# once for many steps. A single prediction is a parallel loop like any other.
 cdef double FLOPS_PER_MEMBER = 100_000
-# Rows of a batch that a member of the team must have to be worth its share: fewer leave a product's
-# tiles empty.
+# Samples per thread, at least: with fewer, register tiles would be partly empty.
 cdef enum:
     ROWS_PER_MEMBER = 4
-    # Inputs of the first layer to rows of a batch, for which parts share out inputs: what crosses
-    # from core to core is then sums of a few blocks for each row, not the weights and the data.
-    # Measured with 784 inputs: as fast either way from 128 rows on, where cores share a cache.
+    # Ratio of inputs to samples from which on the first layer is split over K. Then partial sums of
+    # a few blocks per sample cross from core to core, instead of weights and data. Measured with
+    # 784 inputs on cores that share a cache: equally fast from 128 samples on.
     MIN_COLUMNS_PER_ROW = 6
     UNSET = -1  # kind of a rule
 
-# Of elements that are not 0, for a prediction to work from lists
+# Fraction of nonzero elements up to which a prediction converts its samples to CSR.
 cdef double MAX_CSR_DENSITY = 0.5
 
 
 cdef class Program:
-    """Operations on up to `room` rows at a time, by up to `threads` threads; see the top of
-    program.pxi.
+    """Operations on up to `capacity` samples at a time, by up to `threads` threads.
 
-    It has a rule for each parameter that it updates; one without any evaluates, and does not stop
-    at a loss that is not finite.
+    It has an update rule for each trained parameter. A program without rules evaluates, and does
+    not stop at a loss that is not finite.
     """
 
     cdef Op *ops
@@ -57,25 +55,25 @@ cdef class Program:
     cdef cnet_rule *rules
     cdef Py_ssize_t n_rules
     cdef int threads
-    cdef double *squares                # of gradients, by chunks
+    cdef double *squares               # sums of squares of gradients, by chunks
     cdef Py_ssize_t n_squares
-    cdef double max_value, max_norm   # of gradients
+    cdef double max_value, max_norm    # bounds of gradient clipping
     cdef Penalty penalty
-    cdef bint summed                    # penalties of rules
+    cdef bint summed                   # whether a rule has a penalty that is summed
     cdef list keepalive
     cdef Py_ssize_t capacity
     cdef readonly double flops_per_row
-    cdef public Py_ssize_t done         # steps that the last call took
-    cdef readonly bint aborted         # whether an interrupt ended it in the middle of a step
-    cdef bint fuse_update                   # whether weights change in phase WEIGHT_GRADS
-    cdef bint needs_barrier                     # whether an operation does
+    cdef public Py_ssize_t done        # steps of the last call
+    cdef readonly bint aborted         # whether an interrupt aborted its last step
+    cdef bint fuse_update              # whether weights change in phase WEIGHT_GRADS
+    cdef bint needs_barrier            # whether an operation does
     cdef cnet_claim predicts
     cdef Data data
-    cdef bint alone                     # only a dense layer reads the rows at hand
-    cdef real *sums                     # of that layer, by blocks of columns
+    cdef bint alone                    # whether a dense layer is the only consumer of the samples
+    cdef real *sums                    # its partial sums, if it is split over K
     cdef Output *outputs
     cdef Py_ssize_t n_outputs, n_values
-    cdef MetricAccumulator *metrics                 # of each thread, for each output
+    cdef MetricAccumulator *metrics    # for each thread, of each output
 
     def __cinit__(self, Py_ssize_t capacity, Py_ssize_t rules, int threads):
         if capacity < MIN_CAPACITY:
@@ -112,7 +110,7 @@ cdef class Program:
         self, Phase phase, Run run, const void *arguments, size_t size, tuple arrays,
         bint needs_barrier=False
     ) except -1:
-        """Add an operation: `run` will get a copy of the arguments; `arrays` hold what they
+        """Add an operation. `run` gets a copy of the arguments; `arrays` own the memory that they
         point to.
         """
         cdef Op *ops = <Op *> realloc(self.ops, (self.n_ops + 1) * sizeof(Op))
@@ -183,13 +181,13 @@ cdef class Program:
         self.keepalive.append((x_batch, x))
 
     cdef int use_csr(self) except -1:
-        """Have rows to predict made into lists where that is quicker."""
+        """Convert samples to CSR in predictions, if that is faster."""
         if self.alone and self.data.n_rows == 0:
             _allocate_csr(&self.data, self.capacity, self.threads)
         return 0
 
     cdef real *split_k_sums(self, Py_ssize_t outputs) except? NULL:
-        """Room for what parts make of their columns; NULL where they always go by rows."""
+        """Memory for the partial sums of a split over K; NULL if it is never used."""
         if not self.data.split_k_capacity:
             return NULL
         self.sums = <real *> calloc(
@@ -200,7 +198,7 @@ cdef class Program:
         return self.sums
 
     def output(self, const real[:, ::1] values):
-        """Where an output of the network will be: the next one to the right."""
+        """Register the buffer of an output, the next one to the right in predictions."""
         self.check_capacity(values.shape[0])
         cdef Output *outputs = <Output *> realloc(
             self.outputs, (self.n_outputs + 1) * sizeof(Output)
@@ -222,7 +220,7 @@ cdef class Program:
         self.keepalive.append(values)
 
     cdef Output *set_targets(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
-        """Tell what an output is to say (`_set_targets`)."""
+        """Set the targets of an output (`_set_targets`)."""
         if not 0 <= output < self.n_outputs:
             raise IndexError(f"output {output} is outside 0..{self.n_outputs - 1}")
         self.keepalive.append(
@@ -236,8 +234,8 @@ cdef class Program:
         self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
         double beta1, double beta2, double eps, bint summed=False, bint inner=False
     ):
-        """How the optimizer updates a parameter that has seen so many steps, from now on; other
-        kinds may follow that remember as much.
+        """Set the update rule of a parameter after `steps` steps. It may be replaced later by a
+        rule with as much state.
         """
         cdef cnet_rule new = _rule(
             steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
@@ -250,23 +248,23 @@ cdef class Program:
         self.summed |= summed
 
     def penalize(self, const real[::1] w):
-        """Have the squares of w summed before each step."""
+        """Sum the squares of w before each step."""
         _penalize(&self.penalty, w)
         self.keepalive.append(w)
 
     def make_clip(self, Py_ssize_t chunks):
-        """Make room for the sums of squares of gradients that are to be limited."""
+        """Allocate the sums of squares of gradients that are clipped."""
         self.squares = <double *> calloc(max(chunks, <Py_ssize_t> 1), sizeof(double))
         if self.squares == NULL:
             raise MemoryError
         self.n_squares = chunks
 
     def set_clip(self, double max_value, double max_norm):
-        """The limits of gradients, from now on."""
+        """Set the bounds of gradient clipping."""
         self.max_value, self.max_norm = max_value, max_norm
 
     def defers(self, Py_ssize_t batch):
-        """Whether steps on so many rows should make all gradients before they change any weight."""
+        """Whether steps on such batches compute all gradients before they change a weight."""
         return batch >= MIN_DEFERRED_ROWS and self.flops_per_row * batch >= MIN_DEFERRED_FLOPS
 
     def run(
@@ -318,7 +316,7 @@ cdef class Program:
         return [self._correct(output) for output in range(self.n_outputs)]
 
     cdef void _run_team(self, Call *call, int members) noexcept nogil:
-        """Run or predict."""
+        """Run the call on a team of threads."""
         cdef Region region
         if members > 1:
             region.program, region.call, region.members = <void *> self, call, members
@@ -342,8 +340,9 @@ cdef class Program:
         return correct
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
-        """out = the network's outputs for the rows of x, on at most `threads` threads. False, and
-        nothing done, while another thread predicts.
+        """Write the outputs for the samples x to out, on at most `threads` threads.
+
+        Returns False, and does nothing, while another thread predicts.
         """
         cdef Py_ssize_t n = x.shape[0]
         cdef Call call
@@ -394,13 +393,13 @@ cdef class Program:
                     row += output.n
             block.start += block.m
             next = min(self.capacity, call.n - block.start)
-            # else a part writes where it alone has read
+            # Without a barrier, a thread overwrites only samples that it alone has read.
             if next and not (block.data_parallel and next == block.m and not self.needs_barrier):
                 cnet_barrier_wait(&call.barrier, nth)
 
     cdef void _run_steps(self, Call *call, int ith, int nth) noexcept nogil:
-        """All steps of a call, as one of the members of a team. Each finds for itself what all
-        find: where to stop.
+        """Run all steps of a call as one thread of the team. All threads decide alike when to
+        stop.
         """
         cdef Py_ssize_t start = 0, step = 0
         cdef double loss
@@ -422,7 +421,7 @@ cdef class Program:
     cdef bint _step(
         self, Call *call, Py_ssize_t step, Py_ssize_t batch, Member *member, double *loss
     ) noexcept nogil:
-        """False if it has been given up."""
+        """Run one step. Returns False if an interrupt aborted it."""
         cdef Block block
         cdef int ith = member.ith, nth = member.nth
         cdef MetricAccumulator *metrics = self.metrics + ith * self.n_outputs
@@ -510,8 +509,8 @@ cdef class Program:
     cdef bint _continues(
         self, Block *block, Member *member, MetricAccumulator *metrics
     ) noexcept nogil:
-        """Where all have met: whether the step has not been given up. All find the same, and a
-        new moment begins.
+        """After a barrier: whether the step continues, which all threads see alike. A new interval
+        begins.
         """
         cdef Py_ssize_t k
         if block.watch == NULL:
@@ -525,7 +524,7 @@ cdef class Program:
         return True
 
     cdef void _track(self, Call *call, Block *block, int ith, int nth) noexcept nogil:
-        """From here on the step changes what it began with, and is not given up."""
+        """Update running statistics. From here on the step cannot be aborted."""
         block.watch = NULL
         if self.n_tracked:
             self._run(TRACK, call, block, ith, nth)

@@ -5,7 +5,7 @@ cdef void _rescale_chunk(
     Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *out, const real *x, real scale,
     real offset
 ) noexcept nogil:
-    """A part's share of m rows of n elements."""
+    """The chunk of a thread, of m rows of n elements."""
     cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * n, end = _chunk_begin(m, ith + 1, nth) * n
     kernels().rescale(end - start, x + start, scale, offset, out + start)
 

@@ -1,4 +1,4 @@
-# Data sets of which few elements are not 0, as lists of those (kernels/csr.h).
+# Sparse data sets: only nonzero elements are stored (kernels/csr.h).
 
 
 cdef class Sparse:
@@ -21,8 +21,8 @@ cdef struct Compression:
 cdef inline Py_ssize_t _first_place(
     const Compression *c, Py_ssize_t row, Py_ssize_t ith
 ) noexcept nogil:
-    """Where the records of a part begin whose first row is this: there is room for those of its
-    elements that may not be 0, and for one more row.
+    """Byte at which a thread begins to write whose first row is this: behind the most bytes that
+    the rows before may take.
     """
     cdef Py_ssize_t beside = row * (
         cnet_block_count(c.width) + 2 * sizeof(real)

@@ -1,44 +1,41 @@
-# What a program's outputs are asked of each row of a data set, and how well they answer: labels, or
-# targets, and sample weights are collected with the rows of a batch, each by the part that has the
-# row; a part sums up what is right of its rows.
+# Targets of a program, and the accumulated loss and accuracy. Each thread gathers the labels,
+# targets and sample weights of its own samples, and counts those that are classified correctly.
 
 
 cdef struct Loss:
     int kind
-    double setting       # what kernels/kernels.h says, or how much labels are smoothed
+    double setting       # see the losses in kernels/arguments.h
     const real *weights  # of classes, or NULL
 
 
-# An output of the net. What it is to say of a row is a label, or a row of targets, or a label for
-# counting what is right beside targets for the loss.
+# An output of the network, with labels or dense targets. With both, labels count the samples that
+# are classified correctly, and targets are those of the loss.
 cdef struct Output:
     const real *values
     Py_ssize_t n
     Loss loss
-    double loss_weight                # of its mean in the loss of the network
+    double loss_weight          # of its mean in the loss of the model
     real *row_loss
     const int64_t *labels       # of the whole data set, or NULL
     const real *targets
-    int64_t *labels_batch       # where those of the rows at hand are collected
+    int64_t *labels_batch       # of the block
     real *targets_batch
     const real *row_weights     # of the whole data set, or NULL
     real *row_weights_batch
 
 
 cdef struct MetricAccumulator:
-    double loss          # the sum of a batch
-    Py_ssize_t correct   # rows of a call
-    Py_ssize_t before    # the step
+    double loss          # sum over a batch
+    Py_ssize_t correct   # samples of the call that are classified correctly
+    Py_ssize_t before    # the same, before this step
 
 
 cdef list _set_targets(
     Output *out, Py_ssize_t n_rows, Py_ssize_t capacity, labels, targets, row_weights
 ):
-    """Labels (n_rows,) or targets (n_rows, n) of the whole data set, with room for those of a
-    batch; either may be None. So may weights.
+    """Set labels (n_rows,) or targets (n_rows, n), and sample weights, of the whole data set.
 
-    Rows are classified correctly where the largest of the scores is at the label. What is returned
-    has to be kept.
+    Each may be None. Returns the arrays that have to be kept alive.
     """
     cdef const int64_t[::1] all_labels
     cdef const real[:, ::1] all_targets
@@ -72,7 +69,7 @@ cdef list _set_targets(
 cdef void _gather_targets(
     const Output *outputs, Py_ssize_t n, const int64_t *rows, Py_ssize_t m, int ith, int nth
 ) noexcept nogil:
-    """What outputs are to say of a part's share of a block's rows."""
+    """Gather the targets of the samples of a thread."""
     cdef Py_ssize_t start = _chunk_begin(m, ith, nth), count = _chunk_begin(m, ith + 1, nth) - start
     cdef Py_ssize_t i
     cdef const Output *output
@@ -97,7 +94,7 @@ cdef void _count_correct(
     const Output *outputs, Py_ssize_t n, MetricAccumulator *metrics, const Block *block, int ith,
     int nth
 ) noexcept nogil:
-    """Rows of a part's share that are classified correctly."""
+    """Count the samples of a thread that are classified correctly."""
     cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
     cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start, k
     cdef const Output *output

@@ -1,4 +1,4 @@
-# A call of a program, and the team of threads that carries it out.
+# A call of a program, and the team of threads that runs it.
 
 from cython.parallel cimport parallel, threadid
 
@@ -11,25 +11,25 @@ cdef extern from "kernels/team.h":
 
 
 cdef struct Call:
-    const int64_t *order  # NULL to predict
+    const int64_t *order  # indices of samples; NULL for a prediction
     Py_ssize_t n, batch
     double *losses
-    double *squares      # of the weights in the penalty, before each step, or NULL
-    Py_ssize_t steps     # that have been taken
-    double end           # the time after which no step is to begin
-    cnet_shared last     # step: the first of the team sets it before all have met in that step
-    Watch *watch         # or NULL
-    bint aborted        # whether the step after those taken was
-    const real *x        # rows to predict, and where to
+    double *squares       # of the weights in the penalty, before each step; or NULL
+    Py_ssize_t steps      # number of steps taken
+    double end            # time after which no step begins
+    cnet_shared last      # last step; the first thread sets it before a barrier of that step
+    Watch *watch          # or NULL
+    bint aborted          # whether an interrupt aborted the step after these
+    const real *x         # samples of a prediction, and its outputs
     real *out
     cnet_barrier barrier
 
 
-# What a member of a team keeps in mind from step to step.
+# State of a thread, from step to step.
 cdef struct Member:
     int ith, nth
-    # whether others may still be at their weights. A part that owns columns can continue to the
-    # next step's, which concern no other
+    # Others may still update their weights. A thread that owns columns may begin the next step,
+    # since no other thread uses the weights of its columns.
     bint pending_updates
     Py_ssize_t interval   # see Watch
 

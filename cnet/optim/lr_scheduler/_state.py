@@ -63,7 +63,7 @@ class Stateful:
         }
 
     def load_state_dict(self, state_dict: State) -> None:
-        """Go on from a state, with the settings that it has.
+        """Continue from a state, with the settings that it has.
 
         Rates of the optimizer that are still as the constructors of schedulers left them become
         those of the state. Other rates, which `Optimizer.load_state_dict` or a manual change has
