@@ -748,7 +748,7 @@ def test_unknown_data(capsys):
 
 
 def test_validation_that_leaves_nothing(capsys, data):
-    assert "validation must be a whole number from 0 to 199" in fails(
+    assert "validation must be an integer from 0 to 199" in fails(
         capsys, "train", "--data", data, "--validation", "200"
     )
 

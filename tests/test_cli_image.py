@@ -523,7 +523,7 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
         (b"\0\0\0\x18ftypmif1" + bytes(50), "it looks like a HEIC photo"),
         (
             b"<!DOCTYPE html><html>",
-            "it looks like an HTML page: the download failed, fetch the file again",
+            "it looks like an HTML page: the download failed, download the file again",
         ),
         (
             b'<svg xmlns="http://www.w3.org/2000/svg">',

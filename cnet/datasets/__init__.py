@@ -1,6 +1,4 @@
-"""Data to train on: each loader, and `split` for arrays of one's own, returns a `Dataset` of train,
-validation and test splits.
-"""
+"""Data sets: each loader, and `split` for custom arrays, returns a `Dataset` of splits."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "Split", "digits", "draw_digits", "mnist", "multi_digit", "split"]
 
-# Loaded when first asked for: programs that bring their own data import cnet in half the time.
+# Loaded on first use: programs that do not use these loaders import cnet in half the time.
 _HOMES = {
     "Dataset": "_dataset",
     "Split": "_dataset",

@@ -1,9 +1,9 @@
-"""Which column of a table holds the labels and which hold the pixels: by the names above them, or
-by their content.
+"""Locate the label column and the pixel columns of a table, by their names or their content.
 
-A label column in another place than expected would be read as pixels, and a corner pixel, which is
-0 in nearly every image, as the labels: every network then is right all the time. So the place is
-taken from a name, or from content that can mean nothing else; anything less certain is rejected.
+If the label column is not where it is expected, the labels are read as pixels, and a corner pixel,
+which is 0 in nearly every image, is read as the label. Every model then reaches an accuracy of 1.
+The label column is therefore determined by a name or by unambiguous content; a table that leaves
+any doubt is rejected.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ _ROW_NAMES = frozenset(
     }
 )
 _MISSING = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "none"})
-_REMEDY = "a line of names above, with 'label' over the labels, says which column they are in"
-# How many times rarer than in the label column other digits than the most frequent one are in a
-# corner pixel.
+_REMEDY = "add a header line that names the label column 'label'"
+# A label column is accepted over the other end column only if its values are spread _RARE times as
+# widely: in a corner pixel, digits other than the most frequent one are rare.
 _RARE = 4
 _FEW = 100
 
 
 class ColumnsError(ValueError):
-    """The columns are not those of a table of images: the message says which are expected."""
+    """The columns are not those of a table of images. The message states what was expected."""
 
 
 class Columns(NamedTuple):
-    """What the cells of each line are, counted from 0.
+    """Layout of the columns of a table. Columns are counted from 0.
 
     Attributes
     ----------
     width : int
-        Cells in each line.
+        Number of cells in each line.
     label : int or None
-        Column of the labels; None where there are none, or where only the content can tell.
+        Index of the label column. None if there are no labels, or if only the content can tell.
     kept : tuple of int
-        Columns of the pixels, among them that of the labels if it is not known.
+        Indices of the pixel columns. They include the label column while it is unknown.
     names : tuple of str
-        The names above, as they were cleaned for comparison; empty if there are none.
+        Names in the header line, normalized for comparison. Empty if there is no header line.
     """
 
     width: int
@@ -77,22 +77,22 @@ class Columns(NamedTuple):
 
     @property
     def skipped(self) -> list[int]:
-        """Columns of row numbers and the like, which are not read."""
+        """Columns that are not read, such as row numbers."""
         return sorted(
             set(range(self.width)) - {*self.kept, *([] if self.label is None else [self.label])}
         )
 
     def with_label(self, label: int) -> Columns:
-        """The columns, once it is known which of `kept` holds the labels."""
+        """Return the columns with `label` as the label column."""
         return self._replace(
             label=label, kept=tuple(column for column in self.kept if column != label)
         )
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Whether the first line of a table names the columns: most cells are words, or they count up.
+    """Whether the first line is a header: most cells are words, or the cells count up.
 
-    One cell that is no number does not make names of the others: it is a mistake in a line of data.
+    A single cell that is not a number does not make the line a header; it is an error in the data.
 
     Examples
     --------
@@ -105,8 +105,8 @@ def is_header(cells: Sequence[str]) -> bool:
         value is None and cell not in _MISSING for cell, value in zip(cells, values, strict=True)
     )
     numbers = [value for value in values if value is not None]
-    # 0 to 783 or 1 to 785 are names that pandas gives to columns without names; no pixels can be so
-    # large.
+    # pandas names unnamed columns 0 to 783 or 1 to 785. Pixels are at most 255, so such a sequence
+    # cannot be data.
     counts_up = len(numbers) >= PIXELS and all(
         after == before + 1 for before, after in pairwise(numbers)
     )
@@ -114,7 +114,7 @@ def is_header(cells: Sequence[str]) -> bool:
 
 
 def number_in(cell: str | bytes) -> float | None:
-    """The number in a cell; None if there is none."""
+    """Return the number in a cell, or None if the cell is not a number."""
     try:
         return float(cell)
     except ValueError:
@@ -122,26 +122,26 @@ def number_in(cell: str | bytes) -> float | None:
 
 
 def columns_of(cells: Sequence[str], header: bool) -> Columns:
-    """Tell the columns from the cells of the first line.
+    """Determine the columns from the cells of the first line.
 
     Parameters
     ----------
     cells : sequence of str
         Cells of the first line.
     header : bool
-        Whether they are names.
+        Whether the cells are column names.
 
     Raises
     ------
     ColumnsError
-        If there are more or fewer columns than pixels and a label, or if several are named as the
-        label's.
+        If the number of columns is not that of the pixels plus a label, or if more than one column
+        has a label name.
     """
     names = tuple(map(_clean, cells)) if header else ()
     labels = [column for column, name in enumerate(names) if name in LABEL_NAMES]
     if len(labels) > 1:
         named = ", ".join(f"{names[column]!r} (column {column + 1})" for column in labels)
-        raise ColumnsError(f"line 1 names several columns of labels, expected one: {named}")
+        raise ColumnsError(f"line 1 names more than one label column, expected one: {named}")
     kept = tuple(
         column
         for column in range(len(cells))
@@ -149,7 +149,7 @@ def columns_of(cells: Sequence[str], header: bool) -> Columns:
     )
     if labels and len(kept) != PIXELS:
         raise ColumnsError(
-            f"line 1 names {len(kept)} columns of pixels beside the labels, expected {PIXELS}"
+            f"line 1 names {len(kept)} pixel columns besides the label, expected {PIXELS}"
         )
     if not labels and len(kept) not in (PIXELS, PIXELS + 1):
         empty = ", the last of which is empty" if not cells[-1].strip() else ""
@@ -161,12 +161,12 @@ def columns_of(cells: Sequence[str], header: bool) -> Columns:
 
 
 def check_order(columns: Columns) -> None:
-    """Reject pixels whose names say that they are in another order, as when pixel10 follows pixel1.
+    """Reject pixel columns whose names are out of order, such as pixel10 right after pixel1.
 
     Raises
     ------
     ColumnsError
-        If the numbers in the names differ from each other and do not increase.
+        If the numbers in the names are distinct and do not increase.
     """
     keys = (
         [tuple(map(int, re.findall(r"\d{1,9}", columns.names[column]))) for column in columns.kept]
@@ -179,33 +179,33 @@ def check_order(columns: Columns) -> None:
         if later < key:
             problem = (
                 f"column {after + 1}, {columns.names[after]!r}, follows "
-                f"{columns.names[before]!r}: expected the pixels in the order of their numbers"
+                f"{columns.names[before]!r}: expected the pixels in increasing order"
             )
             raise ColumnsError(problem)
 
 
 def find_label(table: NDArray[Any], columns: Columns, first_line: int) -> int:
-    """Find the column of labels in a table that does not name it: the first or the last one.
+    """Find the label column of a table that does not name it: the first or the last column.
 
     Parameters
     ----------
     table : ndarray, shape (n, columns.width)
         Pixels and labels.
     columns : Columns
-        Their `kept` columns are searched.
+        Layout of the table. Only the `kept` columns are searched.
     first_line : int
         Number of the table's first line in its file, for errors.
 
     Raises
     ------
     ColumnsError
-        If neither can be the labels, if both can, or if a column between them looks more like
+        If neither column can hold the labels, if both can, or if another column looks more like
         labels.
     """
     first, last = columns.kept[0], columns.kept[-1]
     digits = [column for column in (first, last) if _is_digit(table[:, column]).all()]
     if len(table) == 1:
-        # A single label shows nothing by its spread, but the corners of an image are 0.
+        # The spread of a single label says nothing, but the corners of an image are 0.
         found = [column for column in digits if table[0, column]] if len(digits) == 2 else digits
         if found == [first] or len(digits) == 1:
             return found[0]
@@ -227,15 +227,14 @@ def find_label(table: NDArray[Any], columns: Columns, first_line: int) -> int:
 def _rivals(
     likeness: dict[int, tuple[int, float]], label: int, column: int, first: int, last: int
 ) -> bool:
-    """Whether another column looks so much like labels that `label`, the first or the last column,
-    is not certain.
-    """
+    """Whether `column` looks so much like labels that `label` is not certain."""
     (own_distinct, own_spread), (distinct, spread) = likeness[label], likeness[column]
     if column == label:
         return False
     if column in (first, last):
         return not (own_distinct > distinct and own_spread > _RARE * spread)
-    # The first column, the usual place, has to be beaten; any other must not even be equalled.
+    # To displace the first column, the usual place of labels, another column must exceed it. To
+    # cast doubt on the last one, it need only equal it.
     return (
         distinct >= own_distinct
         and spread >= own_spread
@@ -249,12 +248,12 @@ def _is_digit(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _likeness(table: NDArray[Any], candidates: Sequence[int]) -> dict[int, tuple[int, float]]:
-    """How much columns look like labels: for each that holds only digits, two or more, their number
-    and their spread.
+    """Return the number of distinct values and the spread of each column that may hold labels.
 
-    The spread is the fraction of lines that hold another digit than the most frequent one.
+    Only columns that contain at least two different values, all of them digits, are included. The
+    spread is the fraction of lines that differ from the column's most frequent value.
     """
-    # Most columns of pixels show within a few lines that they hold more than digits.
+    # A few lines are enough to rule out most pixel columns.
     likely = np.array(candidates)[_is_digit(table[:_FEW, candidates]).all(axis=0)]
     found = {}
     for column, values in zip(likely.tolist(), table[:, likely].T.copy(), strict=True):
@@ -267,7 +266,7 @@ def _likeness(table: NDArray[Any], candidates: Sequence[int]) -> dict[int, tuple
 def _uncertain(
     table: NDArray[Any], first: int, last: int, found: Sequence[int], first_line: int
 ) -> str:
-    """Why the labels' column is not certain."""
+    """Return the reason why the label column is not certain."""
     wrong = ~_is_digit(table[:, first])
     if wrong.any():
         row = int(wrong.argmax())
@@ -276,23 +275,22 @@ def _uncertain(
             f"whole number from 0 to {CLASSES - 1}"
         )
         return (
-            f"{cell} in a column of labels, and column {last + 1} is not surely one either: "
-            f"{_REMEDY}"
+            f"{cell} in a label column, and column {last + 1} is not clearly one either: {_REMEDY}"
         )
     if len(found) > 1:
         places = " or ".join(str(column + 1) for column in found[:3])
-        return f"the labels may be in column {places}: {_REMEDY}"
+        return f"column {places} may hold the labels: {_REMEDY}"
     if len(table) == 1:
         return (
-            f"one line does not show whether its label is in column {first + 1} or {last + 1}: "
+            f"a single line does not show whether column {first + 1} or {last + 1} is the label: "
             f"{_REMEDY}"
         )
     return (
-        f"every label is {table[0, first]:g}, if they are in column {first + 1}, and column "
-        f"{last + 1} holds no labels either: {_REMEDY}"
+        f"every label is {table[0, first]:g} if column {first + 1} holds the labels, and column "
+        f"{last + 1} does not hold labels either: {_REMEDY}"
     )
 
 
 def _clean(cell: str) -> str:
-    """A cell for comparison: np.savetxt marks names by ``#``, others put them into quotes."""
+    """Normalize a name: np.savetxt writes ``#`` before the first one, other programs add quotes."""
     return cell.strip().lstrip("#").strip().strip("\"'").strip().casefold()

@@ -1,7 +1,7 @@
-"""MNIST as text: a label and 784 pixels a line, with or without a line of names above.
+"""MNIST as CSV: a label and 784 pixels in each line, with an optional header line.
 
-`_columns` tells which cell of a line is the label. Lines of nothing but digits and separators,
-which is how such files usually are, are parsed all at once; any others are parsed cell by cell.
+`_columns` finds the label column. Lines that contain only digits and separators, the usual case,
+are parsed as one array. Any other line is parsed cell by cell.
 """
 
 from __future__ import annotations
@@ -28,16 +28,14 @@ from ._images import MAX_IMAGES, PIXELS, Arrays, check_count, to_images, to_labe
 from ._reader import DataFileError, Reader, open_reader
 
 _CHUNK = 1 << 20
-# np.savetxt writes 25 characters a number.
+# np.savetxt writes 25 characters for each number.
 _LONGEST_LINE = 64 * (1 + PIXELS)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEPARATORS = (b",", b";", b"\t", b"|", b" ")
 
 
 class Table(NamedTuple):
-    """What a file holds: images (n, 784), uint8 or float32 in [0, 1], labels (n,), and the columns
-    in which they were found.
-    """
+    """Content of a file: images (n, 784), uint8 or float32 in [0, 1], labels (n,), and columns."""
 
     images: NDArray[Any]
     labels: NDArray[np.uint8]
@@ -45,31 +43,31 @@ class Table(NamedTuple):
 
 
 def load_csv(path: Path) -> Arrays:
-    """Read MNIST from a training file and, if there is one, the test file beside it.
+    """Read MNIST from a training file and from the test file in the same folder, if there is one.
 
     Parameters
     ----------
     path : Path
-        The training file. The test file has the same name with "test" for "train", and may be
-        compressed by gzip where the training file is not, or the other way round.
+        The training file. The test file has the same name with "test" in place of "train". Either
+        file may be gzip-compressed, independently of the other.
 
     Returns
     -------
     Arrays
-        Without test arrays if there is no test file, or if it has no labels (784 columns, as
-        Kaggle's has).
+        The test arrays are None if there is no test file, or if the test file has no labels (784
+        columns, as in Kaggle's test.csv).
 
     Raises
     ------
     DataFileError
-        If a line is not a label and 784 pixels: the message names line and column. If it is not
-        certain which column holds the labels, or if all labels are alike.
+        If a line is not a label and 784 pixels (the message gives the line and column), if the
+        label column is ambiguous, or if all labels are equal.
     """
     train = read_csv(path)
     if train is None:
         problem = (
             f"{PIXELS} columns, expected {PIXELS + 1}: a label, then {PIXELS} pixels (images "
-            "without labels, as in Kaggle's test.csv, teach nothing)"
+            "without labels, such as Kaggle's test.csv, cannot be used for training)"
         )
         raise DataFileError(str(path), problem)
     sibling = _test_file(path)
@@ -82,7 +80,7 @@ def load_csv(path: Path) -> Arrays:
 
 
 def _test_file(path: Path) -> Path | None:
-    """The test file beside a training file."""
+    """Return the test file that belongs to a training file, or None."""
     name = "test".join(path.name.rsplit("train", 1))
     if name == path.name:
         return None
@@ -93,15 +91,15 @@ def _test_file(path: Path) -> Path | None:
 
 
 def read_csv(path: Path, like: Columns | None = None) -> Table | None:
-    """Read one file; None if its lines are pixels without a label.
+    """Read one file. Return None if it contains pixels without labels.
 
     Parameters
     ----------
     path : Path
-        The file. Cells are separated by commas, semicolons, tabs, bars or spaces, and may be
-        quoted.
+        The file. Cells are separated by commas, semicolons, tabs, vertical bars or spaces, and may
+        be quoted.
     like : Columns, optional
-        Columns of the training file. A test file without names has its label in the same column.
+        Columns of the training file. A test file without a header has its label in the same column.
     """
     with open_reader(path) as reader:
         if reader.kind is not None:
@@ -134,7 +132,7 @@ def _read(reader: Reader, like: Columns | None) -> Table | None:
             break
     check_count(count, reader.name)
     table = np.concatenate(parts)
-    parts.clear()  # they take as much memory as the table
+    parts.clear()  # frees as much memory as the table takes
     if columns.label is None:
         known = like.label if like is not None and like.width == columns.width else None
         columns = columns.with_label(
@@ -145,14 +143,14 @@ def _read(reader: Reader, like: Columns | None) -> Table | None:
 
 
 def _table(table: NDArray[Any], columns: Columns, first_line: int, name: str) -> Table:
-    """Labels and pixels, once it is known which columns they are in."""
+    """Separate labels from pixels, given their columns."""
     label, first = columns.label or 0, columns.kept[0]
     labels = table[:, label]
     wrong = (labels >= CLASSES) | _is_fraction(labels)
     if wrong.any():
         row = int(wrong.argmax())
         raise _wrong_cell(name, first_line + row, label, f"{labels[row]:g}", CLASSES - 1)
-    # A slice is a view, a list of columns a copy.
+    # Slicing creates a view; indexing with a list of columns copies.
     together = columns.kept == tuple(range(first, first + PIXELS))
     pixels = table[:, first : first + PIXELS] if together else table[:, columns.kept]
     if pixels.dtype != np.uint8 and pixels.max() > 1:
@@ -179,10 +177,9 @@ def _wrong_cell(name: str, line: int, column: int, cell: str, largest: int) -> D
 
 
 def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
-    """Blocks of whole lines, each line ended by a bare newline, and the number of each block's
-    first line.
+    r"""Yield the line number and the bytes of blocks of whole lines, each ended by ``\n``.
 
-    Blank lines are left out at the end of the file and rejected elsewhere.
+    Blank lines at the end of the file are dropped. A blank line elsewhere is an error.
     """
     number, blank = 1, 0
     rest = reader.some(len(_BYTE_ORDER_MARK)).removeprefix(_BYTE_ORDER_MARK)
@@ -190,15 +187,15 @@ def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
     while more:
         chunk = reader.some(_CHUNK)
         more = bool(chunk)
-        # The last line may lack its newline; if it has one, this adds a blank line, which is
-        # dropped.
+        # The last line may lack its newline. If it has one, this adds a blank line, which is
+        # dropped below.
         whole, newline, rest = _whole_lines(rest + (chunk or b"\n"))
         lines = whole + newline
-        if b"\r" in lines:  # far faster to find than two bytes are
+        if b"\r" in lines:  # searching for one byte is far faster than for two
             lines = lines.replace(b"\r\n", b"\n")
         content = lines.rstrip(b"\n")
         if content and blank:
-            raise DataFileError(reader.name, f"line {number - 1} is blank, but more lines follow")
+            raise DataFileError(reader.name, f"line {number - 1} is blank, but is not the last one")
         if content:
             yield number, content + b"\n"
         blank = len(lines) - len(content) - bool(content) + blank
@@ -212,17 +209,15 @@ def _blocks(reader: Reader) -> Iterator[tuple[int, bytes]]:
 
 
 def _whole_lines(text: bytes) -> tuple[bytes, bytes, bytes]:
-    """Lines that are complete, their last newline, and what follows it."""
+    """Return the complete lines, the newline that ends them, and the rest of the text."""
     if b"\n" not in text[:-1] and b"\r" in text:
-        # Lines end in bare carriage returns; the last of these may be half of a line end.
+        # The lines end in carriage returns alone. The last one may be the first half of "\r\n".
         text = text[:-1].replace(b"\r", b"\n") + text[-1:]
     return text.rpartition(b"\n")
 
 
 def _parser(lines: bytes, name: str) -> tuple[_Parser, bool]:
-    """What parses a file that begins with these lines, and whether the first of them is a
-    header.
-    """
+    """Return a parser for a file that begins with these lines, and whether it has a header."""
     line = lines[: lines.index(b"\n")]
     if b"\0" in line:
         raise DataFileError(
@@ -242,22 +237,20 @@ def _split(line: bytes, separator: bytes) -> list[bytes]:
 
 
 class _Parser:
-    """Parses blocks of lines to arrays (lines, columns): uint8, or float32 where there are
-    fractions.
-    """
+    """Parser of blocks of lines. It returns (lines, columns), uint8 or, for fractions, float32."""
 
     def __init__(self, columns: Columns, separator: bytes, name: str) -> None:
         self.columns = columns
         self._separator = separator
         self._skipped = columns.skipped
         self._name = name
-        # The largest numbers that are expected: without names, in the usual place of the label, a
-        # digit.
+        # The largest value expected in each column. Without a header, the first of the kept
+        # columns, the usual place of the label, is expected to hold a digit.
         self._largest = np.full(columns.width, 255)
         self._largest[columns.kept[0] if columns.label is None else columns.label] = CLASSES - 1
 
     def parse(self, lines: bytes, number: int) -> NDArray[Any]:
-        """Parse lines, the first of which has this number in the file."""
+        """Parse lines. `number` is the line number of the first one in the file."""
         plain = self._parse_plain(lines)
         if plain is None and b'"' in lines:
             lines = self._unquoted(lines)
@@ -265,15 +258,13 @@ class _Parser:
         return self._parse_any(lines, number) if plain is None else plain
 
     def _unquoted(self, lines: bytes) -> bytes:
-        """Lines without the quotes that begin or end a cell."""
+        """Remove the quotes at the beginning and end of cells."""
         for end in (self._separator, b"\n"):
             lines = lines.replace(b'"' + end, end).replace(end + b'"', end)
         return lines.removeprefix(b'"')
 
     def _parse_plain(self, lines: bytes) -> NDArray[np.uint8] | None:
-        """Parse lines of nothing but digits and separators, all cells at once; None if there is
-        anything else to look at.
-        """
+        """Parse lines that contain only digits and separators; return None for any others."""
         columns = self.columns.width
         text = np.frombuffer(lines, np.uint8)
         digits = text - np.uint8(ord("0"))
@@ -299,9 +290,7 @@ class _Parser:
         return table.astype(np.uint8) if table.max() <= 255 else None
 
     def _parse_any(self, lines: bytes, number: int) -> NDArray[Any]:
-        """Parse lines one by one: numbers in any notation, or an error that names the first cell
-        that is wrong.
-        """
+        """Parse lines one by one, with numbers in any notation. Raise at the first invalid cell."""
         rows = [
             self._parse_line(line, number + index)
             for index, line in enumerate(lines.split(b"\n")[:-1])
@@ -316,7 +305,7 @@ class _Parser:
             expected = (
                 f"{1 + PIXELS}: a label, then {PIXELS} pixels"
                 if count == 1 + PIXELS
-                else f"{count}, as many as line 1 has"
+                else f"{count}, as in line 1"
             )
             raise DataFileError(
                 self._name, f"line {line_number} has {len(cells)} cells, expected {expected}"
@@ -332,8 +321,8 @@ class _Parser:
                     for cell in cells
                 ]
             )
-        # Fractions up to 1 are pixels if there is nothing larger in the whole file, which is for
-        # `_table` to see.
+        # Fractions up to 1 are valid pixels if the whole file has nothing larger. `_table` checks
+        # that.
         wrong = ~((values >= 0) & (values <= 255) & ((values == np.floor(values)) | (values <= 1)))
         if self.columns.label is not None:
             wrong[self.columns.label] |= not values[self.columns.label] < CLASSES

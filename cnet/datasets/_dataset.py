@@ -1,4 +1,4 @@
-"""What every loader returns: splits of inputs and targets, and the options that shape them."""
+"""The result of every loader: splits of inputs and targets, and the options that shape them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _NOT_BY_CHANCE = 20
 
 
 class Split(NamedTuple):
-    """Inputs and their targets, one row each: ``trainer.fit(*split)`` takes it as it is.
+    """Inputs and targets, one per sample. It can be passed on as ``trainer.fit(*split)``.
 
     Attributes
     ----------
     x : ndarray
         Inputs, shape (n, ...).
     y : ndarray
-        Targets, n rows: int64 class numbers (`multi_digit`: two of them), or float32 one-hot rows.
+        Targets, one per sample: int64 labels (two per image for `multi_digit`), or float32 one-hot
+        rows.
 
     Examples
     --------
@@ -48,14 +49,15 @@ class Dataset:
     Attributes
     ----------
     train : Split
-        What the network learns from.
+        Data for training.
     validation : Split or None
-        Held out from the training set; None if nothing was held out, as ``Trainer.fit`` expects it.
+        Data held out from the training set. None, as ``Trainer.fit`` accepts it, if nothing was
+        held out.
     test : Split or None
-        None if the source has no labeled test set.
+        Test data. None if the source has no labeled test set.
     mean, std : ndarray of float32 or None
-        With ``standardize=True``, the training split's mean and standard deviation of each feature,
-        in the shape of one input (``std`` is 0 where a feature never changes). Otherwise None.
+        Mean and standard deviation of each feature over the training split, in the shape of one
+        input, with ``standardize=True``. `std` is 0 for a constant feature. None otherwise.
     """
 
     train: Split
@@ -71,26 +73,27 @@ class Dataset:
         )
 
     def standardize(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Treat new inputs as this data's own inputs were treated.
+        """Standardize new inputs with this data set's mean and standard deviation.
 
         Parameters
         ----------
         x : ndarray
-            Inputs in the units that `mean` has, shape (n, ...) with the features of this data.
+            Inputs in the units of `mean`, shape (n, ...) with the same features as this data set.
 
         Returns
         -------
         ndarray of float32
-            ``(x - mean) / std``, and 0 where `std` is 0; same shape as `x`.
+            ``(x - mean) / std``, or 0 where `std` is 0. Same shape as `x`.
 
         Raises
         ------
         ValueError
-            If this data was loaded without ``standardize=True``, or if `x` has other features.
+            If this data set was loaded without ``standardize=True``, or if the shape of a sample in
+            `x` differs from that of `mean`.
         """
         if self.mean is None or self.std is None:
             raise ValueError(
-                "this data has no mean and std: it was loaded without standardize=True"
+                "this data has no mean and std, because it was loaded without standardize=True"
             )
         x = as_array(x, "x")
         if x.shape[1:] != self.mean.shape:
@@ -115,27 +118,27 @@ def build(
     one_hot: bool,
     standardize: bool,
 ) -> Dataset:
-    """Split images and labels, and give them the form that was asked for.
+    """Split images and labels, and convert them to the requested form.
 
     Parameters
     ----------
     train_images, test_images : ndarray
-        Shape (n, height, width): uint8, or float32 in [0, 1]. Both of one dtype.
+        Shape (n, height, width), uint8 or float32 in [0, 1]. Both have the same dtype.
     train_labels, test_labels : ndarray
-        Class numbers 0 to 9, shape (n,) or, where they are not to become one-hot rows, (n, labels).
+        Labels 0 to 9, shape (n,). With ``one_hot=False``, shape (n, labels) is also accepted.
     validation : int or float
-        How many images to take from the end of the training set, a count or a fraction; at least
-        one stays in it.
+        Number or fraction of images to hold out from the end of the training set. At least one
+        image is left for training.
     stratify : bool
-        Take them from the end of each class, the same share of each.
+        Hold out images from the end of each class, the same fraction of each class.
     normalize : bool
-        float32 in [0, 1]; otherwise uint8.
+        Return float32 in [0, 1] instead of uint8.
     flatten : bool
-        Inputs of shape (n, height * width) instead of (n, 1, height, width).
+        Return inputs of shape (n, height * width) instead of (n, 1, height, width).
     one_hot : bool
-        float32 targets of shape (n, 10) instead of int64 of shape (n,).
+        Return float32 targets of shape (n, 10) instead of int64 of shape (n,).
     standardize : bool
-        float32 with mean 0 and standard deviation 1 for each feature of the training split.
+        Return float32 with mean 0 and standard deviation 1 for each feature of the training split.
 
     Returns
     -------
@@ -147,20 +150,20 @@ def build(
         If `validation` is not a number.
     ValueError
         If `validation` is negative or leaves no training image, if the images are sorted by label
-        and `stratify` is False, if `stratify` finds no two images of one class, or if uint8 is
-        asked for and images are not whole pixels.
+        and `stratify` is False, if `stratify` is True but no two images have the same label, or if
+        `normalize` is False and the images are not stored as whole numbers from 0 to 255.
     """
     if not normalize and train_images.dtype != np.uint8:
         raise ValueError(
-            f"normalize=False gives uint8 images, but these are {train_images.dtype}, and not "
-            "whole pixels divided by 255: leave normalize=True"
+            f"normalize=False returns uint8 images, but these are {train_images.dtype} and are not "
+            "whole numbers divided by 255; leave normalize=True"
         )
     count = len(train_images)
     held_out = count_of("validation", validation, count, "training images", count - 1)
     if held_out and not stratify and _is_sorted(train_labels):
         raise ValueError(
-            f"the training images are sorted by label, so that the last {held_out} are not of all "
-            "classes: pass stratify=True, or validation=0"
+            f"the training images are sorted by label, so the last {held_out} do not represent all "
+            "classes; pass stratify=True or validation=0"
         )
     kept, held = last_rows(train_labels, held_out, stratify)
 
@@ -191,7 +194,7 @@ def build(
 
 
 def _is_sorted(labels: NDArray[Any]) -> bool:
-    """Whether labels ascend or descend, and are too many to do so by chance."""
+    """Whether there are enough labels to rule out chance, and they ascend or descend."""
     if labels.ndim > 1 or len(labels) < _NOT_BY_CHANCE or labels[0] == labels[-1]:
         return False
     before, after = labels[:-1], labels[1:]

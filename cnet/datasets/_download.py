@@ -1,6 +1,4 @@
-"""Fetching MNIST's four files: from the first mirror that delivers them whole, checked by
-SHA-256.
-"""
+"""Download of the four MNIST files from the first working mirror, verified by SHA-256."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ MIRRORS = (
 
 
 class RemoteFile(NamedTuple):
-    """What the canonical gzip file is, so that no other is kept."""
+    """Size and checksum of the canonical gzip file. Any other file is rejected."""
 
     size: int
     sha256: str
@@ -41,12 +39,12 @@ _TIMEOUT_SECONDS = 30
 
 
 def data_folder() -> Path:
-    """Where cnet keeps data: ``$CNET_DATA``, or the user's cache folder.
+    """Return the folder where cnet keeps data: ``$CNET_DATA``, or the user's cache folder.
 
     Raises
     ------
     ModuleNotFoundError
-        If ``$CNET_DATA`` is not set and pooch, which knows the cache folder, is not installed.
+        If ``$CNET_DATA`` is not set and pooch, which determines the cache folder, is not installed.
     """
     folder = os.environ.get("CNET_DATA")
     if folder:
@@ -55,21 +53,21 @@ def data_folder() -> Path:
 
 
 def download(folder: Path, names: Iterable[str]) -> None:
-    """Fetch files of MNIST into a folder; what is already there stays.
+    """Download MNIST files into a folder. Files that already exist are kept.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Target folder, created if it does not exist.
     names : iterable of str
-        Which of `FILES`.
+        Keys of `FILES` to download.
 
     Raises
     ------
     ModuleNotFoundError
         If pooch is not installed.
     OSError
-        If no mirror delivered a file; the message says why, and how to do it manually.
+        If no mirror delivered a file. The message gives the reasons and how to download manually.
     """
     pooch = _pooch(f"there are no MNIST files in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +76,7 @@ def download(folder: Path, names: Iterable[str]) -> None:
 
 
 def _pooch(reason: str) -> ModuleType:
-    """The optional library, or an error that says why it is needed and how to do without."""
+    """Return the pooch module, or raise an error that gives the reason and the alternatives."""
     try:
         import pooch  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
@@ -93,9 +91,7 @@ def _pooch(reason: str) -> ModuleType:
 def _download_one(
     pooch: ModuleType, folder: Path, name: str, file: RemoteFile, mirrors: Sequence[str]
 ) -> None:
-    """Try each mirror in turn. pooch writes to a temporary file and renames it once the checksum
-    agrees.
-    """
+    """Try each mirror in turn. pooch renames its temporary file once the checksum matches."""
     failures = []
     for mirror in mirrors:
         downloader = _SizedDownloader(pooch, file.size)
@@ -109,14 +105,13 @@ def _download_one(
     manual = ", ".join(f"{other}.gz" for other in NAMES)
     raise OSError(
         f"could not download {name}; tried these mirrors:\n" + "\n".join(failures) + "\n"
-        f"To do it manually, put {manual} into {folder}, or pass path= the folder that holds them."
+        f"To install it manually, put {manual} into {folder}, or pass the folder of these files "
+        "as path="
     )
 
 
 class _SizedDownloader:
-    """pooch's downloader, stopped when a server sends more than the file can be: the checksum comes
-    only at the end.
-    """
+    """pooch's downloader with a size limit, because the checksum is only verified at the end."""
 
     def __init__(self, pooch: ModuleType, size: int) -> None:
         self._download = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, chunk_size=1 << 16)
@@ -128,7 +123,7 @@ class _SizedDownloader:
 
 
 class _SizedFile:
-    """A file that takes no more than a set number of bytes."""
+    """A file that accepts at most a given number of bytes."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
@@ -136,7 +131,7 @@ class _SizedFile:
 
     def write(self, data: bytes) -> None:
         if self._file.tell() + len(data) > self._size:
-            raise ValueError(f"sends more than the {self._size} bytes of this file")
+            raise ValueError(f"the server sends more than the {self._size} bytes of this file")
         self._file.write(data)
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""Which rows of a data set to hold out: how many, and from where."""
+"""Selection of samples to hold out: how many, and which."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Rows = slice | NDArray[np.intp]
 
 
 def whole_number(name: str, value: Any, least: int = 0) -> int:
-    """Return an argument as an int, or say what would do."""
-    wanted = f"{name} must be a whole number from {least}; got {value!r}"
+    """Return an argument as an int, or raise an error that states what is expected."""
+    wanted = f"{name} must be an integer of at least {least}; got {value!r}"
     if isinstance(value, bool):
         raise TypeError(wanted)
     try:
@@ -26,24 +26,26 @@ def whole_number(name: str, value: Any, least: int = 0) -> int:
 
 
 def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = None) -> int:
-    """How many rows a count, or a fraction of `whole`, stands for; any fraction above 0 stands for
-    one at least.
+    """Return the count that a count or a fraction of `whole` specifies.
+
+    A fraction above 0 is rounded up to at least one sample.
 
     Parameters
     ----------
     name : str
-        Of the argument, for errors.
+        Name of the argument, for error messages.
     value : int or float
+        A count, or a fraction below 1.
     whole : int
-        What a fraction is taken of.
+        The total that a fraction refers to.
     rows : str
-        What the rows are, for errors.
+        Noun for the samples, for error messages.
     most : int or None
-        The largest count that there may be.
+        The largest count allowed.
     """
     limits = "from 0" if most is None else f"from 0 to {most}"
     wanted = (
-        f"{name} must be a whole number {limits}, or a fraction below 1, of the {whole} {rows}; "
+        f"{name} must be an integer {limits}, or a fraction below 1 of the {whole} {rows}; "
         f"got {value!r}"
     )
     if isinstance(value, bool):
@@ -62,11 +64,11 @@ def count_of(name: str, value: Any, whole: int, rows: str, most: int | None = No
 
 
 def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
-    """The rows to keep and those to hold out, both in order: of all rows the last, or of each class
-    the last.
+    """Return the samples to keep and those to hold out, from the end of the data or of each class.
 
-    Classes get shares in proportion to their sizes, rounded by the largest remainders. Targets of
-    several numbers, as one-hot rows are, make a class for each combination.
+    Both are in the original order. Classes get counts in proportion to their sizes, rounded by the
+    largest remainders. With targets of several numbers, such as one-hot rows, each combination is a
+    class.
     """
     n = len(y)
     if not stratify:
@@ -79,8 +81,8 @@ def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
     sizes = np.bincount(classes)
     if len(sizes) == n > 1:
         raise ValueError(
-            f"stratify needs targets that are classes: each of these {n} rows has a target of its "
-            "own"
+            f"stratify requires targets that are classes, but all {n} samples have different "
+            "targets; pass stratify=False"
         )
     share, remainder = np.divmod(count * sizes, n)
     share[np.argsort(-remainder, kind="stable")[: count - share.sum()]] += 1

@@ -1,6 +1,4 @@
-"""The IDX format, in which MNIST was published: big-endian sizes, then unsigned bytes,
-gzip-compressed or not.
-"""
+"""The IDX format of MNIST: big-endian sizes, then unsigned bytes, optionally gzip-compressed."""
 
 from __future__ import annotations
 
@@ -22,15 +20,13 @@ _UNSIGNED_BYTE = 0x08
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    """The usual names of a file in `NAMES`, the first of which is taken."""
+    """Return the usual spellings of a name in `NAMES`, in order of preference."""
     dotted = name.replace("-idx", ".idx")
     return name, f"{name}.gz", dotted, f"{dotted}.gz"
 
 
 def find_idx(folder: Path) -> dict[str, Path]:
-    """Which of the four files `folder` holds, in any of their usual spellings, by their names in
-    `NAMES`.
-    """
+    """Return the paths of the IDX files found in `folder`, keyed by their names in `NAMES`."""
     found = {}
     for name in NAMES:
         for candidate in _spellings(name):
@@ -41,15 +37,16 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
 
 def missing_idx(folder: Path) -> str:
-    """What is missing of a set that is there in part, and which files may be the missing ones under
-    other names; "" if nothing is there.
+    """Describe the missing files of an incomplete set; "" if the set is complete or absent.
+
+    Files that may be the missing ones under other names are listed.
     """
     found = find_idx(folder)
     missing = [name for name in NAMES if name not in found]
     if not found or not missing:
         return ""
-    problem = f"missing of the four IDX files: {', '.join(missing)}"
-    # As browsers and unfinished downloads name files: "train-images-idx3-ubyte (1).gz",
+    problem = f"of the four IDX files, these are missing: {', '.join(missing)}"
+    # Names given by browsers and unfinished downloads: "train-images-idx3-ubyte (1).gz",
     # "train-images-idx3-ubyte.gz.part".
     taken = {path.name for path in found.values()}
     entries = sorted(
@@ -69,7 +66,7 @@ def load_idx(files: dict[str, Path]) -> Arrays:
     Parameters
     ----------
     files : dict
-        A path for each of `NAMES`.
+        A path for each name in `NAMES`.
 
     Returns
     -------
@@ -78,7 +75,8 @@ def load_idx(files: dict[str, Path]) -> Arrays:
     Raises
     ------
     DataFileError
-        If a file is not what it should be, or if images and labels do not match.
+        If a file is not a valid IDX file of the expected shape, if labels are not in 0 to 9 or are
+        all equal, or if the numbers of images and labels differ.
     """
     train_images, train_labels, test_images, test_labels = (
         _read_chosen(files[name], () if "labels" in name else (SIDE, SIDE)) for name in NAMES
@@ -96,9 +94,7 @@ def load_idx(files: dict[str, Path]) -> Arrays:
 
 
 def _read_chosen(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read a file; an error also names the same file in another spelling, if there is one, which
-    was not read.
-    """
+    """Read a file. An error also names unread files of the same content in other spellings."""
     try:
         return read_idx(path, item_shape)
     except DataFileError as error:
@@ -111,7 +107,7 @@ def _read_chosen(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         if not others:
             raise
         raise DataFileError(
-            str(error), f"remove this file to have {', '.join(others)} read, which lies beside it"
+            str(error), f"to read {', '.join(others)} in the same folder instead, remove this file"
         ) from error
 
 
@@ -121,7 +117,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        The file; gzip is recognized by its content.
+        The file. gzip compression is recognized by the content.
     item_shape : tuple of int
         Shape of one item: ``(28, 28)`` for images, ``()`` for labels.
 
@@ -133,7 +129,8 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Raises
     ------
     DataFileError
-        If the header is not the expected one, or promises more or less than the file holds.
+        If the header differs from the expected one, or if the file has more or fewer bytes than the
+        header specifies.
 
     Examples
     --------

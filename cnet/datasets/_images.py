@@ -1,4 +1,4 @@
-"""What an MNIST-like set of images and labels may be, whichever file format it came from."""
+"""Validation of MNIST-like images and labels, independent of the file format."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ _SHAPES: tuple[tuple[int, ...], ...] = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1)
 
 
 class Arrays(NamedTuple):
-    """Images (n, 28, 28), uint8 or float32 in [0, 1], with integer labels (n,); no test arrays, no
-    test set.
-    """
+    """Images (n, 28, 28), uint8 or float32 in [0, 1], and labels (n,). The test set is optional."""
 
     train_images: NDArray[Any]
     train_labels: NDArray[Any]
@@ -32,7 +30,7 @@ class Arrays(NamedTuple):
 
 
 def check_count(count: int, name: str) -> None:
-    """Reject a set that is empty or larger than any of its kind."""
+    """Reject a set that is empty or larger than `MAX_IMAGES`."""
     if not 1 <= count <= MAX_IMAGES:
         raise DataFileError(name, f"holds {count} images or labels, expected 1 to {MAX_IMAGES}")
 
@@ -49,8 +47,8 @@ def check_images_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise DataFileError(
             name,
-            f"images of dtype {dtype}, expected uint8, float32 or float64, or another type of "
-            "plain numbers",
+            f"images of dtype {dtype}, expected uint8, float32, float64 or another plain numeric "
+            "type",
         )
 
 
@@ -58,7 +56,7 @@ def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
     """Reject an array of labels by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
     if len(shape) != 1 and tuple(shape[1:]) != (1,):
-        hints = {(CLASSES,): ": one-hot rows become labels by y.argmax(axis=1)"} | dict.fromkeys(
+        hints = {(CLASSES,): ": convert one-hot rows with y.argmax(axis=1)"} | dict.fromkeys(
             _SHAPES, ": these look like images"
         )
         hint = hints.get(tuple(shape[1:]), "")
@@ -66,14 +64,14 @@ def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise DataFileError(
             name,
-            f"labels of dtype {dtype}, expected an integer type: y.astype(int) makes them such",
+            f"labels of dtype {dtype}, expected an integer type: convert them with y.astype(int)",
         )
 
 
 def from_bytes(
     data: bytes | bytearray, dtype: np.dtype[Any], shape: Sequence[int], fortran: bool, name: str
 ) -> NDArray[Any]:
-    """An array over bytes from a file, once its shape and dtype are known to fit them."""
+    """Return an array over bytes from a file, after checking the size for the shape and dtype."""
     expected = prod(shape) * dtype.itemsize
     if len(data) != expected:
         raise DataFileError(
@@ -85,7 +83,7 @@ def from_bytes(
 def check_labels(
     images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_name: str
 ) -> None:
-    """Reject labels that are not digits, or that are not one for each image."""
+    """Reject labels that are not digits, or whose number differs from that of the images."""
     if len(images) != len(labels):
         problem = (
             f"{len(labels)} labels, expected one for each of the {len(images)} images in "
@@ -98,65 +96,61 @@ def check_labels(
     if wrong.any():
         index = int(wrong.argmax())
         problem = (
-            f"label number {index}, counted from 0, is {labels.flat[index]}, expected 0 to "
-            f"{CLASSES - 1}"
+            f"label {index} (counted from 0) is {labels.flat[index]}, expected 0 to {CLASSES - 1}"
         )
         if not (labels != np.floor(labels)).any():
             problem += (
-                f"; they run from {labels.min()} to {labels.max()}, but only sets of {CLASSES} "
-                "classes are read, not EMNIST's letters"
+                f"; the labels range from {labels.min()} to {labels.max()}, but only data sets of "
+                f"{CLASSES} classes are supported, not EMNIST's letters"
             )
         raise DataFileError(labels_name, problem)
 
 
 def to_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels that passed `check_labels`, as integers of shape (n,); they are rejected if they are
-    all alike.
+    """Return checked labels as integers of shape (n,). Reject two or more labels if all are equal.
 
-    A network that learns them is right all the time, whatever it sees. A single image has no
-    choice.
+    Any model that is trained on equal labels reaches an accuracy of 1, whatever the images.
     """
     labels = labels.reshape(-1)
     if len(labels) > 1 and (labels == labels[0]).all():
         problem = (
-            f"every label is {labels[0]:g}: these are probably not the labels; expected two or "
-            "more different digits"
+            f"every label is {labels[0]:g}, so this is probably not the label data; expected at "
+            "least two different digits"
         )
         raise DataFileError(name, problem)
     return labels.astype(np.uint8) if labels.dtype.kind == "f" else labels
 
 
 def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-    """Give stored images one form: uint8 pixels wherever that loses nothing.
+    """Convert stored images to uint8 pixels where that is lossless, otherwise to float32.
 
     Parameters
     ----------
     arrays : sequence of ndarray
-        784 pixels for each image. They are pixels from 0 to 255, whole numbers of any dtype, or
-        fractions from 0 to 1, which are pixels divided by 256 in the well-known pickle and by 255
-        in most other files. Images that hold 0 and 1 alone, whatever their dtype, are black and
-        white.
+        784 pixels for each image. Pixels are whole numbers from 0 to 255 of any dtype, or fractions
+        from 0 to 1: pixels divided by 256 in the well-known pickle, and by 255 in most other files.
+        Images that contain only 0 and 1, whatever their dtype, are black and white.
     names : sequence of str
-        What errors call each of the arrays.
+        Name of each array, for error messages.
 
     Returns
     -------
     list of ndarray
-        C-contiguous, shape (n, 28, 28). All uint8, or all float32 if some array is floating point
-        and is not exactly pixels divided by 255 or 256.
+        C-contiguous, shape (n, 28, 28). All are uint8, or all are float32 if an array is floating
+        point and is not exactly pixels divided by 255 or 256.
 
     Raises
     ------
     DataFileError
-        If pixels are neither, or if some arrays of whole numbers reach 255 and others only 1.
+        If pixels are in neither form, or if only some arrays of whole numbers end at 1.
     """
     arrays = [_to_levels(array, name) for array, name in zip(arrays, names, strict=True)]
     largest = [int(array.max()) if array.dtype == np.uint8 else 0 for array in arrays]
     if 1 in largest:
         if max(largest) > 1:
             problem = (
-                f"pixels from 0 to 1, but from 0 to {max(largest)} in the other images: expected "
-                "one scale for all"
+                f"pixels from 0 to 1, but from 0 to {max(largest)} in the other images; expected "
+                "the same scale in all of them"
             )
             raise DataFileError(names[largest.index(1)], problem)
         arrays = [array * np.uint8(255) if array.dtype == np.uint8 else array for array in arrays]
@@ -176,14 +170,15 @@ def to_images(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDAr
 
 
 def _to_levels(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Images as uint8, or as fractions from 0 to 1 in the floating-point type that they have."""
+    """Return images as uint8, or as fractions from 0 to 1 in their floating-point type."""
     if array.dtype in (np.uint8, np.bool_):
         return array.astype(np.uint8, copy=False)
     low, high = array.min(), array.max()
     fractions = array.dtype.kind == "f"
     if low >= 0 and high <= 1:
         return array if fractions else array.astype(np.uint8)
-    # Whole numbers up to 255 are pixels. If they end far below, as at 16, their scale is not known.
+    # Whole numbers up to 255 are pixels. If the maximum is far lower, such as 16, the scale is
+    # unknown.
     if (
         low >= 0
         and _LEAST_WHITE <= high <= 255
@@ -191,21 +186,21 @@ def _to_levels(array: NDArray[Any], name: str) -> NDArray[Any]:
     ):
         return array.astype(np.uint8)
     problem = (
-        f"pixels from {low} to {high}, expected 0 to 1 for floating point, or whole numbers from "
-        "0 to 255"
+        f"pixels from {low} to {high}, expected floating-point values from 0 to 1 or whole "
+        "numbers from 0 to 255"
     )
     raise DataFileError(name, problem)
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Parts of an array, to spare memory."""
+    """Iterate over parts of an array, to limit temporary memory."""
     return (
         array[start : start + _ROWS_PER_BLOCK] for start in range(0, len(array), _ROWS_PER_BLOCK)
     )
 
 
 def _times(array: NDArray[Any], scale: int) -> NDArray[np.uint8] | None:
-    """The pixels that were divided by `scale`, or None if there are none."""
+    """Return the pixels that were divided by `scale`, or None if the division is not exact."""
     pixels = np.empty(array.shape, np.uint8)
     for block, out in zip(_blocks(array), _blocks(pixels), strict=True):
         rounded = np.rint(block * block.dtype.type(scale))

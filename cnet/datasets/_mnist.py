@@ -1,4 +1,4 @@
-"""MNIST, from whichever of its usual files is at hand."""
+"""MNIST, from any of the usual file formats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _USUAL_NAMES = (
     *_TABLES,
     *(f"{name}.gz" for name in _TABLES),
 )
-# Where torchvision puts the files, below the folder that it is given.
+# Subfolders where torchvision stores the files, relative to its root folder.
 _BELOW = ("MNIST/raw", "raw")
 _EXPECTED = (
     f"expected the four IDX files {', '.join(NAMES)} (each may end in .gz), or mnist.npz, "
@@ -52,65 +52,66 @@ def mnist(
 ) -> Dataset:
     """Load MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels.
 
-    Other data in the same form (Fashion-MNIST, KMNIST) load just as well.
+    Data sets in the same format, such as Fashion-MNIST and KMNIST, can be loaded as well.
 
     Parameters
     ----------
     path : str or PathLike, optional
-        A folder that holds one of these, or one of the files after the first item:
+        A folder that contains one of the following, or the path of one of these files (except IDX):
 
         - the four IDX files (``train-images-idx3-ubyte`` and so on, gzip-compressed or not);
-        - ``mnist.npz``, as Keras has it;
-        - ``mnist.pkl.gz``, the Python 2 pickle of 50,000, 10,000 and 10,000 images, whose first two
+        - ``mnist.npz``, the file that Keras uses;
+        - ``mnist.pkl.gz``, the Python 2 pickle of 50,000, 10,000 and 10,000 images. Its first two
           parts are joined;
         - ``mnist_train.csv``, ``train.csv`` or ``fashion-mnist_train.csv``, gzip-compressed or not:
-          a label and 784 pixels a line. A line of names above may put the label in any column,
-          named ``label``, ``class``, ``target``, ``y`` or ``digit``; without names it is in the
-          first or the last one, and the file is rejected if it is not certain which. The test set
-          is read from the same name with "test" for "train", if there is such a file and it has
-          labels.
+          a label and 784 pixels in each line. With a header line, the label may be in any column,
+          named ``label``, ``class``, ``target``, ``y`` or ``digit``. Without one, the label is in
+          the first or the last column, and the file is rejected if it is not certain which. The
+          test set is read from the file of the same name with "test" in place of "train", if that
+          file exists and has labels.
 
-        The files may also lie in ``MNIST/raw`` or ``raw`` below the folder, where torchvision puts
-        them.
+        The IDX files may also be in the subfolder ``MNIST/raw`` or ``raw``, where torchvision
+        stores them.
 
-        By default the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder; the
-        IDX files are downloaded to it if it holds none of these (that needs ``pip install
+        The default is the folder ``mnist`` in ``$CNET_DATA``, or else in the user's cache folder.
+        If it contains none of these, the IDX files are downloaded to it (this needs ``pip install
         "cnet[download]"``).
     validation : int or float
-        How many images to hold out, a count or a fraction, taken from the end of the training set.
+        Number or fraction of images to hold out from the end of the training set.
     stratify : bool
-        Take them from the end of each class instead: the same share of each.
+        Hold out images from the end of each class instead, the same fraction of each class.
     normalize : bool
-        Divide pixels by 255, to float32 in [0, 1]. With False they are uint8 in [0, 255], a quarter
-        of the memory, for networks that begin with ``nn.Rescale(1 / 255)``.
+        Divide pixels by 255, to float32 in [0, 1]. With False, pixels are uint8 in [0, 255], which
+        take a quarter of the memory, for networks that begin with ``nn.Rescale(1 / 255)``.
     flatten : bool
-        Give each image as a row of 784 pixels; otherwise its shape is (1, 28, 28).
+        Return each image as 784 pixels instead of the shape (1, 28, 28).
     one_hot : bool
-        Give each label as a float32 row that is 1 at the digit's index and 0 elsewhere.
+        Return each label as a float32 one-hot row.
     standardize : bool
-        Give each pixel as float32 with mean 0 and standard deviation 1 over the training split; a
-        pixel that never changes there is 0 everywhere. ``.mean`` and ``.std`` are kept, in the
-        units that `normalize` chose.
+        Return each pixel as float32 with mean 0 and standard deviation 1 over the training split. A
+        pixel that is constant there becomes 0 everywhere. ``.mean`` and ``.std`` are available, in
+        the units selected by `normalize`.
 
     Returns
     -------
     Dataset
         ``.train``, ``.validation`` (None with ``validation=0``) and ``.test`` (None if the source
-        has no labeled test set), each a `Split` of ``x``, float32 of shape (n, 784), and ``y``,
-        int64 of shape (n,), unless asked otherwise.
+        has no labeled test set). Each is a `Split` of ``x``, by default float32 of shape (n, 784),
+        and ``y``, by default int64 of shape (n,).
 
     Raises
     ------
     OSError
-        If there is nothing at `path`, or if the download failed.
+        If `path` does not exist or contains no data set, or if the download fails.
     ModuleNotFoundError
         If a download is needed and pooch is not installed.
     TypeError
         If `validation` is not a number.
     ValueError
-        If a file is not what it should be, if all labels of a set are alike, if `validation` is
-        negative or leaves no training image, or if the images are sorted by label and `stratify` is
-        False.
+        If a file is damaged or is not in the expected format, if all labels of a set are equal, if
+        `validation` is negative or leaves no training image, if the images are sorted by label and
+        `stratify` is False, or if `normalize` is False and the images are not stored as whole
+        numbers from 0 to 255.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def mnist(
 
 
 def _load_default() -> Arrays:
-    """Load from the data folder, after fetching what it lacks."""
+    """Load from the data folder, after downloading the missing files."""
     folder = data_folder() / "mnist"
     arrays = _load_folder(folder)
     if arrays is None:
@@ -154,7 +155,7 @@ def _load(path: Path) -> Arrays:
             raise FileNotFoundError(f"{path}: found {_listing(path)}; {_hints(path)}{_EXPECTED}")
         return arrays
     if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file or folder; {_EXPECTED}")
+        raise FileNotFoundError(f"{path}: no such file or folder; {_EXPECTED}")
     loader = _loader(path)
     if loader is None:
         require_regular(path)
@@ -162,13 +163,13 @@ def _load(path: Path) -> Arrays:
             kind = kind_of(file.read(START))
         looks = f" (it looks like {kind})" if kind else ""
         raise DataFileError(
-            str(path), f"is a file of another kind{looks}; pass a folder, or a file: {_EXPECTED}"
+            str(path), f"unknown file format{looks}; pass a folder or one of the files: {_EXPECTED}"
         )
     return loader(path)
 
 
 def _load_folder(folder: Path) -> Arrays | None:
-    """Load the first complete set of files in a folder; None if there is none."""
+    """Load the first complete set of files in a folder, or return None if there is none."""
     files = find_idx(folder)
     if len(files) == len(NAMES):
         return load_idx(files)
@@ -184,12 +185,13 @@ def _load_folder(folder: Path) -> Arrays | None:
 
 
 def _hints(folder: Path) -> str:
-    """What may be wrong with a folder that holds no complete set, ended by a semicolon."""
+    """Return hints about a folder that contains no complete set, each ended by a semicolon."""
     hints = [missing] if (missing := missing_idx(folder)) else []
     names = sorted(entry.name for entry in folder.iterdir())
     if any(name.lower().startswith("emnist") for name in names):
         hints.append(
-            "EMNIST is not read: its images are transposed, and most of its sets have other classes"
+            "EMNIST is not supported: its images are transposed, and most variants have other "
+            "classes"
         )
     archives = [
         name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz"))
@@ -203,21 +205,19 @@ def _hints(folder: Path) -> str:
         if len(find_idx(folder / below)) == len(NAMES)
     ]
     if complete:
-        hints.append(
-            f"there are four IDX files in {', '.join(complete[:_LISTED])}: pass that folder"
-        )
+        hints.append(f"the four IDX files are in {', '.join(complete[:_LISTED])}: pass that folder")
     return "".join(f"{hint}; " for hint in hints)
 
 
 def _loader(path: Path) -> Callable[[Path], Arrays] | None:
-    """What reads a file of this name."""
+    """Return the loader for a file of this name, or None."""
     return next(
         (loader for ending, loader in _LOADERS.items() if path.name.lower().endswith(ending)), None
     )
 
 
 def _listing(folder: Path) -> str:
-    """What a folder holds, in a few words."""
+    """Return a short list of a folder's content."""
     names = sorted(entry.name for entry in folder.iterdir())
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more if names else "nothing"

@@ -1,4 +1,4 @@
-"""Keras's ``mnist.npz``: a zip of NumPy arrays, read without pickle and without trusting a size."""
+"""Keras's ``mnist.npz``: a zip of NumPy arrays, read without pickle and with bounded memory."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ from ._reader import DataFileError, Reader, expanded_limit, require_regular
 from ._signature import START, kind_of
 
 _MEMBERS = ("x_train", "y_train", "x_test", "y_test")
-# The other methods decompress a block at a time, of whatever size it turns out to be.
+# Other methods decompress a whole block at a time, and the size of a block is not bounded.
 _BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def load_npz(path: Path) -> Arrays:
-    """Read MNIST from an npz file with the arrays ``x_train``, ``y_train``, ``x_test`` and
-    ``y_test``.
+    """Read MNIST from an npz file with arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``.
 
     Parameters
     ----------
     path : Path
-        The file; other arrays in it are not touched.
+        The file. Other arrays in it are not read.
 
     Returns
     -------
@@ -46,8 +45,9 @@ def load_npz(path: Path) -> Arrays:
     Raises
     ------
     DataFileError
-        If the file is no such zip, if an array is missing, pickled, of another shape or dtype, or
-        if it is larger or smaller than the file says.
+        If the file is not a valid zip file, or if an array is missing, is pickled, has an
+        unexpected shape or dtype, or does not have the size that its header specifies. If labels
+        are not in 0 to 9 or are all equal, or pixels have another range.
     """
     require_regular(path)
     name = str(path)
@@ -55,7 +55,7 @@ def load_npz(path: Path) -> Arrays:
         try:
             archive = zipfile.ZipFile(file)
         except Exception as error:
-            # Offsets and sizes that lie can raise almost anything.
+            # Corrupt offsets and sizes can raise almost any exception.
             file.seek(0)
             kind = kind_of(file.read(START))
             hint = f"; it looks like {kind}" if kind else ""
@@ -83,7 +83,7 @@ def _read_member(
     path: Path,
     check_header: Callable[[Sequence[int], np.dtype[Any], str], None],
 ) -> NDArray[Any]:
-    """Read one array, its header first: nothing is read that the checks would reject."""
+    """Read one array, header first, so that data that the checks reject are never read."""
     name = f"{path}[{member}]"
     try:
         info = archive.getinfo(f"{member}.npy")
@@ -99,7 +99,7 @@ def _read_member(
     try:
         stream = archive.open(info)
     except Exception as error:
-        # As above; encryption and unknown features have their own errors, too.
+        # As above. Encryption and unsupported features also raise their own exceptions.
         raise DataFileError(name, f"cannot be read from the zip file: {error}") from error
     with stream:
         reader = Reader(stream, name, limit)
@@ -115,7 +115,7 @@ def _read_header(reader: Reader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     prefix = reader.exactly(npy.MAGIC_LEN + 2, "the .npy prefix")
     try:
         version = npy.read_magic(io.BytesIO(prefix))
-        # Later versions only serve headers that are too long or too exotic for images.
+        # Later versions are only needed for headers that images do not have.
         if version != (1, 0):
             raise ValueError(f"format version {version}, expected (1, 0)")
         length = prefix[npy.MAGIC_LEN :]
@@ -124,8 +124,9 @@ def _read_header(reader: Reader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     except DataFileError:
         raise
     except Exception as error:
-        # NumPy evaluates the header as a Python literal: a hostile one can raise almost anything.
+        # NumPy evaluates the header as a Python literal: a malicious header can raise almost any
+        # exception.
         raise DataFileError(reader.name, f"is not a readable .npy array: {error}") from error
     if any(size < 0 for size in shape):
-        raise DataFileError(reader.name, f"has the shape {shape}, expected no negative size")
+        raise DataFileError(reader.name, f"has the shape {shape}, expected non-negative sizes")
     return shape, fortran, dtype

@@ -1,10 +1,9 @@
-"""The old ``mnist.pkl.gz``, a Python 2 pickle, read by an interpreter that can build arrays and do
-nothing else.
+"""The ``mnist.pkl.gz`` file, a Python 2 pickle, read by an interpreter restricted to arrays.
 
-The standard unpickler, even one that restricts what it imports, calls NumPy with the file's
-arguments and takes memory for sizes that the file only claims. Here no name from the file is ever
-imported or called: the dozens of operations that such a file consists of are carried out on plain
-values, and the few names it uses stand for steps of this module.
+The standard unpickler, even with restricted imports, calls NumPy with the file's arguments and
+allocates memory for sizes that the file only claims. This module never imports or calls a name from
+the file. It executes the few operations that such a file consists of on plain values, and maps the
+few names that the file uses to functions of this module.
 """
 
 from __future__ import annotations
@@ -42,24 +41,24 @@ _PUSH_ARGUMENT = {
 _PUSH_VALUE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _EXPECTED = (
-    "expected a tuple of two or three (x, y) tuples of arrays: training, perhaps validation, and "
-    "test"
+    "expected a tuple of two or three (x, y) tuples of arrays: training, optionally validation, "
+    "and test"
 )
-_AGAIN = "save it again by pickle.dump(content, file, protocol=5)"
+_AGAIN = "save it again with pickle.dump(content, file, protocol=5)"
 _REFUSED = {
-    **dict.fromkeys(("EMPTY_DICT", "DICT"), f"so it holds a dict, {_EXPECTED}"),
-    **dict.fromkeys(("EMPTY_LIST", "LIST"), f"so it holds a list, {_EXPECTED}"),
+    **dict.fromkeys(("EMPTY_DICT", "DICT"), f"so it contains a dict, {_EXPECTED}"),
+    **dict.fromkeys(("EMPTY_LIST", "LIST"), f"so it contains a list, {_EXPECTED}"),
     **dict.fromkeys(
-        ("STRING", "UNICODE"), f"so it is a pickle of protocol 0, which is text: {_AGAIN}"
+        ("STRING", "UNICODE"), f"so it is a pickle of protocol 0, a text format: {_AGAIN}"
     ),
     **dict.fromkeys(
-        ("NEXT_BUFFER", "READONLY_BUFFER"), f"so its arrays lie outside of it, in buffers: {_AGAIN}"
+        ("NEXT_BUFFER", "READONLY_BUFFER"), f"so its arrays are in external buffers: {_AGAIN}"
     ),
 }
 
 
 class _Name(Enum):
-    """What a name in the file stands for; no value from the file can pass for one."""
+    """Meaning of a name in the file. No value from the file can be mistaken for a member."""
 
     RECONSTRUCT = auto()
     NDARRAY = auto()
@@ -74,31 +73,32 @@ _NAMES = {
     "numpy ndarray": _Name.NDARRAY,
     "numpy dtype": _Name.DTYPE,
     "_codecs encode": _Name.ENCODE,
-    # Protocol 5, of NumPy 1 and 2.
+    # Protocol 5, as NumPy 1 and 2 write it.
     "numpy.core.numeric _frombuffer": _Name.FROM_BUFFER,
     "numpy._core.numeric _frombuffer": _Name.FROM_BUFFER,
 }
 
 
 def load_pickle(path: Path) -> Arrays:
-    """Read MNIST from a pickle of two or three ``(x, y)`` tuples: training, perhaps validation, and
-    test data.
+    """Read MNIST from a pickle of two or three ``(x, y)`` tuples.
+
+    The tuples are training, optionally validation, and test data.
 
     Parameters
     ----------
     path : Path
-        The file; gzip is recognized by its content.
+        The file. gzip compression is recognized by the content.
 
     Returns
     -------
     Arrays
-        Validation data follow the training data, as they do in the IDX files.
+        The validation data are appended to the training data, as in the IDX files.
 
     Raises
     ------
     DataFileError
-        If the pickle asks for anything but arrays, is larger than 256 MiB, or holds other arrays
-        than these.
+        If the pickle contains anything but arrays, is larger than 256 MiB, or contains arrays of an
+        unexpected number, shape, dtype or range of values.
     """
     with open_reader(path) as reader:
         name = reader.name
@@ -119,7 +119,7 @@ def load_pickle(path: Path) -> Arrays:
 
 
 class _Dtype:
-    """Stands for ``numpy.dtype`` while the file builds it."""
+    """Placeholder for a ``numpy.dtype`` that the file builds."""
 
     def __init__(self, arguments: object) -> None:
         match arguments:
@@ -150,7 +150,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray`` while the file builds it."""
+    """Placeholder for a ``numpy.ndarray`` that the file builds."""
 
     def __init__(self, machine: _Machine) -> None:
         self.array: NDArray[Any] | None = None
@@ -176,7 +176,7 @@ class _Array:
         shape: tuple[Any, ...],
         fortran: bool,
     ) -> NDArray[Any]:
-        """Take these bytes as the array's."""
+        """Set the array's content from bytes."""
         if len(shape) > _MAX_DIMENSIONS or not all(
             isinstance(n, int) and 0 <= n <= MAX_IMAGES for n in shape
         ):
@@ -190,9 +190,7 @@ class _Array:
 
 
 class _Stream:
-    """What `pickletools.genops` reads from: it takes a size from the file and asks for that many
-    bytes.
-    """
+    """Bounded input of `pickletools.genops`, which requests as many bytes as the file claims."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -214,14 +212,14 @@ class _Stream:
                     self._reader.name, f"holds a name of more than {_MAX_NAME} bytes"
                 )
             line += self.read(1)
-        # pickletools would decode it as an escape, with a warning if there is no such escape.
+        # pickletools would decode it as an escape sequence, with a warning if it is invalid.
         if b"\\" in line:
             raise DataFileError(self._reader.name, "holds a name with a backslash")
         return line
 
 
 def _interpret(reader: Reader) -> object:
-    """Carry out the pickle's operations; the value it leaves."""
+    """Execute the pickle's operations and return the resulting value."""
     machine = _Machine(reader.name)
     stream = cast("IO[bytes]", _Stream(reader))
     try:
@@ -237,7 +235,7 @@ def _interpret(reader: Reader) -> object:
 
 
 class _Machine:
-    """The stack and memo of a pickle."""
+    """State of the interpreter: the stack and memo of a pickle."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -248,7 +246,7 @@ class _Machine:
 
     def pop(self) -> object:
         if not self._stack:
-            raise ValueError("it takes a value where there is none")
+            raise ValueError("it pops a value from an empty stack")
         return self._stack.pop()
 
     def _pop_tuple(self, size: int) -> tuple[object, ...]:
@@ -288,7 +286,7 @@ class _Machine:
                 self._build(built, state)
                 push(built)
             case _:
-                reason = _REFUSED.get(operation, "which such a file does not need")
+                reason = _REFUSED.get(operation, "which a file of MNIST's arrays does not need")
                 raise ValueError(f"it uses the operation {operation}, {reason}")
 
     def _build(self, built: object, state: object) -> None:
@@ -298,7 +296,7 @@ class _Machine:
             raise ValueError(f"it sets the state of a {type(built).__name__}")
 
     def _call(self, called: object, arguments: object) -> object:
-        """What a call in the file amounts to here."""
+        """Carry out a call in the file, if it is one that builds an array."""
         match called, arguments:
             case _Name.RECONSTRUCT, (_Name.NDARRAY, (0,), _):
                 return _Array(self)
@@ -325,7 +323,7 @@ class _Machine:
                 if not all(isinstance(axis, int) for axis in axes) or sorted(axes) != list(
                     range(filled.ndim)
                 ):
-                    raise ValueError("expected an order of an array's axes")
+                    raise ValueError("expected a permutation of the array's axes")
                 array.array = filled.transpose(axes)
                 return array
             case _Name.FROM_BUFFER, _:
@@ -334,38 +332,38 @@ class _Machine:
                 return _Dtype(arguments)
             case _Name.ENCODE, (str(text), "latin1"):
                 return self.to_bytes(text)
-        raise ValueError("it makes a call other than those that build an array")
+        raise ValueError("it makes a call that does not build an array")
 
     def to_bytes(self, data: str | bytes | bytearray) -> bytes | bytearray:
-        """Python 2 wrote bytes as a string, one character each."""
+        """Return data as bytes. Python 2 wrote bytes as a string with one character for each."""
         if not isinstance(data, str):
             return data
-        # One string in the memo can be used, and so copied, any number of times.
+        # A string in the memo can be used, and therefore copied, any number of times.
         self._encoded += len(data)
         if self._encoded > _MAX_BYTES:
-            raise ValueError(f"it makes more than {_MAX_BYTES} bytes of its strings")
+            raise ValueError(f"its strings take more than {_MAX_BYTES} bytes in total")
         return data.encode("latin-1")
 
 
 def _joined(parts: tuple[object, ...]) -> str:
-    """A name from its module and attribute, in the form that `GLOBAL` has it."""
+    """Join a module and an attribute to a name, in the format of `GLOBAL`."""
     match parts:
         case (str(module), str(attribute)) if len(module) + len(attribute) < _MAX_NAME:
             return f"{module} {attribute}"
-    raise ValueError("it asks for something by what is not a name")
+    raise ValueError("it refers to a global by something that is not a name")
 
 
 def _named(name: str) -> _Name:
-    """What a name from the file stands for here."""
+    """Return the meaning of a name from the file."""
     if name not in _NAMES:
         raise ValueError(
-            f"it asks for {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle"
+            f"it refers to {name.replace(' ', '.')!r}, but only NumPy arrays are read from a pickle"
         )
     return _NAMES[name]
 
 
 def _pairs(content: object, name: str) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """The (x, y) tuples in the value that was unpickled."""
+    """Return the (x, y) tuples of the unpickled value."""
     pairs = []
     for part in content if isinstance(content, tuple) else ():
         match part:
@@ -373,6 +371,6 @@ def _pairs(content: object, name: str) -> list[tuple[NDArray[Any], NDArray[Any]]
                 pairs.append((x, y))
     if not isinstance(content, tuple) or len(pairs) != len(content) or len(pairs) not in (2, 3):
         raise DataFileError(
-            name, "should hold two or three (x, y) tuples of arrays: training, validation, test"
+            name, "expected two or three (x, y) tuples of arrays: training, validation, test"
         )
     return pairs

@@ -1,6 +1,4 @@
-"""Bounded reading of files from outside: a file's own claims never decide how much memory is
-taken.
-"""
+"""Bounded reading of untrusted files: sizes claimed by a file never determine the memory used."""
 
 from __future__ import annotations
 
@@ -19,49 +17,46 @@ from ._signature import START, kind_of
 _CHUNK = 1 << 20
 _LONGEST_PROBLEM = 500
 _GZIP_MAGIC = b"\x1f\x8b"
-# Handwriting shrinks two- to fifteenfold, whatever the format; a bomb shrinks a thousandfold.
+# Images of digits compress by a factor of 2 to 15 in any format; a zip bomb, by a factor of 1000.
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 100
 
 
 class DataFileError(ValueError):
-    """A data file is not what it should be: the message names the file, what was got and what was
-    expected.
-    """
+    """A data file is not as expected. The message names the file, the problem and what to do."""
 
     def __init__(self, name: str, problem: str) -> None:
-        # A library's message may quote as much of the file as it likes.
+        # A message of another library may quote any amount of the file.
         super().__init__(f"{name}: {problem[:_LONGEST_PROBLEM]}")
 
 
 def expanded_limit(compressed_bytes: int) -> int:
-    """How many bytes that many compressed bytes may become before they are taken for a bomb."""
+    """Return the size limit for the decompressed data, above which the file is rejected."""
     return _FREE_BYTES + _LARGEST_RATIO * compressed_bytes
 
 
 class SupportsRead(Protocol):
-    """A binary file, as far as it matters here."""
+    """A binary file, reduced to the method used here."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
 
 class Reader:
-    """Reads a stream of untrusted bytes; memory grows with the bytes that are there, not with those
-    promised.
+    """Reader of untrusted bytes. Its memory grows with the bytes present, not those claimed.
 
     Parameters
     ----------
     stream : file
-        A plain, gzip or zip-member stream, at its start.
+        A plain, gzip or zip-member stream, positioned at its start.
     name : str
-        What error messages call the file.
+        Name of the file, for error messages.
     limit : int
-        The most bytes that the whole stream may deliver.
+        Maximum number of bytes that the whole stream may deliver.
 
     Attributes
     ----------
     kind : str or None
-        Which other kind of file this seems to be, by its first bytes.
+        Another kind of file that the first bytes indicate, or None.
     """
 
     def __init__(self, stream: SupportsRead, name: str, limit: int) -> None:
@@ -69,7 +64,7 @@ class Reader:
         self._stream = stream
         self._limit = limit
         self._count = 0
-        self._ahead = self._read(START)  # these bytes are still to be delivered
+        self._ahead = self._read(START)  # not yet delivered
         self.kind = kind_of(self._ahead)
 
     def _read(self, size: int) -> bytes:
@@ -79,7 +74,7 @@ class Reader:
             raise DataFileError(self.name, f"the compressed data are damaged: {error}") from error
 
     def some(self, size: int) -> bytes:
-        """Read up to `size` bytes; fewer only at the end of the file."""
+        """Read up to `size` bytes. Fewer are returned only at the end of the file."""
         ahead, self._ahead = self._ahead[:size], self._ahead[size:]
         data = ahead + self._read(size - len(ahead)) if ahead else self._read(size)
         self._count += len(data)
@@ -91,8 +86,9 @@ class Reader:
         return data
 
     def exactly(self, size: int, what: str) -> bytearray:
-        """Read `size` bytes, named `what` in errors, or reject without reading if the file cannot
-        hold them.
+        """Read `size` bytes; raise without reading if the file cannot contain them.
+
+        Error messages refer to the bytes as `what`.
         """
         left = self._limit - self._count
         if size > left:
@@ -111,23 +107,21 @@ class Reader:
         return data
 
     def end(self) -> None:
-        """Reject anything after what was read. Reaching the end also makes gzip and zip compare
-        checksums.
-        """
+        """Raise if anything follows. Reaching the end also makes gzip and zip verify checksums."""
         count = self._count
         if self.some(1):
             raise DataFileError(self.name, f"should end after {count} bytes, but has more")
 
 
 def require_regular(path: Path) -> None:
-    """Reject pipes and devices, which may never end: opening one can already hang."""
+    """Reject pipes and devices: they may never end, and even opening one can block."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataFileError(str(path), "is not a regular file")
 
 
 @contextmanager
 def open_reader(path: Path) -> Iterator[Reader]:
-    """Open a file for bounded reading, through gzip if its content says so, whatever its name says.
+    """Open a file for bounded reading. gzip is recognized by the content, not by the name.
 
     Raises
     ------

@@ -1,12 +1,12 @@
-"""Kinds of files that are mistaken for data files, told by their first bytes."""
+"""Recognition, by the first bytes, of file types that are often mistaken for data files."""
 
 from __future__ import annotations
 
-# How many bytes of a file `kind_of` wants to see.
+# Number of bytes that `kind_of` needs.
 START = 512
 
-_UNPACK = "unpack it and pass the file in it"
-_FETCH = "the download failed, fetch the file again"
+_UNPACK = "unpack it and pass the file inside"
+_FETCH = "the download failed, download the file again"
 _TEXTS = (
     (b"<!doctype html", f"an HTML page: {_FETCH}"),
     (b"<html", f"an HTML page: {_FETCH}"),
@@ -17,7 +17,7 @@ _TEXTS = (
     (b"{", "a JSON file"),
     (
         b"version https://git-lfs",
-        "a Git LFS pointer, which stands for the file: fetch the file itself with git lfs pull",
+        "a Git LFS pointer instead of the file: get the file itself with git lfs pull",
     ),
 )
 _BYTES = (
@@ -49,8 +49,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def kind_of(start: bytes) -> str | None:
-    """Tell what a file is by its first bytes, and what to do with it; None if it is none of the
-    known kinds.
+    """Describe a file by its first bytes, with a hint what to do; None for an unknown type.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ def kind_of(start: bytes) -> str | None:
     Examples
     --------
     >>> kind_of(b"<!DOCTYPE html><html>")
-    'an HTML page: the download failed, fetch the file again'
+    'an HTML page: the download failed, download the file again'
     >>> kind_of(b"5,0,0,0") is None
     True
     """

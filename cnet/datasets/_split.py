@@ -1,4 +1,4 @@
-"""Arrays of one's own, divided as the loaders' are."""
+"""Splitting of custom arrays into a data set."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ def split(
     shuffle: bool = True,
     seed: int = 0,
 ) -> Dataset:
-    """Divide inputs and targets into training, validation and test data.
+    """Split inputs and targets into training, validation and test data.
 
     Parameters
     ----------
     x : array-like, shape (n, ...)
         Inputs: real numbers of any dtype.
-    y : array-like
-        Targets, n rows.
+    y : array-like, shape (n, ...)
+        Targets, one per sample.
     validation, test : int or float
-        How many rows to hold out for each: a count, or a fraction of all n; none with 0. At least
-        one row is left to train on.
+        Number of samples to hold out for each split, or a fraction of all n. With 0, there is no
+        such split. At least one sample is left for training.
     stratify : bool
-        Hold out the same share of each class.
+        Hold out the same fraction of each class.
     shuffle : bool
-        Take rows at random; otherwise those for testing from the end, and those for validation from
-        before them.
+        Hold out samples at random. Otherwise the test samples are the last ones, and the validation
+        samples precede them.
     seed : int
-        Of the random order. The same seed gives the same splits.
+        Non-negative seed of the random order. The same seed gives the same splits.
 
     Returns
     -------
     Dataset
-        Of copies; `x` and `y` stay as they are.
+        Copies of the samples. `x` and `y` are not modified.
 
     Raises
     ------
     TypeError
-        If `x` or `y` holds no real numbers, or a count is none.
+        If `x` or `y` does not contain real numbers, if `validation` or `test` is not a number, or
+        if `seed` is not an integer.
     ValueError
-        If `x` and `y` differ in length, if nothing is left to train on, or if `stratify` finds no
-        two rows of one class.
+        If `x` and `y` differ in length or are empty, if `validation` or `test` is negative or no
+        sample is left for training, if `stratify` is True but no two samples have the same target,
+        or if `seed` is negative.
 
     Examples
     --------
@@ -68,15 +70,15 @@ def split(
     for name, array in (("x", inputs), ("y", targets)):
         if not array.ndim:
             raise ValueError(
-                f"{name} is a single number, expected an array with one row per example"
+                f"{name} is a single number, expected an array with one entry per sample"
             )
     n = len(inputs)
     if len(targets) != n:
-        raise ValueError(f"x has {n} rows, y {len(targets)}: expected one target per row")
+        raise ValueError(f"x has {n} samples, y {len(targets)}: expected one target per sample")
     if not n:
-        raise ValueError("x has no rows: there is nothing to train on")
-    for_test = count_of("test", test, n, "rows", n - 1)
-    for_validation = count_of("validation", validation, n, "rows", n - 1 - for_test)
+        raise ValueError("x has no samples: there is nothing to train on")
+    for_test = count_of("test", test, n, "samples", n - 1)
+    for_validation = count_of("validation", validation, n, "samples", n - 1 - for_test)
     seed = whole_number("seed", seed)
 
     order = np.random.default_rng(seed).permutation(n) if shuffle else np.arange(n)

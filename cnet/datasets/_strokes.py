@@ -1,14 +1,14 @@
-"""How people write the ten digits: pen strokes as text, and the curves they stand for.
+"""Pen strokes of the ten digits, as text, and the curves that they describe.
 
-Each variant of a digit is a line of text in the manner of an SVG path: points ``x,y`` joined by a
-smooth curve, strokes separated by ``;``. ``x`` runs to the right and ``y`` downwards, in per cent
-of the height of the digit.
+Each variant of a digit is a line of text, similar to an SVG path: points ``x,y`` joined by a smooth
+curve, and strokes separated by ``;``. ``x`` points to the right and ``y`` down, in percent of the
+height of the digit.
 
-* A curve passes through its points: a uniform Catmull-Rom spline (Catmull & Rom, 1974).
-* A stroke that ends on its first point is a loop, smooth there too.
-* A corner is the end of one stroke and the start of the next on the same point.
+* A curve is a uniform Catmull-Rom spline (Catmull & Rom, 1974), which passes through its points.
+* A stroke whose last point equals its first one is a smooth closed loop.
+* A corner is a point where one stroke ends and the next one starts.
 
-The variants were designed manually for this package; no font and no data set went into them.
+The variants were designed manually for this package, without any font or data set.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# For each digit its variants, and how often each is written relative to the digit's others.
+# For each digit, its variants and their relative frequencies.
 VARIANTS: dict[int, dict[str, float]] = {
     0: {
         "35,0 8,20 0,52 10,86 35,100 62,82 70,48 60,14 35,0": 3,  # an ellipse
@@ -175,8 +175,8 @@ VARIANTS: dict[int, dict[str, float]] = {
     },
 }
 
-# 72 samples of a digit 20 pixels high lie at most about a pixel apart: closer than the narrowest
-# pen is wide.
+# At a height of 20 pixels, 72 samples are at most about a pixel apart, which is less than the width
+# of the narrowest pen.
 SAMPLES = 72
 
 _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]])
@@ -184,7 +184,7 @@ _STEPS_PER_SPAN = 128
 
 
 class Glyphs(NamedTuple):
-    """The variants of all digits, one row each, digit by digit.
+    """The variants of all digits, one entry each, ordered by digit.
 
     Attributes
     ----------
@@ -193,11 +193,11 @@ class Glyphs(NamedTuple):
         that ``searchsorted(share, digit + u, side="right")`` chooses a variant for ``u`` uniform in
         [0, 1).
     curves : float32 array, shape (glyphs, SAMPLES, 2)
-        Points x, y along the strokes, equally far apart, in units of the digit's height.
+        Equidistant points x, y along the strokes, in units of the digit's height.
     length : float32 array, shape (glyphs,)
-        Length of all strokes together, in the same units.
+        Total length of the strokes, in the same units.
     pen_down : float32 array, shape (glyphs, SAMPLES - 1)
-        1 where the pen draws from a sample to the next, 0 where it is lifted.
+        1 where the pen draws from one sample to the next, 0 where it is lifted.
     """
 
     share: NDArray[np.float64]
@@ -213,9 +213,7 @@ def _parse(path: str) -> list[NDArray[np.float64]]:
 
 
 def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return closely spaced points, shape (steps, 2), on the smooth curve through a stroke's
-    control points.
-    """
+    """Return dense points, shape (steps, 2), on the curve through a stroke's control points."""
     if np.array_equal(points[0], points[-1]):
         before, after = points[-2], points[1]
     else:
@@ -228,9 +226,7 @@ def _spline(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sample(path: str) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
-    """Return a glyph's samples, its length, and whether the pen is down from each sample to the
-    next.
-    """
+    """Return a glyph's samples, its length, and whether the pen is down between samples."""
     strokes = [_spline(points) for points in _parse(path)]
     dense = np.vstack(strokes)
     stroke_of = np.repeat(np.arange(len(strokes)), [len(stroke) for stroke in strokes])
@@ -246,9 +242,7 @@ def _sample(path: str) -> tuple[NDArray[np.float64], float, NDArray[np.bool_]]:
 
 @cache
 def load_glyphs() -> Glyphs:
-    """Sample all variants: at the first use, because it would slow down every import of the
-    package.
-    """
+    """Sample all variants. This runs on first use, so that the import of cnet is not slowed."""
     share = []
     for digit, variants in VARIANTS.items():
         cumulative = np.cumsum(list(variants.values()))

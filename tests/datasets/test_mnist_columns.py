@@ -100,7 +100,7 @@ def test_a_label_in_the_middle_needs_a_name(count, place, digits, load):
     x, y = (part[:count] for part in digits)
     with pytest.raises(
         ValueError,
-        match="a line of names above, with 'label' over the labels, says which column they are in",
+        match="add a header line that names the label column 'label'",
     ):
         load([x[:, :place], y, x[:, place:]])
 
@@ -110,7 +110,7 @@ def test_columns_that_may_both_be_labels(count, digits, load):
     x, y = (part[:count].copy() for part in digits)
     x[:, 783] = y[::-1]
     with pytest.raises(
-        ValueError, match=r"labels may be in column (1 or 785|785 or 1).*a line of names above"
+        ValueError, match=r"column (1 or 785|785 or 1) may hold the labels.*add a header line"
     ):
         load([y, x])
 
@@ -124,7 +124,8 @@ def test_one_line(digits, load):
     for columns in ([x[1:2], y[1:2]], [y[:1], x[:1]]):
         with pytest.raises(
             ValueError,
-            match="one line does not show whether its label is in column 1 or 785: a line of names",
+            match="a single line does not show whether column 1 or 785 is the label: add a "
+            "header line",
         ):
             load(columns)
     assert load([y[:1], x[:1]], ["label", *NAMES]).train.y.tolist() == [0]
@@ -140,7 +141,9 @@ def test_labels_that_are_all_alike(label, names, digits, load):
 def test_a_label_that_is_named_but_constant_is_not_looked_for_elsewhere(digits, load):
     x, y = digits
     names = ["label", *NAMES[:783], "last"]
-    with pytest.raises(ValueError, match="every label is 0: these are probably not the labels"):
+    with pytest.raises(
+        ValueError, match="every label is 0, so this is probably not the label data"
+    ):
         load([np.zeros(COUNT, int), x[:, :783], y], names)
 
 
@@ -160,31 +163,29 @@ def test_a_test_file_without_names_follows_the_training_file(shift, digits, load
     [
         (
             ["label", "class", *NAMES[:783]],
-            r"several columns of labels, expected one: 'label' \(column 1\), 'class' \(column 2\)",
+            r"more than one label column, expected one: 'label' \(column 1\), 'class' \(column 2\)",
         ),
         (
             ["label", *NAMES[:783]],
-            "line 1 names 783 columns of pixels beside the labels, expected 784",
+            "line 1 names 783 pixel columns besides the label, expected 784",
         ),
         (
             ["label", *NAMES, "pixel784"],
-            "line 1 names 785 columns of pixels beside the labels, expected 784",
+            "line 1 names 785 pixel columns besides the label, expected 784",
         ),
-        (["label", "1", *NAMES[:100]], "line 1 names 101 columns of pixels"),
+        (["label", "1", *NAMES[:100]], "line 1 names 101 pixel columns"),
         ([*NAMES, "a", "b"], "line 1 has 786 cells, expected 785: a label, then 784 pixels"),
         (
             ["label", *sorted(NAMES)],
-            "column 15, 'pixel11', follows 'pixel109': expected the pixels in the order of their "
-            "numbers",
+            "column 15, 'pixel11', follows 'pixel109': expected the pixels in increasing order",
         ),
         (
             ["label", *NAMES[::-1]],
-            "column 3, 'pixel782', follows 'pixel783': expected the pixels in the order of their "
-            "numbers",
+            "column 3, 'pixel782', follows 'pixel783': expected the pixels in increasing order",
         ),
         (
             ["label", *(f"{column}x{row}" for row in range(28) for column in range(28))],
-            "follows '27x0': expected the pixels in the order",
+            "follows '27x0': expected the pixels in increasing order",
         ),
     ],
 )

@@ -218,7 +218,7 @@ def test_a_blank_line_between_others(blocks, refused):
 def test_blank_lines_longer_than_a_block_end_the_file(files, few, holds, refused):
     content = files.csv_bytes(few.train_images, few.train_labels) + b"\n" * 3_000_000
     holds(content)
-    assert "line 3000006 is blank, but more lines follow" in refused("train.csv", content + b"x")
+    assert "line 3000006 is blank, but is not the last one" in refused("train.csv", content + b"x")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_other_text(refused):
         ("5,5".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
         (b"\xfe\xff\x00l", "UTF-16 text"),
         (b"PK\x03\x04" + bytes(50), "a zip archive: unpack it"),
-        (b"  <!DOCTYPE html>", "an HTML page: the download failed, fetch the file again"),
+        (b"  <!DOCTYPE html>", "an HTML page: the download failed, download the file again"),
         (b'{"error": 404}', "a JSON file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
     ):

@@ -158,8 +158,8 @@ def test_labels_that_are_all_alike_are_refused(form, files, arrays, tmp_path):
         path = write(files, folder, arrays._replace(**{part: np.full_like(labels, 3)}), form)
         with pytest.raises(
             ValueError,
-            match=r"every label is 3: these are probably not the labels|every label is 3, if they "
-            r"are in column 1",
+            match=r"every label is 3, so this is probably not the label data|every label is 3 if "
+            r"column 1 holds the labels",
         ):
             datasets.mnist(path, validation=0)
 
@@ -178,8 +178,8 @@ def test_fractions_that_are_no_pixels_are_float32_or_refused(files, arrays, tmp_
     np.testing.assert_array_equal(data.train.x, np.concatenate([parts[0][0], parts[1][0]]))
     with pytest.raises(
         ValueError,
-        match="normalize=False gives uint8 images, but these are float32, and not whole pixels "
-        "divided by 255",
+        match="normalize=False returns uint8 images, but these are float32 and are not whole "
+        "numbers divided by 255",
     ):
         datasets.mnist(tmp_path, validation=0, normalize=False)
 
@@ -227,7 +227,7 @@ def test_nothing_that_fits_is_one_error_with_what_was_found(tmp_path, files, few
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(
         FileNotFoundError,
-        match=r"found t10k-images-idx3-ubyte\.gz, .*missing of the four IDX files: "
+        match=r"found t10k-images-idx3-ubyte\.gz, .*of the four IDX files, these are missing: "
         r"train-labels-idx1-ubyte; expected .*train-labels",
     ):
         datasets.mnist(tmp_path)
@@ -238,18 +238,16 @@ def test_nothing_that_fits_is_one_error_with_what_was_found(tmp_path, files, few
 
 
 def test_a_path_to_nothing_and_to_something_else(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"nowhere: there is no such file or folder; expected"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such file or folder; expected"):
         datasets.mnist(tmp_path / "nowhere")
     (tmp_path / "mnist.parquet").touch()
-    with pytest.raises(ValueError, match=r"mnist\.parquet: is a file of another kind"):
+    with pytest.raises(ValueError, match=r"mnist\.parquet: unknown file format"):
         datasets.mnist(tmp_path / "mnist.parquet")
     (tmp_path / "train.csv.zip").write_bytes(b"PK\x03\x04" + bytes(30))
     with pytest.raises(
         ValueError,
-        match=r"a file of another kind \(it looks like a zip archive: unpack it and pass the file "
-        r"in it\)",
+        match=r"unknown file format \(it looks like a zip archive: unpack it and pass the file "
+        r"inside\)",
     ):
         datasets.mnist(tmp_path / "train.csv.zip")
     with pytest.raises(TypeError):
@@ -270,7 +268,8 @@ def test_a_file_under_a_browsers_name_is_pointed_out(written, missing, files, fe
     with pytest.raises(
         FileNotFoundError,
         match=re.escape(
-            f"missing of the four IDX files: {files.idx_names[missing]}; rename {written} if it "
+            f"of the four IDX files, these are missing: {files.idx_names[missing]}; rename "
+            f"{written} if it "
             "is complete"
         ),
     ):
@@ -291,9 +290,9 @@ def test_hints_at_what_is_in_a_folder(files, few, tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         datasets.mnist(tmp_path)
     for hint in (
-        "EMNIST is not read: its images are transposed",
+        "EMNIST is not supported: its images are transposed",
         "unpack archive.zip",
-        "four IDX files in FashionMNIST/raw, idx: pass that folder",
+        "the four IDX files are in FashionMNIST/raw, idx: pass that folder",
     ):
         assert hint in str(caught.value)
 

@@ -47,14 +47,14 @@ def test_another_magic_number(magic, refused):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"<!DOCTYPE html>\n<html>", "an HTML page: the download failed, fetch the file again"),
+        (b"<!DOCTYPE html>\n<html>", "an HTML page: the download failed, download the file again"),
         (b"\xef\xbb\xbf\n <HTML lang='en'>", "an HTML page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "an XML file"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-            "a Git LFS pointer, which stands for the file",
+            "a Git LFS pointer instead of the file",
         ),
-        (b"PK\x03\x04" + bytes(30), "a zip archive: unpack it and pass the file in it"),
+        (b"PK\x03\x04" + bytes(30), "a zip archive: unpack it and pass the file inside"),
         (gzip.compress(gzip.compress(b"twice")), "gzip data: unpack it with gunzip"),
         (b"BZh91AY", "compressed with bzip2: unpack it"),
         (bytes(257) + b"ustar" + bytes(250), "a tar archive: unpack it"),
@@ -81,7 +81,7 @@ def test_a_broken_file_that_hides_a_good_one(broken, files, few, refused, tmp_pa
     files.idx(tmp_path / "mnist", few, ".gz")
     message = refused(IMAGES, broken)
     assert (
-        "remove this file to have train-images-idx3-ubyte.gz read, which lies beside it" in message
+        "to read train-images-idx3-ubyte.gz in the same folder instead, remove this file" in message
     )
 
 
@@ -165,6 +165,6 @@ def test_as_many_labels_as_images(count, files, few, refused):
 def test_labels_are_digits(files, refused):
     message = refused(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
     assert (
-        "label number 3, counted from 0, is 10, expected 0 to 9; they run from 0 to 255, but "
-        "only sets of 10 classes are read"
+        "label 3 (counted from 0) is 10, expected 0 to 9; the labels range from 0 to 255, but "
+        "only data sets of 10 classes are supported"
     ) in message

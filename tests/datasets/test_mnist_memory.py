@@ -108,12 +108,12 @@ def pickle_of_a_large_frame(files, folder):
     return (
         "mnist.pkl",
         b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.",
-        "should hold two or three",
+        "expected two or three",
     )
 
 
 def pickle_memo_bomb(files, folder):
-    return "mnist.pkl", b"\x80\x02Nr\xff\xff\xff\xff.", "should hold two or three"
+    return "mnist.pkl", b"\x80\x02Nr\xff\xff\xff\xff.", "expected two or three"
 
 
 def csv_bomb(files, folder):

@@ -63,7 +63,8 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
         ({"x_test": np.zeros((0, 28, 28), np.uint8)}, "holds 0 images or labels, expected 1 to"),
         (
             {"x_train": np.full((6, 784), 2, np.int8)},
-            "pixels from 2 to 2, expected 0 to 1 for floating point, or whole numbers from 0 to "
+            "pixels from 2 to 2, expected floating-point values from 0 to 1 or whole numbers "
+            "from 0 to "
             "255",
         ),
         ({"x_train": np.full((6, 784), 256)}, "pixels from 256 to 256, expected"),
@@ -71,7 +72,7 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
         ({"x_train": np.full((6, 784), 16.0)}, "pixels from 16.0 to 16.0, expected"),
         (
             {"x_train": np.linspace(0, 255, 6 * 784).reshape(6, 784)},
-            "pixels from 0.0 to 255.0, expected 0 to 1 for floating point",
+            "pixels from 0.0 to 255.0, expected floating-point values from 0 to 1",
         ),
         (
             {"x_test": np.eye(28, dtype=np.uint8)[None].repeat(2, axis=0)},
@@ -80,14 +81,22 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
         ({"x_train": np.zeros((6, 784), np.complex128)}, "images of dtype complex128, expected"),
         ({"x_train": np.zeros((6, 784), np.complex64)}, "images of dtype complex64, expected"),
         ({"x_train": np.zeros((6, 784), "U1")}, "images of dtype <U1, expected"),
-        ({"x_train": np.zeros((6, 784), [("a", "u1")])}, "expected uint8, float32 or float64"),
-        ({"x_train": np.full((6, 784), np.nan)}, "pixels from nan to nan, expected 0 to 1"),
-        ({"x_test": np.full((2, 784), -0.5)}, "pixels from -0.5 to -0.5, expected 0 to 1"),
+        (
+            {"x_train": np.zeros((6, 784), [("a", "u1")])},
+            "expected uint8, float32, float64 or another",
+        ),
+        (
+            {"x_train": np.full((6, 784), np.nan)},
+            "pixels from nan to nan, expected floating-point values from 0 to 1",
+        ),
+        (
+            {"x_test": np.full((2, 784), -0.5)},
+            "pixels from -0.5 to -0.5, expected floating-point values from 0 to 1",
+        ),
         ({"y_train": np.zeros((6, 2), np.uint8)}, "labels of shape (6, 2), expected (n,)"),
         (
             {"y_train": np.eye(10)[:6]},
-            "labels of shape (6, 10), expected (n,): one-hot rows become labels by "
-            "y.argmax(axis=1)",
+            "labels of shape (6, 10), expected (n,): convert one-hot rows with y.argmax(axis=1)",
         ),
         (
             {"y_train": np.zeros((6, 784), np.uint8)},
@@ -97,31 +106,32 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
             {"x_train": np.arange(6, dtype=np.uint8)},
             "images of shape (6,), expected (n, 28, 28) or (n, 784): these look like labels",
         ),
-        ({"y_train": np.arange(6) / 2}, "label number 1, counted from 0, is 0.5, expected 0 to 9"),
+        ({"y_train": np.arange(6) / 2}, "label 1 (counted from 0) is 0.5, expected 0 to 9"),
         (
             {"y_train": np.full(6, np.nan)},
-            "label number 0, counted from 0, is nan, expected 0 to 9",
+            "label 0 (counted from 0) is nan, expected 0 to 9",
         ),
         (
             {"y_train": np.array(list("012345"))},
-            "labels of dtype <U1, expected an integer type: y.astype(int) makes them such",
+            "labels of dtype <U1, expected an integer type: convert them with y.astype(int)",
         ),
         (
             {"y_train": np.arange(6) * 5 + 1},
-            "is 11, expected 0 to 9; they run from 1 to 26, but only sets of 10 classes are read",
+            "is 11, expected 0 to 9; the labels range from 1 to 26, but only data sets of 10 "
+            "classes are supported",
         ),
         (
             {"y_train": np.full(6, 3)},
-            "[y_train]: every label is 3: these are probably not the labels",
+            "[y_train]: every label is 3, so this is probably not the label data",
         ),
         ({"y_test": np.zeros(2, int)}, "[y_test]: every label is 0"),
         ({"y_train": np.full((6, 1), 7.0)}, "[y_train]: every label is 7"),
         ({"y_train": np.zeros(6, bool)}, "labels of dtype bool, expected an integer type"),
         ({"y_train": np.zeros(5, np.uint8)}, "5 labels, expected one for each of the 6 images in"),
-        ({"y_test": np.array([-1, 0])}, "label number 0, counted from 0, is -1, expected 0 to 9"),
+        ({"y_test": np.array([-1, 0])}, "label 0 (counted from 0) is -1, expected 0 to 9"),
         (
             {"y_test": np.array([0, 2**64 - 1], np.uint64)},
-            "label number 1, counted from 0, is 18446744073709551615",
+            "label 1 (counted from 0) is 18446744073709551615",
         ),
     ],
 )

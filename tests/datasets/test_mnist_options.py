@@ -40,8 +40,8 @@ def test_images_that_are_sorted_by_label_are_held_out_from_each_class_or_not_at_
     )
     with pytest.raises(
         ValueError,
-        match="the training images are sorted by label, so that the last 10 are not of all "
-        "classes: pass stratify=True",
+        match="the training images are sorted by label, so the last 10 do not represent all "
+        "classes; pass stratify=True",
     ):
         datasets.mnist(folder, validation=10)
     assert datasets.mnist(folder, validation=0).validation is None
@@ -57,7 +57,7 @@ def test_no_validation_is_none(folder):
 @pytest.mark.parametrize("validation", [60, 5000, -1, 1.0, -0.1])
 def test_validation_leaves_a_training_image(validation, folder):
     with pytest.raises(
-        ValueError, match=f"validation must be a whole number from 0 to 59.* got {validation}"
+        ValueError, match=f"validation must be an integer from 0 to 59.* got {validation}"
     ):
         datasets.mnist(folder, validation=validation, normalize=False)
 
@@ -65,7 +65,7 @@ def test_validation_leaves_a_training_image(validation, folder):
 @pytest.mark.parametrize("validation", ["10", None, True])
 def test_validation_is_a_number(validation, folder):
     with pytest.raises(
-        TypeError, match=f"validation must be a whole number from 0 to 59.* got {validation!r}"
+        TypeError, match=f"validation must be an integer from 0 to 59.* got {validation!r}"
     ):
         datasets.mnist(folder, validation=validation, normalize=False)
 

@@ -139,31 +139,31 @@ def test_the_source_is_left_alone(source):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"train": 0}, ValueError, "train must be a whole number from 1; got 0"),
-        ({"test": -1}, ValueError, "test must be a whole number from 0; got -1"),
-        ({"train": 2.5}, TypeError, "train must be a whole number from 1; got 2.5"),
+        ({"train": 0}, ValueError, "train must be an integer of at least 1; got 0"),
+        ({"test": -1}, ValueError, "test must be an integer of at least 0; got -1"),
+        ({"train": 2.5}, TypeError, "train must be an integer of at least 1; got 2.5"),
         (
             {"validation": "3"},
             TypeError,
-            "validation must be a whole number from 0, or a fraction below 1, of the 10 training "
+            "validation must be an integer from 0, or a fraction below 1 of the 10 training "
             "images; got '3'",
         ),
-        ({"seed": -1}, ValueError, "seed must be a whole number from 0"),
+        ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
         (
             {"source": 3},
             TypeError,
             r"source is of type int, expected a Dataset such as datasets.mnist\(\)",
         ),
-        ({"source": datasets.digits(10, 0, standardize=True)}, ValueError, "standardized already"),
+        ({"source": datasets.digits(10, 0, standardize=True)}, ValueError, "already standardized"),
         (
             {"source": datasets.digits(10, 0), "normalize": False},
             ValueError,
-            "source holds float32 images, and normalize=False asks for uint8: load it",
+            "source holds float32 images, but normalize=False requires uint8: load it",
         ),
         (
             {"source": datasets.digits(10, 0, normalize=False), "test": 5},
             ValueError,
-            "source has no test digits to make 5 images of: load it with some, or ask for test=0",
+            "source has no test digits for 5 images: load it with some, or pass test=0",
         ),
         (
             {"source": datasets.digits(10, 5, normalize=False), "validation": 0.5},
