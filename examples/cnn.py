@@ -20,7 +20,7 @@ args = arguments(__doc__)
 
 
 def net(*activation: nn.Module) -> nn.Sequential:
-    """The network, with or without an activation behind its 128 units; the notebook has none there."""
+    """The network; the notebook has no activation behind its 128 units."""
     return nn.Sequential(
         *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),

@@ -2,9 +2,9 @@
 
 The notebook only got as far as the question: images of 42 x 28 pixels with a digit above and one
 below, batches of 64, 30 epochs, a network that gives ten outputs for each digit. Its class is
-empty, and training it fails. Here the images are made of MNIST's, each digit once above and once below,
-and two networks classify them: a perceptron and a convolutional network. No digit of a test image
-is in a training image.
+empty, and training it fails. Here the images are made of MNIST's, each digit once above and once
+below, and two networks classify them: a perceptron and a convolutional network. No digit of a test
+image is in a training image.
 
 Run it with ``python examples/two_digits.py``, ``--full`` for all of MNIST, or open it as a
 notebook.

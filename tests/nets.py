@@ -81,7 +81,7 @@ def layer(kind, settings, rng, dtype="float32"):
 
 
 def random_net(rng, dtype="float32"):
-    """A network of layers on images and on rows of one axis, some of them in their own networks,
+    """A network of layers on images and on rows of one axis, some of them in nested networks,
     and the shape of its input.
     """
     input_shape = shape = tuple(map(int, (rng.integers(1, 4), *rng.integers(7, 13, 2))))

@@ -1,4 +1,4 @@
-"""Words that must not come back into code and text: docs/development/style.md says what to write."""
+"""Words that must not come back into code and text, see docs/development/style.md."""
 
 import re
 from pathlib import Path

@@ -20,7 +20,7 @@ ADAM = (0.001, (0.9, 0.999), 1e-8)
 LEAKY_SLOPE = 0.01
 CNN_LEARNING_RATE = 0.01
 CNN_MOMENTUM = 0.9
-CNN_REMARK = "with initial weights and its own masks dropout"
+CNN_REMARK = "with its own initial weights and dropout masks"
 
 
 class Peer(ABC):

@@ -1,4 +1,4 @@
-"""The training loop: batches, epochs, history. No its own arithmetic."""
+"""The training loop: batches, epochs, history. It has no arithmetic of its own."""
 
 import math
 import os

@@ -345,12 +345,12 @@ def _gaussians(position: _Float) -> _Float:
     return np.exp(exponent, out=exponent)
 
 
-def _centred(ink: _Float, offset: NDArray[np.float64]) -> _Float:
+def _centered(ink: _Float, offset: NDArray[np.float64]) -> _Float:
     """Shift images by whole pixels, as in MNIST: center of mass at pixel (14, 14) plus `offset`."""
     pixel = np.arange(SIZE)
     profiles = np.stack([ink.sum(axis=2), ink.sum(axis=1)])
-    centre = profiles @ pixel / profiles.sum(axis=2)
-    shift = np.rint(centre - SIZE // 2 + offset).astype(np.int64)
+    center = profiles @ pixel / profiles.sum(axis=2)
+    shift = np.rint(center - SIZE // 2 + offset).astype(np.int64)
     # A margin of one empty pixel represents everything outside the image.
     padded = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
     row, column = (pixel + shift[..., None] + 1).clip(0, SIZE + 1)

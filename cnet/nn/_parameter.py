@@ -119,7 +119,7 @@ class Parameter(_State):
     """
 
     exchanges = 0
-    """How often a parameter or a buffer has put another array in the its own place: what was
+    """How often a parameter or a buffer has replaced its array by another: what was
     compiled before may be out of date.
     """
 
@@ -188,7 +188,7 @@ class Parameter(_State):
         first one counts.
 
         Unless `settled`, they may be drawn again until somebody looks at them: a network without a
-        seed of its own may yet become part of one with a seed.
+        its own seed may yet become part of one with a seed.
         """
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)

@@ -78,7 +78,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         sample_weight : array-like, shape (n_samples,), or None
             Negative weights are rejected.
         X_val, y_val : array-like or None
-            Validation your own data. `history_` then has its figures and, with
+            Your own validation data. `history_` then has its figures and, with
             ``early_stopping=True``, it decides when to stop, and no part of `X` is held out. In a
             pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
 

@@ -107,7 +107,7 @@ def _after(estimator: Any, random_state: np.random.RandomState) -> list[nn.Modul
 
 
 def draw_seed(random_state: np.random.RandomState) -> int:
-    """A seed for what has random its own numbers."""
+    """A seed for objects that have their own random numbers."""
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 

@@ -40,7 +40,7 @@ class LRScheduler(Stateful):
     base_lrs : list of float
         The base rate of each group.
     progress : tuple of str
-        Of a class: the its own names attributes that steps change. The others are settings: a
+        Names of the attributes of a class that steps change. The others are settings: a
         training that is resumed with other ones than the checkpoint has is rejected.
 
     Raises
