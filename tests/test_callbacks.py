@@ -270,7 +270,7 @@ OF_SAVING = [
     (
         {"save_freq": 100},
         ValueError,
-        "save_freq is 100, expected 'epoch': training can continue only from the end of an epoch",
+        "save_freq is 100, expected 'epoch': training can only resume from the end of an epoch",
     ),
     (
         {"save_best_only": True, "initial_value_threshold": math.nan},
@@ -285,7 +285,7 @@ OF_SAVING = [
     (
         {"initial_value_threshold": 0.5},
         ValueError,
-        "initial_value_threshold needs save_best_only=True",
+        "initial_value_threshold requires save_best_only=True",
     ),
     ({"filepath": b"a"}, TypeError, "filepath is b'a', expected a string or a path"),
 ]
@@ -380,11 +380,12 @@ PATHS = [
     (
         "{val_acc}",
         ValueError,
-        "filepath is '{val_acc}', but an epoch ends with epoch, loss, accuracy: there is no "
+        "filepath is '{val_acc}', but the metrics of an epoch are epoch, loss, accuracy: there "
+        "is no "
         "'val_acc'",
     ),
-    ("{}", ValueError, "but an epoch ends with epoch, loss, accuracy"),
-    ("{0}", ValueError, "but an epoch ends with epoch, loss, accuracy"),
+    ("{}", ValueError, "but the metrics of an epoch are epoch, loss, accuracy"),
+    ("{0}", ValueError, "but the metrics of an epoch are epoch, loss, accuracy"),
     (
         "{loss:d}",
         ValueError,
@@ -460,9 +461,7 @@ def test_a_threshold_keeps_a_better_file(tmp_path):
 
 
 def test_the_best_so_far_is_of_one_trainer(tmp_path):
-    """A later fit of the same trainer continues; another trainer starts over, and so does a copy,
-    as scikit-learn's `clone` makes it.
-    """
+    """Later fits of a trainer extend the record; another trainer or a copy starts a new one."""
     saving = ModelCheckpoint(tmp_path / "{epoch}-{loss}", "loss", save_best_only=True)
     trainer = fit([1.0, 2.0], saving)
     trainer.loss.values = iter([1.5, 0.5])
@@ -543,7 +542,7 @@ def test_a_metric_that_nobody_declares_is_seen_by_later_callbacks_only(tmp_path)
             fit([3, 2], adds, watcher)
     with pytest.raises(
         ValueError,
-        match=r"there is no 'f1'\. A metric that another callback adds has to be declared",
+        match=r"there is no 'f1'\. A metric that another callback adds must be declared",
     ):
         fit([3, 2], adds, ModelCheckpoint(tmp_path / "{f1}"))
 
@@ -566,9 +565,9 @@ def test_a_metric_has_to_come_before_those_that_watch_it():
         (
             {"loss": "min"},
             ValueError,
-            "Adds.metrics has 'loss', which an epoch has already: use another name",
+            "Adds.metrics has 'loss', which is already in use: use another name",
         ),
-        ({"epoch": "max"}, ValueError, "Adds.metrics has 'epoch', which an epoch has already"),
+        ({"epoch": "max"}, ValueError, "Adds.metrics has 'epoch', which is already in use"),
     ],
 )
 def test_declarations_that_cannot_be(metrics, error, problem):
@@ -576,7 +575,7 @@ def test_declarations_that_cannot_be(metrics, error, problem):
     adds.metrics = metrics
     with pytest.raises(error, match=problem):
         fit([1], adds)
-    with pytest.raises(ValueError, match=r"Adds\.metrics has 'a', which an epoch has already"):
+    with pytest.raises(ValueError, match=r"Adds\.metrics has 'a', which is already in use"):
         fit([1], Adds("a", "max", [1]), Adds("a", "max", [1]))
 
 
@@ -624,7 +623,8 @@ class Named:
 def test_methods_that_would_never_be_called_are_refused(name):
     kind = type("Mine", (Callback,), {name: vars(Named)[name]})
     message = (
-        rf"Mine defines {name}, which cnet never calls: a callback has on_train_begin\(trainer, "
+        rf"Mine defines {name}, which cnet never calls; a callback may define "
+        rf"on_train_begin\(trainer, "
         r"epochs, steps\), on_batch_end\(trainer, step, loss\), "
     )
     with pytest.raises(TypeError, match=message):
@@ -716,16 +716,20 @@ def test_a_method_that_is_set_on_an_object_is_called():
         (
             [EarlyStopping],
             TypeError,
-            r"EarlyStopping is a class, expected an object of it: EarlyStopping\(\.\.\.\)",
+            r"EarlyStopping is a class, expected an instance of it: EarlyStopping\(\.\.\.\)",
         ),
-        (EarlyStopping, TypeError, "EarlyStopping is a class, expected an object of it"),
+        (EarlyStopping, TypeError, "EarlyStopping is a class, expected an instance of it"),
         ([lr_scheduler.StepLR], TypeError, "StepLR is a class"),
-        ([5], TypeError, "5 is no callback: expected a cnet.callbacks.Callback or a function"),
+        ([5], TypeError, "5 is not a callback: expected a cnet.callbacks.Callback or a function"),
         (5, TypeError, "callbacks is 5, expected a callback or a list such as .callback."),
-        ("log", TypeError, "'l' is no callback"),
-        ([None], TypeError, "None is no callback"),
-        ([int], TypeError, "is no callback"),
-        ([EarlyStopping("loss")] * 2, ValueError, "the same EarlyStopping is in callbacks twice"),
+        ("log", TypeError, "'l' is not a callback"),
+        ([None], TypeError, "None is not a callback"),
+        ([int], TypeError, "is not a callback"),
+        (
+            [EarlyStopping("loss")] * 2,
+            ValueError,
+            "callbacks contains the same EarlyStopping twice",
+        ),
     ],
     ids=[
         "class",
@@ -820,7 +824,8 @@ def test_csv_is_replaced_or_appended_to(tmp_path):
     assert read(path) == [["epoch", "loss"], ["1", "1.0"], ["1", "2.0"]]
     with pytest.raises(
         ValueError,
-        match="has the columns epoch, loss, but an epoch ends with epoch, loss, val_loss: use a "
+        match="has the columns epoch, loss, but the values of an epoch are epoch, loss, "
+        "val_loss: use a "
         "new file",
     ):
         fit([3.0, 3.0], CSVLogger(path, append=True), validation_data=([[1.0]], [0.0]))
@@ -839,7 +844,8 @@ def test_a_file_that_lacks_a_column_is_refused_before_the_first_step(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(text := "epoch,loss\n1,2.0\n")
     problem = (
-        "has the columns epoch, loss, but an epoch ends with epoch, loss, accuracy: use a new file"
+        "has the columns epoch, loss, but the values of an epoch are epoch, loss, accuracy: use "
+        "a new file"
     )
     assert_refused_before_the_first_step(CSVLogger(path, append=True), ValueError, problem)
     assert path.read_text() == text
@@ -855,9 +861,9 @@ def test_a_file_is_replaced_when_the_first_epoch_ends(tmp_path):
 
 
 def test_csv_refuses(tmp_path):
-    with pytest.raises(ValueError, match="separator is 'ab', expected one character"):
+    with pytest.raises(ValueError, match="separator is 'ab', expected a single character"):
         CSVLogger(tmp_path / "a", separator="ab")
-    with pytest.raises(ValueError, match="expected one character"):
+    with pytest.raises(ValueError, match="expected a single character"):
         CSVLogger(tmp_path / "a", separator="\n")
     with pytest.raises(
         FileNotFoundError, match=r"there is no folder '.*nowhere': create it first: '.*log\.csv'"
@@ -917,7 +923,8 @@ def test_other_columns_are_found_out_before_the_first_step(header, tmp_path):
     path.write_text(header)
     with pytest.raises(
         ValueError,
-        match=r"log\.csv has the columns .*, but an epoch ends with epoch, loss: use a new file",
+        match=r"log\.csv has the columns .*, but the values of an epoch are epoch, loss: use a "
+        r"new file",
     ):
         fit([], CSVLogger(path, append=True), epochs=1)
     assert path.read_text() == header
@@ -930,7 +937,8 @@ def test_columns_that_another_callback_adds(tmp_path):
     assert read(path) == [["epoch", "loss", "f1"], *[["1", "1.0", "0.5"]] * 2]
     with pytest.raises(
         ValueError,
-        match="has the columns epoch, loss, f1, but an epoch ends with epoch, loss: use a new file",
+        match="has the columns epoch, loss, f1, but the values of an epoch are epoch, loss: use "
+        "a new file",
     ):
         fit([1.0], CSVLogger(path, append=True))
 

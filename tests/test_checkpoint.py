@@ -380,7 +380,7 @@ def test_weights_only(path):
 def test_names_that_are_not_there(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"filepath is .*, but an epoch ends with "
+        match=r"filepath is .*, but the metrics of an epoch are "
         r"epoch, loss, accuracy, val_loss, val_accuracy",
     ):
         fit(make(), 1, callbacks=[ModelCheckpoint(tmp_path / "{f1}")])

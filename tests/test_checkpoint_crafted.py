@@ -315,7 +315,7 @@ VALUES = st.one_of(
 )
 
 
-@pytest.mark.filterwarnings("ignore:.*starts over:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*starts from its initial state:UserWarning")
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -238,7 +238,7 @@ def test_a_training_that_had_ended_stays_ended(restore, tmp_path, capsys):
     for name, values in first.model.state_dict().items():
         np.testing.assert_array_equal(second.model.state_dict()[name], values)
     assert capsys.readouterr().out.startswith("Epoch 3: early stopping\n")
-    assert len(fit(second, [stopping])["loss"]) == 3, "the next fit starts over"
+    assert len(fit(second, [stopping])["loss"]) == 3, "the next fit starts from its initial state"
 
 
 def test_progress_says_why_no_epoch_is_trained(tmp_path, capsys):
@@ -253,7 +253,7 @@ def test_progress_says_why_no_epoch_is_trained(tmp_path, capsys):
     )
     assert (
         capsys.readouterr().err
-        == "no epoch trained: a callback had ended this training after epoch 3\n"
+        == "no epoch trained: a callback ended this training after epoch 3\n"
     )
 
 
@@ -321,19 +321,24 @@ def test_states_go_to_callbacks_of_the_same_kind_and_metric(tmp_path):
         (
             EarlyStopping(),
             EarlyStopping("loss"),
-            "EarlyStopping.monitor='loss', .* starts over: the checkpoint has the state of "
+            "EarlyStopping.monitor='loss', .* starts from its initial state: the checkpoint has "
+            "the state of "
             ".*monitor='val_loss'",
         ),
-        (EarlyStopping(), EarlyStopping(mode="max"), "direction='max', .* starts over"),
+        (
+            EarlyStopping(),
+            EarlyStopping(mode="max"),
+            "direction='max', .* starts from its initial state",
+        ),
         (
             EarlyStopping(),
             EarlyStopping(restore_best_weights=True),
-            "restore_best_weights=True. starts over",
+            "restore_best_weights=True. starts from its initial state",
         ),
         (
             ModelCheckpoint("a", save_best_only=True),
             ModelCheckpoint("a", "loss", save_best_only=True),
-            "ModelCheckpoint.*monitor='loss'.* starts over",
+            "ModelCheckpoint.*monitor='loss'.* starts from its initial state",
         ),
     ],
     ids=["monitor", "mode", "restore", "file"],
@@ -547,7 +552,7 @@ def test_a_state_goes_back_only_where_something_can_take_it():
             return {"a": 1}
 
     with pytest.raises(
-        TypeError, match=r"Half defines one of state_dict\(\) and load_state_dict\(state\)"
+        TypeError, match=r"Half defines only one of state_dict\(\) and load_state_dict\(state\)"
     ):
         fit(make(), [Half()])
 

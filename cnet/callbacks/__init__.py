@@ -1,7 +1,7 @@
-"""What `Trainer.fit` tells of its progress, and to whom.
+"""Callbacks: objects that `Trainer.fit` notifies of its progress.
 
-A callback is a `Callback`, or any function ``f(trainer, logs)``, which is called at the end of each
-epoch. Callbacks that are not there cost nothing.
+A callback is a `Callback`, or any function ``f(trainer, logs)``, which is called after each epoch.
+Without callbacks there is no overhead.
 """
 
 from cnet.callbacks._callback import Callback

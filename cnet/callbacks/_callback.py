@@ -1,4 +1,4 @@
-"""What a callback is, and how a function becomes one."""
+"""The base class of callbacks, and the conversion of functions and schedulers to callbacks."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
@@ -12,13 +12,13 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """Base of the callbacks: override what is of interest.
+    """Base class of callbacks: override the methods that you need.
 
     Attributes
     ----------
     metrics : mapping of str
-        Metrics that `on_epoch_end` adds to `logs`, each with "min" if less is better or "max" if
-        more is. They go into the history, and callbacks later in the list can watch them.
+        Metrics that `on_epoch_end` adds to `logs`, with "min" if lower is better or "max" if higher
+        is better. They are added to the history, and later callbacks in the list can monitor them.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class Callback:
     >>> len(trainer.fit([[1.0, 2.0]], [3.0], epochs=5, callbacks=[Stop()], verbose=False)["loss"])
     1
 
-    A metric of one's own:
+    A custom metric:
 
     >>> class WeightNorm(cnet.callbacks.Callback):
     ...     metrics = {"weight_norm": "min"}
@@ -46,55 +46,54 @@ class Callback:
     metrics: Mapping[str, str] = {}
 
     every_batch = True
-    """Whether `on_batch_end` is wanted after each step, or, which costs nothing, some tens of times
-    a second.
+    """Whether `on_batch_end` is called after each step; if False, only some tens of times a second.
+
+    The latter has no measurable cost.
     """
 
     _catches_up = True
-    """Whether it is told of an epoch after a checkpoint is loaded that was written before it was
-    told.
-    """
+    """Whether a callback that missed the epoch of a checkpoint is notified after loading it."""
 
-    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
-        """Before the first of `epochs` epochs of `steps` steps each; None if that is not known of
-        the batches.
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        """Called before the first epoch. `steps` per epoch is None for batches without a length."""
+
+    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+        """Called after step `step` (from 1) of an epoch, if a subclass overrides it."""
+
+    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+        """Called after an epoch and its validation, with the epoch's metrics in `logs`.
+
+        Setting ``trainer.stop`` to True ends training.
         """
 
-    def on_batch_end(self, trainer: Trainer, step: int, loss: float) -> None:
-        """After step `step` (from 1) of an epoch; called only where a class overrides it."""
-
-    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
-        """After an epoch and its validation; `logs` has the epoch's numbers. Setting
-        ``trainer.stop`` ends training.
-        """
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training was interrupted. Not called where
-        `on_train_begin` failed.
-        """
+    def on_train_end(self, trainer: "Trainer") -> None:
+        """Called after the last epoch or an interruption, unless `on_train_begin` failed."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this callback: numbers, strings, None, arrays, and lists and
-        dictionaries of them. Nothing by default.
+        """Return the state of this callback for a checkpoint. Empty by default.
+
+        It may contain numbers, strings, None, arrays, and lists and dictionaries of them.
         """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave: called in the first `fit` after
-        `Trainer.load_checkpoint`, after `on_train_begin`.
+        """Restore the state that `state_dict` returned.
+
+        It is called in the first `fit` after `Trainer.load_checkpoint`, after `on_train_begin`.
         """
         raise TypeError(f"{type(self).__name__} does not define load_state_dict(state)")
 
     def _identity(self) -> dict[str, Any]:
-        """Settings that must be the same for a state to be taken up."""
+        """Return the options that must match for a saved state to be restored."""
         return {}
 
     @classmethod
     def _check_state(cls, state: dict[str, Any], model: "Module") -> None:
-        """Raise ValueError for a state of a file that `load_state_dict` would reject. Only cnet's
-        own callbacks are asked.
+        """Raise ValueError if `load_state_dict` would reject a state from a file.
+
+        It is only called for callbacks of cnet itself.
         """
-        raise ValueError(f"{cls.__name__} keeps no state")
+        raise ValueError(f"{cls.__name__} has no state to restore")
 
 
 class _Function(Callback):
@@ -128,12 +127,12 @@ class _SchedulePerBatch(Callback):
 
 
 def is_schedule(callback: Callback) -> TypeGuard[_SchedulePerEpoch | _SchedulePerBatch]:
-    """Whether it steps a scheduler of learning rates."""
+    """Whether the callback steps a learning rate scheduler."""
     return isinstance(callback, _SchedulePerEpoch | _SchedulePerBatch)
 
 
 def as_callback(callback: Any) -> Callback:
-    """A callback as it is, a scheduler of learning rates or a function wrapped into one."""
+    """Return a callback unchanged, or wrap a scheduler or a function in one."""
     if isinstance(callback, LRScheduler):
         return (_SchedulePerBatch if callback.per_batch else _SchedulePerEpoch)(callback)
     if isinstance(callback, Callback):
@@ -141,19 +140,19 @@ def as_callback(callback: Any) -> Callback:
         return callback
     if isinstance(callback, type) and issubclass(callback, Callback | LRScheduler):
         raise TypeError(
-            f"{callback.__name__} is a class, expected an object of it: {callback.__name__}(...)"
+            f"{callback.__name__} is a class, expected an instance of it: {callback.__name__}(...)"
         )
     if callable(callback) and not isinstance(callback, type):
         check_function(callback)
         return _Function(callback)
     raise TypeError(
-        f"{callback!r} is no callback: expected a cnet.callbacks.Callback or a function "
+        f"{callback!r} is not a callback: expected a cnet.callbacks.Callback or a function "
         "f(trainer, logs)"
     )
 
 
 def as_list(callbacks: Any) -> list[Any]:
-    """The callbacks that `fit` is given: several, one, or None."""
+    """Return a list of the callbacks passed to `fit`: several, one, or None."""
     if callbacks is None:
         return []
     if isinstance(callbacks, Callback | LRScheduler) or callable(callbacks):
@@ -166,7 +165,7 @@ def as_list(callbacks: Any) -> list[Any]:
     for i, callback in enumerate(several):
         if isinstance(callback, Callback) and any(callback is other for other in several[:i]):
             raise ValueError(
-                f"the same {type(callback).__name__} is in callbacks twice: it would be called "
-                "twice after each epoch"
+                f"callbacks contains the same {type(callback).__name__} twice, which would be "
+                "called twice after each epoch: pass it once"
             )
     return several

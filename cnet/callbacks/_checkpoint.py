@@ -1,4 +1,4 @@
-"""Files written while training."""
+"""The callback that saves files during training."""
 
 import math
 import os
@@ -15,53 +15,52 @@ from cnet.nn import Module
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Writes a checkpoint after each epoch, or after each that is the best so far. Arguments are
-    those of Keras.
+    """Saves a checkpoint after each epoch, or after each best epoch. Arguments are those of Keras.
 
-    The best value holds for all calls of `Trainer.fit` of one trainer, and comes back with a
-    checkpoint: a file of the best epoch is not replaced by a worse one. With another trainer it
-    starts over.
+    The best value is kept for all calls of `Trainer.fit` of a trainer, and is restored from a
+    checkpoint, so that a file of the best epoch is not replaced by a worse one. With another
+    trainer, the callback starts from its initial state.
 
-    The file has what the callbacks before this one in the list have changed. Training that
-    continues from a checkpoint is the same wherever this callback is in the list: `fit` first calls
-    those that had not yet been told of the epoch.
+    The file contains the changes made by the callbacks before this one in the list. Training
+    resumed from a checkpoint gives the same results wherever this callback is in the list: `fit`
+    first calls the callbacks that had not yet been notified of the epoch.
 
     Parameters
     ----------
     filepath : path-like
-        May name the epoch and its metrics: ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``.
-        ``~`` is expanded. A file that is there is replaced. Folders whose names have such fields
-        are made; all others must be there.
+        It may contain the epoch and its metrics:
+        ``"digits-{epoch:02d}-{val_loss:.3f}.safetensors"``. ``~`` is expanded. An existing file is
+        replaced. Folders whose names contain such fields are created; all others must exist.
     monitor : str
-        Name of a metric in the history, or of one that another callback adds; with
+        Name of a metric in the history, or of a metric that another callback adds. Used with
         `save_best_only`.
     verbose : int
-        1: print what is saved.
+        1: print a line for each saved file.
     save_best_only : bool
-        Only where `monitor` has improved.
+        Save only if `monitor` has improved.
     save_weights_only : bool
-        Write a model for `cnet.load` instead of a checkpoint for `Trainer.load_checkpoint`.
+        Save a model for `cnet.load` instead of a checkpoint for `Trainer.load_checkpoint`.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes the metric's own direction: less for losses,
-        more for accuracies.
+        Whether lower or higher is better. "auto" uses the direction of the metric: lower for
+        losses, higher for accuracies.
     save_freq : "epoch"
-        The only choice: training can continue only from the end of an epoch. For shorter epochs,
-        `Trainer.fit` has ``steps_per_epoch``.
+        The only supported value: training can only resume from the end of an epoch. For shorter
+        epochs, use ``steps_per_epoch`` of `Trainer.fit`.
     initial_value_threshold : float or None
-        With `save_best_only`: save nothing until the metric is better than this.
+        With `save_best_only`: save nothing until the metric is better than this value.
 
     Attributes
     ----------
     best : float or None
-        The best value so far, or `initial_value_threshold`.
+        Best value so far, or `initial_value_threshold`.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of bounds; in `fit`, before the first step, if no metric is called as
-        `monitor` or a field of `filepath` says.
+        If an option is invalid. In `fit`, before the first step: if there is no metric of the name
+        in `monitor` or in a field of `filepath`.
     OSError
-        In `fit`, before the first step, if the folder is not there or cannot be written to.
+        In `fit`, before the first step: if the folder does not exist or is not writable.
 
     Examples
     --------
@@ -107,15 +106,14 @@ class ModelCheckpoint(MonitorCallback):
         flag("save_weights_only", self.save_weights_only)
         if self.save_freq != "epoch":
             raise ValueError(
-                f"save_freq is {self.save_freq!r}, expected 'epoch': training can continue only "
-                "from the end of an epoch. For shorter epochs, pass batches and steps_per_epoch "
-                "to fit"
+                f"save_freq is {self.save_freq!r}, expected 'epoch': training can only resume from "
+                "the end of an epoch. For shorter epochs, pass batches and steps_per_epoch to fit"
             )
         if self.initial_value_threshold is not None:
             finite("initial_value_threshold", self.initial_value_threshold)
             if not self.save_best_only:
                 raise ValueError(
-                    "initial_value_threshold needs save_best_only=True: without it, every epoch "
+                    "initial_value_threshold requires save_best_only=True: without it, every epoch "
                     "is saved"
                 )
 
@@ -127,8 +125,8 @@ class ModelCheckpoint(MonitorCallback):
         if self._best_of is None or self._best_of() is not trainer:
             self.best, self._best_of = self.initial_value_threshold, weakref.ref(trainer)
 
-    def _check_path(self, trainer: Trainer) -> None:
-        """Raise an error if a file could not be written, as far as can be told."""
+    def _check_path(self, trainer: "Trainer") -> None:
+        """Raise an error if a file could not be written, as far as this can be known in advance."""
         path = self._path(trainer.epoch + 1, dict.fromkeys(trainer.metric_modes, 0.5))
         if self._makes_folders():
             path = os.path.join(os.path.dirname(full_path(_fixed_part(self.filepath))), ".cnet")
@@ -143,9 +141,9 @@ class ModelCheckpoint(MonitorCallback):
             return full_path(self.filepath.format(**{**logs, "epoch": epoch}))
         except (KeyError, IndexError) as error:
             raise ValueError(
-                f"filepath is {self.filepath!r}, but an epoch ends with {names}: there is no "
-                f"{error}. A metric that another callback adds has to be declared in its "
-                "`metrics`, and that callback has to come first"
+                f"filepath is {self.filepath!r}, but the metrics of an epoch are {names}: there is "
+                f"no {error}. A metric that another callback adds must be declared in its "
+                "`metrics`, and that callback must precede this one"
             ) from None
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -161,7 +159,7 @@ class ModelCheckpoint(MonitorCallback):
             if not self._better(value, best):
                 self._say(f"Epoch {trainer.epoch}: {self.monitor} did not improve from {shown}")
                 return
-            self.best = value  # before the file is written, which holds it
+            self.best = value  # before saving, because the file contains it
             self._say(
                 f"Epoch {trainer.epoch}: {self.monitor} improved from {shown} to {value:.5f}, "
                 f"saving model to {path}"
@@ -191,13 +189,11 @@ class ModelCheckpoint(MonitorCallback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far; nothing without `save_best_only`."""
+        """Return the best value so far; empty without `save_best_only`."""
         return {"best": self.best} if self.save_best_only else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was called. `Trainer.fit` calls it after
-        `on_train_begin`.
-        """
+        """Restore the state. `Trainer.fit` calls this after `on_train_begin`."""
         self._check_state(state)
         self.best = state["best"]
 
@@ -205,17 +201,16 @@ class ModelCheckpoint(MonitorCallback):
     def _check_state(cls, state: dict[str, Any], model: "Module | None" = None) -> None:
         if state.keys() != {"best"} or not (state["best"] is None or is_number(state["best"])):
             raise ValueError(
-                f"the state of ModelCheckpoint does not fit: it is {state!r}, expected the best "
-                "value"
+                f"the state of ModelCheckpoint is invalid: got {state!r}, expected the best value"
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts over: it will be of another trainer."""
+        """Pickle without the trainer: a copy belongs to another trainer."""
         return vars(self) | {"_best_of": None}
 
 
 def _fixed_part(template: str) -> str:
-    """The text before the first field of a format string."""
+    """Return the text before the first field of a format string."""
     text = ""
     for literal, field, _, _ in string.Formatter().parse(template):
         text += literal

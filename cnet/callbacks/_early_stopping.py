@@ -1,4 +1,4 @@
-"""Ending training when it no longer helps."""
+"""The callback that ends training when a metric stops improving."""
 
 from typing import Any, ClassVar
 
@@ -15,47 +15,46 @@ Weights = dict[str, Array]
 
 
 class EarlyStopping(MonitorCallback):
-    """Ends training when a metric has stopped improving. Arguments and meaning are those of Keras.
+    """Ends training when a metric has stopped improving. Arguments are those of Keras.
 
-    Each call of `Trainer.fit` starts over, except the first one after `Trainer.load_checkpoint`,
-    which continues from the state in the checkpoint. A training that this callback had ended then
-    stays ended: `fit` trains no epoch, unless `patience` has been raised.
+    Each call of `Trainer.fit` starts from the initial state, except the first one after
+    `Trainer.load_checkpoint`, which continues from the state in the checkpoint. Training that this
+    callback had ended then remains ended: `fit` trains no epoch, unless `patience` has been raised.
 
     Parameters
     ----------
     monitor : str
         Name of a metric in the history, such as ``"val_loss"``, ``"val_accuracy"`` or ``"loss"``,
-        or of one that another callback adds.
+        or of a metric that another callback adds.
     min_delta : float
-        An improvement must exceed this; at least 0.
+        An improvement must be larger than this; at least 0.
     patience : int
-        Training ends after this many epochs in a row without improvement; 0 and 1 are the same.
+        Number of consecutive epochs without improvement after which training ends; 0 acts like 1.
     verbose : int
         1: print when training ends early and when weights are restored.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes the metric's own direction: less for losses,
-        more for accuracies.
+        Whether lower or higher is better. "auto" uses the direction of the metric: lower for
+        losses, higher for accuracies.
     baseline : float or None
-        The patience starts again only when the metric improves on this too.
+        The count of epochs without improvement is reset only if the metric also improves on this.
     restore_best_weights : bool
-        End with the weights of the best epoch instead of those of the last; also where training
-        ends for another reason.
+        Restore the weights of the best epoch at the end, also if training ends for another reason.
     start_from_epoch : int
-        Epochs of a `fit` that are ignored at its beginning.
+        Number of epochs to ignore at the beginning of each `fit`.
 
     Attributes
     ----------
     best : float or None
-        The best value so far.
+        Best value so far.
     best_epoch : int
-        The epoch that had it, as `Trainer.epoch` counts; 0 before there is one.
+        Epoch of the best value, as counted by `Trainer.epoch`; 0 if there is none yet.
     stopped_epoch : int
-        The epoch after which training was ended; 0 if it was not.
+        Epoch after which this callback ended training; 0 if it did not.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of bounds; in `fit`, before the first step, if no metric is called
+        If an option is invalid. In `fit`, before the first step: if there is no metric of the name
         `monitor`.
 
     Examples
@@ -76,7 +75,7 @@ class EarlyStopping(MonitorCallback):
         "wait": "_wait",
         "epochs": "_epochs",
     }
-    """Whole numbers of the state, and the attributes that hold them."""
+    """Integers of the state, and the attributes that hold them."""
 
     def __init__(
         self,
@@ -107,10 +106,10 @@ class EarlyStopping(MonitorCallback):
     def _start(self) -> None:
         self.best: float | None = None
         self.best_epoch = self.stopped_epoch = 0
-        self._wait = self._epochs = 0  # epochs without improvement, and epochs of this training
+        self._wait = self._epochs = 0  # epochs without improvement, and epochs of this `fit`
         self._best_weights: Weights | None = None
         self._last_weights: Weights | None = (
-            None  # those that the best ones replaced when training ended
+            None  # weights before the best ones were restored at the end of training
         )
         self._trainer: Trainer | None = None
 
@@ -152,7 +151,7 @@ class EarlyStopping(MonitorCallback):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value, its epoch and weights, and the number of epochs without improvement."""
+        """Return the best value, its epoch and weights, and the epochs without improvement."""
         numbers = {name: getattr(self, attribute) for name, attribute in self._numbers.items()}
         return {
             "best": self.best,
@@ -162,21 +161,19 @@ class EarlyStopping(MonitorCallback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was called. `Trainer.fit` calls it after
-        `on_train_begin`.
-        """
+        """Restore the state. `Trainer.fit` calls this after `on_train_begin`."""
         if self._trainer is None:
             raise RuntimeError(
-                "EarlyStopping takes up a state within fit only: load a checkpoint, and fit "
-                "hands it the state"
+                "the state of EarlyStopping can only be restored within fit: load a checkpoint, "
+                "and fit restores it"
             )
         model = self._trainer.model
         self._check_state(state, model)
         self.best, self._best_weights = state["best"], state["best_weights"]
         for name, attribute in self._numbers.items():
             setattr(self, attribute, state[name])
-        # Where training ended with the best weights in the model, it continues from the last ones,
-        # unless the model has been changed since.
+        # If training ended with the best weights restored, continue from the last weights, unless
+        # the model has changed since.
         if state["last_weights"] is not None and _same(model.state_dict(), self._best_weights):
             model.load_state_dict(state["last_weights"])
         if self.stopped_epoch and self._wait >= self.patience:
@@ -185,7 +182,7 @@ class EarlyStopping(MonitorCallback):
             self.stopped_epoch = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy made while training runs is not part of that training."""
+        """Pickle without the trainer: a copy made during training is not part of it."""
         return vars(self) | {"_trainer": None}
 
     @classmethod
@@ -193,20 +190,20 @@ class EarlyStopping(MonitorCallback):
         own = model.state_dict()
         problem = None
         if state.keys() != {"best", "best_weights", "last_weights", *cls._numbers}:
-            problem = f"it has {', '.join(map(str, state))}"
+            problem = f"it has the entries {', '.join(map(str, state))}"
         elif not all(is_count(state[name]) for name in cls._numbers) or not (
             state["best"] is None or is_number(state["best"])
         ):
-            problem = "its numbers cannot be"
+            problem = "its numbers are invalid"
         elif not all(
             weights is None or _fit(weights, own)
             for weights in (state["best_weights"], state["last_weights"])
         ):
-            problem = "its weights are not those of such a model"
+            problem = "its weights do not match the model"
         elif state["best_weights"] is None and state["last_weights"] is not None:
-            problem = "it has weights of the last epoch, but none of the best"
+            problem = "it has weights of the last epoch, but no best weights"
         if problem:
-            raise ValueError(f"the state of EarlyStopping does not fit: {problem}")
+            raise ValueError(f"the state of EarlyStopping is invalid: {problem}")
 
 
 def _fit(weights: Any, own: Weights) -> bool:

@@ -1,6 +1,4 @@
-"""Methods that a callback may define, and refusals of those that would never be called or called
-with other arguments.
-"""
+"""Methods of callbacks, and checks for methods with unknown names or wrong arguments."""
 
 import inspect
 from collections.abc import Callable
@@ -24,24 +22,24 @@ _SYNONYMS = {("batch", "step")}
 
 
 def check_callback(callback: Any, base: type) -> None:
-    """Raise TypeError for methods of a callback that cnet does not call as they are."""
+    """Raise TypeError for methods of a callback that cnet would not call, or not as defined."""
     kind = type(callback).__name__
     if type(callback).__module__.startswith("cnet.") and not any(
         name.startswith("on_") for name in vars(callback)
     ):
-        return  # looking takes as long as a small step
+        return  # the checks take as long as a small step
     for name in dir(callback):
         if name.startswith("on_") and name not in _ARGUMENTS and callable(getattr(callback, name)):
             raise TypeError(
-                f"{kind} defines {name}, which cnet never calls: a callback has {_HOOKS}"
+                f"{kind} defines {name}, which cnet never calls; a callback may define {_HOOKS}"
             )
     for name, arguments in _ARGUMENTS.items():
         if overrides(callback, name, base):
             _check_arguments(getattr(callback, name), arguments, f"{kind}.{name}")
     if overrides(callback, "state_dict", base) != overrides(callback, "load_state_dict", base):
         raise TypeError(
-            f"{kind} defines one of state_dict() and load_state_dict(state): a state that goes "
-            "into checkpoints needs both"
+            f"{kind} defines only one of state_dict() and load_state_dict(state); define both to "
+            "store a state in checkpoints"
         )
 
 
@@ -53,7 +51,7 @@ def check_function(function: Callable[..., Any]) -> None:
 
 
 def overrides(callback: Any, name: str, base: type) -> bool:
-    """Whether a callback has its own method."""
+    """Whether a callback overrides a method of `base`."""
     method = getattr(callback, name)
     return getattr(method, "__func__", method) is not getattr(base, name)
 
@@ -61,7 +59,7 @@ def overrides(callback: Any, name: str, base: type) -> bool:
 def _check_arguments(function: Callable[..., Any], expected: tuple[str, ...], name: str) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of a function in C that does not tell
+    except (TypeError, ValueError):  # a C function without a signature
         return
     wanted = f"expected ({', '.join(expected)})"
     try:
@@ -69,7 +67,7 @@ def _check_arguments(function: Callable[..., Any], expected: tuple[str, ...], na
     except TypeError:
         raise TypeError(f"{name} takes {signature}, {wanted}") from None
     for argument, value in bound.arguments.items():
-        # Keras's on_epoch_end(epoch, logs=None) takes as many arguments, but other ones.
+        # Keras's on_epoch_end(epoch, logs=None) takes the same number of arguments, but others.
         if (
             isinstance(value, str)
             and argument != value
@@ -77,5 +75,5 @@ def _check_arguments(function: Callable[..., Any], expected: tuple[str, ...], na
             and (argument, value) not in _SYNONYMS
         ):
             raise TypeError(
-                f"{name} takes {signature}, {wanted}: it would get the {value} as its {argument}"
+                f"{name} takes {signature}, {wanted}: its {argument} would be the {value}"
             )

@@ -1,6 +1,4 @@
-"""The callbacks of a training: who is told what, in which order, and what a checkpoint keeps of
-them.
-"""
+"""The callbacks of a training run: order of notification, and their states in checkpoints."""
 
 from __future__ import annotations
 
@@ -13,17 +11,18 @@ from cnet.callbacks._hooks import overrides
 from cnet.callbacks._trainer_state import Trainer
 
 Entry = dict[str, Any]
-"""What a checkpoint keeps of a callback: its kind, the settings that identify it, its state, and
-whether it missed the end of the last epoch.
+"""State of a callback in a checkpoint.
+
+Its kind, the options that identify it, its state, and whether it missed the last epoch's end.
 """
 
 
 class Listeners:
-    """Callbacks in the order of their list, which is that in which they are told.
+    """Callbacks in the order in which they are notified, which is that of their list.
 
-    A checkpoint may be written while they are being told of an epoch, by one of them. The others
-    have not heard of the epoch then, and their states are those from before it. So the checkpoint
-    says which ones missed it, and `resume` tells them first.
+    A checkpoint may be saved while callbacks are being notified of an epoch, by one of them. The
+    later ones have not been notified of the epoch by then, and their states are older. The
+    checkpoint therefore records which callbacks missed the epoch, and `resume` notifies them first.
 
     Parameters
     ----------
@@ -34,20 +33,20 @@ class Listeners:
         self._callbacks = callbacks
         self._begun: list[Callback] = []
         self._missed: list[Callback] = []
-        """Those that have yet to be told of the epoch that has ended."""
+        """Callbacks that have not yet been notified of the epoch that has ended."""
         self._logs: Logs = {}
-        """Of that epoch."""
+        """Metrics of that epoch."""
         self._frozen: dict[str, Any] | None = None
-        """What `states` gives, of a copy that has no callbacks."""
+        """Result of `states` for a copy, which has no callbacks."""
 
     def metrics(self) -> dict[str, str]:
-        """Directions of the metrics that callbacks add."""
+        """Return the directions of the metrics that callbacks add."""
         return {
             name: mode for callback in self._callbacks for name, mode in callback.metrics.items()
         }
 
     def tellers(self) -> list[Callback]:
-        """Those that want to hear of steps."""
+        """Return the callbacks that are notified of steps."""
         return [
             callback
             for callback in self._callbacks
@@ -55,8 +54,10 @@ class Listeners:
         ]
 
     def begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
-        """Tell them that training begins. Each finds in `Trainer.metric_modes` the metrics that its
-        logs will have: not those of later callbacks.
+        """Notify the callbacks that training begins.
+
+        `Trainer.metric_modes` is updated in between: each callback finds the metrics that its logs
+        will have, without those of later callbacks.
         """
         self._check_metrics(trainer.metric_modes)
         for callback in self._callbacks:
@@ -81,12 +82,12 @@ class Listeners:
                     )
                 if name in taken:
                     raise ValueError(
-                        f"{kind}.metrics has {name!r}, which an epoch has already: use another name"
+                        f"{kind}.metrics has {name!r}, which is already in use: use another name"
                     )
                 taken.add(name)
 
     def tell(self, trainer: Trainer, logs: Logs, whom: list[Callback] | None = None) -> None:
-        """Tell them of the end of an epoch, and put the metrics that they add into the history."""
+        """Notify callbacks of the end of an epoch, and add their metrics to the history."""
         self._missed, self._logs = [*(self._begun if whom is None else whom)], logs
         while self._missed:
             callback = self._missed.pop(0)
@@ -97,9 +98,7 @@ class Listeners:
                     trainer.history[name][-1] = logs[name]
 
     def end(self, trainer: Trainer) -> None:
-        """Tell them that training has ended. Only those are remembered of which a checkpoint would
-        keep something.
-        """
+        """Notify the callbacks that training has ended. Keep only those with a state to save."""
         for callback in self._begun:
             callback.on_train_end(trainer)
         if not self._missed:
@@ -108,7 +107,7 @@ class Listeners:
             ]
 
     def states(self) -> dict[str, Any]:
-        """What a checkpoint keeps of them."""
+        """Return the states of the callbacks for a checkpoint."""
         if self._frozen is not None:
             return self._frozen
         missed = {id(callback) for callback in self._missed if callback._catches_up}
@@ -124,11 +123,10 @@ class Listeners:
         return {"entries": entries, "logs": dict(self._logs) if missed else {}}
 
     def resume(self, trainer: Trainer, saved: dict[str, Any], schedules_go_on: bool) -> None:
-        """Give callbacks the states that a checkpoint has of others like them, then tell of its
-        epoch those that had missed it.
+        """Restore states from a checkpoint, then notify callbacks that had missed its epoch.
 
-        A callback takes the first state that is left of the same kind and identity. One that finds
-        none starts over.
+        A callback takes the first remaining state of the same kind and identity. A callback without
+        such a state keeps its initial state.
         """
         left, missed, fresh = list(saved["entries"]), [], []
         for callback in self._begun:
@@ -157,14 +155,14 @@ class Listeners:
                     and _differ(entry["identity"], identity)
                 ):
                     warnings.warn(
-                        f"{_shown(kind, identity)} starts over: the checkpoint has the state of "
-                        f"{_shown(kind, entry['identity'])}",
+                        f"{_shown(kind, identity)} starts from its initial state: the checkpoint "
+                        f"has the state of {_shown(kind, entry['identity'])}",
                         stacklevel=4,
                     )
         self.tell(trainer, dict(saved["logs"]), missed)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy has no callbacks, which may hold anything, but their states."""
+        """Pickle the states only: callbacks may hold objects of any kind."""
         return _frozen, (self.states(),)
 
 
@@ -182,8 +180,9 @@ def _kind(callback: Callback) -> str:
 
 
 def _differ(identity: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether identities differ in more than the file that is written: with a new file, one starts
-    from the start without a word.
+    """Whether identities differ in more than the file name.
+
+    With a new file, a callback starts from its initial state without a warning.
     """
     return {**identity, "file": None} != {**other, "file": None}
 

@@ -1,4 +1,4 @@
-"""The numbers of each epoch, written where other programs find them."""
+"""Callbacks that write the metrics of each epoch to files of other programs."""
 
 import itertools
 import os
@@ -13,32 +13,32 @@ from cnet.callbacks._trainer_state import Trainer
 from cnet.nn import Module
 
 _numbers = itertools.count()
-"""Of files for TensorBoard that this process has written."""
+"""Number of TensorBoard files that this process has written."""
 
 
 class CSVLogger(Callback):
-    """Writes a line for each epoch to a CSV file, at once. Names and meaning are those of Keras.
+    """Writes the metrics of each epoch to a CSV file, immediately. Arguments are those of Keras.
 
-    In the first `Trainer.fit` after `Trainer.load_checkpoint` it continues in the file, after the
+    In the first `Trainer.fit` after `Trainer.load_checkpoint`, the file is continued after the
     epoch of the checkpoint: lines of later epochs, which are trained again, are replaced.
 
     Parameters
     ----------
     filename : path-like
-        ``~`` is expanded. A file that is there is replaced when the first epoch is done.
+        ``~`` is expanded. An existing file is replaced when the first epoch has ended.
     separator : str
-        One character.
+        A single character.
     append : bool
-        Go on at the end of a file that is there, and do not replace it. If its last line was cut
-        off, that line stays as it is, and the next one begins its own line.
+        Append to an existing file instead of replacing it. If its last line is incomplete, it is
+        kept, and the next row starts a new line.
 
     Raises
     ------
     TypeError, ValueError
-        If the separator is not one character; in `fit`, before the first step, if a file to append
-        to has other columns.
+        If the separator is not a single character. In `fit`, before the first step: if an existing
+        file to append to has other columns.
     OSError
-        In `fit`, before the first step, if the folder does not exist or the file cannot be written.
+        In `fit`, before the first step: if the folder does not exist or the file is not writable.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class CSVLogger(Callback):
             or len(self.separator) != 1
             or self.separator in '"\r\n'
         ):
-            raise ValueError(f"separator is {self.separator!r}, expected one character")
+            raise ValueError(f"separator is {self.separator!r}, expected a single character")
         flag("append", self.append)
 
     def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
@@ -78,19 +78,18 @@ class CSVLogger(Callback):
         self._look(self.append)
 
     def _look(self, keep: bool) -> None:
-        """See what there is in the file, if its content is to be kept."""
+        """Read the columns and the number of rows of the file, if its content is to be kept."""
         import csv  # not at the top: few programs that import cnet write logs
 
         self._keep = keep
         self._columns: list[str] = []
-        self._rows = self._last_epoch = 0  # rows in the file, and the epoch of the last one
+        self._rows = self._last_epoch = 0  # rows in the file, and the epoch of the last row
         if keep and os.path.isfile(self._path):
             with open(self._path, newline="", encoding="utf-8-sig") as file:
                 rows = csv.reader(file, delimiter=self.separator)
                 self._columns = next(rows, [])
                 self._rows = sum(1 for _ in rows)
-        # Of other columns nothing is known yet: a callback before this one may add them to the
-        # logs.
+        # Other columns cannot be checked yet: a callback before this one may add them to the logs.
         if self._columns and ["epoch", *self._metrics] != [
             n for n in self._columns if n == "epoch" or n in self._metrics or mode_of(n)
         ]:
@@ -98,13 +97,14 @@ class CSVLogger(Callback):
 
     def _refuse_columns(self, names: Iterable[str]) -> NoReturn:
         raise ValueError(
-            f"{self._path} has the columns {', '.join(self._columns)}, but an epoch ends with "
-            f"{', '.join(['epoch', *names])}: use a new file"
+            f"{self._path} has the columns {', '.join(self._columns)}, but the values of an epoch "
+            f"are {', '.join(['epoch', *names])}: use a new file"
         )
 
     def _open(self) -> None:
-        """Open the file. Only now, as a log of before is not to be lost where training fails before
-        an epoch is done.
+        """Open the file, not before the first epoch has ended.
+
+        If training fails earlier, an existing log is not lost.
         """
         import csv
 
@@ -113,7 +113,7 @@ class CSVLogger(Callback):
         if self._keep and os.path.isfile(self._path) and os.path.getsize(self._path):
             with open(self._path, "rb") as file:
                 file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a line was not written to its end
+                if file.read(1) != b"\n":  # the last line is incomplete
                     self._file.write("\n")
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
@@ -137,7 +137,7 @@ class CSVLogger(Callback):
         return {"file": os.path.basename(full_path(self.filename))}
 
     def state_dict(self) -> dict[str, Any]:
-        """How much of the file there is."""
+        """Return the columns, the number of rows, and the last epoch of the file."""
         return (
             {"columns": self._columns, "rows": self._rows, "epoch": self._last_epoch}
             if self._rows
@@ -145,8 +145,9 @@ class CSVLogger(Callback):
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the rows that the file had, without those of epochs that are trained again.
-        `Trainer.fit` calls it after `on_train_begin`.
+        """Continue the file after its rows, without those of epochs that are trained again.
+
+        `Trainer.fit` calls this after `on_train_begin`.
         """
         self._check_state(state)
         if os.path.isfile(self._path):
@@ -154,14 +155,15 @@ class CSVLogger(Callback):
         self._look(keep=True)
 
     def _drop_rows(self, columns: list[str], rows: int, epoch: int) -> None:
-        """Cut the file after so many rows, if those after them are of later epochs, and not of
-        another training.
+        """Truncate the file after `rows` rows, if all rows after them are of later epochs.
+
+        Otherwise they belong to another training run.
         """
         import csv
 
         with open(self._path, "r+", newline="", encoding="utf-8") as file:
             kept = list(itertools.islice(file, 1 + rows))
-            later = [line for line in file if line.endswith("\n")]  # a last line may be cut off
+            later = [line for line in file if line.endswith("\n")]  # the last may be incomplete
             if next(csv.reader(kept, delimiter=self.separator), []) == columns and all(
                 self._epoch_of(line) > epoch for line in later
             ):
@@ -184,30 +186,30 @@ class CSVLogger(Callback):
             or not (is_count(state["rows"]) and is_count(state["epoch"]))
         ):
             raise ValueError(
-                "the state of CSVLogger does not fit: expected the columns, the number of rows "
-                "and the last epoch"
+                "the state of CSVLogger is invalid: expected the columns, the number of rows and "
+                "the last epoch"
             )
 
 
 class TensorBoard(Callback):
-    """Writes the numbers of each epoch for TensorBoard: ``tensorboard --logdir logs`` shows them.
+    """Writes the metrics of each epoch for TensorBoard, shown by ``tensorboard --logdir logs``.
 
-    Training goes to the folder ``train`` in `log_dir` and validation to ``validation``, under the
-    same names, so that curves share a diagram, as those of Keras do. Needs ``pip install
-    "cnet[tensorboard]"``.
+    Training metrics are written to the folder ``train`` in `log_dir`, validation metrics to
+    ``validation``, under the same names, so that their curves are in one chart, as with Keras. This
+    requires ``pip install "cnet[tensorboard]"``.
 
     Parameters
     ----------
     log_dir : path-like
-        A folder for each run, which is created; ``~`` is expanded. What other runs have written
-        there stays.
+        Folder of the run, created if necessary. ``~`` is expanded. Files of other runs in it are
+        kept.
 
     Raises
     ------
     ImportError
-        If the library that writes the files is not installed.
+        If tensorboardX, which writes the files, is not installed.
     OSError
-        In `fit`, before the first step, if the folder cannot be written.
+        In `fit`, before the first step: if the folder is not writable.
 
     Examples
     --------
@@ -221,14 +223,14 @@ class TensorBoard(Callback):
             from tensorboardX import SummaryWriter
         except ImportError:
             raise ImportError(
-                'writing for TensorBoard needs tensorboardX: pip install "cnet[tensorboard]"'
+                'writing for TensorBoard requires tensorboardX: pip install "cnet[tensorboard]"'
             ) from None
         self.log_dir = log_dir
         self._writer = SummaryWriter
         self._writers: dict[str, Any] = {}
 
-    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
-        self._open("train")  # if that cannot be, training does not begin
+    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+        self._open("train")  # fails before training if the folder is not writable
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         for name, value in logs.items():
@@ -255,7 +257,7 @@ class TensorBoard(Callback):
         self._writers[run].add_scalar(name, value, epoch)
 
     def _open(self, run: str) -> None:
-        # The library names files by the second and the machine, and replaces one that is there.
+        # The library names files by time in seconds and host, and would replace an existing file.
         suffix = f".{os.getpid()}.{next(_numbers):06d}.{os.urandom(4).hex()}"
         self._writers[run] = self._writer(
             os.path.join(full_path(self.log_dir), run), filename_suffix=suffix

@@ -1,6 +1,4 @@
-"""One metric of those that an epoch ends with, and whether it has improved. Callbacks that watch a
-metric build on this.
-"""
+"""The base class of callbacks that monitor a metric and test whether it has improved."""
 
 import math
 import sys
@@ -12,27 +10,25 @@ from cnet.callbacks._trainer_state import Trainer
 
 
 class MonitorCallback(Callback):
-    """Base of the callbacks that watch a metric.
+    """Base class of callbacks that monitor a metric.
 
     Parameters
     ----------
     monitor : str
         Name of the metric.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes the metric's own direction.
+        Whether lower or higher is better. "auto" uses the direction of the metric.
     verbose : int
-        Above 0: print what the callback does.
+        Above 0: print the actions of the callback.
     """
 
     def __init__(self, monitor: str, mode: str, verbose: int) -> None:
         self.monitor, self.mode, self.verbose = monitor, mode, verbose
         self.direction = ""
-        """"min" or "max", once training has begun."""
+        """"min" or "max". Empty before training begins."""
 
     def _check_settings(self) -> None:
-        """Raise TypeError or ValueError for settings out of bounds: at construction, and whenever
-        training begins.
-        """
+        """Raise TypeError or ValueError for invalid options, at construction and in each `fit`."""
         if not isinstance(self.monitor, str):
             raise TypeError(
                 f"monitor is {self.monitor!r}, expected the name of a metric, such as 'val_loss'"
@@ -41,23 +37,21 @@ class MonitorCallback(Callback):
             raise ValueError(f"mode is {self.mode!r}, expected 'auto', 'min' or 'max'")
         count("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
 
-    def _find_direction(self, trainer: Trainer) -> None:
-        """Raise ValueError if epochs of this training do not end with the metric."""
+    def _find_direction(self, trainer: "Trainer") -> None:
+        """Raise ValueError if the metric is not one of this training."""
         self.direction = monitored_mode(self.monitor, self.mode, trainer.metric_modes)
 
-    def _value(self, trainer: Trainer, logs: Logs) -> float:
-        if not self.direction:  # a subclass has its own on_train_begin
+    def _value(self, trainer: "Trainer", logs: Logs) -> float:
+        if not self.direction:  # a subclass overrides on_train_begin
             self._find_direction(trainer)
         if self.monitor not in logs:
             raise ValueError(
-                f"monitor is {self.monitor!r}, but this epoch ended with {', '.join(logs)}"
+                f"monitor is {self.monitor!r}, but the metrics of this epoch are {', '.join(logs)}"
             )
         return logs[self.monitor]
 
     def _better(self, value: float, reference: float | None, min_delta: float = 0.0) -> bool:
-        """Whether a value improves on another by more than `min_delta`. One that is not finite
-        never does.
-        """
+        """Whether a value improves on another by more than `min_delta`; False if not finite."""
         if not math.isfinite(value):
             return False
         if reference is None:
@@ -74,8 +68,8 @@ class MonitorCallback(Callback):
 
 
 def say(line: str) -> None:
-    """Print a line to standard output, above the bars of tqdm where there are some."""
-    if not hasattr(sys.stdout, "write"):  # as under pythonw
+    """Print a line to standard output, above any progress bars of tqdm."""
+    if not hasattr(sys.stdout, "write"):  # for example under pythonw
         return
     if "tqdm" in sys.modules:
         from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Progress of training, for people who watch."""
+"""The callback that prints the progress of training."""
 
 import sys
 import time
@@ -10,10 +10,10 @@ from cnet.callbacks._trainer_state import Trainer
 
 
 class ProgressBar(Callback):
-    """A line of figures for each epoch and, in a terminal or a notebook, a bar with the time left.
+    """Prints a line of metrics for each epoch and, interactively, a bar with the remaining time.
 
-    Lines go to standard error, in a notebook to its output. Where standard error is no terminal
-    there is no bar, and no control character. ``verbose=True`` adds one of these to `Trainer.fit`.
+    Lines go to standard error, or to the output in a notebook. If standard error is not a terminal,
+    there is no bar and no control character. ``verbose=True`` adds this callback in `Trainer.fit`.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class ProgressBar(Callback):
         self._notebook = "ipykernel" in sys.modules
         isatty = getattr(
             sys.stderr, "isatty", None
-        )  # there may be no stderr at all, as under pythonw
+        )  # there may be no stderr at all, for example under pythonw
         if self._notebook or (isatty and isatty()):
             from tqdm.auto import tqdm
 
@@ -94,7 +94,7 @@ class ProgressBar(Callback):
             self._bar = None
         if trainer.stop and self._epochs and not self._epoch:
             self._print(
-                f"no epoch trained: a callback had ended this training after epoch {trainer.epoch}"
+                f"no epoch trained: a callback ended this training after epoch {trainer.epoch}"
             )
 
     def _print(self, line: str) -> None:

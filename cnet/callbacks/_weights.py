@@ -1,4 +1,4 @@
-"""How weights grow."""
+"""The callback that records the magnitude of weights."""
 
 import weakref
 from typing import Any
@@ -14,14 +14,14 @@ from cnet.nn import Module
 class WeightRecorder(Callback):
     """Records the largest absolute weight of each layer, before training and after each epoch.
 
-    `cnet.plot.max_weights` draws it. Another call of `Trainer.fit` continues from there; with
-    another trainer it starts over. The first one after `Trainer.load_checkpoint` continues from the
-    record in the checkpoint.
+    `cnet.plot.max_weights` plots the record. Further calls of `Trainer.fit` extend it; with another
+    trainer, a new record starts. The first call after `Trainer.load_checkpoint` extends the record
+    in the checkpoint.
 
     Attributes
     ----------
     max_abs : dict of lists
-        By the names that `state_dict` has, such as ``"0.weight"``; biases are left out.
+        Values by the names of `state_dict`, such as ``"0.weight"``. Biases are not recorded.
 
     Examples
     --------
@@ -49,15 +49,15 @@ class WeightRecorder(Callback):
         self._record(trainer)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy starts over: it will be of another trainer."""
+        """Pickle without the trainer: a copy belongs to another trainer."""
         return vars(self) | {"_record_of": None}
 
     def state_dict(self) -> dict[str, Any]:
-        """The record."""
+        """Return the record."""
         return {"max_abs": {name: list(values) for name, values in self.max_abs.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a record. `Trainer.fit` calls it after `on_train_begin`."""
+        """Restore a record. `Trainer.fit` calls this after `on_train_begin`."""
         self._check_state(state)
         self.max_abs = {name: list(values) for name, values in state["max_abs"].items()}
 
@@ -69,7 +69,7 @@ class WeightRecorder(Callback):
             ):
                 return
         raise ValueError(
-            "the state of WeightRecorder does not fit: expected lists of numbers by the names of "
+            "the state of WeightRecorder is invalid: expected lists of numbers by the names of "
             "weights"
         )
 
