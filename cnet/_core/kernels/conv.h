@@ -1,116 +1,46 @@
 /* clang-format off */
-/* Convolution by indirect GEMM, with channels last: x (n, height, width, channels),
-   w (kernel width, kernel height, channels, filters), out (n, out height, out width, filters).
+/* Convolution with channels last: x (n, height, width, channels), w (kernel width, kernel height,
+   channels, filters), out (n, out height, out width, filters).
 
-   Nothing is unfolded (no im2col). The three passes are products of matrices whose elements are
-   addressed by offsets: element (i, k) of A is a[a_row_offset[i] + a_col_offset[k]], and row i of C
-   begins at c + c_row_offset[i].
+   All three passes are indirect matrix products (igemm.h); nothing is unfolded:
 
-     pass               rows of C          terms of a sum
-     forward            output pixels      taps: positions of the kernel times channels
-     gradient of x      output pixels      filters times rows of the kernel, per column of it
-     gradient of w      taps               output pixels
+     pass                rows            sum over k
+     forward             output pixels   taps: (position in the kernel, channel)
+     gradient of input   output pixels   (row of the kernel, filter); one product for each column of
+                                         the kernel, added up
+     gradient of w       taps            output pixels
 
-   Images of a group are copied with zero padding, if there is padding. The gradient of x skips
-   pixels outside of an image instead. Pixels are processed in blocks of at most CNET_KC: a part of
-   an image, or a group of small images, counted from the first image of a batch. Sums run block by
-   block, in the order of pixels, taps or filters (kernels.h). */
+   Padding: the first and the third pass read a copy of the images with a border of zeros. The second
+   needs none: it skips the pixels outside the image.
+
+   Output pixels are processed in blocks of at most KC: a part of an image, or a group of small
+   images. Blocks are counted from the first image of the batch. Sums go block by block in the order
+   of pixels, taps or filters (kernels.h), wherever threads cut the work. */
 /* clang-format on */
 #include <string.h>
 
+/* Sizes that follow from those of a convolution. The workspace holds, in this order: offsets of the
+   taps and of the rows of w; w in panels of NR columns; a group of padded images. */
 typedef struct {
-    const real *a;
-    const ptrdiff_t *a_row_offset, *a_col_offset;
-    const real *b;
-    ptrdiff_t rs_b, k;
-    real *c;
-    const ptrdiff_t *c_row_offset;
-    const real *bias;
-    int first; /* overwrite c instead of adding to it */
-} igemm_args;
-
-/* As ukernel of gemm.h, with rows and columns of a, and rows of c, at offsets. */
-INLINE void igemm_ukernel(const int rows, const int vecs, const int tail, const igemm_args *t,
-                          ptrdiff_t cols) {
-    const ptrdiff_t *a_col_offset = t->a_col_offset, rs_b = t->rs_b, depth = t->k;
-    const real *b = t->b, *a[MR];
-    const vmask mask = v_mask(tail ? cols - (vecs - 1) * VL : VL);
-    vec acc[MR][NR_VECS];
-    UNROLL for (int r = 0; r < rows; r++) {
-        a[r] = t->a + t->a_row_offset[r];
-        UNROLL for (int v = 0; v < vecs; v++)
-            acc[r][v] = v_set1(0);
-    }
-    for (ptrdiff_t k = 0; k < depth; k++, b += rs_b) {
-        const ptrdiff_t offset = a_col_offset[k];
-        vec bv[NR_VECS];
-        UNROLL for (int v = 0; v < vecs; v++)
-            bv[v] = tail && v == vecs - 1 ? v_load_m(b + v * VL, mask) : v_load(b + v * VL);
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec av = v_set1(a[r][offset]);
-            UNROLL for (int v = 0; v < vecs; v++)
-                acc[r][v] = v_fma(av, bv[v], acc[r][v]);
-        }
-    }
-    real *c[MR];
-    UNROLL for (int r = 0; r < rows; r++)
-        c[r] = t->c + t->c_row_offset[r];
-    if (!t->first) {
-        UNROLL for (int r = 0; r < rows; r++) {
-            UNROLL for (int v = 0; v < vecs; v++)
-                acc[r][v] = v_add(tail && v == vecs - 1 ? v_load_m(c[r] + v * VL, mask)
-                                                        : v_load(c[r] + v * VL),
-                                  acc[r][v]);
-        }
-    }
-    if (t->bias) {
-        UNROLL for (int v = 0; v < vecs; v++) {
-            const vec bias =
-                tail && v == vecs - 1 ? v_load_m(t->bias + v * VL, mask) : v_load(t->bias + v * VL);
-            UNROLL for (int r = 0; r < rows; r++)
-                acc[r][v] = v_add(acc[r][v], bias);
-        }
-    }
-    UNROLL for (int r = 0; r < rows; r++) {
-        UNROLL for (int v = 0; v < vecs; v++) {
-            if (tail && v == vecs - 1)
-                v_store_m(c[r] + v * VL, acc[r][v], mask);
-            else
-                v_store(c[r] + v * VL, acc[r][v]);
-        }
-    }
-}
-
-static void dispatch_igemm(int rows, ptrdiff_t cols, const igemm_args *t) {
-    DISPATCH_TILE(igemm_ukernel, MR)
-}
-
-static void igemm(ptrdiff_t m, ptrdiff_t cols, igemm_args t) {
-    for (ptrdiff_t i = 0, tile = 0; i < m; tile++) {
-        const int rows = tile_height(m, MR, tile);
-        dispatch_igemm(rows, cols, &t);
-        t.a_row_offset += rows;
-        t.c_row_offset += rows;
-        i += rows;
-    }
-}
-
-/* Sizes of a convolution's blocks and workspace. */
-typedef struct {
-    ptrdiff_t taps, pixels; /* of the kernel, times channels; of an output image */
-    ptrdiff_t group, block; /* images in a group; most pixels in a block */
-    ptrdiff_t row, image;   /* elements of an input row and an input image, with padding */
-    /* Elements of the workspace: offsets of taps and of rows of the weights; packed weights in
-       panels of NR columns; a group of padded images. */
-    ptrdiff_t offsets, panels, padded;
+    ptrdiff_t taps;    /* kernel_width * kernel_height * channels */
+    ptrdiff_t pixels;  /* of an output image */
+    ptrdiff_t group;   /* images that are processed together */
+    ptrdiff_t block;   /* maximum number of pixels of a block */
+    ptrdiff_t row;     /* elements of a row of a padded input image */
+    ptrdiff_t image;   /* elements of a padded input image */
+    ptrdiff_t offsets; /* entries of the workspace for offsets */
+    ptrdiff_t panels;  /* elements of the workspace for panels */
+    ptrdiff_t padded;  /* elements of the workspace for padded images; 0 without padding */
 } conv_plan;
 
-static ptrdiff_t round_up_to_panel(ptrdiff_t cols) { return (cols + NR - 1) / NR * NR; }
+static ptrdiff_t round_up_to_nr(ptrdiff_t cols) { return (cols + NR - 1) / NR * NR; }
 
+/* Small images are grouped, by powers of two, as long as the pixels of a group fit into one
+   block. */
 static conv_plan conv_plan_of(const cnet_window *g) {
     const ptrdiff_t positions = g->kernel_width * g->kernel_height;
-    const ptrdiff_t forward = g->channels * round_up_to_panel(g->filters),
-                    backward = g->filters * round_up_to_panel(g->channels);
+    const ptrdiff_t forward = g->channels * round_up_to_nr(g->filters),
+                    backward = g->filters * round_up_to_nr(g->channels);
     conv_plan f;
     f.taps = positions * g->channels;
     f.pixels = g->out_height * g->out_width;
@@ -126,6 +56,7 @@ static conv_plan conv_plan_of(const cnet_window *g) {
     return f;
 }
 
+/* Bytes of the workspace, rounded up to a cache line: threads have neighboring ones. */
 static ptrdiff_t conv_scratch(const cnet_window *g) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t bytes = f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) +
@@ -134,6 +65,8 @@ static ptrdiff_t conv_scratch(const cnet_window *g) {
     return (bytes + line - 1) / line * line;
 }
 
+/* offset[k]: tap k in a padded image, relative to the first pixel under the kernel.
+   weight_row[k] = k * filters: row k of w (taps, filters). */
 static void tap_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t *offset,
                         ptrdiff_t *weight_row) {
     for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
@@ -144,17 +77,19 @@ static void tap_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t *off
         weight_row[i] = i * g->filters;
 }
 
-/* A pixel of a batch of images of equal size. */
+/* A pixel of a sequence of images (height, width). */
 typedef struct {
     ptrdiff_t image, y, x;
 } pixel;
 
+/* The pixel with that number, counted from the first of the first image. */
 static pixel pixel_at(ptrdiff_t number, ptrdiff_t height, ptrdiff_t width) {
     const ptrdiff_t row = number / width;
     const pixel p = {row / height, row % height, number % width};
     return p;
 }
 
+/* p becomes the next pixel. */
 INLINE void advance(pixel *p, ptrdiff_t height, ptrdiff_t width) {
     if (++p->x < width)
         return;
@@ -165,7 +100,8 @@ INLINE void advance(pixel *p, ptrdiff_t height, ptrdiff_t width) {
     p->image++;
 }
 
-/* offset[i] = the first input element under the kernel, for output pixels first to first + n. */
+/* offset[i]: first input element under the kernel, for output pixels first to first + n of
+   padded images. */
 static void pixel_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t *offset) {
     pixel p = pixel_at(first, g->out_height, g->out_width);
@@ -174,8 +110,8 @@ static void pixel_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t fi
             p.image * f->image + p.y * g->stride_y * f->row + p.x * g->stride_x * g->channels;
 }
 
-/* x (n, height, width, channels) with zero padding, written to `padded`; x itself without padding.
- */
+/* padded (n, height + 2 pad_y, width + 2 pad_x, channels) = x with a border of zeros; returns x
+   itself if there is no padding. */
 static const real *pad_input(const cnet_window *g, const conv_plan *f, ptrdiff_t n, const real *x,
                              real *padded) {
     const ptrdiff_t row = g->width * g->channels, side = g->pad_x * g->channels;
@@ -188,6 +124,7 @@ static const real *pad_input(const cnet_window *g, const conv_plan *f, ptrdiff_t
     return padded;
 }
 
+/* out[p, f] = bias[f] + sum over taps k of x[offset[p] + offset[k]] * w[k, f]; p: output pixel */
 static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w,
                          const real *bias, real *out, void *scratch) {
     const conv_plan f = conv_plan_of(g);
@@ -209,19 +146,19 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
             real *c = out + (i * f.pixels + p) * g->filters;
             pixel_offsets(g, &f, p, pixels, a_row_offset);
             for (ptrdiff_t k = 0; k < f.taps; k += block) {
-                const ptrdiff_t depth = min_size(block, f.taps - k);
+                const ptrdiff_t kc = min_size(block, f.taps - k);
                 for (ptrdiff_t j = 0; j < g->filters; j += NR) {
                     const igemm_args t = {
-                        a,
-                        a_row_offset,
-                        tap + k,
-                        panels + j * f.taps + k * NR,
-                        NR,
-                        depth,
-                        c + j,
-                        c_row_offset,
-                        bias && k + depth == f.taps ? bias + j : NULL,
-                        k == 0,
+                        .a = a,
+                        .a_row_offset = a_row_offset,
+                        .a_col_offset = tap + k,
+                        .b = panels + j * f.taps + k * NR,
+                        .rs_b = NR,
+                        .k = kc,
+                        .c = c + j,
+                        .c_row_offset = c_row_offset,
+                        .bias = bias && k + kc == f.taps ? bias + j : NULL,
+                        .first = k == 0,
                     };
                     igemm(pixels, min_size(NR, g->filters - j), t);
                 }
@@ -230,13 +167,14 @@ static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const
     }
 }
 
-/* Input rows that the same rows of the kernel reach. Kernel row first_ky + t * stride_y, for t from
-   t to t_end, connects input row q * stride_y + first_ky - pad_y with output row q - t. */
+/* Rows q to q_end of input rows (in units of stride_y) that receive gradient through the same
+   kernel rows. Kernel row ky = first_ky + t * stride_y, t in [t, t_end), adds output row q - t
+   to input row q * stride_y + first_ky - pad_y. */
 typedef struct {
     ptrdiff_t first_ky, t, t_end, q, q_end;
 } reached_rows;
 
-/* The next such rows from q on; t_end <= t if no row of the kernel reaches them. */
+/* The longest such range that starts at row q. If no kernel row reaches these rows, t_end <= t. */
 static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdiff_t q) {
     const ptrdiff_t steps = (g->kernel_height - first_ky + g->stride_y - 1) / g->stride_y;
     reached_rows r = {first_ky, 0, 0, q, q};
@@ -253,11 +191,13 @@ static reached_rows rows_reached(const cnet_window *g, ptrdiff_t first_ky, ptrdi
 
 static ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
-/* dx += the contribution of column kx of the kernel to these rows; panels: packed weights (kernel
-   rows, filters, channels). */
-static void add_column(const cnet_window *g, ptrdiff_t images, const reached_rows *r, ptrdiff_t kx,
-                       const real *dout, const ptrdiff_t *a_col_offset, const real *panels,
-                       ptrdiff_t panel, real *dx) {
+/* dx[q, x] += sum over kernel rows t and filters f of dout[q - t, x'] * w[kx, ky, :, f] for the
+   rows of r, where column kx of the kernel connects input column x to output column x'. panels:
+   w of these kernel rows, (terms, channels) in panels of NR columns; panel_rows: distance
+   between panels, in rows of NR elements. */
+static void add_kernel_column(const cnet_window *g, ptrdiff_t images, const reached_rows *r,
+                              ptrdiff_t kx, const real *dout, const ptrdiff_t *a_col_offset,
+                              const real *panels, ptrdiff_t panel_rows, real *dx) {
     ptrdiff_t a_row_offset[CNET_KC], c_row_offset[CNET_KC];
     const ptrdiff_t terms = (r->t_end - r->t) * g->filters, block = cnet_block_length(terms);
     const ptrdiff_t x = ceil_div(g->pad_x - kx, g->stride_x),
@@ -276,33 +216,36 @@ static void add_column(const cnet_window *g, ptrdiff_t images, const reached_row
         }
         for (ptrdiff_t k = 0; k < terms; k += block)
             for (ptrdiff_t j = 0; j < g->channels; j += NR) {
-                const igemm_args t = {dout,
-                                      a_row_offset,
-                                      a_col_offset + k,
-                                      panels + j * panel + k * NR,
-                                      NR,
-                                      min_size(block, terms - k),
-                                      dx + j,
-                                      c_row_offset,
-                                      NULL,
-                                      0};
+                const igemm_args t = {
+                    .a = dout,
+                    .a_row_offset = a_row_offset,
+                    .a_col_offset = a_col_offset + k,
+                    .b = panels + j * panel_rows + k * NR,
+                    .rs_b = NR,
+                    .k = min_size(block, terms - k),
+                    .c = dx + j,
+                    .c_row_offset = c_row_offset,
+                };
                 igemm(count, min_size(NR, g->channels - j), t);
             }
     }
 }
 
+/* dx[y, x, :] = sum over kernel positions and filters f of dout[..., f] * w[kx, ky, :, f]; dx
+   (n, height, width, channels) */
 static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w,
                                 real *dx, void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t image = g->height * g->width * g->channels,
                     terms = g->kernel_height * g->filters,
-                    column = terms * round_up_to_panel(g->channels);
+                    column = terms * round_up_to_nr(g->channels);
     ptrdiff_t *a_col_offset = scratch;
     real *panels = (real *)(a_col_offset + f.offsets);
     for (ptrdiff_t i = 0; i < terms; i++)
         a_col_offset[i] = i % g->filters - i / g->filters * g->out_width * g->filters;
 
-    /* Rows of the kernel that reach the same rows of the input are packed side by side. */
+    /* Kernel rows that reach the same input rows differ by a multiple of stride_y: they are
+       packed side by side. */
     for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
         for (ptrdiff_t first_ky = 0, k = 0; first_ky < min_size(g->stride_y, g->kernel_height);
              first_ky++)
@@ -323,16 +266,16 @@ static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *d
                 if (r.q == r.q_end)
                     break;
                 for (ptrdiff_t kx = 0; kx < g->kernel_width && r.t < r.t_end; kx++)
-                    add_column(g, images, &r, kx, dout + i * f.pixels * g->filters, a_col_offset,
-                               panels + kx * column + (k + r.t * g->filters) * NR, terms,
-                               dx + i * image);
+                    add_kernel_column(
+                        g, images, &r, kx, dout + i * f.pixels * g->filters, a_col_offset,
+                        panels + kx * column + (k + r.t * g->filters) * NR, terms, dx + i * image);
             }
             k += (g->kernel_height - first_ky + g->stride_y - 1) / g->stride_y * g->filters;
         }
     }
 }
 
-/* db[j] (+)= sum over i of b[i, j]; b (n, cols) */
+/* db[j] = sum over i of b[i, j] if first, else db[j] += that sum; b (n, cols), db (cols) */
 static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, real *db,
                       int first) {
     for (ptrdiff_t j = 0; j < cols; j += VL) {
@@ -342,12 +285,15 @@ static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t rs_b
     }
 }
 
+/* dw[k, f] (+)= sum over output pixels p of x[offset[p] + offset[k]] * dout[p, f]; db[f] (+)=
+   sum over p of dout[p, f]; dw (taps, filters), db (filters). This call computes part `part` of
+   `parts` of the tiles. */
 static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *x, const real *dout,
                                  real *dw, real *db, int accumulate, int part, int parts,
                                  void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t row_tiles = (f.taps + MR - 1) / MR,
-                    tiles = row_tiles * (round_up_to_panel(g->filters) / NR);
+                    tiles = row_tiles * (round_up_to_nr(g->filters) / NR);
     const ptrdiff_t first_tile = tiles * part / parts, end_tile = tiles * (part + 1) / parts;
     ptrdiff_t *tap = scratch, *weight_row = tap + f.taps, a_col_offset[CNET_KC];
     real *padded = (real *)(tap + f.offsets) + f.panels, panel[CNET_KC * NR];
@@ -376,8 +322,17 @@ static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *
                 for (; tile < end; tile++) {
                     const ptrdiff_t r = tile % row_tiles, row = r * (f.taps / row_tiles) +
                                                                 min_size(r, f.taps % row_tiles);
-                    const igemm_args t = {a,      tap + row, a_col_offset,     b,    rs_b,
-                                          pixels, dw + j,    weight_row + row, NULL, first};
+                    const igemm_args t = {
+                        .a = a,
+                        .a_row_offset = tap + row,
+                        .a_col_offset = a_col_offset,
+                        .b = b,
+                        .rs_b = rs_b,
+                        .k = pixels,
+                        .c = dw + j,
+                        .c_row_offset = weight_row + row,
+                        .first = first,
+                    };
                     dispatch_igemm(tile_height(f.taps, MR, r), cols, &t);
                 }
             }

@@ -1,16 +1,20 @@
-/* Products of which both factors are contiguous along the sum, and whose columns are few: the
-   gradient of a layer with few inputs and many outputs. In a register tile most of a vector would
-   be empty. Here vectors lie along the sum: term k belongs to the sum in lane k modulo VL, and the
-   lanes are added up at the end, those of 128 bits each for itself first. A column that a tile
-   lacks is the last once more, and is not written. */
+/* Products whose factors are both contiguous along k, with few columns: the gradient of the input
+   of a layer with few inputs and many outputs. A register tile of gemm.h would leave most lanes of
+   a vector empty.
+
+   Here vectors run along k: term k goes to the sum in lane k % VL. At the end the lanes of each
+   sum are added, first those at the same place in each 128-bit lane. cnet_use_dot_kernel says
+   which products are summed this way. */
+/* The tile: DOT_ROWS x DOT_COLS sums, DOT_COLS vectors of b and one of a: 21 of 32 registers, or 13
+   of 16. */
 #define DOT_COLS 4
 #if VECTOR_REGISTERS >= 32
-#define DOT_ROWS 4 /* 16 sums beside 4 columns and a row */
+#define DOT_ROWS 4
 #else
 #define DOT_ROWS 2
 #endif
 
-/* to[j] = the sum of the lanes of sums[j], for DOT_COLS of them. */
+/* to[j] = sum over lanes of sums[j]; sums and to (DOT_COLS) */
 INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     real parts[DOT_COLS * VL];
     UNROLL for (int j = 0; j < DOT_COLS; j += LANE) {
@@ -30,21 +34,25 @@ INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     }
 }
 
-INLINE void add_products(const int rows, const int whole, const real *const a[DOT_ROWS],
+/* acc[r, j] += a[r, k] * b[k, j], lane by lane, for one vector of k; a[r] and b[j] point to row
+   r of a and column j of b. full: the vector has all lanes, else those of mask. */
+INLINE void add_products(const int rows, const int full, const real *const a[DOT_ROWS],
                          const real *const b[DOT_COLS], ptrdiff_t k, vmask mask,
                          vec acc[DOT_ROWS][DOT_COLS]) {
     vec bv[DOT_COLS];
     UNROLL for (int j = 0; j < DOT_COLS; j++)
-        bv[j] = load_lanes(whole, b[j] + k, mask);
+        bv[j] = load_lanes(full, b[j] + k, mask);
     UNROLL for (int r = 0; r < rows; r++) {
-        const vec av = load_lanes(whole, a[r] + k, mask);
+        const vec av = load_lanes(full, a[r] + k, mask);
         UNROLL for (int j = 0; j < DOT_COLS; j++)
             acc[r][j] = v_fma(av, bv[j], acc[r][j]);
     }
 }
 
+/* c[i, j] = sum over k of a[i, k] * b[k, j] for the `rows` rows from `row` and up to DOT_COLS
+   columns from `col`. Missing columns repeat the last one, and are not stored. */
 INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_t col) {
-    const ptrdiff_t whole = g->k / VL * VL, cols = min_size(DOT_COLS, g->n - col);
+    const ptrdiff_t full_k = g->k / VL * VL, cols = min_size(DOT_COLS, g->n - col);
     const vmask mask = v_mask((g->k - 1) % VL + 1);
     const real *a[DOT_ROWS], *b[DOT_COLS];
     vec acc[DOT_ROWS][DOT_COLS];
@@ -55,10 +63,10 @@ INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_
         UNROLL for (int j = 0; j < DOT_COLS; j++)
             acc[r][j] = v_set1(0);
     }
-    for (ptrdiff_t k = 0; k < whole; k += VL)
+    for (ptrdiff_t k = 0; k < full_k; k += VL)
         add_products(rows, 1, a, b, k, mask, acc);
-    if (whole < g->k)
-        add_products(rows, 0, a, b, whole, mask, acc);
+    if (full_k < g->k)
+        add_products(rows, 0, a, b, full_k, mask, acc);
     UNROLL for (int r = 0; r < rows; r++) {
         real sums[DOT_COLS];
         add_lanes(acc[r], sums);
@@ -67,6 +75,7 @@ INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_
     }
 }
 
+/* c[i, j] = sum over k of a[i, k] * b[k, j]; a (m, k), b (k, n), c (m, n) */
 static void dot_kernel(const cnet_gemm *g) {
     for (ptrdiff_t j = 0; j < g->n; j += DOT_COLS) {
         ptrdiff_t i = 0;

@@ -18,8 +18,10 @@
 #include "augment.h"
 #include "dot_kernel.h"
 #include "ukernel.h"
+#include "pack.h"
 #include "gemm.h"
 
+#include "igemm.h"
 #include "conv.h"
 #include "dropout.h"
 #include "norm.h"

@@ -182,49 +182,6 @@ INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
 }
 #endif
 
-#if defined(CNET_ISA_AVX512) && !defined(CNET_EMULATE)
-/* Elements first to end of a row, at most GROUP, that are not 0, and their numbers; a vector of
-   each is written, whatever there is. */
-#define GROUP 16
-INLINE ptrdiff_t csr_from_dense_uint8(const uint8_t *x, ptrdiff_t first, ptrdiff_t end,
-                                      uint8_t *col_idx, uint8_t *values) {
-    const __m128i numbers = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                  a = _mm_maskz_loadu_epi8((__mmask16)((1u << (end - first)) - 1u), x + first);
-    const __mmask16 some = _mm_test_epi8_mask(a, a);
-    const __m512i packed = _mm512_maskz_compress_epi32(some, _mm512_cvtepu8_epi32(a));
-    const __m512i packed_numbers = _mm512_maskz_compress_epi32(
-        some, _mm512_cvtepu8_epi32(_mm_add_epi8(numbers, _mm_set1_epi8((char)first))));
-    _mm_storeu_si128((__m128i *)values, _mm512_cvtepi32_epi8(packed));
-    _mm_storeu_si128((__m128i *)col_idx, _mm512_cvtepi32_epi8(packed_numbers));
-    return _mm_popcnt_u32(some);
-}
-INLINE ptrdiff_t csr_from_dense(const real *x, ptrdiff_t first, ptrdiff_t end, uint8_t *col_idx,
-                                real *values) {
-    ptrdiff_t total = 0;
-    for (ptrdiff_t i = first; i < end; i += VL) {
-        const vec a = v_load_m(x + i, v_mask(min_size(end - i, VL)));
-#ifdef CNET_F64
-        const __mmask8 some = _mm512_cmp_pd_mask(a, v_set1(0), _CMP_NEQ_UQ);
-        const __m512i numbers =
-            _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(i));
-        v_store(values + total, _mm512_maskz_compress_pd(some, a));
-        _mm_storel_epi64((__m128i *)(col_idx + total),
-                         _mm512_cvtepi64_epi8(_mm512_maskz_compress_epi64(some, numbers)));
-#else
-        const __mmask16 some = _mm512_cmp_ps_mask(a, v_set1(0), _CMP_NEQ_UQ);
-        const __m512i numbers =
-            _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                             _mm512_set1_epi32((int)i));
-        v_store(values + total, _mm512_maskz_compress_ps(some, a));
-        _mm_storeu_si128((__m128i *)(col_idx + total),
-                         _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, numbers)));
-#endif
-        total += _mm_popcnt_u32(some);
-    }
-    return total;
-}
-#endif
-
 /* Lanes of 128 bits, LANE elements each, lie `stride` elements apart in memory. */
 #define LANE (16 / (int)sizeof(real))
 #ifdef CNET_F64

@@ -1,68 +1,94 @@
-/* Products with sparse matrices (csr.h): the two products of a dense layer whose input is mostly
-   zeros.
+/* SpMM: the products of a dense layer with a sparse input x (rows, columns), CSR or CSC.
 
-   A term of 0 changes no sum, so results are bitwise those of the dense products. An element costs
-   as many loads as there are vectors in the panel, and no more than that to multiply. A dense
-   product loads less per multiplication, since its register tile reuses each load. */
+     spmm             x @ W      forward
+     spmm_transposed  x.T @ dY   gradient of the weights, x in CSR: scatters into rows of c
+     spmm_columns     x.T @ dY   the same, x in CSC: sums in registers, and may update the weights
+
+   Results are bitwise those of the dense products: a term of 0 does not change a sum, and sums are
+   cut into the same blocks.
+
+   Each product works on one block of columns of x (KC rows of b or c) and one panel of SPMM_NR
+   columns of b or c at a time. The panel stays in the level-1 cache. An element of x costs one load
+   and one multiply-add per vector of the panel. The register tile of gemm.h reuses each load for MR
+   rows; that is all that a sparse product lacks. */
 
 #define SPMM_NR (SPMM_VECS * VL)
-#if SPMM_VECS < 4
-#error "SPMM_VECS is to be at least 4: panels have up to four vectors"
-#endif
-/* Rows that lie this many bytes or more apart fall into few sets of the cache. A vector that is not
-   aligned may lie in two cache lines. In either case B is packed, if so many rows are to be
-   multiplied by it. */
-#define PACK_STRIDE_BYTES 1024
-#define MIN_ROWS_TO_PACK 16
+/* The panel is packed if it is used for at least SPMM_PACK_MIN_ROWS rows of x, and either its rows
+   lie SPMM_PACK_STRIDE bytes or more apart, so that they fall into few sets of the cache, or they
+   do not begin at multiples of a vector's size, so that vectors cross cache lines. */
+#define SPMM_PACK_STRIDE 1024
+#define SPMM_PACK_MIN_ROWS 16
 
-INLINE real *aligned(real *p) { return p + (-(uintptr_t)p % (VL * sizeof(real))) / sizeof(real); }
-
-static int should_pack(ptrdiff_t m, const real *x, ptrdiff_t ldx) {
-    return m >= MIN_ROWS_TO_PACK && (ldx * (ptrdiff_t)sizeof(real) >= PACK_STRIDE_BYTES ||
-                                     ldx % VL || (uintptr_t)x % (VL * sizeof(real)));
-}
-
-/* to[i, j] = x[i, j]; x (m, cols); rows of `to` are padded to full vectors */
-static void pack_panel(ptrdiff_t m, ptrdiff_t cols, const real *x, ptrdiff_t ldx, real *to) {
-    for (ptrdiff_t i = 0; i < m; i++, x += ldx)
-        for (ptrdiff_t j = 0; j < cols; j += VL, to += VL)
-            v_store(to, v_load_m(x + j, v_mask(min_size(cols - j, VL))));
+/* The first multiple of a vector's size at or after p. */
+INLINE real *align_to_vector(real *p) {
+    return p + (-(uintptr_t)p % (VL * sizeof(real))) / sizeof(real);
 }
 
 INLINE ptrdiff_t round_up_to_vector(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
 
-/* c[i, j] (+)= sum over k of x[i, k] * b[k, j], for `vecs` vectors of columns j, rows x[row] to
-   x[row + m - 1], and `blocks` blocks of k. With split_k_stride the sum of each block is stored by
-   itself. `unit` elements are processed per iteration. It is more than one only for a panel of one
-   or two vectors, which is packed: then fewer of the instructions in flight are loop overhead. The
-   sums of the next row do not wait for those of this one. */
-INLINE void spmm_csr_ukernel(const int vecs, const int tail, const int unit,
-                             const cnet_csr_batch *x, ptrdiff_t row, ptrdiff_t m, ptrdiff_t blocks,
-                             const real *b, ptrdiff_t rs_b, vmask mask, real *c, ptrdiff_t rs_c,
-                             ptrdiff_t split_k_stride, const real *bias, int first) {
-    const int packed = unit > 1; /* b, with rows of full vectors */
-    const ptrdiff_t ldb = packed ? vecs * VL : rs_b, b_block = x->block_length * ldb,
-                    capacity = x->capacity;
-    for (ptrdiff_t i = row; i < row + m; i++, c += rs_c) {
+/* Whether to pack b for m rows of x. */
+static int should_pack(ptrdiff_t m, const real *b, ptrdiff_t rs_b) {
+    return m >= SPMM_PACK_MIN_ROWS && (rs_b * (ptrdiff_t)sizeof(real) >= SPMM_PACK_STRIDE ||
+                                       rs_b % VL || (uintptr_t)b % (VL * sizeof(real)));
+}
+
+/* panel (k, round_up_to_vector(cols)) = b (k, cols), padded with zeros */
+static void pack_panel(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, real *panel) {
+    for (ptrdiff_t i = 0; i < k; i++, b += rs_b)
+        for (ptrdiff_t j = 0; j < cols; j += VL, panel += VL)
+            v_store(panel, v_load_m(b + j, v_mask(min_size(cols - j, VL))));
+}
+
+typedef struct {
+    const cnet_csr_batch *x;
+    ptrdiff_t row;       /* of x->rows: the first row, in the first block */
+    ptrdiff_t m, blocks; /* rows of x and of c; blocks of columns of x */
+    const real *b;
+    ptrdiff_t rs_b;
+    real *c;
+    ptrdiff_t rs_c, split_k_stride;
+    const real *bias; /* only with the last block */
+    int first;        /* overwrite c instead of adding to it */
+    vmask mask;       /* of the last vector of a panel */
+} spmm_args;
+
+/* c[i, j] (+)= sum over blocks of (sum over elements e of row i of values[e] * b[col_idx[e], j]),
+   plus bias[j]; x (m, blocks * block_length), b (blocks * block_length, cols), c (m, cols). With
+   split_k_stride, the sum of each block is written to a c of its own.
+
+   vecs: vectors of a row of c. tail: the last one has only the lanes of mask. unroll: elements per
+   iteration. More than one needs a packed b: padding elements have an index whose row is read. It
+   pays for panels of one or two vectors, where counting elements would fill the processor's window
+   of instructions. A block's sum has the latency of its chain of multiply-adds, but the chains of
+   the next rows overlap with it. */
+INLINE void spmm_csr_ukernel(const int vecs, const int tail, const int unroll, const spmm_args *t) {
+    const int packed = unroll > 1; /* all vectors of b are full */
+    const ptrdiff_t rs_b = packed ? vecs * VL : t->rs_b, b_block = t->x->block_length * rs_b,
+                    capacity = t->x->capacity, blocks = t->blocks, end = t->row + t->m,
+                    rs_c = t->rs_c, split_k_stride = t->split_k_stride;
+    const real *const bias = t->bias;
+    const vmask mask = t->mask;
+    real *c = t->c;
+    for (ptrdiff_t i = t->row; i < end; i++, c += rs_c) {
         vec total[SPMM_VECS], sum[SPMM_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
-            total[v] = first ? v_set1(0) : load_lanes(!tail || v < vecs - 1, c + v * VL, mask);
-        const real *rows = b;
-        for (ptrdiff_t block = 0; block < blocks; block++, rows += b_block) {
-            const cnet_csr_row *const elements = x->rows + block * capacity + i;
+            total[v] = t->first ? v_set1(0) : load_lanes(!tail || v < vecs - 1, c + v * VL, mask);
+        const real *b = t->b;
+        for (ptrdiff_t block = 0; block < blocks; block++, b += b_block) {
+            const cnet_csr_row *const elements = t->x->rows + block * capacity + i;
             const uint8_t *const col_idx = elements->col_idx;
-            const ptrdiff_t n = elements->nnz;
+            const ptrdiff_t nnz = elements->nnz;
             const real *const values = elements->values;
             UNROLL for (int v = 0; v < vecs; v++)
                 sum[v] = v_set1(0);
-            for (ptrdiff_t e = 0; e < n; e += unit) {
-                UNROLL for (int u = 0; u < unit; u++) {
-                    const real *const at = rows + (size_t)col_idx[e + u] * (size_t)ldb;
+            for (ptrdiff_t e = 0; e < nnz; e += unroll) {
+                UNROLL for (int u = 0; u < unroll; u++) {
+                    const real *const row = b + (size_t)col_idx[e + u] * (size_t)rs_b;
                     const vec a = v_set1(values[e + u]);
                     UNROLL for (int v = 0; v < vecs; v++)
-                        sum[v] =
-                            v_fma(a, load_lanes(packed || !tail || v < vecs - 1, at + v * VL, mask),
-                                  sum[v]);
+                        sum[v] = v_fma(
+                            a, load_lanes(packed || !tail || v < vecs - 1, row + v * VL, mask),
+                            sum[v]);
                 }
             }
             UNROLL for (int v = 0; v < vecs; v++) {
@@ -83,11 +109,13 @@ INLINE void spmm_csr_ukernel(const int vecs, const int tail, const int unit,
     }
 }
 
-/* sums[k, j] += sum over i of x[i, k] * b[i, j], for rows x[row] to x[row + m - 1] of a column
-   block; sums (block_length, vecs * VL) */
+/* sums[col_idx[e], j] += values[e] * b[i, j] for elements e of rows i of one block of columns;
+   x (m, block_length), b (m, cols), sums (block_length, vecs * VL), which is aligned.
+
+   row: of x->rows. vecs, tail, mask: as above. */
 INLINE void csr_scatter_add(const int vecs, const int tail, const cnet_csr_batch *x, ptrdiff_t row,
                             ptrdiff_t m, const real *b, ptrdiff_t rs_b, vmask mask, real *sums) {
-    const int unit = vecs <= 2 ? CNET_NNZ_ALIGN : 1;
+    const int unroll = vecs <= 2 ? CNET_NNZ_ALIGN : 1;
     for (ptrdiff_t i = row; i < row + m; i++, b += rs_b) {
         const cnet_csr_row elements = x->rows[i];
         const uint8_t *const col_idx = elements.col_idx;
@@ -95,26 +123,27 @@ INLINE void csr_scatter_add(const int vecs, const int tail, const cnet_csr_batch
         vec b_row[SPMM_VECS];
         UNROLL for (int v = 0; v < vecs; v++)
             b_row[v] = load_lanes(!tail || v < vecs - 1, b + v * VL, mask);
-        for (ptrdiff_t e = 0; e < elements.nnz; e += unit) {
+        for (ptrdiff_t e = 0; e < elements.nnz; e += unroll) {
             vec sum[CNET_NNZ_ALIGN][SPMM_VECS];
-            real *at[CNET_NNZ_ALIGN];
-            UNROLL for (int u = 0; u < unit; u++) {
+            real *c_row[CNET_NNZ_ALIGN];
+            UNROLL for (int u = 0; u < unroll; u++) {
                 const vec a = v_set1(values[e + u]);
-                at[u] = sums + (size_t)col_idx[e + u] * (vecs * VL);
+                c_row[u] = sums + (size_t)col_idx[e + u] * (vecs * VL);
                 UNROLL for (int v = 0; v < vecs; v++)
-                    sum[u][v] = v_fma(a, b_row[v], v_load(at[u] + v * VL));
+                    sum[u][v] = v_fma(a, b_row[v], v_load(c_row[u] + v * VL));
             }
-            /* Padding first: its column index is that of an element before it. */
-            UNROLL for (int u = unit - 1; u >= 0; u--) {
+            /* In reverse: padding has the column index of the last element, whose sum must be the
+               one that stays. */
+            UNROLL for (int u = unroll - 1; u >= 0; u--) {
                 UNROLL for (int v = 0; v < vecs; v++)
-                    v_store(at[u] + v * VL, sum[u][v]);
+                    v_store(c_row[u] + v * VL, sum[u][v]);
             }
         }
     }
 }
 
-/* call(vecs, tail) with constants, for a panel of so many columns (cnet_spmm_cols). */
-#define BY_VECS(cols, call) \
+/* call(vecs, tail) with constants, for a panel of cols = cnet_spmm_cols(...) columns. */
+#define DISPATCH_VECS(cols, call) \
     if (cols == SPMM_NR) \
         call(SPMM_VECS, 0); \
     else \
@@ -125,52 +154,57 @@ INLINE void csr_scatter_add(const int vecs, const int tail, const cnet_csr_batch
         case 4: call(4, 1); break; \
         }
 
-/* C (m, n) = X (m, k) @ B (k, n) + bias, X being CSR: one block of k and one panel of columns at a
-   time, so that the weights of a panel stay in the level-1 cache. */
+/* g->c (m, n) = x @ g->b (k, n), plus g->bias; x (m, k), from row `row` and column block `block`
+   on. Blocks whose panels fit together are taken together: totals stay in registers. */
 static void spmm(const cnet_csr_batch *x, ptrdiff_t row, ptrdiff_t block, const cnet_gemm *g) {
-    real memory[CNET_KC * SPMM_NR + VL], *const panel = aligned(memory);
+    real memory[CNET_KC * SPMM_NR + VL], *const panel = align_to_vector(memory);
     const int packed = should_pack(g->m, g->b, g->rs_b);
-    const ptrdiff_t blocks = (g->k + x->block_length - 1) / x->block_length;
+    const ptrdiff_t length = x->block_length, blocks = (g->k + length - 1) / length;
     for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
         cols = cnet_spmm_cols(SPMM_NR, VL, g->n - j);
-        const vmask mask = v_mask((cols - 1) % VL + 1);
         const ptrdiff_t width = round_up_to_vector(cols),
-                        max_blocks = CNET_KC * SPMM_NR / (x->block_length * width);
+                        max_blocks = CNET_KC * SPMM_NR / (length * width);
         for (ptrdiff_t i = 0, n; i < blocks; i += n) {
             n = min_size(blocks - i, max_blocks);
-            const real *b = g->b + i * x->block_length * g->rs_b + j;
-            const real *const bias = g->bias && i + n == blocks ? g->bias + j : NULL;
-            real *const c = g->c + j + i * g->split_k_stride;
-            const ptrdiff_t rs_b = packed ? width : g->rs_b;
+            spmm_args t = {
+                .x = x,
+                .row = (block + i) * x->capacity + row,
+                .m = g->m,
+                .blocks = n,
+                .b = g->b + i * length * g->rs_b + j,
+                .rs_b = g->rs_b,
+                .c = g->c + j + i * g->split_k_stride,
+                .rs_c = g->rs_c,
+                .split_k_stride = g->split_k_stride,
+                .bias = g->bias && i + n == blocks ? g->bias + j : NULL,
+                .first = g->split_k_stride || i == 0,
+                .mask = v_mask((cols - 1) % VL + 1),
+            };
             if (packed) {
-                pack_panel(min_size(g->k - i * x->block_length, n * x->block_length), cols, b,
-                           g->rs_b, panel);
-                b = panel;
+                pack_panel(min_size(g->k - i * length, n * length), cols, t.b, g->rs_b, panel);
+                t.b = panel;
+                t.rs_b = width;
             }
-#define CALL_WITH(vecs, tail, unit) \
-    spmm_csr_ukernel(vecs, tail, unit, x, (block + i) * x->capacity + row, g->m, n, b, rs_b, mask, \
-                     c, g->rs_c, g->split_k_stride, bias, g->split_k_stride || i == 0)
-#define CALL(vecs, tail) CALL_WITH(vecs, tail, 1)
+#define CALL(vecs, tail) spmm_csr_ukernel(vecs, tail, 1, &t)
             if (packed && width == VL)
-                CALL_WITH(1, 1, CNET_NNZ_ALIGN);
+                spmm_csr_ukernel(1, 1, CNET_NNZ_ALIGN, &t);
             else if (packed && width == 2 * VL)
-                CALL_WITH(2, 1, CNET_NNZ_ALIGN);
+                spmm_csr_ukernel(2, 1, CNET_NNZ_ALIGN, &t);
             else
-                BY_VECS(cols, CALL)
+                DISPATCH_VECS(cols, CALL)
 #undef CALL
-#undef CALL_WITH
         }
     }
 }
 
-/* x (m, n), whose rows are `width` apart, without gaps between rows: they can be added as one. */
-static void compact_rows(ptrdiff_t m, ptrdiff_t n, ptrdiff_t width, real *x) {
+/* x (m, n), leading dimension n = x (m, n), leading dimension ldx, in place */
+static void compact_rows(ptrdiff_t m, ptrdiff_t n, ptrdiff_t ldx, real *x) {
     for (ptrdiff_t i = 1; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j += VL)
-            v_store(x + i * n + j, v_load(x + i * width + j));
+            v_store(x + i * n + j, v_load(x + i * ldx + j));
 }
 
-/* c[i, j] (+)= x[i, j]; x, c (m, n) */
+/* c[i, j] = x[i, j] if first, else c[i, j] += x[i, j]; x, c (m, n) */
 static void add_rows(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, real *c,
                      ptrdiff_t rs_c, int first) {
     for (ptrdiff_t i = 0; i < m; i++, x += ldx, c += rs_c)
@@ -183,26 +217,28 @@ static void add_rows(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, rea
         }
 }
 
-/* C (m, n) (+)= X (k, m).T @ B (k, n), X being one column block of a CSR matrix: the sums of a
-   panel stay in the level-1 cache, and each element adds one row of B to one of them. */
+/* g->c (m, n) (+)= x.T @ g->b (k, n); x (k, m), rows 0 to k of column block `block`. The sum of
+   each block of g->block rows of x is collected in a panel of its own. With scratch, c has space
+   for whole vectors, and the first block is summed there. */
 static void spmm_transposed(const cnet_csr_batch *x, ptrdiff_t block, const cnet_gemm *g,
                             int scratch) {
-    real memory[CNET_KC * SPMM_NR + VL], *const buffer = aligned(memory);
+    real memory[CNET_KC * SPMM_NR + VL], *const panel = align_to_vector(memory);
     for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
         cols = cnet_spmm_cols(SPMM_NR, VL, g->n - j);
         const vmask mask = v_mask((cols - 1) % VL + 1);
-        const int contiguous = cols == g->rs_c; /* rows of c, which are then added as one */
+        /* If rows of c are contiguous, they are added as one long row: fewer tails. */
+        const int contiguous = cols == g->rs_c;
         const ptrdiff_t width = round_up_to_vector(cols), rows = contiguous ? 1 : g->m,
                         length = contiguous ? g->m * cols : cols;
         for (ptrdiff_t i = 0; i < g->k; i += g->block) {
             const ptrdiff_t m = min_size(g->k - i, g->block);
             const int first = i == 0 && !g->accumulate, in_place = first && scratch;
-            real *sums = in_place ? g->c : buffer;
+            real *sums = in_place ? g->c : panel;
             memset(sums, 0, (size_t)(g->m * width) * sizeof(real));
 #define CALL(vecs, tail) \
     csr_scatter_add(vecs, tail, x, block * x->capacity + i, m, g->b + i * g->rs_b + j, g->rs_b, \
                     mask, sums)
-            BY_VECS(cols, CALL)
+            DISPATCH_VECS(cols, CALL)
 #undef CALL
             if (contiguous && width > cols)
                 compact_rows(g->m, cols, width, sums);
@@ -212,27 +248,30 @@ static void spmm_transposed(const cnet_csr_batch *x, ptrdiff_t block, const cnet
     }
 }
 
-/* c[k, j] = sum over i of x[i, k] * b[i, j], for `vecs` vectors of columns j; or an SGD step on c
-   with that gradient. x (m, cols) is CSC: sums stay in registers. */
+/* c[k, j] = sum over elements e of column k of values[e] * b[row_idx[e], j], or an SGD step on
+   c[k, j] with that gradient; x (m, cols), b (m, vecs * VL), c (cols, vecs * VL).
+
+   vecs, tail, mask: as above. A column without elements has a gradient of 0: without an L2 penalty
+   it is skipped. */
 INLINE void spmm_csc_ukernel(const int vecs, const int tail, const cnet_csc_block *x, ptrdiff_t m,
                              ptrdiff_t cols, const real *b, ptrdiff_t rs_b, vmask mask, real *c,
                              ptrdiff_t rs_c, const cnet_update *sgd_update) {
     const uint8_t *const col_nnz = x->col_nnz;
     const cnet_update u = sgd_update ? *sgd_update : (cnet_update){.kind = CNET_SGD};
-    const int changes = !sgd_update || u.l2 != 0; /* columns without elements, too */
+    const int writes_empty = !sgd_update || u.l2 != 0;
     for (ptrdiff_t k = 0; k < cols; k++, c += rs_c) {
-        const uint8_t *rows = x->row_idx + k * m, *const end = rows + col_nnz[k];
+        const uint8_t *row_idx = x->row_idx + k * m, *const end = row_idx + col_nnz[k];
         const real *values = x->values + k * m;
         vec sum[SPMM_VECS];
-        if (rows == end && !changes)
+        if (row_idx == end && !writes_empty)
             continue;
         UNROLL for (int v = 0; v < vecs; v++)
             sum[v] = v_set1(0);
-        for (; rows < end; rows++, values++) {
-            const real *row = b + *rows * rs_b;
+        for (; row_idx < end; row_idx++, values++) {
+            const real *b_row = b + *row_idx * rs_b;
             const vec a = v_set1(*values);
             UNROLL for (int v = 0; v < vecs; v++)
-                sum[v] = v_fma(a, load_lanes(!tail || v < vecs - 1, row + v * VL, mask), sum[v]);
+                sum[v] = v_fma(a, load_lanes(!tail || v < vecs - 1, b_row + v * VL, mask), sum[v]);
         }
         UNROLL for (int v = 0; v < vecs; v++) {
             const int full = !tail || v < vecs - 1;
@@ -245,10 +284,12 @@ INLINE void spmm_csc_ukernel(const int vecs, const int tail, const cnet_csc_bloc
     }
 }
 
+/* c (cols, n) = x.T @ b, or an SGD step on c with that gradient; x (m, cols), b (m, n),
+   m <= KC */
 static void spmm_columns(const cnet_csc_block *x, ptrdiff_t m, ptrdiff_t cols, ptrdiff_t n,
                          const real *b, ptrdiff_t rs_b, real *c, ptrdiff_t rs_c,
                          const cnet_update *sgd_update) {
-    real memory[CNET_KC * SPMM_NR + VL], *const panel = aligned(memory);
+    real memory[CNET_KC * SPMM_NR + VL], *const panel = align_to_vector(memory);
     const int packed = should_pack(m, b, rs_b);
     for (ptrdiff_t j = 0, width; j < n; j += width, b += width, c += width) {
         width = cnet_spmm_cols(SPMM_NR, VL, n - j);
@@ -258,7 +299,7 @@ static void spmm_columns(const cnet_csc_block *x, ptrdiff_t m, ptrdiff_t cols, p
 #define CALL(vecs, tail) \
     spmm_csc_ukernel(vecs, tail, x, m, cols, packed ? panel : b, \
                      packed ? round_up_to_vector(width) : rs_b, mask, c, rs_c, sgd_update)
-        BY_VECS(width, CALL)
+        DISPATCH_VECS(width, CALL)
 #undef CALL
     }
 }
