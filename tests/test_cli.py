@@ -134,7 +134,7 @@ def test_train_says_what_it_does_and_saves_the_net(capsys, data, out):
     captured = capsys.readouterr()
     heading = dict(re.split(" +", line, maxsplit=1) for line in captured.out.splitlines()[:5])
     assert heading["data"] == f"{data}: 180 training, 20 validation, 50 test images"
-    assert heading["net"] == "784 - 16 - 12 - 10, tanh: 12,894 parameters"
+    assert heading["network"] == "784 - 16 - 12 - 10, tanh: 12,894 parameters"
     assert heading["optimizer"] == "SGD, learning rate 0.1"
     assert heading["training"] == "3 epochs of 6 steps, batches of 32, seed 0"
     assert re.match(r"\d+ threads?, \w+; cnet ", heading["machine"])
@@ -348,7 +348,7 @@ def test_late_divergence_saves_the_last_good_net(capsys, data, out, monkeypatch)
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 1
     assert (
         capsys.readouterr().err
-        == f"cnet: error: training diverged in epoch 4. Saved the network as of epoch 3 to {out}\n"
+        == f"cnet: error: training diverged in epoch 4. Saved the network of epoch 3 to {out}\n"
     )
     assert cnet.load(out)
 
@@ -362,7 +362,7 @@ def test_ctrl_c_saves_the_net(capsys, data, out, monkeypatch):
     assert main(["train", "--data", data, "--out", out, "--quiet"]) == 130
     assert (
         capsys.readouterr().err
-        == f"cnet: interrupted in epoch 10 of 10: saved the network as trained so far to {out}\n"
+        == f"cnet: interrupted in epoch 10 of 10: saved the network trained so far to {out}\n"
     )
     assert cnet.load(out)
 
@@ -704,11 +704,11 @@ def test_version(capsys):
             "--activation: 'rleu' is not one of relu, leaky_relu, tanh, sigmoid, identity (did "
             "you mean relu?)",
         ),
-        (["--epochs", "0"], "--epochs: '0' is not a whole number of at least 1"),
-        (["--epochs", "1_0"], "--epochs: '1_0' is not a whole number"),
+        (["--epochs", "0"], "--epochs: '0' is not an integer of at least 1"),
+        (["--epochs", "1_0"], "--epochs: '1_0' is not an integer"),
         (["--epochs", "٣"], "--epochs: "),
         (["--epochs", "9" * 5000], "--epochs: "),
-        (["--batch-size", "2.5"], "--batch-size: '2.5' is not a whole number of at least 1"),
+        (["--batch-size", "2.5"], "--batch-size: '2.5' is not an integer of at least 1"),
         (["--lr", "nan"], "--lr: 'nan' is not a number greater than 0"),
         (["--lr", "inf"], "--lr: 'inf'"),
         (["--lr", "1e999"], "--lr: '1e999'"),
@@ -718,18 +718,18 @@ def test_version(capsys):
         (["--weight-decay=-1e-4"], "--weight-decay: '-1e-4' is not a number of at least 0"),
         (
             ["--hidden", "128,-3"],
-            "--hidden: '-3' is not a whole number from 1 to 65536: expected sizes such as 128 or "
+            "--hidden: '-3' is not an integer from 1 to 65536: expected sizes such as 128 or "
             "128,64, or none",
         ),
-        (["--hidden", "128,"], "--hidden: '' is not a whole number"),
+        (["--hidden", "128,"], "--hidden: '' is not an integer"),
         (["--hidden", "65537"], "--hidden: '65537'"),
-        (["--seed", "-1"], "--seed: '-1' is not a whole number of at least 0"),
-        (["--threads", "0"], "--threads: '0' is not a whole number from 1 to 4096"),
-        (["--validation", "x"], "--validation: 'x' is not a whole number of at least 0"),
-        (["--nesterov"], "--nesterov needs --momentum"),
-        (["--epoch", "3"], "there is no option --epoch (did you mean --epochs?)"),
-        (["--epoch=3"], "there is no option --epoch (did you mean --epochs?)"),
-        (["digits"], "there is no use for the argument 'digits'"),
+        (["--seed", "-1"], "--seed: '-1' is not an integer of at least 0"),
+        (["--threads", "0"], "--threads: '0' is not an integer from 1 to 4096"),
+        (["--validation", "x"], "--validation: 'x' is not an integer of at least 0"),
+        (["--nesterov"], "--nesterov requires --momentum"),
+        (["--epoch", "3"], "unknown option --epoch (did you mean --epochs?)"),
+        (["--epoch=3"], "unknown option --epoch (did you mean --epochs?)"),
+        (["digits"], "unexpected argument 'digits'"),
     ],
 )
 def test_wrong_values(capsys, options, problem):
@@ -888,7 +888,7 @@ def test_sigint_while_training(data, out):
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert re.search(
-        r"cnet: interrupted in epoch \d+ of 1000000: saved the network as trained so far to ",
+        r"cnet: interrupted in epoch \d+ of 1000000: saved the network trained so far to ",
         stderr.decode(),
     )
     assert b"Traceback" not in stderr

@@ -430,7 +430,7 @@ def test_a_first_picture_that_is_blank(tmp_path):
     path = tmp_path / "animation.gif"
     Image.new("L", (160, 120), 255).save(path, save_all=True, append_images=[bar(255, 0)])
     with pytest.raises(
-        CommandError, match="is blank: in the first of its 2 pictures, no ink stands out"
+        CommandError, match="is blank: in the first of its 2 images, no ink stands out"
     ):
         read_images(str(path))
 
@@ -460,13 +460,13 @@ def test_no_remark_where_all_is_well(digits, tmp_path):
 def test_remarks_on_what_may_be_no_digit(digits, tmp_path):
     digit = digits[2]
     tight = picture(on_paper(enlarged(digit)[30:-30, 30:-30]))
-    assert remarks(tight, tmp_path) == ("the ink reaches the edge of the image",)
+    assert remarks(tight, tmp_path) == ("the ink touches the edge of the image",)
     two = picture(np.concatenate([clean(digit), clean(digits[0])], axis=1))
-    assert remarks(two, tmp_path) == ("there are 2 separate parts, which were taken for one digit",)
+    assert remarks(two, tmp_path) == ("2 separate parts were taken for one digit",)
     assert remarks(picture(clean(digit, paper=0.9, dark=0.8)), tmp_path) == ("the ink is faint",)
-    assert "other marks were left out" in remarks(VARIANTS["a table at one side"](digit), tmp_path)
-    assert "the ink reaches the edge of the image" in remarks(picture(ruled(0.5, 30)), tmp_path)
-    assert "the ink reaches the edge of the image" in remarks(picture(0.5 + 0.15 * NOISE), tmp_path)
+    assert "other marks were ignored" in remarks(VARIANTS["a table at one side"](digit), tmp_path)
+    assert "the ink touches the edge of the image" in remarks(picture(ruled(0.5, 30)), tmp_path)
+    assert "the ink touches the edge of the image" in remarks(picture(0.5 + 0.15 * NOISE), tmp_path)
     assert remarks(picture(on_paper(placed(np.ones((60, 60), np.float32)))), tmp_path) == (
         "the ink fills a rectangle",
     )
@@ -488,10 +488,7 @@ def test_predict_prints_remarks(form, digits, unsure, tmp_path, capsys):
     picture(np.concatenate([clean(digits[0]), clean(digits[2])], axis=1)).save(path)
     assert main(["predict", unsure, path, *([] if form == "line" else [form])]) == 0
     captured = capsys.readouterr()
-    expected = [
-        "there are 2 separate parts, which were taken for one digit",
-        "the network is not sure",
-    ]
+    expected = ["2 separate parts were taken for one digit", "the network is not sure"]
     if form == "--json":
         assert json.loads(captured.out)[0]["remarks"] == expected
         assert captured.err == ""
@@ -507,7 +504,7 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 21
     assert lines[0] == f"cnet: {path}[0]: the network is not sure"
-    assert lines[-1] == "cnet: 80 more answers are doubtful: --json lists all remarks"
+    assert lines[-1] == "cnet: 80 more predictions are doubtful: --json lists all remarks"
 
 
 # What is no image
@@ -533,7 +530,7 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
         (b"PK\x03\x04", "it looks like a zip archive"),
         (
             b"label,1x1\n5,0",
-            "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)",
+            "Pillow does not recognize it; expected an image, or a NumPy array (.npy)",
         ),
     ],
 )
@@ -550,7 +547,8 @@ def test_other_kinds_of_files(content, problem, tmp_path):
 def test_standard_input_and_devices(name):
     with pytest.raises(
         CommandError,
-        match="no regular file; standard input and pipes are not read: save the image to a file",
+        match="not a regular file; standard input and pipes are not supported: save the image to "
+        "a file",
     ):
         read_images(name)
 
@@ -560,7 +558,7 @@ def test_more_pixels_than_are_read(tmp_path, monkeypatch):
     for size in ((160, 120), (500, 400)):
         with pytest.raises(
             CommandError,
-            match="it has more than 0 million pixels: make it smaller, 2000 pixels a side are "
+            match="it has more than 0 million pixels: make it smaller, 2000 pixels on a side are "
             "enough",
         ):
             read(bar(255, 0, size=size), tmp_path)

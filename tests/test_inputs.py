@@ -632,9 +632,9 @@ def test_inputs_that_do_not_fit(x, message):
         (
             {"callbacks": [3]},
             TypeError,
-            "3 is no callback: expected a cnet.callbacks.Callback or a function",
+            "3 is not a callback: expected a cnet.callbacks.Callback or a function",
         ),
-        ({"callbacks": [dict]}, TypeError, "is no callback"),
+        ({"callbacks": [dict]}, TypeError, "is not a callback"),
     ],
     ids=str,
 )

@@ -1,7 +1,7 @@
-"""The command ``cnet``: train, evaluate and use a network without writing a line of Python.
+"""The ``cnet`` command: train, evaluate and use a network from the command line.
 
-Each command is a module with ``add_parser``, which declares its options, and a function that runs
-it and returns the exit code. What they raise for people to read becomes one line here.
+Each command is a module with ``add_parser``, which declares the options, and a function that runs
+the command and returns the exit code. Expected errors are printed here as one line.
 """
 
 import io
@@ -15,45 +15,45 @@ from cnet.cli._arguments import Parser
 from cnet.cli._console import INTERRUPTED, CommandError, complain
 
 _DESCRIPTION = """\
-Train small neural nets that read handwritten digits, on the CPU, and use them.
+Train and use small neural networks that classify handwritten digits on a CPU.
 """
 
 _EPILOG = """\
 examples:
-  cnet train                             ten epochs on digits that cnet draws
+  cnet train                             ten epochs on synthetic digits
   cnet train --data mnist --out m.safetensors
   cnet evaluate m.safetensors --data mnist
-  cnet predict m.safetensors photo.png   show the image and what the net sees
+  cnet predict m.safetensors photo.png   show the image as the network sees it
   cnet info                              version, instruction set, threads
 
 exit codes:
-  0    done
-  1    something went wrong: one line on standard error says what
-  2    wrong usage: an unknown option, or a value out of its range
-  130  interrupted by Ctrl-C; "cnet train" saves what was trained so far
-  141  nobody reads the output any more, as in "cnet info | head -1"
+  0    success
+  1    failure: one line on standard error describes the error
+  2    usage error: an unknown option, or an invalid value
+  130  interrupted by Ctrl-C; "cnet train" saves the network trained so far
+  141  the reader of the output has exited, as in "cnet info | head -1"
 
 environment:
-  CNET_NUM_THREADS  threads, where --threads does not say
-  CNET_ISA          instruction set, instead of the best one
+  CNET_NUM_THREADS  number of threads, unless --threads is given
+  CNET_ISA          instruction set, instead of the best one available
   CNET_DATA         folder of data sets, instead of the user's cache folder
-  CNET_DEBUG        1 shows where in the code an error came from
+  CNET_DEBUG        1 shows the traceback of an error
 """
 
-# Errors of the user's making: of the library's own checks, of files, of modules that are not
-# installed, of sizes. Anything else is a mistake in cnet, and shows its traceback.
+# Errors that a user can cause: by invalid arguments, files, missing modules or sizes. Any other
+# exception is a bug in cnet, and its traceback is shown.
 _EXPECTED = (CommandError, OSError, ValueError, FloatingPointError, ImportError, MemoryError)
 _FAILED = 1
 _BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command ``cnet``.
+    """Run the ``cnet`` command.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments after the command's name; by default those of the process.
+        Arguments after the command name. The default is those of the process.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _run(argv: Sequence[str] | None) -> int:
             return 0
         code: int = args.run(args)
         return code
-    except SystemExit as exit:  # argparse has printed help, the version, or what is wrong
+    except SystemExit as exit:  # argparse has printed the help, the version, or an error
         return exit.code if isinstance(exit.code, int) else 0
 
 
@@ -101,7 +101,7 @@ def _parser() -> Parser:
     )
     parser.set_defaults(parser=parser, run=None)
     commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", help='"cnet COMMAND --help" explains it'
+        title="commands", metavar="COMMAND", help='"cnet COMMAND --help" describes a command'
     )
     for command in (_train, _evaluate, _predict, _info):
         command.add_parser(commands)
@@ -109,7 +109,7 @@ def _parser() -> Parser:
 
 
 def _text(error: BaseException) -> str:
-    """What an error says, for people."""
+    """Return the message of an error, as shown to the user."""
     if isinstance(error, OSError) and error.strerror:
         return (
             f"{os.fsdecode(error.filename)}: {error.strerror}"
@@ -122,11 +122,9 @@ def _text(error: BaseException) -> str:
 
 
 def _prepare_output() -> None:
-    """Names of files may hold what the terminal's encoding has not: show them escaped instead of
-    failing.
-    """
+    """Escape characters that the terminal's encoding lacks, such as those of file names."""
     if sys.stdout is None:  # closed by the caller
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -139,9 +137,7 @@ def _flush_or_abandon_output() -> None:
 
 
 def _abandon_output() -> None:
-    """Point standard output at nothing: Python flushes it once more at its end, and would
-    complain.
-    """
+    """Redirect standard output to nothing, so that Python's flush at exit does not fail."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

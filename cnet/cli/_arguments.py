@@ -1,6 +1,4 @@
-"""The parser, and what turns the text of options into values: strictly, with errors that name the
-right ones.
-"""
+"""The argument parser and the strict conversion of option values, with messages for users."""
 
 import argparse
 import math
@@ -14,13 +12,11 @@ from cnet.cli._console import one_line
 LARGEST_LAYER = 65536
 
 Commands = Any
-"""What `add_subparsers` returns; its type has no public name."""
+"""Return type of `add_subparsers`, which has no public name."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that keeps line breaks of its texts, takes no abbreviations and is brief
-    about errors.
-    """
+    """An `ArgumentParser` that keeps line breaks, rejects abbreviations and prints short errors."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -35,24 +31,22 @@ class Parser(argparse.ArgumentParser):
         )
 
     def refuse_options(self, arguments: list[str]) -> NoReturn:
-        """Say that there are no such options, or too many arguments."""
+        """Report unknown options, or an unexpected argument."""
         known = re.findall(r"--[a-z-]+", self.format_help())
         first = arguments[0]
         if first.startswith("-"):
-            self.error(f"there is no option {first.partition('=')[0]}{did_you_mean(first, known)}")
-        self.error(f"there is no use for the argument {first!r}")
+            self.error(f"unknown option {first.partition('=')[0]}{did_you_mean(first, known)}")
+        self.error(f"unexpected argument {first!r}")
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers in a range."""
+    """Return a parser of integers in a range."""
     expected = (
-        f"a whole number of at least {least}"
-        if most is None
-        else f"a whole number from {least} to {most}"
+        f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
     )
 
     def parse(text: str) -> int:
-        # int() would also take underscores, blanks and the digits of any script.
+        # int() would also accept underscores, spaces and the digits of other scripts.
         if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             value = int(text)
             if least <= value and (most is None or value <= most):
@@ -63,7 +57,7 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
-    """A parser of finite numbers that `accepts` takes; `expected` says in words which these are."""
+    """Return a parser of finite numbers that `accepts` allows; `expected` describes them."""
 
     def parse(text: str) -> float:
         if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
@@ -76,7 +70,7 @@ def number(expected: str, accepts: Callable[[float], bool]) -> Callable[[str], f
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
-    """A parser of names."""
+    """Return a parser of names."""
     known = tuple(names)
 
     def parse(text: str) -> str:
@@ -90,7 +84,7 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def layer_sizes(text: str) -> tuple[int, ...]:
-    """Sizes such as ``128,64``; none for an empty text or ``none``."""
+    """Parse sizes such as ``128,64``. An empty text or ``none`` means no sizes."""
     if text.strip().lower() in ("", "none"):
         return ()
     size = whole_number(1, LARGEST_LAYER)
@@ -107,8 +101,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="digits",
         metavar="DATA",
-        help="digits: drawn by cnet, nothing to download; mnist: downloaded once; or a folder or "
-        "file of MNIST's formats: IDX, .npz, .pkl.gz, .csv (default: %(default)s)",
+        help="digits: synthetic digits, nothing to download; mnist: downloaded once; or a folder "
+        "or file of MNIST's formats: IDX, .npz, .pkl.gz, .csv (default: %(default)s)",
     )
 
 
@@ -117,5 +111,5 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=whole_number(1, 4096),
         metavar="N",
-        help="most threads to use (default: one per processor; the result is the same)",
+        help="maximum number of threads (default: one per processor; results do not depend on it)",
     )

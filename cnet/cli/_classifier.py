@@ -1,6 +1,4 @@
-"""Networks that tell what is on an image of 28x28 pixels: making, reading, asking and judging
-them.
-"""
+"""Classifiers of images of 28x28 pixels: construction, loading, prediction and evaluation."""
 
 import itertools
 import os
@@ -29,7 +27,7 @@ _ROW_SHAPES = ((PIXELS,), (1, 28, 28))
 
 
 def build(hidden: tuple[int, ...], activation: str, seed: int) -> nn.Sequential:
-    """A network of dense layers with an activation between them; its outputs are logits."""
+    """Return a network of dense layers with activations between them. Its outputs are logits."""
     sizes = (PIXELS, *hidden, CLASSES)
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
@@ -38,9 +36,7 @@ def build(hidden: tuple[int, ...], activation: str, seed: int) -> nn.Sequential:
 
 
 class Classifier:
-    """A model that takes images, as rows of 784 pixels or as (1, 28, 28), and gives a number per
-    class.
-    """
+    """A model of images, shape (784,) or (1, 28, 28) each, with one output per class."""
 
     def __init__(self, model: nn.Module, name: str) -> None:
         self.model = model
@@ -53,19 +49,17 @@ class Classifier:
         self._name = name
 
     def outputs(self, images: Array) -> Array:
-        """The model's outputs for images of any shape with 784 pixels each: uint8 up to 255, or
-        floats up to 1.
-        """
+        """Return the outputs for images of any shape with 784 pixels: uint8, or floats up to 1."""
         outputs = self.model(self._pixels(images).reshape(-1, *self.row_shape))
         if not np.isfinite(outputs).all():
             raise CommandError(
-                f"{self._name} gives outputs that are not finite numbers: its weights are "
-                "damaged, or its training diverged"
+                f"{self._name} produces outputs that are not finite: its weights are damaged, or "
+                "its training diverged"
             )
         return outputs
 
     def _pixels(self, images: Array) -> Array:
-        """Images in the range that the model takes."""
+        """Return images in the range that the model expects."""
         if self._takes_bytes == (images.dtype == np.uint8):
             return images
         pixels: Array = (np.multiply if self._takes_bytes else np.divide)(
@@ -74,12 +68,12 @@ class Classifier:
         return pixels
 
     def probabilities(self, images: Array) -> Array:
-        """A row per image, a column per class."""
+        """Return probabilities, one row per image and one column per class."""
         outputs = self.outputs(images)
         return outputs if self._gives_probabilities else nn.Softmax()(outputs)
 
     def judge(self, split: Split) -> "Verdict":
-        """How well the model does on labeled images."""
+        """Evaluate the model on labeled images."""
         outputs = self.outputs(split.x)
         loss = nn.NLLLoss() if self._gives_probabilities else nn.CrossEntropyLoss()
         return Verdict(
@@ -88,9 +82,7 @@ class Classifier:
 
 
 def _takes_bytes(model: nn.Module) -> bool:
-    """Whether the model takes pixels in [0, 255], which its first layer then brings to a small
-    range; otherwise it takes them in [0, 1].
-    """
+    """Whether the model expects pixels in [0, 255], which its first layer rescales; else [0, 1]."""
     first = next(
         (
             layer
@@ -103,12 +95,12 @@ def _takes_bytes(model: nn.Module) -> bool:
 
 
 def read_classifier(path: str) -> Classifier:
-    """The classifier in a file."""
+    """Load a classifier from a file."""
     return Classifier(cnet.load(Path(os.path.expanduser(path))), path)
 
 
 def _shapes(model: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
-    """The shape in which the model takes images, and its number of classes."""
+    """Return the shape of one image as the model expects it, and the number of classes."""
     problem = ""
     for row_shape in _ROW_SHAPES:
         try:
@@ -123,7 +115,7 @@ def _shapes(model: nn.Module, name: str) -> tuple[tuple[int, ...], int]:
 
 
 class Verdict(NamedTuple):
-    """What a network made of labeled images."""
+    """The result of an evaluation on labeled images."""
 
     loss: float
     labels: Array
@@ -131,7 +123,7 @@ class Verdict(NamedTuple):
     classes: int
 
     def line(self) -> str:
-        """The figures in a line."""
+        """Return the metrics as one line."""
         right = int((self.labels == self.predicted).sum())
         return (
             f"loss {self.loss:.4f}, accuracy {100 * accuracy(self.labels, self.predicted):.2f} % "
@@ -139,9 +131,7 @@ class Verdict(NamedTuple):
         )
 
     def matrix(self) -> str:
-        """The confusion matrix as text: zeros as dots, and the fraction of each class that was
-        recognized.
-        """
+        """Return the confusion matrix as text, with dots for zeros and the recall of each class."""
         counts = confusion_matrix(self.labels, self.predicted, self.classes)
         width = max(3, len(str(counts.max()))) + 2
         lines = [
@@ -152,5 +142,5 @@ class Verdict(NamedTuple):
             share = f"{100 * row[label] / row.sum():9.1f} %" if row.any() else ""
             lines.append(f"{label:4}{cells}{share}".rstrip())
         return "\n".join(
-            ["Confusion matrix: a row per true class, a column per predicted one.", *lines]
+            ["Confusion matrix: one row per true class, one column per predicted class.", *lines]
         )

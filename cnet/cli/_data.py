@@ -1,4 +1,4 @@
-"""What ``--data`` names."""
+"""Data sets for the option ``--data``."""
 
 import os
 from collections.abc import Callable
@@ -14,20 +14,20 @@ _NAMED: dict[str, Callable[[int], datasets.Dataset]] = {
 
 
 def load_data(name: str, validation: int = 0) -> datasets.Dataset:
-    """The data set of a name or a path, with some of its training images held out."""
+    """Load the data set of a name or path, with `validation` training images held out."""
     if name in _NAMED:
         return _NAMED[name](validation)
     path = os.path.expanduser(name)
     if not os.path.exists(path):
         raise CommandError(
-            f"--data: there is no file, folder or data set {name!r}{did_you_mean(name, _NAMED)}; "
+            f"--data: no file, folder or data set named {name!r}{did_you_mean(name, _NAMED)}; "
             f"expected {', '.join(_NAMED)} or a path"
         )
     return datasets.mnist(path, validation=validation, stratify=validation > 0)
 
 
 def describe(name: str, data: datasets.Dataset) -> str:
-    """Which data, and how many images for what."""
+    """Return the name of the data and the number of images in each split."""
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     counts = [f"{len(split.x):,} {part}" for part, split in parts.items() if split is not None]
     return f"{name}: {', '.join(counts)} images"

@@ -9,7 +9,7 @@ from cnet.cli._console import one_line
 from cnet.cli._data import load_data
 
 _DESCRIPTION = """\
-Print the loss, the accuracy and the confusion matrix of a saved net, on the
+Print the loss, the accuracy and the confusion matrix of a saved network on the
 test images of a data set. Data without a test set, such as a single .csv file,
 are evaluated as a whole.
 """
@@ -26,13 +26,13 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         usage="cnet evaluate [options] MODEL",
-        help="test a saved network on labeled images",
+        help="evaluate a saved network on labeled images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
     parser.set_defaults(parser=parser, run=run)
     parser.add_argument(
-        "model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote'
+        "model", metavar="MODEL", help='a file saved by "cnet train" or model.save(...)'
     )
     add_data(parser)
     add_threads(parser)

@@ -1,6 +1,4 @@
-"""Files turned into images as networks know them from MNIST: 28x28 pixels, light on dark, the digit
-in the middle.
-"""
+"""Conversion of image files to the layout of MNIST: 28x28 pixels, light on dark, centered."""
 
 import os
 import warnings
@@ -18,22 +16,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHAPES = {(SIDE, SIDE), (SIDE * SIDE,)}
-# pixels along the longer side; larger images are reduced by a whole number as long as they stay
-# larger
+# Maximum length of the longer side in pixels. Larger images are reduced by an integer factor, and
+# stay at least this large.
 _ENOUGH = 2000
-_PLAIN = 0.3  # range of the 8-bit grayscale values of ink that has one color
-_SOLID = 0.6  # share of its box that a picture fills, and writing does not
+_PLAIN = 0.3  # maximum range of the gray levels of ink of a single color
+_SOLID = 0.6  # minimum fraction of its bounding box that a solid picture, unlike writing, fills
 
 
 class Images(NamedTuple):
-    """Images of a file as a network takes them.
+    """Images from a file, in the form that a network takes.
 
     Attributes
     ----------
     pixels : ndarray, shape (n, 28, 28)
         uint8, or float32 from 0 to 1.
     remarks : tuple of str
-        What makes it doubtful that they show a digit each.
+        Reasons for doubt that each image shows one digit.
     """
 
     pixels: Array
@@ -41,7 +39,7 @@ class Images(NamedTuple):
 
 
 def read_images(name: str) -> Images:
-    """The images in a file."""
+    """Read the images in a file."""
     path = Path(os.path.expanduser(name))
     if not path.is_file():
         raise CommandError(f"{name}: {_no_file(name, path)}")
@@ -55,26 +53,29 @@ def read_images(name: str) -> Images:
             f'{path}: reading images needs {error.name}: pip install "cnet[image]"'
         ) from None
     if ink is None:
-        which = f"in the first of its {frames} pictures, " if frames > 1 else ""
+        which = f"in the first of its {frames} images, " if frames > 1 else ""
         raise CommandError(f"{name} is blank: {which}no ink stands out from the paper")
     return Images((ink.strength * 255).round().astype(np.uint8)[None], ink.remarks)
 
 
 def _no_file(name: str, path: Path) -> str:
-    """Why there is nothing to read."""
+    """Return the reason why there is no file to read."""
     if path.is_dir():
         return "is a folder, expected an image or a .npy file"
     if name == "-" or path.exists():
-        return "is no regular file; standard input and pipes are not read: save the image to a file"
+        return (
+            "is not a regular file; standard input and pipes are not supported: save the image to "
+            "a file"
+        )
     return "there is no such file"
 
 
 def _read_array(path: Path) -> Array:
     try:
-        # Unlike np.load, this takes nothing but arrays: no archive, no pickle. Mapped, a false
-        # claim of size takes no memory.
+        # Unlike np.load, this only reads arrays: no archives, no pickles. Memory-mapping keeps a
+        # false size in the header from allocating memory.
         array: Array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # a malformed header makes NumPy raise almost anything
+    except Exception as error:  # NumPy raises almost anything for a malformed header
         raise CommandError(f"{path} cannot be read as an array: {error}") from error
     shape = array.shape
     if shape in _SHAPES:
@@ -83,7 +84,7 @@ def _read_array(path: Path) -> Array:
         array = array[:, 0]
     if array.shape[1:] not in _SHAPES or not len(array):
         raise CommandError(
-            f"{path} has shape {shape}, expected one image, 28x28 or 784, or an array of them, "
+            f"{path} has shape {shape}, expected one image, 28x28 or 784, or an array of images, "
             "(n, 28, 28) or (n, 784)"
         )
     if array.dtype != np.uint8:
@@ -92,20 +93,16 @@ def _read_array(path: Path) -> Array:
                 f"{path} has dtype {array.dtype}, expected uint8 (0 to 255) or floats (0 to 1)"
             )
         if not ((array >= 0) & (array <= 1)).all():
-            raise CommandError(
-                f"{path} has floats outside 0 to 1: expected 8-bit grayscale values divided by 255"
-            )
+            raise CommandError(f"{path} has floats outside 0 to 1: expected pixels divided by 255")
         array = array.astype(np.float32)
     elif array.max() == 1:
-        array = array * np.uint8(255)  # black and white: the largest of 256 levels is not 1
+        array = array * np.uint8(255)  # black and white, stored as 0 and 1
     images: Array = array.reshape(-1, SIDE, SIDE)
     return images
 
 
 def _read_gray(path: Path) -> tuple[Array, int]:
-    """An image file as 8-bit grayscale values, float32 from 0 to 1, and how many pictures the
-    file holds.
-    """
+    """Read an image file: gray levels, float32 from 0 to 1, and the number of images in it."""
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
@@ -116,7 +113,7 @@ def _read_gray(path: Path) -> tuple[Array, int]:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
-            )  # of metadata that do not matter here, and of sizes, which are checked below
+            )  # irrelevant metadata, and the size, which is checked below
             with Image.open(path) as image:
                 image.draft(image.mode, (_ENOUGH, _ENOUGH))
                 if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
@@ -130,22 +127,22 @@ def _read_gray(path: Path) -> tuple[Array, int]:
         problem = (
             f"it looks like {kind}"
             if kind
-            else "it is of no kind that Pillow reads; expected an image, or a NumPy array (.npy)"
+            else "Pillow does not recognize it; expected an image, or a NumPy array (.npy)"
         )
     except Image.DecompressionBombError:
         problem = (
             f"it has more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels: make it "
-            f"smaller, {_ENOUGH} pixels a side are enough"
+            f"smaller, {_ENOUGH} pixels on a side are enough"
         )
-    except Exception as error:  # Pillow's decoders raise almost anything at a damaged file
+    except Exception as error:  # Pillow's decoders raise almost anything for a damaged file
         problem = str(error)
     raise CommandError(f"{path} cannot be read as an image: {problem}")
 
 
 def _gray(image: "Image") -> Array:
     if image.mode == "F" or image.mode.startswith("I"):
-        # Such pixels have no largest value: 12 bits in 16 are usual. Pillow's own conversion cuts
-        # them off at 255.
+        # Such pixels have no known maximum; 12 bits stored in 16 are common. Pillow's own
+        # conversion would clip them at 255.
         levels: Array = np.asarray(image, np.float32)
         if not np.isfinite(levels).all():
             raise ValueError("it has pixels that are not finite numbers")
@@ -165,8 +162,10 @@ def _levels(image: "Image") -> Array:
 
 
 def _on_paper(gray: Array, alpha: Array) -> Array:
-    """A transparent picture on paper: as the ink of one color, which may be white, or on a
-    background that suits it.
+    """Put a transparent image on paper.
+
+    Ink of a single color, which may be white, is taken from the transparency. Other images are put
+    on a background of a suitable level.
     """
     opaque = alpha > alpha.max() / 2
     visible = gray[opaque]
@@ -174,11 +173,11 @@ def _on_paper(gray: Array, alpha: Array) -> Array:
         return np.ones_like(gray)
     rows, columns = np.flatnonzero(opaque.any(axis=1)), np.flatnonzero(opaque.any(axis=0))
     solid = opaque[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > _SOLID
-    # The ink on a card may be very little of it.
+    # On a solid card, only a small part may be ink.
     low, high = np.percentile(visible, [0, 100] if solid else [5, 95])
     if high - low < _PLAIN and not opaque.all():
         return 1 - alpha
-    # A card has its own paper; writing in several colors needs one that differs from all of them.
+    # A card includes its own paper. Ink of several colors needs paper different from all of them.
     paper = np.float32(np.median(visible) if solid else 1 - high >= low)
     mixed: Array = gray * alpha + paper * (1 - alpha)
     return mixed

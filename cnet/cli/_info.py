@@ -9,8 +9,8 @@ from cnet.cli._arguments import Commands
 from cnet.cli._console import one_line
 
 _DESCRIPTION = """\
-Without a file: print what this installation is, and what it runs with.
-With one: print the layers of a saved net and the metadata of the file.
+Without a file: print the version of cnet and its configuration.
+With a file: print the layers of a saved network and the metadata of the file.
 """
 
 _EPILOG = """\
@@ -32,7 +32,7 @@ def add_parser(commands: Commands) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help='a file that "cnet train" or model.save(...) wrote',
+        help='a file saved by "cnet train" or model.save(...)',
     )
 
 
@@ -54,9 +54,7 @@ def _show_model(path: Path) -> None:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """What the file says of itself, but for the architecture, which the table of layers tells
-    better.
-    """
+    """Return the metadata of a file, without the architecture, which the summary shows better."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:

@@ -1,6 +1,4 @@
-"""The digit on a photo: which pixels are its ink, without noise, specks, ruled lines and what lies
-around the paper.
-"""
+"""Detection of a digit's ink on a photo, without noise, specks, ruled lines and surroundings."""
 
 from typing import NamedTuple
 
@@ -11,20 +9,21 @@ from cnet.cli._paper import CORE, EDGE, LEAST_INK, grown, ink_on_paper, spread
 from cnet.cli._ruled import ruled_lines
 from cnet.cli._sheet import is_rectangle, sheet_alone
 
-# Longer sides of the images that are looked at, in pixels; others are scaled.
+# Limits of the longer side of an image in pixels. Other images are scaled.
 _LARGEST, _SMALLEST = 640, 100
-# Noise below the first is left; more is blurred away, by 40 pixels for each unit, within limits.
+# Noise up to the first value is kept. Stronger noise is blurred, with a radius of 40 pixels times
+# the noise, within limits.
 _NOISE, _BLUR, _BLUR_RANGE = 0.004, 40, (0.7, 2.5)
 _FAINT_INK = 0.2
-# How many times stronger than the paper's grain the strongest ink and the edges of strokes are at
-# least.
+# Minimum ratio of the strongest ink, and of the edges of strokes, to the grain of the paper.
 _SURE, _SEEN = 6, 4
-# Shares of the image's sides: a digit smaller than the first is looked at more closely; if what
-# lies inside the image is larger than the second, what reaches the image's sides is no part of the
-# digit.
+# Fractions of the side lengths of the image. A digit smaller than _SMALL is examined again at a
+# larger scale. If the ink inside the image is larger than _LEAST_SIDE, ink that touches the sides
+# of the image is not part of the digit.
 _SMALL = 0.2
 _LEAST_SIDE = 0.12
-# Shares of the ink of the largest part: less is a speck; more is perhaps another digit.
+# Fractions of the ink of the largest part. A part with less than _SPECK is a speck; a part with
+# more than _SEPARATE may be another digit.
 _SPECK = 0.08
 _SEPARATE = 0.35
 
@@ -37,9 +36,9 @@ class Ink(NamedTuple):
     Attributes
     ----------
     strength : ndarray of float32, shape (height, width)
-        From 0, paper, to 1.
+        From 0 (paper) to 1.
     remarks : tuple of str
-        What makes it doubtful that this is a digit, and all of it.
+        Reasons for doubt that this is one complete digit.
     """
 
     strength: Array
@@ -47,14 +46,14 @@ class Ink(NamedTuple):
 
 
 def find_ink(gray: Array, closer: int = 2) -> Ink | None:
-    """The ink of the digit on an image; None if there is no ink.
+    """Find the ink of the digit in an image. Return None if there is no ink.
 
     Parameters
     ----------
     gray : ndarray of float32, shape (height, width)
-        From 0 to 1; the ink is dark on light or light on dark.
+        From 0 to 1. The ink is dark on light or light on dark.
     closer : int
-        How often a part of the image may be looked at by itself.
+        Maximum number of times that a part of the image may be examined separately.
     """
     longest = max(gray.shape)
     scale = min(_LARGEST, max(_SMALLEST, longest)) / longest
@@ -84,7 +83,7 @@ def find_ink(gray: Array, closer: int = 2) -> Ink | None:
 
 
 def resized(image: Array, height: int, width: int) -> Array:
-    """An image of float32 scaled to another size."""
+    """Scale a float32 image to another size."""
     from PIL import Image
 
     if image.shape == (height, width):
@@ -94,13 +93,13 @@ def resized(image: Array, height: int, width: int) -> Array:
 
 
 def _without_noise(image: Array) -> Array:
-    """An image blurred as far as it is noisy."""
+    """Blur an image according to its noise."""
     from scipy import ndimage
 
     fine = image - ndimage.uniform_filter(image, 3, mode="nearest")
     noise = 0.92 * float(
         np.percentile(abs(fine), 75)
-    )  # the standard deviation, where it is normal and most of what is fine
+    )  # the standard deviation, if the noise is normal and dominates the fine structure
     if noise <= _NOISE:
         return image
     blurred: Array = ndimage.gaussian_filter(
@@ -110,8 +109,9 @@ def _without_noise(image: Array) -> Array:
 
 
 def _above_paper(ink: Array, peak: float) -> tuple[Array, float, float]:
-    """Ink and its peak, counted from the level of the paper, and the standard deviation of the
-    paper's grain.
+    """Return the ink and its peak relative to the paper level, and the grain of the paper.
+
+    The grain is the standard deviation of the paper.
     """
     paper = ink[abs(ink) < CORE * peak]
     if not paper.size:
@@ -121,14 +121,14 @@ def _above_paper(ink: Array, peak: float) -> tuple[Array, float, float]:
 
 
 def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
-    """The pixels of the digit, the box around them, and remarks; None if there is no digit.
+    """Return the pixels of the digit, their bounding box, and remarks; None without a digit.
 
     Parameters
     ----------
     seen : ndarray of bool
-        Pixels of ink, with the soft edges of strokes.
+        Pixels of ink, including the soft edges of strokes.
     core : ndarray of float32
-        Strength of the ink where it is strong, elsewhere 0.
+        Strength of the ink where it is strong, and 0 elsewhere.
     """
     from scipy import ndimage
 
@@ -152,8 +152,8 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
         return None
     inside = ink & ~at_side
     if inside.any() and longest[inside].max() >= _LEAST_SIDE * min(seen.shape):
-        # What reaches the sides is a shadow, the table, or another digit, unless it almost touches
-        # the rest.
+        # Ink that touches the sides is a shadow, the table, or another digit, unless it is very
+        # close to the rest.
         near = labels[grown(np.isin(labels, numbers[inside]), 2 * spread(seen.shape))]
         ink &= ~at_side | np.isin(numbers, near)
     largest = mass[ink].max()
@@ -163,12 +163,12 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
 
     remarks = []
     if (ink & at_side).any():
-        remarks.append("the ink reaches the edge of the image")
+        remarks.append("the ink touches the edge of the image")
     separate = int((mass[ink] >= _SEPARATE * largest).sum())
     if separate > 1:
-        remarks.append(f"there are {separate} separate parts, which were taken for one digit")
+        remarks.append(f"{separate} separate parts were taken for one digit")
     if mass[~ink].sum() > _SEPARATE * mass[ink].sum():
-        remarks.append("other marks were left out")
+        remarks.append("other marks were ignored")
     height, width = kept[box].shape
     if 2 * min(height, width) > max(height, width) and is_rectangle(
         ndimage.binary_fill_holes(kept[box])
@@ -178,7 +178,7 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
 
 
 def _around(gray: Array, box: Box, scale: float) -> Array:
-    """The part of an image around a box that was found on its scaled copy."""
+    """Return the part of an image around a box that was found in its scaled copy."""
     margin = 2 + round(0.6 * max(part.stop - part.start for part in box))
     return gray[
         tuple(

@@ -1,6 +1,4 @@
-"""The layout of MNIST's images: 28x28 pixels, light ink on black, the digit in 20x20 pixels, its
-mass in the middle.
-"""
+"""The layout of MNIST: 28x28 pixels, light on black, the digit in 20x20 pixels and centered."""
 
 import numpy as np
 
@@ -9,18 +7,20 @@ from cnet.cli._ink import Ink, find_ink
 
 SIDE = 28
 _BOX = 20
-_BOX_RANGE = 17, 22  # of images that are like MNIST's, as MNIST's soft edges make it
+_BOX_RANGE = 17, 22  # size of digits in MNIST's layout; it varies because of their soft edges
 _OFF_CENTER = 1.6
 _BLACK = 2 / 255
 
 
 def like_mnist(gray: Array) -> Ink | None:
-    """An image made like MNIST's; one that is like them already, or its negative, keeps its pixels.
+    """Convert an image to the layout of MNIST.
+
+    An image that is already in this layout, or its negative, keeps its pixels.
 
     Parameters
     ----------
     gray : ndarray of float32, shape (height, width)
-        From 0 to 1; the digit is dark on light or light on dark.
+        From 0 to 1. The digit is dark on light or light on dark.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def like_mnist(gray: Array) -> Ink | None:
 
 
 def _is_like_mnist(levels: Array) -> bool:
-    """Whether an image has MNIST's size, black paper, and its digit where MNIST has it."""
+    """Whether an image has the size of MNIST's images, black paper, and the digit in its place."""
     if levels.shape != (SIDE, SIDE) or np.median(levels) > _BLACK:
         return False
     ink = levels > 0.25
@@ -48,7 +48,7 @@ def _is_like_mnist(levels: Array) -> bool:
 
 
 def _fitted(ink: Array) -> Array:
-    """Scaled to fit 20x20 pixels, its proportions kept, its strongest ink 1."""
+    """Scale to fit 20x20 pixels, with the proportions kept and the strongest ink at 1."""
     from PIL import Image
 
     height, width = ink.shape
@@ -60,9 +60,7 @@ def _fitted(ink: Array) -> Array:
 
 
 def _centerd(ink: Array) -> Array:
-    """Placed in 28x28 pixels so that its center of mass lies in the middle, as far as there is
-    room.
-    """
+    """Place in 28x28 pixels with the center of mass in the middle, as far as space permits."""
     image = np.zeros((SIDE, SIDE), np.float32)
     top, left = (
         min(max(round(SIDE / 2 - _center(ink, axis)), 0), SIDE - ink.shape[axis]) for axis in (0, 1)
@@ -72,6 +70,6 @@ def _centerd(ink: Array) -> Array:
 
 
 def _center(ink: Array, axis: int) -> float:
-    """Where the center of mass lies along an axis, in pixels from the first one."""
+    """Return the position of the center of mass along an axis, in pixels from the first one."""
     mass = ink.sum(axis=1 - axis)
     return float(mass @ np.arange(len(mass)) / mass.sum())

@@ -1,9 +1,9 @@
-"""How light the paper of a photo is at each pixel, and so how strong the ink is.
+"""Estimation of the paper level at each pixel of a photo, and of the strength of the ink.
 
-Light falls unevenly on paper, hands throw shadows, and lenses darken corners. Three models of the
-paper are tried, the simplest first: one level everywhere, a smooth surface, and the image without
-anything narrow. A model that follows the paper closely follows thick strokes, too, so the simplest
-one that explains the image is used.
+Paper is unevenly lit, hands cast shadows, and lenses darken corners. Three models of the paper are
+tried in order of complexity: a constant level, a smooth surface, and the image without narrow
+structures. A model that follows the paper closely also follows thick strokes, so the simplest model
+that explains the image is used.
 """
 
 import math
@@ -13,22 +13,20 @@ import numpy as np
 
 from cnet._utils.arrays import Array
 
-CORE = 0.4  # pixels with more than this share of the strongest ink are ink
-EDGE = 0.2  # with less than this, they are paper: shadows, and what JPEG adds
-LEAST_INK = 0.1  # weaker ink than this is no ink
-_WIDEST = 0.3  # strokes are narrower than this share of the image's shorter side
+CORE = 0.4  # pixels above this fraction of the strongest ink are ink
+EDGE = 0.2  # pixels below this fraction are paper, including shadows and JPEG artifacts
+LEAST_INK = 0.1  # minimum strength of the strongest ink
+_WIDEST = 0.3  # maximum width of strokes, as a fraction of the shorter side
 _RING = 0.04  # width of the border, which is mostly paper, as a fraction of the shorter side
 _SOFT = 0.02  # width of a stroke's soft edges, as a fraction of the longer side
-_DOUBTFUL = (
-    0.25  # share of the levels between the darkest and the lightest that lie beyond that of paper
-)
-_DARK = np.float32(0.02)  # added to all levels: black paper has no ratio to ink
-_FEW = 20  # pixels that may be stronger than the strongest ink: they are noise
-_TOLERATED = 0.01  # share of the pixels that a model need not explain
+_DOUBTFUL = 0.25  # fraction of the range of levels that may be beyond the paper, opposite the ink
+_DARK = np.float32(0.02)  # added to all levels, because black paper has no ratio to ink
+_FEW = 20  # number of pixels that may exceed the strongest ink, as noise
+_TOLERATED = 0.01  # fraction of the pixels that a model need not explain
 
 
 def ink_on_paper(gray: Array) -> tuple[Array, float]:
-    """Strength of the ink at each pixel, whether it is dark on light or light on dark.
+    """Return the strength of the ink at each pixel, for dark on light or light on dark.
 
     Parameters
     ----------
@@ -58,12 +56,12 @@ def ink_on_paper(gray: Array) -> tuple[Array, float]:
 
 
 def spread(shape: tuple[int, ...]) -> int:
-    """How many pixels the soft edge of a stroke may be wide."""
+    """Return the maximum width of a stroke's soft edge, in pixels."""
     return max(1, round(_SOFT * max(shape)))
 
 
 def grown(mask: Array, by: int) -> Array:
-    """A mask and all pixels within a square of `by` pixels around its own."""
+    """Return a mask dilated by a square of `by` pixels in each direction."""
     from scipy import ndimage
 
     bigger: Array = ndimage.maximum_filter(mask.view(np.uint8), 2 * by + 1, mode="constant").view(
@@ -73,13 +71,13 @@ def grown(mask: Array, by: int) -> Array:
 
 
 def _models(gray: Array) -> Iterator[Array]:
-    """Strength of the ink by each model of the paper."""
+    """Yield the strength of the ink according to each model of the paper."""
     from scipy import ndimage
 
     darkest, lightest = float(gray.min()), float(gray.max())
     level = float(np.median(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])))
     if min(level - darkest, lightest - level) > _DOUBTFUL * (lightest - darkest):
-        # Strokes that reach the sides, as where an image is cut close, seldom reach the corners.
+        # Strokes that touch the sides, as in a tightly cropped image, rarely reach the corners.
         level = float(np.median(gray[[0, 0, -1, -1], [0, -1, 0, -1]]))
     yield _strength(gray, np.full_like(gray, level), level - darkest > lightest - level)
     surface = _surface(gray)
@@ -95,20 +93,21 @@ def _models(gray: Array) -> Iterator[Array]:
 def _strength(gray: Array, paper: Array, dark_ink: bool) -> Array:
     if not dark_ink:
         gray, paper = 1 - gray, 1 - paper
-    # Ink reflects a fraction of what the paper beside it does, whatever the light there is.
+    # Ink reflects a constant fraction of the light of the paper next to it, whatever the lighting.
     return 1 - (gray + _DARK) / (paper + _DARK)
 
 
 def _unexplained(ink: Array, peak: float) -> float:
-    """Share of the pixels that are neither paper nor a stroke: between the two, or in an area wider
-    than strokes are.
+    """Return the fraction of pixels that are neither paper nor part of a stroke.
+
+    Their level is between the two, or they are in an area wider than strokes.
     """
     from scipy import ndimage
 
     peak = max(peak, LEAST_INK)
     core = ink > CORE * peak
     between = (abs(ink) > 0.75 * EDGE * peak) & ~grown(core, spread(ink.shape))
-    # A wide area at the side of the image is no ink but a shadow, or the table.
+    # A wide area at the side of the image is not ink, but a shadow or the table.
     wide = ndimage.minimum_filter(core.view(np.uint8), _window(ink), mode="constant").view(bool)
     if wide.any():
         labels, _ = ndimage.label(core)
@@ -129,7 +128,7 @@ def _ring(shape: tuple[int, ...]) -> Array:
 
 
 def _surface(gray: Array) -> Array:
-    """The quadratic surface that fits the border of the image best, whatever ink touches it."""
+    """Fit a quadratic surface to the border of the image, robust against ink that touches it."""
     height, width = gray.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1)

@@ -1,4 +1,4 @@
-"""An image in a terminal, beside a bar for the probability of each class."""
+"""Text output of an image next to a bar for the probability of each class."""
 
 import enum
 
@@ -10,19 +10,19 @@ from cnet.cli._layout import SIDE
 _RAMP = " .:-=+*#%@"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 30
-_FIRST_GREY, _GREYS = 232, 24  # of the 256 colors of terminals
+_FIRST_GREY, _GREYS = 232, 24  # in the 256-color palette of terminals
 
 
 class Style(enum.Enum):
-    """What the output can show."""
+    """Capabilities of the output."""
 
-    GRAYS = "half blocks in 8-bit grayscale values, by escape codes"
+    GREYS = "half blocks in gray levels, by escape codes"
     UNICODE = "any characters, but no escape codes"
     ASCII = "printable ASCII characters"
 
 
 def draw(image: Array, probabilities: Array, style: Style) -> str:
-    """The picture and the bars, side by side.
+    """Return the image and the bars, side by side.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def draw(image: Array, probabilities: Array, style: Style) -> str:
 
 
 def _half_blocks(levels: Array) -> list[str]:
-    """Two pixels a character: the upper one in its foreground, the lower one in its background."""
+    """Draw two pixels per character: the upper one as foreground, the lower one as background."""
     codes = _FIRST_GREY + (levels * (_GREYS - 1)).round().astype(int)
     lines = []
     for upper, lower in zip(codes[::2].tolist(), codes[1::2].tolist(), strict=True):
@@ -59,7 +59,7 @@ def _half_blocks(levels: Array) -> list[str]:
 
 
 def _ramp(levels: Array) -> list[str]:
-    """Two pixels a character: their mean as more or less ink."""
+    """Draw two pixels per character, by the density of a character for their mean."""
     steps = ((levels[::2] + levels[1::2]) / 2 * (len(_RAMP) - 1)).round().astype(int)
     return ["".join(_RAMP[step] for step in row) for row in steps.tolist()]
 

@@ -13,18 +13,18 @@ from cnet.cli._image import read_images
 from cnet.cli._picture import Style, draw
 
 _DESCRIPTION = """\
-Tell which digits are on images.
+Classify the digits in images.
 
-FILE is an image (PNG, JPEG and others; needs pip install "cnet[image]"), or a
-NumPy array (.npy) of one image or many: 28x28 or 784 numbers each, uint8 from
-0 to 255 or floats from 0 to 1, light digits on dark as in MNIST.
+FILE is an image (PNG, JPEG and others; requires pip install "cnet[image]"), or
+a NumPy array (.npy) of one or more images: 28x28 or 784 numbers each, uint8
+from 0 to 255 or floats from 0 to 1, light digits on dark as in MNIST.
 
-A net only knows images like those it was trained on. Therefore an image file
-is made like MNIST's, unless it is already: the ink is told from the paper, dark
-on light or light on dark, whatever the light that falls on it; specks, ruled
-lines and what lies around the paper are left out; the digit is fitted to 20x20
-pixels, and its center of mass is put in the middle of 28x28. An array is used
-as it is. Where an answer may be wrong, a line on standard error says why.
+A network only recognizes images like those it was trained on. An image file is
+therefore converted to the layout of MNIST, unless it is in that layout already:
+the ink is separated from the paper, dark on light or light on dark, in uneven
+light; specks, ruled lines and the surroundings of the paper are removed; the
+digit is scaled to 20x20 pixels and centered by its mass in 28x28 pixels. Arrays
+are used unchanged. A line on standard error explains a doubtful prediction.
 """
 
 _EPILOG = """\
@@ -34,7 +34,7 @@ examples:
   cnet predict model.safetensors images.npy --json
 """
 
-_SURE = 0.6  # probability below which an answer is doubtful
+_SURE = 0.6  # a prediction with a lower probability is doubtful
 _MOST_REMARKS = 20  # lines
 
 
@@ -42,27 +42,27 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "predict",
         usage="cnet predict [options] MODEL FILE...",
-        help="tell which digits are on images",
+        help="classify the digits in images",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
     parser.set_defaults(parser=parser, run=run)
     parser.add_argument(
-        "model", metavar="MODEL", help='a file that "cnet train" or model.save(...) wrote'
+        "model", metavar="MODEL", help='a file saved by "cnet train" or model.save(...)'
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="images to look at")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="images to classify")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--picture",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show each image as the network sees it, beside its probabilities, or print one line "
-        "each (default: show a single image in a terminal)",
+        help="show each image as the network sees it, next to its probabilities, or print one "
+        "line each (default: show a single image in a terminal)",
     )
     form.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON array, for each image: file, index in the file, prediction, "
+        help="print a JSON array with, for each image: file, index in the file, prediction, "
         "probabilities, remarks",
     )
 
@@ -96,7 +96,7 @@ class _Prediction(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
-    """All files are read before anything is printed: an error then stands alone."""
+    """Read all files before printing, so that an error is the only output."""
     classifier = read_classifier(args.model)
     predictions = []
     for file in args.files:
@@ -131,9 +131,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_remarks(predictions: list[_Prediction]) -> None:
-    """Say of which answers one should not be sure, on standard error: the answers themselves may be
-    read by a program.
-    """
+    """Print remarks to standard error, because programs may read the predictions."""
     doubtful = [prediction for prediction in predictions if prediction.remarks]
     if doubtful:
         sys.stdout.flush()
@@ -141,5 +139,6 @@ def _print_remarks(predictions: list[_Prediction]) -> None:
         complain(f"{prediction.name}: {'; '.join(prediction.remarks)}")
     if len(doubtful) > _MOST_REMARKS:
         complain(
-            f"{len(doubtful) - _MOST_REMARKS} more answers are doubtful: --json lists all remarks"
+            f"{len(doubtful) - _MOST_REMARKS} more predictions are doubtful: --json lists "
+            "all remarks"
         )

@@ -1,11 +1,11 @@
-"""Lines that were on the paper before the digit: of ruled and squared paper, and frames."""
+"""Detection of lines that are not part of the digit: of ruled and squared paper, and frames."""
 
 import numpy as np
 
 from cnet._utils.arrays import Array
 
-# Shares of the image's side along which a line runs, but for the first, which is one of the longer
-# side.
+# Fractions of the length of the image side parallel to a line, except _THICKEST, which is a
+# fraction of the longer side.
 _THICKEST = 0.02
 _SHORTEST_PIECE = 0.15
 _WIDEST_GAP = 1.0
@@ -15,17 +15,17 @@ _MARGIN = 0.01
 
 
 def ruled_lines(ink: Array) -> Array:
-    """Which pixels of a mask of ink belong to lines along the sides of the image; none if only they
-    are ink.
+    """Return the pixels of ink that belong to lines along the sides of the image.
 
-    Such a line is thin and straight, and it runs from one side of the image to the other, or begins
-    at a side as others do, or is a part of a frame. The bar of a 2 or a 7 that fills its image is
-    none: other ink reaches the sides there.
+    The result is empty if there is no other ink. Such a line is thin and straight. It extends from
+    one side of the image to the other, or starts at a side like other lines, or is part of a frame.
+    The bar of a 2 or 7 that fills its image is not such a line, because other ink touches the sides
+    as well.
     """
     from scipy import ndimage
 
     across, reached_across = _straight(ink)
-    # Where lines cross, both are thin only once one of them is gone.
+    # Where lines cross, each is thin only after the other is removed.
     down, reached_down = _straight((ink & (across == 0)).T)
     framed = len(reached_across) > 1 and len(reached_down) > 1
     found = np.isin(across, _lines(reached_across, framed)) | np.isin(
@@ -42,9 +42,7 @@ def ruled_lines(ink: Array) -> Array:
 
 
 def _lines(reached: dict[int, int], framed: bool) -> list[int]:
-    """Which of the straight lines, by the number of sides that each reaches, are no strokes of a
-    digit.
-    """
+    """Return the straight lines that are not strokes, by the number of sides that each touches."""
     several = sum(sides > 0 for sides in reached.values()) > 1
     return [
         line for line, sides in reached.items() if sides == 2 or (sides == 1 and several) or framed
@@ -52,15 +50,13 @@ def _lines(reached: dict[int, int], framed: bool) -> list[int]:
 
 
 def _straight(ink: Array) -> tuple[Array, dict[int, int]]:
-    """Horizontal lines: a number for each in its pixels, 0 elsewhere, and how many sides of the
-    image it reaches.
-    """
+    """Label horizontal lines, and count the sides of the image that each touches."""
     from scipy import ndimage
 
     width = ink.shape[1]
     thickness = max(2, round(_THICKEST * max(ink.shape)))
     thin = ink & ~ndimage.binary_opening(ink, np.ones((thickness + 1, 1)))
-    # A line that is not quite level is straight in three rows at a time.
+    # A slightly tilted line is straight within three rows at a time.
     pieces = thin & ndimage.binary_opening(
         ndimage.binary_dilation(ink, np.ones((3, 1))),
         np.ones((1, max(2, round(_SHORTEST_PIECE * width)))),

@@ -1,21 +1,20 @@
-"""A sheet of paper that is photographed with what it lies on."""
+"""Detection of a sheet of paper that is photographed together with its surroundings."""
 
 import numpy as np
 
 from cnet._utils.arrays import Array
 
-_LEAST_AREA = 0.1  # of the sheet, as a fraction of the image
-_LEAST_PAPER = 0.6  # share of the sheet that is paper and no ink
-_LEAST_FILL = 0.9  # share of the smallest rectangle around it that a sheet fills
-_RIM = 0.03  # of the sheet, which is left out: shadows and edges, as a fraction of its shorter side
+_LEAST_AREA = 0.1  # minimum area of the sheet, as a fraction of the image
+_LEAST_PAPER = 0.6  # minimum fraction of the sheet that is paper, not ink
+_LEAST_FILL = 0.9  # minimum fraction of its smallest bounding rectangle that a sheet fills
+_RIM = 0.03  # rim of the sheet with shadows and edges, left out; fraction of its shorter side
 
 
 def sheet_alone(gray: Array) -> Array | None:
-    """The part of an image that shows a sheet of paper, turned or not, with nothing but paper
-    around it.
+    """Return the part of an image that shows a sheet of paper, extended by paper around it.
 
-    None if there is no rectangle in the image that is lighter or darker than the image's sides and
-    touches none of them.
+    The sheet may be rotated. Return None if no rectangle in the image is lighter or darker than the
+    sides of the image without touching them.
     """
     from scipy import ndimage
 
@@ -42,7 +41,7 @@ def sheet_alone(gray: Array) -> Array | None:
     inner = ndimage.minimum_filter(sheet.view(np.uint8), 2 * rim + 1, mode="constant").view(bool)
     if not inner.any():
         return None
-    # Each pixel outside becomes what its nearest one inside is.
+    # Each pixel outside takes the value of the nearest pixel inside.
     rows, columns = ndimage.distance_transform_edt(
         ~inner, return_distances=False, return_indices=True
     )
@@ -51,7 +50,7 @@ def sheet_alone(gray: Array) -> Array | None:
 
 
 def is_rectangle(mask: Array) -> bool:
-    """Whether the pixels of a mask fill a rectangle, turned by any angle."""
+    """Whether the pixels of a mask fill a rectangle, rotated by any angle."""
     from scipy import ndimage
 
     y, x = np.nonzero(mask & ~ndimage.binary_erosion(mask))

@@ -28,11 +28,12 @@ _NOT_NEGATIVE = number("a number of at least 0", lambda x: x >= 0)
 _SHARE = number("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 
 _DESCRIPTION = """\
-Train a net of dense layers by stochastic gradient descent, save it and test it.
+Train a network of dense layers by stochastic gradient descent, then save and
+test it.
 
-Ctrl-C ends training early and saves the net as it is then. The net has one
-output per digit and no softmax: its outputs are logits. In Python,
-nn.Softmax()(cnet.load("model.safetensors")(x)) gives probabilities.
+Ctrl-C ends training early and saves the network in its current state. The
+network has one output per digit and no softmax: its outputs are logits. In
+Python, nn.Softmax()(cnet.load("model.safetensors")(x)) returns probabilities.
 """
 
 _EPILOG = """\
@@ -61,17 +62,17 @@ def add_parser(commands: Commands) -> None:
         type=whole_number(0),
         default=0,
         metavar="N",
-        help="training images to hold out and to evaluate after each epoch (default: %(default)s)",
+        help="training images to hold out and evaluate after each epoch (default: %(default)s)",
     )
 
-    net = parser.add_argument_group("net")
+    net = parser.add_argument_group("network")
     net.add_argument(
         "--hidden",
         type=layer_sizes,
         default=(128,),
         metavar="SIZES",
-        help="sizes of the hidden layers, from the input on, such as 128,64; none for no hidden "
-        "layer (default: 128)",
+        help="sizes of the hidden layers, in order from the input, such as 128,64; none for no "
+        "hidden layer (default: 128)",
     )
     net.add_argument(
         "--activation",
@@ -108,10 +109,10 @@ def add_parser(commands: Commands) -> None:
         type=_SHARE,
         default=0.0,
         metavar="X",
-        help="share of the last step that carries on, 0 to below 1 (default: %(default)g)",
+        help="fraction of the previous step to keep, 0 to below 1 (default: %(default)g)",
     )
     training.add_argument(
-        "--nesterov", action="store_true", help="Nesterov's form of momentum; needs --momentum"
+        "--nesterov", action="store_true", help="use Nesterov momentum; requires --momentum"
     )
     training.add_argument(
         "--weight-decay",
@@ -125,7 +126,7 @@ def add_parser(commands: Commands) -> None:
         type=whole_number(0),
         default=0,
         metavar="N",
-        help="of first weights and of the order of images (default: %(default)s)",
+        help="seed of initial weights and of the order of images (default: %(default)s)",
     )
     add_threads(training)
 
@@ -134,20 +135,20 @@ def add_parser(commands: Commands) -> None:
         "--out",
         default="model.safetensors",
         metavar="FILE",
-        help="where to save the network, in a folder that exists; replaces the file (default: "
+        help="file to save the network to, in an existing folder; replaces the file (default: "
         "%(default)s)",
     )
     output.add_argument(
         "--quiet",
         action="store_true",
-        help="print the test result in one line, and nothing else but errors",
+        help="print only the test result, in one line, and errors",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, save, test. The network is saved first: a Ctrl-C during the test loses nothing."""
+    """Train, save and test. Saving comes first, so that Ctrl-C during the test loses nothing."""
     if args.nesterov and not args.momentum:
-        args.parser.error("--nesterov needs --momentum, such as --momentum 0.9")
+        args.parser.error("--nesterov requires --momentum, such as --momentum 0.9")
     out = _check_output(args.out)
     if args.threads:
         cnet.set_num_threads(args.threads)
@@ -171,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
         model.save(out)
         complain(
             f"interrupted in epoch {min(trainer.epoch + 1, args.epochs)} of {args.epochs}: saved "
-            f"the network as trained so far to {args.out}"
+            f"the network trained so far to {args.out}"
         )
         return INTERRUPTED
     except FloatingPointError as error:
@@ -179,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         model.save(out)
         raise FloatingPointError(
-            f"{error}. Saved the network as of epoch {trainer.epoch} to {args.out}"
+            f"{error}. Saved the network of epoch {trainer.epoch} to {args.out}"
         ) from error
     seconds = time.monotonic() - started
     model.save(out)
@@ -194,14 +195,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_output(name: str) -> Path:
-    """The path to save to, known to be writable: better to fail now than after training."""
+    """Return the path to save to, after checking before training that it is writable."""
     path = Path(os.path.expanduser(name))
     if not path.parent.is_dir():
-        raise CommandError(f"--out: there is no folder {str(path.parent)!r} to save in")
+        raise CommandError(f"--out: there is no folder {str(path.parent)!r} to save to")
     if path.exists() and not path.is_file():
         raise CommandError(
             f"--out: {name!r} is {'a folder' if path.is_dir() else 'not a regular file'}, "
-            "expected the name of a file"
+            "expected a file name"
         )
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
@@ -212,7 +213,7 @@ def _check_output(name: str) -> Path:
 
 
 def _heading(args: argparse.Namespace, data: Dataset, model: nn.Sequential) -> str:
-    """What is about to be trained, on what, how and with what."""
+    """Return a description of the data, the network, the options and the machine."""
     sizes = " - ".join(map(str, (784, *args.hidden, 10)))
     activation = f", {args.activation}" if args.hidden else ""
     momentum = (
@@ -224,7 +225,8 @@ def _heading(args: argparse.Namespace, data: Dataset, model: nn.Sequential) -> s
     steps = -(-len(data.train.x) // args.batch_size)
     lines = {
         "data": one_line(describe(args.data, data)),
-        "net": f"{sizes}{activation}: {sum(parameter.size for parameter in model.parameters()):,} "
+        "network": f"{sizes}{activation}: "
+        f"{sum(parameter.size for parameter in model.parameters()):,} "
         "parameters",
         "optimizer": f"SGD, learning rate {args.lr:g}{momentum}{decay}",
         "training": (
@@ -253,7 +255,7 @@ def _fit(trainer: cnet.Trainer, data: Dataset, args: argparse.Namespace) -> None
 def _print_result(classifier: Classifier, data: Dataset, quiet: bool) -> None:
     name, split = ("test", data.test) if data.test is not None else ("validation", data.validation)
     if split is None:
-        print("These data have no test images: hold some out with --validation")
+        print("The data has no test images: hold some out with --validation")
         return
     verdict = classifier.judge(split)
     print(f"{name.capitalize()}: {verdict.line()}")
