@@ -125,7 +125,7 @@ def test_history_of_a_fit(model):
 @pytest.mark.parametrize(
     ("history", "error", "sentence"),
     [
-        ([1, 2], TypeError, "history is of type list, expected a dict such as Trainer.fit returns"),
+        ([1, 2], TypeError, "history is of type list, expected a dict as returned by Trainer.fit"),
         ({}, ValueError, "history has no epochs"),
         ({"loss": []}, ValueError, "history has no epochs"),
         ({"loss": [1, 2], "accuracy": [1]}, ValueError, "history has lists of 1 and 2 numbers"),
@@ -151,8 +151,8 @@ def test_given_axes_are_drawn_into():
 @pytest.mark.parametrize(
     ("ax", "error", "sentence"),
     [
-        (3, TypeError, "ax is 3, expected Matplotlib's Axes, as many as 2, or None"),
-        ([None, None], TypeError, "expected Matplotlib's Axes"),
+        (3, TypeError, "ax is 3, expected Matplotlib Axes \\(at least 2\\) or None"),
+        ([None, None], TypeError, "expected Matplotlib Axes"),
         ([], ValueError, "ax holds 0 Axes, expected at least 2"),
     ],
 )
@@ -220,7 +220,7 @@ def test_names_are_listed_as_the_curves_end():
     ("recorder", "error", "sentence"),
     [
         (3, TypeError, "recorder is of type int, expected a callbacks.WeightRecorder"),
-        (WeightRecorder(), ValueError, "the recorder holds nothing"),
+        (WeightRecorder(), ValueError, "the recorder is empty"),
     ],
 )
 def test_nothing_recorded(recorder, error, sentence):
@@ -235,7 +235,7 @@ def test_confusion_matrix_shows_counts():
     ax = plot.confusion_matrix([0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 2, 0])
     texts = {tuple(round(v) for v in text.get_position()): text.get_text() for text in ax.texts}
     assert texts == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (2, 2): "2", (0, 2): "1"}
-    assert ax.get_title() == "4 of 6 right, 66.67 %"
+    assert ax.get_title() == "4 of 6 correct, 66.67 %"
     np.testing.assert_allclose(
         ax.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [1 / 3, 0, 2 / 3]]
     )
@@ -254,7 +254,7 @@ def test_confusion_matrix_of_many_classes_has_no_numbers(rng):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        (([], []), ValueError, "y_true has no rows"),
+        (([], []), ValueError, "y_true has no samples"),
         (([0], [0, 1]), ValueError, "y_true has 1 rows, y_pred 2"),
         (([0], [3], ["a", "b"]), ValueError, "there is a label 3, expected 0 to 1"),
     ],
@@ -332,7 +332,7 @@ def test_bad_images(arguments, error, sentence):
 
 @pytest.mark.parametrize("columns", [0, 1.5, "3"])
 def test_bad_columns(columns):
-    with pytest.raises(ValueError, match=r"columns is .*, expected a whole number of at least 1"):
+    with pytest.raises(ValueError, match=r"columns is .*, expected an integer of at least 1"):
         plot.images(np.zeros((2, 4)), columns=columns)
 
 
@@ -358,17 +358,21 @@ def test_the_worst_mistakes_come_first(one_hot):
         (
             ("net", np.zeros((1, 4)), [0]),
             TypeError,
-            "model is 'net', expected one such as nn.Sequential",
+            "model is 'net', expected a module such as nn.Sequential",
         ),
         ((Answers(), np.eye(4), np.arange(4)), ValueError, "the model makes no mistake"),
-        ((Answers(), np.eye(4), np.arange(3)), ValueError, r"x has 4 rows, y the shape \(3,\)"),
-        ((Answers(), np.zeros((0, 4)), np.zeros(0, int)), ValueError, "expected at least one row"),
+        ((Answers(), np.eye(4), np.arange(3)), ValueError, r"x has 4 samples, y the shape \(3,\)"),
+        (
+            (Answers(), np.zeros((0, 4)), np.zeros(0, int)),
+            ValueError,
+            "expected at least one sample",
+        ),
         (
             (Answers(), np.eye(4), [0, 1, 2, 4]),
             ValueError,
-            "y holds other values than classes 0 to 3",
+            "y has values other than classes 0 to 3",
         ),
-        ((Answers(), np.eye(4), [0.5] * 4), ValueError, "y holds other values than classes 0 to 3"),
+        ((Answers(), np.eye(4), [0.5] * 4), ValueError, "y has values other than classes 0 to 3"),
         ((Answers(), np.zeros((2, 2, 2)), [0, 1]), ValueError, r"outputs have shape \(2, 2, 2\)"),
     ],
 )
@@ -585,7 +589,7 @@ def test_without_matplotlib_it_is_said_how_to_install_it(draw, model, monkeypatc
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     monkeypatch.delattr(matplotlib, "pyplot")
     with pytest.raises(
-        ModuleNotFoundError, match=r'plots need Matplotlib: pip install "cnet\[plot\]"'
+        ModuleNotFoundError, match=r'plots require Matplotlib: pip install "cnet\[plot\]"'
     ):
         draw(model)
 

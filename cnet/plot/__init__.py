@@ -1,8 +1,7 @@
-"""Pictures of training and of what a network does, drawn by Matplotlib: ``pip install
-"cnet[plot]"``.
+"""Plots of training and of a network's predictions, with Matplotlib: ``pip install "cnet[plot]"``.
 
-Each function draws into `ax`, or else into a new figure, and returns the Axes: titles, limits and
-files are Matplotlib's own business from there (``ax.figure.savefig("loss.png")``).
+Each function draws into `ax`, or into a new figure, and returns the Axes. Change titles and limits,
+and save files, with Matplotlib (``ax.figure.savefig("loss.png")``).
 """
 
 import importlib

@@ -1,6 +1,4 @@
-"""Where plots are drawn: Matplotlib itself, new figures or the Axes that a user gave, and how all
-of them look.
-"""
+"""Figures and Axes of the plots, and their common style."""
 
 from __future__ import annotations
 
@@ -13,25 +11,25 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Two colors that differ in lightness too, and a third for what is wrong.
+# Two colors that also differ in lightness, and a third one for errors.
 FIRST, SECOND, WRONG, FAINT = "#1f5fa8", "#e0762c", "#c0281f", "#7a7a7a"
 
 AxesArray = NDArray[Any]
 
 
 def pyplot() -> Any:
-    """matplotlib.pyplot, or an error that says how to install it."""
+    """Return matplotlib.pyplot, or raise an error that gives the installation command."""
     try:
         import matplotlib.pyplot
     except ImportError as error:
-        raise ModuleNotFoundError('plots need Matplotlib: pip install "cnet[plot]"') from error
+        raise ModuleNotFoundError('plots require Matplotlib: pip install "cnet[plot]"') from error
     return matplotlib.pyplot
 
 
 def new_axes(
     rows: int, columns: int, width: float, height: float, layout: str = "constrained"
 ) -> AxesArray:
-    """The Axes of a new figure, shape (rows, columns), each about so many inches in size."""
+    """Return the Axes of a new figure, shape (rows, columns), each `width` by `height` inches."""
     axes: AxesArray = pyplot().subplots(
         rows, columns, figsize=(columns * width, rows * height), squeeze=False, layout=layout
     )[1]
@@ -39,21 +37,19 @@ def new_axes(
 
 
 def one_axes(ax: Any, width: float, height: float) -> Axes:
-    """The Axes that a user gave, or one of a new figure."""
+    """Return the Axes given by the user, or the Axes of a new figure."""
     one: Axes = new_axes(1, 1, width, height)[0, 0] if ax is None else some_axes(ax, 1)[0]
     return one
 
 
 def some_axes(ax: Any, count: int) -> AxesArray:
-    """The Axes that a user gave for `count` pictures, in one row."""
+    """Return the Axes given by the user for `count` plots, as a flat array."""
     from matplotlib.axes import Axes
 
     given = list(np.ravel(np.array(ax, dtype=object))) if isinstance(ax, Iterable) else [ax]
     for one in given:
         if not isinstance(one, Axes):
-            raise TypeError(
-                f"ax is {ax!r}, expected Matplotlib's Axes, as many as {count}, or None"
-            )
+            raise TypeError(f"ax is {ax!r}, expected Matplotlib Axes (at least {count}) or None")
     if len(given) < count:
         raise ValueError(f"ax holds {len(given)} Axes, expected at least {count}")
     axes = np.empty(len(given), object)
@@ -62,7 +58,7 @@ def some_axes(ax: Any, count: int) -> AxesArray:
 
 
 def plain(ax: Axes) -> None:
-    """A frame that leaves the data alone: no lines above and to the right, a faint grid behind."""
+    """Style Axes: no lines at the top and right, and a faint grid behind the data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
     ax.tick_params(color=FAINT)
@@ -71,7 +67,7 @@ def plain(ax: Axes) -> None:
 
 
 def epochs_below(ax: Axes, first: int, last: int) -> None:
-    """An axis of whole epochs."""
+    """Set up an x axis of whole epochs."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""The plot of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _MOST_WITH_NUMBERS = 20
 def confusion_matrix(
     y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None
 ) -> Axes:
-    """How often each class was taken for each other one.
+    """Plot how often each true class was predicted as each class.
 
-    Colors show shares of the row, that is of the true class; the scale brings out the rare ones.
-    Up to 20 classes, each field has its count.
+    Colors show fractions of the row, that is, of the true class, on a scale that emphasizes small
+    fractions. With up to 20 classes, each cell shows its count.
 
     Parameters
     ----------
     y_true, y_pred : array-like, shape (n,)
-        Class numbers, from 0; at least one row.
+        Labels from 0; at least one sample.
     labels : sequence or None
-        Names of the classes; None shows their numbers.
+        Names of the classes. None shows the class numbers.
     ax : Axes or None
 
     Returns
@@ -42,12 +42,12 @@ def confusion_matrix(
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If they are not class numbers, are not equally many or none, if there are more classes than
-        `labels`, or `ax` does not fit.
+        If `y_true` and `y_pred` are not class numbers, differ in length or are empty, if there are
+        more classes than `labels`, or if `ax` is not Axes.
 
     See Also
     --------
-    cnet.metrics.confusion_matrix : the numbers alone
+    cnet.metrics.confusion_matrix : the confusion matrix as an array
 
     Examples
     --------
@@ -59,7 +59,7 @@ def confusion_matrix(
     plt = pyplot()
     counts = metrics.confusion_matrix(y_true, y_pred, None if labels is None else len(labels))
     if not counts.any():
-        raise ValueError("y_true has no rows: there is nothing to draw")
+        raise ValueError("y_true has no samples: there is nothing to plot")
     classes = len(counts)
     numbers = classes <= _MOST_WITH_NUMBERS
     side = max(3.5, 0.52 * classes + 1.2) if numbers else 7
@@ -95,13 +95,13 @@ def confusion_matrix(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(
-        f"{np.trace(counts):,} of {counts.sum():,} right, "
+        f"{np.trace(counts):,} of {counts.sum():,} correct, "
         f"{100 * np.trace(counts) / counts.sum():.2f} %",
         fontsize="medium",
     )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    # White lines between the fields.
+    # White lines between the cells.
     axes.set_xticks(np.arange(1, classes) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, classes) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1 if numbers else 0.3)

@@ -1,4 +1,4 @@
-"""Figures over the epochs: loss and accuracy, and the largest weights."""
+"""Plots of quantities over the epochs: metrics and the largest weights."""
 
 from __future__ import annotations
 
@@ -30,29 +30,30 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 
 
 def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesArray:
-    """Training and validation loss and accuracy, epoch by epoch.
+    """Plot training and validation metrics over the epochs.
 
-    A dot marks the best validation figure of losses and accuracies. Of other metrics, a history
-    does not tell what is better.
+    A dot marks the best validation value of losses and accuracies. For other metrics, the history
+    does not show whether lower or higher is better.
 
     Parameters
     ----------
     history : dict of lists
-        What ``Trainer.fit`` returns. Each figure has its own picture, beside that of
-        validation (``"val_..."``).
+        The history returned by ``Trainer.fit``. Each metric has its own plot, together with its
+        validation values (``"val_..."``).
     ax : Axes, sequence of Axes or None
-        One for each figure.
+        One for each metric.
 
     Returns
     -------
-    ndarray of Axes, shape (figures,)
+    ndarray of Axes, shape (metrics,)
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If `history` is none, is empty, or `ax` does not fit.
+        If `history` is not a dict, is empty or has lists of different lengths, or if `ax` has fewer
+        Axes than there are metrics.
 
     Examples
     --------
@@ -65,13 +66,13 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
     plt = pyplot()
     if not isinstance(history, Mapping):
         raise TypeError(
-            f"history is of type {type(history).__name__}, expected a dict such as Trainer.fit "
-            "returns"
+            f"history is of type {type(history).__name__}, expected a dict as returned by "
+            "Trainer.fit"
         )
     figures = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in history))
     lengths = {len(values) for values in history.values()}
     if not figures or lengths == {0}:
-        raise ValueError("history has no epochs: there is nothing to draw")
+        raise ValueError("history has no epochs: there is nothing to plot")
     if len(lengths) > 1:
         raise ValueError(
             f"history has lists of {' and '.join(map(str, sorted(lengths)))} numbers, expected "
@@ -119,7 +120,7 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
 def max_weights(
     recorder: WeightRecorder | Mapping[str, Sequence[float]], *, ax: Any = None
 ) -> Axes:
-    """The largest absolute weight of each layer, from before the first epoch on.
+    """Plot the largest absolute weight of each layer, starting before the first epoch.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def max_weights(
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If nothing was recorded, or `ax` does not fit.
+        If `recorder` is not a recorder or is empty, or if `ax` is not Axes.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def max_weights(
         )
     if not recorded:
         raise ValueError(
-            "the recorder holds nothing: pass it to Trainer.fit as a callback, for a network with "
+            "the recorder is empty: pass it to Trainer.fit as a callback, with a model that has "
             "weights"
         )
     axes = one_axes(ax, 6, _HEIGHT)
@@ -172,7 +173,7 @@ def max_weights(
     epochs_below(axes, 0, last)
     axes.set_ylim(bottom=0)
     axes.set_title("largest absolute weight")
-    # In the order in which the curves end, so that each name is near its curve.
+    # In the order of the last values, so that each name is close to its curve.
     lines.sort(key=lambda line: recorded[str(line.get_label())][-1], reverse=True)
     axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return axes

@@ -1,6 +1,4 @@
-"""Pictures side by side: images with what was read in them, the worst mistakes, and what the first
-layer looks for.
-"""
+"""Grids of images: with labels and predictions, worst mistakes, and weights of the first layer."""
 
 from __future__ import annotations
 
@@ -29,35 +27,36 @@ def images(
     shape: tuple[int, int] | None = None,
     ax: Any = None,
 ) -> AxesArray:
-    """Images in a grid, with their labels and predictions above; wrong ones in red.
+    """Plot images in a grid, with labels and predictions above them; wrong ones are red.
 
     Parameters
     ----------
     x : array-like, shape (n, height, width), (n, channels, height, width) or (n, pixels)
-        At most 400 images of 1 or 3 channels: uint8, or floats, of which the lowest to the highest
-        in all images are shown as black to white (for 3 channels, 0 to 1).
+        At most 400 images of 1 or 3 channels, uint8 or float. The range from the lowest to the
+        highest value of all images is shown as black to white (0 to 1 for 3 channels).
     y : array-like, shape (n,), or None
         True classes, or any other titles.
     predicted : array-like, shape (n,), or None
         Predicted classes.
     columns : int or None
-        Images in a row; None makes the grid nearly square.
+        Number of images per row. None makes the grid nearly square.
     shape : (height, width) or None
-        Of images that come as flat rows; None takes them for squares.
+        Shape of images given as flat rows. None assumes squares.
     ax : array of Axes or None
         One for each image.
 
     Returns
     -------
     ndarray of Axes, shape (rows, columns)
-        Or as many as were given, shape (Axes,). Those beyond the last image are blank.
+        Or shape (Axes,), if `ax` was given. Axes beyond the last image are blank.
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If anything does not fit.
+        If `x` is not an array of at most 400 images, if `y` or `predicted` does not have one label
+        per image, if `columns` or `shape` is invalid, or if `ax` has fewer Axes than images.
 
     Examples
     --------
@@ -94,34 +93,35 @@ def mistakes(
     shape: tuple[int, int] | None = None,
     ax: Any = None,
 ) -> AxesArray:
-    """The images that a classifier is most wrong about, worst first.
+    """Plot the images with the worst wrong predictions of a classifier, worst first.
 
-    How wrong it is about an image is the difference between the output of the class that it chose
-    and that of the true one.
+    The error of a prediction is the difference between the output of the predicted class and that
+    of the true class.
 
     Parameters
     ----------
     model : nn.Module
     x : array-like, shape (m, ...)
-        Images, in the form that `model` takes.
+        Images in the form that `model` expects.
     y : array-like, shape (m,)
-        True classes; or m one-hot rows.
+        True classes, or one-hot rows of shape (m, classes).
     n : int
-        How many images to show at most.
+        Maximum number of images to show.
     columns, shape, ax : optional
         As for `images`.
 
     Returns
     -------
     ndarray of Axes
-        As of `images`.
+        As for `images`.
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If anything does not fit, or if there is no mistake to show.
+        If `x` or `y` does not match the model or each other, if an option of `images` is invalid,
+        or if the model makes no mistake.
 
     Examples
     --------
@@ -131,26 +131,26 @@ def mistakes(
     (2, 3)
     """
     if not isinstance(model, Module):
-        raise TypeError(f"model is {model!r}, expected one such as nn.Sequential(...)")
+        raise TypeError(f"model is {model!r}, expected a module such as nn.Sequential(...)")
     array, labels = as_array(x, "x"), as_array(y, "y")
     outputs = model(array)
     if outputs.ndim != 2:
         raise ValueError(
-            f"the model's outputs have shape {outputs.shape}, expected a number for each class"
+            f"the model's outputs have shape {outputs.shape}, expected one number for each class"
         )
     labels = labels.argmax(axis=1) if labels.ndim == 2 else labels
     if labels.shape != (len(array),) or not len(array):
         raise ValueError(
-            f"x has {len(array)} rows, y the shape {labels.shape}: expected at least one row, and "
-            "one class for each"
+            f"x has {len(array)} samples, y the shape {labels.shape}: expected at least one sample "
+            "and one class for each"
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= outputs.shape[1]:
-        raise ValueError(f"y holds other values than classes 0 to {outputs.shape[1] - 1}")
+        raise ValueError(f"y has values other than classes 0 to {outputs.shape[1] - 1}")
     guessed = outputs.argmax(axis=1)
     excess = outputs.max(axis=1) - outputs[np.arange(len(labels)), labels]
     wrong = np.flatnonzero(guessed != labels)
     if not len(wrong):
-        raise ValueError("the model makes no mistake on these images: there is nothing to draw")
+        raise ValueError("the model makes no mistake on these images: there is nothing to plot")
     worst = wrong[np.argsort(-excess[wrong], kind="stable")][:n]
     return images(array[worst], labels[worst], guessed[worst], columns=columns, shape=shape, ax=ax)
 
@@ -163,30 +163,31 @@ def weights(
     shape: tuple[int, int] | None = None,
     ax: Any = None,
 ) -> AxesArray:
-    """The weights of a network's first layer as images: what its units look for.
+    """Plot the weights of a network's first layer as images, one for each unit.
 
-    Red is positive and blue negative, on one scale for all; 1 in 200 weights lies beyond its ends.
+    Red is positive and blue is negative, on the same scale for all units. 1 in 200 weights is
+    outside the scale.
 
     Parameters
     ----------
     model : nn.Module
-        Its first weights are those of a dense layer or a convolution.
+        The first layer with weights must be a dense or a convolutional layer.
     n : int
-        How many units to show at most.
+        Maximum number of units to show.
     columns, shape, ax : optional
         As for `images`.
 
     Returns
     -------
     ndarray of Axes
-        As of `images`.
+        As for `images`.
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If the model has no such weights, or anything does not fit.
+        If the model has no such layer, or if an option of `images` is invalid.
 
     Examples
     --------
@@ -195,7 +196,7 @@ def weights(
     (3, 4)
     """
     if not isinstance(model, Module):
-        raise TypeError(f"model is {model!r}, expected one such as nn.Sequential(...)")
+        raise TypeError(f"model is {model!r}, expected a module such as nn.Sequential(...)")
     first = next(
         (value for name, value in model.state_dict().items() if name.endswith("weight")), None
     )
@@ -214,20 +215,19 @@ def weights(
 
 
 def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
-    """Images as Matplotlib takes them: (n, height, width), or (n, height, width, 3)."""
+    """Return images as Matplotlib expects them: (n, height, width), or (n, height, width, 3)."""
     array = as_array(x, "x")
     if not array.ndim:
-        raise ValueError("x is a single number, expected an array with one row per image")
+        raise ValueError("x is a single number, expected an array with one entry per image")
     if len(array) > _MOST:
         raise ValueError(
-            f"x has {len(array)} images, expected at most {_MOST}: pass some of them, such as "
-            "x[:25]"
+            f"x has {len(array)} images, expected at most {_MOST}: pass fewer, such as x[:25]"
         )
     channels, height, width = image_layout(array.shape[1:], image_shape(shape))
     if channels not in (1, 3):
         raise ValueError(f"images have {channels} channels, expected 1 or 3")
     if not array.size:
-        raise ValueError("x has no images: there is nothing to draw")
+        raise ValueError("x has no images: there is nothing to plot")
     pictures = array.reshape(len(array), channels, height, width)
     return pictures[:, 0] if channels == 1 else pictures.transpose(0, 2, 3, 1)
 
@@ -236,9 +236,7 @@ def _labels(name: str, labels: ArrayLike, n: int) -> Array:
     refuse_masked(labels, name)
     array = np.asarray(labels)
     if array.shape != (n,):
-        raise ValueError(
-            f"{name} has shape {array.shape}, expected ({n},): one label for each image"
-        )
+        raise ValueError(f"{name} has shape {array.shape}, expected ({n},): one label per image")
     return array
 
 
@@ -257,7 +255,7 @@ def _grid(
         if columns is None:
             columns = math.ceil(math.sqrt(n * height / width))
         if not isinstance(columns, int | np.integer) or columns < 1:
-            raise ValueError(f"columns is {columns!r}, expected a whole number of at least 1")
+            raise ValueError(f"columns is {columns!r}, expected an integer of at least 1")
         columns = min(int(columns), n)
         axes = new_axes(
             -(-n // columns),

@@ -1,4 +1,4 @@
-"""The curves of training, drawn while it runs."""
+"""The callback that plots metrics during training."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ _SHARE_OF_TIME = 0.05
 
 
 class LivePlot(Callback):
-    """A callback that draws loss and accuracy during training: in a notebook below its cell,
-    else in a window.
+    """Plots metrics during training: below the cell in a notebook, otherwise in a window.
 
-    It draws after an epoch, at most every `interval` seconds and so seldom that drawing takes no
-    more than a twentieth of the time, and once more when training ends. Where nothing can be shown,
-    as on a server, it only fills `axes`.
+    It draws after an epoch, at most every `interval` seconds, and rarely enough that drawing takes
+    at most 5 % of the time. It draws again when training ends. If nothing can be shown, as on a
+    server, it only fills `axes`.
 
     Parameters
     ----------
     interval : float
-        Seconds.
+        Minimum time between two drawings, in seconds.
     ax : Axes, sequence of Axes or None
-        One for each figure; None makes a new figure for each ``Trainer.fit``.
+        One for each metric. None creates a new figure in each ``Trainer.fit``.
 
     Attributes
     ----------
     axes : ndarray of Axes or None
-        What was drawn last, as of `history`.
+        The Axes of the last drawing, as returned by `history`.
 
     Raises
     ------
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If `interval` is not a number of seconds.
+        If `interval` is not a non-negative number of seconds.
 
     Examples
     --------
@@ -61,7 +60,7 @@ class LivePlot(Callback):
 
     def __init__(self, *, interval: float = 1.0, ax: Any = None) -> None:
         pyplot()
-        wanted = f"interval is {interval!r}, expected a number of seconds, from 0"
+        wanted = f"interval is {interval!r}, expected a number of seconds of at least 0"
         try:
             self.interval = float(interval)
         except (TypeError, ValueError):
@@ -107,14 +106,14 @@ class LivePlot(Callback):
 
 
 def _show(figure: Any) -> Any:
-    """Open a window, or show a picture in a notebook: then a handle by which it is replaced."""
+    """Open a window, or display the figure in a notebook and return a handle to update it."""
     plt = pyplot()
     if "inline" in plt.get_backend().lower():
-        plt.close(figure)  # or it would be shown again below the finished cell
+        plt.close(figure)  # otherwise it would be shown again below the finished cell
         return importlib.import_module("IPython.display").display(figure, display_id=True)
     from matplotlib.backend_bases import NonGuiException
 
     if figure.canvas.manager is not None:
-        with contextlib.suppress(NonGuiException):  # of a backend that only writes files
+        with contextlib.suppress(NonGuiException):  # a backend that only writes files
             figure.canvas.manager.show()
     return None
