@@ -33,7 +33,7 @@ def writes_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
 
 
-def shows_greys() -> bool:
+def shows_grays() -> bool:
     """Whether standard output appears to be a terminal with block characters and 256 colors."""
     if not (sys.stdout.isatty() and writes_unicode()) or os.environ.get("NO_COLOR"):
         return False

@@ -16,7 +16,7 @@ _FIRST_GREY, _GREYS = 232, 24  # in the 256-color palette of terminals
 class Style(enum.Enum):
     """Capabilities of the output."""
 
-    GREYS = "half blocks in gray levels, by escape codes"
+    GRAYS = "half blocks in gray levels, by escape codes"
     UNICODE = "any characters, but no escape codes"
     ASCII = "printable ASCII characters"
 

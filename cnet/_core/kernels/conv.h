@@ -10,8 +10,8 @@
                                          the kernel, added up
      gradient of w       taps            output pixels
 
-   Padding: the first and the third pass read a copy of the images with a border of zeros. The second
-   needs none: it skips the pixels outside the image.
+   Padding: the first and the third pass read a copy of the images with a border of zeros. The
+   second needs none: it skips the pixels outside of the image.
 
    Output pixels are processed in blocks of at most KC: a part of an image, or a group of small
    images. Blocks are counted from the first image of the batch. Sums go block by block in the order
