@@ -99,7 +99,7 @@ def products(shape: Shape) -> dict[str, list[Callable[[], object]]]:
     return {
         "cnet": [
             lambda: core.linear_forward(z, x, w, b),
-            lambda: core.linear_backward_params(dw, db, x, dz),
+            lambda: (core.linear_backward_weight(dw, x, dz), core.linear_backward_bias(db, dz)),
             lambda: core.linear_backward_input(dx, dz, w),
         ],
         "NumPy": [numpy_forward, numpy_backward_params, lambda: np.dot(dz, w.T, out=dx)],

@@ -13,7 +13,7 @@ import numpy as np
 import reference
 
 from cnet import optim
-from cnet._core import _float32
+from cnet._core import code
 from cnet.nn import Parameter
 from cnet.optim._rule import kinds
 
@@ -71,6 +71,7 @@ NORM = [
     (300, 33),
     (1000, 5),
 ]  # batch normalization: rows in one block and in several
+ELEMENTS = [(0, 1), (1, 1), (3, 1), (16, 1), (65, 1), (1000, 1), (0, 3), (37, 10), (2, 700)]
 FLAT = [(0,), (1,), (3,), (16,), (65,), (1000,)]
 # (images, channels, height, width)
 IMAGES = [(0, 1, 2, 3), (1, 1, 1, 1), (2, 3, 4, 5), (5, 1, 28, 28), (3, 2, 17, 33)]
@@ -159,7 +160,8 @@ def _linear_backward_input(loops, a, out):
 
 def _linear_backward_params(loops, a, out):
     dw, db = out(*a["w"].shape), out(*a["b"].shape)
-    loops.linear_backward_params(dw, db, a["x"], a["dout"])
+    loops.linear_backward_weight(dw, a["x"], a["dout"])
+    loops.linear_backward_bias(db, a["dout"])
     return {"dw": dw, "db": db}
 
 
@@ -235,16 +237,13 @@ def _pool(name):
 
     def forward(loops, a, out):
         y = out(*a["dout"].shape)
-        getattr(loops, f"{name}_forward")(y, a["x"], a["sizes"])
+        loops.pool_forward(y, a["x"], a["sizes"], name == "max_pool")
         return {"out": y}
 
     def backward(loops, a, out):
         y, dx = out(*a["dout"].shape), out(*a["x"].shape)
-        if name == "max_pool":
-            loops.max_pool_forward(y, a["x"], a["sizes"])
-            loops.max_pool_backward(dx, a["dout"], y, a["x"], a["sizes"])
-        else:
-            loops.avg_pool_backward(dx, a["dout"], a["sizes"])
+        loops.pool_forward(y, a["x"], a["sizes"], name == "max_pool")
+        loops.pool_backward(dx, a["dout"], y, a["x"], a["sizes"], name == "max_pool")
         return {"dx": dx}
 
     return [
@@ -279,7 +278,7 @@ def _transpose(loops, a, out):
 
 
 def _activation(name):
-    kind = getattr(_float32, name.upper())
+    kind = code(name.upper())
     function = getattr(reference, name)
     from_input = name.startswith("gelu")
 
@@ -291,12 +290,12 @@ def _activation(name):
         }
 
     def forward(loops, a, out):
-        y = out(len(a["x"]))
+        y = out(*a["x"].shape)
         loops.activation_forward(y, a["x"], kind, a["slope"])
         return {"out": y}
 
     def backward(loops, a, out):
-        y, dx = out(len(a["x"])), out(len(a["x"]))
+        y, dx = out(*a["x"].shape), out(*a["x"].shape)
         loops.activation_forward(y, a["x"], kind, a["slope"])
         loops.activation_backward(dx, a["dout"], a["x"] if from_input else y, kind, a["slope"])
         return {"dx": dx}
@@ -304,14 +303,14 @@ def _activation(name):
     return [
         Case(
             f"{name}_forward",
-            FLAT,
+            ELEMENTS,
             inputs,
             forward,
             lambda a: {"out": function(a["x"], a["slope"])},
         ),
         Case(
             f"{name}_backward",
-            FLAT,
+            ELEMENTS,
             inputs,
             backward,
             loss=lambda a: (function(a["x"], a["slope"]) * a["dout"]).sum(),
@@ -332,15 +331,15 @@ def _dropout_inputs(rng, shape, dtype):
 
 def _dropout(name):
     def run(loops, a, out):
-        y = out(len(a["x"]))
-        loops.dropout(y, a[name], a["p"], a["key"], a["step"])
+        y = out(*a["x"].shape)
+        loops.dropout(y, a[name], a["p"], a["key"], np.array([a["step"]]))
         return {"out": y}
 
     return run
 
 
 def _dropped(a, name):
-    return reference.dropout(a[name], a["p"], a["key"], a["step"])
+    return reference.dropout(a[name].ravel(), a["p"], a["key"], a["step"]).reshape(a[name].shape)
 
 
 def _norm_inputs(rng, shape, dtype):
@@ -386,8 +385,14 @@ def _layer_norm_backward(loops, a, out):
 def _batch_norm(loops, a, out):
     m, n = a["x"].shape
     mean, var, rstd, xhat, y = out(n), out(n), out(n), out(m, n), out(m, n)
-    loops.batch_norm_moments(mean, var, a["x"], out(loops.norm_blocks(m), 2 * n))
-    loops.batch_norm_forward(y, xhat, rstd, a["x"], mean, var, a["w"], a["b"], a["eps"])
+    scratch = out(loops.norm_blocks(m), 2 * n)
+    loops.batch_norm_moments(mean, var, rstd, a["x"], a["eps"], scratch)
+    loops.batch_norm_forward(y, xhat, a["x"], mean, rstd, a["w"], a["b"])
+    again, same = out(m, n), out(n)
+    loops.batch_norm_inference(again, a["x"], mean, var, a["w"], a["b"], a["eps"], out(3, n))
+    loops.inverse_deviation(same, var, a["eps"])
+    np.testing.assert_array_equal(again, y)
+    np.testing.assert_array_equal(same, rstd)
     return mean, var, rstd, xhat, y
 
 
@@ -396,7 +401,9 @@ def _batch_norm_forward(loops, a, out):
     n = len(mean)
     running_mean, running_var = out(n), out(n)
     running_mean[:], running_var[:] = 1, 2
-    loops.batch_norm_track(running_mean, running_var, mean, var, 0.25, len(a["x"]))
+    tracked = np.array([3])
+    loops.batch_norm_track(running_mean, running_var, tracked, a["x"], mean, var, -1.0)
+    assert tracked == 4
     return {
         "out": y,
         "mean": mean,
@@ -448,7 +455,7 @@ def _softmax_backward(loops, a, out):
 
 def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=False, slack=1):
     """function(inputs) -> the loss of each row; mean(rows, inputs) -> that of all."""
-    kind = getattr(_float32, name.upper().split("__")[0])
+    kind = code(name.upper().split("__")[0])
     mean = mean or (lambda rows, a: rows.mean())
 
     def call(loops, a, row_loss, dx):
@@ -653,7 +660,7 @@ def _gather(loops, a, out):
 
 def _rescale(loops, a, out):
     y = out(*a["x"].shape)
-    loops.rescale(y.reshape(-1), a["x"].reshape(-1), 0.3, -1.5)
+    loops.rescale(y, a["x"], 0.3, -1.5)
     return {"y": y}
 
 
@@ -811,14 +818,14 @@ CASES = [
     *_activation("gelu_tanh"),
     Case(
         "dropout_forward",
-        [*FLAT, (63,), (64,), (200,)],
+        [*ELEMENTS, (63, 1), (16, 4), (40, 5)],
         _dropout_inputs,
         _dropout("x"),
         lambda a: {"out": _dropped(a, "x")},
     ),
     Case(
         "dropout_backward",
-        FLAT,
+        ELEMENTS,
         _dropout_inputs,
         _dropout("dout"),
         loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(),
@@ -1019,7 +1026,7 @@ CASES = [
     ),
     Case(
         "rescale",
-        FLAT,
+        ELEMENTS,
         lambda rng, shape, dtype: {"x": _normal(rng, shape, dtype)},
         _rescale,
         lambda a: {"y": 0.3 * a["x"] - 1.5},

@@ -2,16 +2,18 @@
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cnet
-from cnet._core import _isa, _threads
+from cnet._core import _isa, _threads, loops
 from cnet._utils.config import config
 
 
@@ -22,8 +24,20 @@ def test_the_version_is_that_of_the_metadata():
 def test_type_checkers_find_the_types():
     core = Path(_isa.__file__)
     assert Path(cnet.__file__).with_name("py.typed").exists()
-    for module in ("_float32", "_float64", "_isa", "_threads"):
+    for module in ("_float32", "_float64", "_isa", "_loops", "_threads"):
         assert core.with_name(f"{module}.pyi").exists(), module
+
+
+def test_the_stub_names_all_that_the_compiled_core_has():
+    stub = Path(_isa.__file__).with_name("_loops.pyi").read_text().split("class Loops(Protocol):")
+    names = re.findall(r"^    (?:def )?(\w+)[(:]", stub[1], re.M)
+    for dtype in (np.float32, np.float64):
+        core = loops(np.dtype(dtype))
+        assert set(names) == {name for name in dir(core) if not name.startswith("_")} - {
+            "signal",
+            "sys",
+            "threading",
+        }
 
 
 def test_the_plainest_instruction_set_is_in_every_build_and_runs_everywhere():

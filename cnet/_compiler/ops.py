@@ -19,6 +19,7 @@ from cnet._utils.arrays import empty
 
 if TYPE_CHECKING:
     from cnet import nn
+    from cnet._core._loops import Loops, Program
     from cnet._utils.arrays import Array
     from cnet.nn import Parameter
 
@@ -29,8 +30,8 @@ Rules = dict["Parameter", tuple[int, "Array", "Array"]]
 class ProgramBuilder(NamedTuple):
     """A program under construction."""
 
-    kernels: Any
-    program: Any
+    kernels: Loops
+    program: Program
     capacity: int
     threads: int
     dtype: Any
@@ -111,14 +112,14 @@ class Dense(Op):
             self.layer,
             self.activation,
         )
-        builder.kernels.program_linear(
-            builder.program,
+        builder.kernels.linear_forward(
             out,
             x,
             layer.weight.data,
             layer.bias.data if layer.bias else None,
             activation.kind,
             activation.slope,
+            builder.program,
         )
         return out
 
@@ -126,14 +127,14 @@ class Dense(Op):
         self, builder: ProgramBuilder, dout: Array, x: Array, out: Array, previous: Activation
     ) -> Array:
         dx = builder.buffer(x.shape[1])
-        builder.kernels.program_linear_input(
-            builder.program,
+        builder.kernels.linear_backward_input(
             dx,
             dout,
             self.layer.weight.data,
             None if previous is NONE else x,
             previous.kind,
             previous.slope,
+            builder.program,
         )
         return dx
 
@@ -150,16 +151,16 @@ class Dense(Op):
                 ),
                 builder.dtype,
             )
-            builder.kernels.program_linear_weight(builder.program, *rules[weight], scratch, x, dout)
+            builder.kernels.linear_update_weight(builder.program, *rules[weight], scratch, x, dout)
         elif weight in rules:
             deferred[weight] = empty(weight.shape, builder.dtype)
-            builder.kernels.program_linear_weight_sums(builder.program, deferred[weight], x, dout)
+            builder.kernels.linear_backward_weight(deferred[weight], x, dout, builder.program)
         if bias and bias in rules:
             sums = empty(bias.shape, builder.dtype)
-            builder.kernels.program_linear_bias(
-                builder.program, *(rules[bias] if fuse_update else (0, None, None)), sums, dout
-            )
-            if not fuse_update:
+            if fuse_update:
+                builder.kernels.linear_update_bias(builder.program, *rules[bias], sums, dout)
+            else:
+                builder.kernels.linear_backward_bias(sums, dout, builder.program)
                 deferred[bias] = sums
         return deferred
 
@@ -172,9 +173,8 @@ class Elementwise(Op):
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         out = builder.buffer(x.shape[1])
-        builder.kernels.program_activation(
-            builder.program, out, x, self.activation.kind, self.activation.slope
-        )
+        kind, slope, _ = self.activation
+        builder.kernels.activation_forward(out, x, kind, slope, builder.program)
         return out
 
 
@@ -183,14 +183,14 @@ class Softmax(Op):
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         out = builder.buffer(x.shape[1])
-        builder.kernels.program_softmax(builder.program, out, x)
+        builder.kernels.softmax_forward(out, x, builder.program)
         return out
 
     def backward(
         self, builder: ProgramBuilder, dout: Array, x: Array, out: Array, previous: Activation
     ) -> Array:
         dx = builder.buffer(x.shape[1])
-        builder.kernels.program_softmax_backward(builder.program, dx, dout, out)
+        builder.kernels.softmax_backward(dx, dout, out, builder.program)
         return dx
 
 
@@ -202,15 +202,13 @@ class Rescale(Op):
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         out = builder.buffer(x.shape[1])
-        builder.kernels.program_rescale(
-            builder.program, out, x, self.layer.scale, self.layer.offset
-        )
+        builder.kernels.rescale(out, x, self.layer.scale, self.layer.offset, builder.program)
         return out
 
     def backward(
         self, builder: ProgramBuilder, dout: Array, x: Array, out: Array, previous: Activation
     ) -> Array:
-        builder.kernels.program_rescale(builder.program, dout, dout, self.layer.scale, 0.0)
+        builder.kernels.rescale(dout, dout, self.layer.scale, 0.0, builder.program)
         return dout
 
 
@@ -222,9 +220,7 @@ class Dropout(Op):
         self.step = np.zeros(1, np.int64)
 
     def _add(self, builder: ProgramBuilder, out: Array, x: Array) -> None:
-        builder.kernels.program_dropout(
-            builder.program, out, x, self.layer.p, self.layer.key, self.step
-        )
+        builder.kernels.dropout(out, x, self.layer.p, self.layer.key, self.step, builder.program)
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         if not builder.training:
@@ -248,8 +244,8 @@ class Transpose(Op):
 
     def _add(self, builder: ProgramBuilder, x: Array, rows: int, cols: int) -> Array:
         out = builder.buffer(x.shape[1])
-        builder.kernels.program_transpose(
-            builder.program, out.reshape(-1, cols, rows), x.reshape(-1, rows, cols)
+        builder.kernels.transpose(
+            out.reshape(-1, cols, rows), x.reshape(-1, rows, cols), builder.program
         )
         return out
 
@@ -279,17 +275,16 @@ class Convolution(Window):
         return self.layer.parameters()
 
     def _scratch(self, builder: ProgramBuilder) -> Array:
-        return np.empty(
-            builder.threads
-            * builder.kernels.conv_scratch_size(*self.source, self.result[2], self.sizes),
-            np.int8,
+        height, width, channels = self.source
+        each = builder.kernels.conv_scratch_size(
+            height, width, channels, self.result[2], self.sizes
         )
+        return np.empty(builder.threads * each, np.int8)
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         out, layer, activation = builder.buffer(math.prod(self.result)), self.layer, self.activation
         images, bias = x.reshape(-1, *self.source), layer.bias.data if layer.bias else None
-        builder.kernels.program_conv(
-            builder.program,
+        builder.kernels.conv_forward(
             out.reshape(-1, *self.result),
             images,
             layer.weight.data,
@@ -298,6 +293,7 @@ class Convolution(Window):
             self._scratch(builder),
             activation.kind,
             activation.slope,
+            builder.program,
         )
         return out
 
@@ -306,13 +302,13 @@ class Convolution(Window):
     ) -> Array:
         dx = builder.buffer(x.shape[1])
         images, grad = dx.reshape(-1, *self.source), dout.reshape(-1, *self.result)
-        builder.kernels.program_conv_input(
-            builder.program,
+        builder.kernels.conv_backward_input(
             images,
             grad,
             self.layer.weight.data,
             self.sizes,
             self._scratch(builder),
+            builder.program,
         )
         return dx
 
@@ -324,14 +320,14 @@ class Convolution(Window):
         }
         images, grad = x.reshape(-1, *self.source), dout.reshape(-1, *self.result)
         layer = self.layer
-        builder.kernels.program_conv_params(
-            builder.program,
+        builder.kernels.conv_backward_params(
             deferred[layer.weight],
             deferred[layer.bias] if layer.bias else None,
             images,
             grad,
             self.sizes,
             self._scratch(builder),
+            builder.program,
         )
         return {
             parameter: gradient for parameter, gradient in deferred.items() if parameter in rules
@@ -343,12 +339,12 @@ class Pooling(Window):
 
     def forward(self, builder: ProgramBuilder, x: Array) -> Array:
         out = builder.buffer(math.prod(self.result))
-        builder.kernels.program_pool(
-            builder.program,
+        builder.kernels.pool_forward(
             out.reshape(-1, *self.result),
             x.reshape(-1, *self.source),
             self.sizes,
             self.layer.maximum,
+            builder.program,
         )
         return out
 
@@ -356,17 +352,14 @@ class Pooling(Window):
         self, builder: ProgramBuilder, dout: Array, x: Array, out: Array, previous: Activation
     ) -> Array:
         dx = builder.buffer(x.shape[1])
-        images = (
-            array.reshape(-1, *shape)
-            for array, shape in (
-                (dx, self.source),
-                (dout, self.result),
-                (out, self.result),
-                (x, self.source),
-            )
-        )
-        builder.kernels.program_pool_backward(
-            builder.program, *images, self.sizes, self.layer.maximum
+        builder.kernels.pool_backward(
+            dx.reshape(-1, *self.source),
+            dout.reshape(-1, *self.result),
+            out.reshape(-1, *self.result),
+            x.reshape(-1, *self.source),
+            self.sizes,
+            self.layer.maximum,
+            builder.program,
         )
         return dx
 
@@ -402,8 +395,8 @@ class LayerNorm(Op):
             if builder.training
             else (None, None)
         )
-        builder.kernels.program_layer_norm(
-            builder.program, rows, xhat, rstd, self._rows(x), *self._affine(), self.layer.eps
+        builder.kernels.layer_norm_forward(
+            rows, xhat, rstd, self._rows(x), *self._affine(), self.layer.eps, builder.program
         )
         if xhat is not None and rstd is not None:
             builder.saved[self] = xhat, rstd
@@ -414,8 +407,8 @@ class LayerNorm(Op):
     ) -> Array:
         dx = builder.buffer(x.shape[1])
         xhat, rstd = builder.saved[self]
-        builder.kernels.program_layer_norm_backward(
-            builder.program, self._rows(dx), self._rows(dout), xhat, rstd, self._affine()[0]
+        builder.kernels.layer_norm_backward(
+            self._rows(dx), self._rows(dout), xhat, rstd, self._affine()[0], builder.program
         )
         return dx
 
@@ -426,7 +419,7 @@ class LayerNorm(Op):
             empty((2, self.width), builder.dtype),
             empty((builder.kernels.norm_blocks(len(xhat)), 2 * self.width), builder.dtype),
         )
-        builder.kernels.program_norm_params(builder.program, sums, self._rows(dout), xhat, scratch)
+        builder.kernels.norm_backward_params(sums, self._rows(dout), xhat, scratch, builder.program)
         return sums
 
     def gradients(
@@ -459,28 +452,22 @@ class BatchNorm(LayerNorm):
         )
         if not builder.training:
             scratch = empty((builder.threads, width), builder.dtype)
-            builder.kernels.program_batch_norm(
-                builder.program, rows, source, *running, *self._affine(), layer.eps, scratch
+            builder.kernels.batch_norm_inference(
+                rows, source, *running, *self._affine(), layer.eps, scratch, builder.program
             )
             return out
         xhat, moments = np.empty_like(rows), empty((3, width), builder.dtype)
-        momentum = -1.0 if layer.momentum is None else layer.momentum
-        scratch, tracked = (
-            empty((builder.kernels.norm_blocks(len(rows)), 2 * width), builder.dtype),
-            layer.num_batches_tracked.data.reshape(1),
+        mean, var, rstd = moments
+        scratch = empty((builder.kernels.norm_blocks(len(rows)), 2 * width), builder.dtype)
+        builder.kernels.batch_norm_moments(
+            mean, var, rstd, source, layer.eps, scratch, builder.program
         )
-        builder.kernels.program_batch_norm_training(
-            builder.program,
-            rows,
-            xhat,
-            moments,
-            source,
-            *running,
-            tracked,
-            *self._affine(),
-            layer.eps,
-            momentum,
-            scratch,
+        builder.kernels.batch_norm_forward(
+            rows, xhat, source, mean, rstd, *self._affine(), builder.program
+        )
+        tracked = layer.num_batches_tracked.data.reshape(1)
+        builder.kernels.batch_norm_track(
+            *running, tracked, source, mean, var, layer.kernel_momentum, builder.program
         )
         builder.saved[self] = xhat, moments
         return out
@@ -491,14 +478,14 @@ class BatchNorm(LayerNorm):
         dx = builder.buffer(x.shape[1])
         xhat, moments = builder.saved[self]
         sums = self._sums(builder, dout)
-        builder.kernels.program_batch_norm_backward(
-            builder.program,
+        builder.kernels.batch_norm_backward(
             self._rows(dx),
             self._rows(dout),
             xhat,
-            moments,
+            moments[2],
             self._affine()[0],
             sums,
+            builder.program,
         )
         return dx
 

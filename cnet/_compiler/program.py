@@ -124,8 +124,8 @@ class _BackwardBuilder:
             op, value, out = ops[i], values[i], values[i + 1]
             if op.activation is not NONE and not derived:
                 kind, slope, needs_input = op.activation
-                self.builder.kernels.program_derivative(
-                    self.builder.program, grad, grad, value if needs_input else out, kind, slope
+                self.builder.kernels.activation_backward(
+                    grad, grad, value if needs_input else out, kind, slope, self.builder.program
                 )
             self.gradients.append((op, grad, value))
             if i > first or to_input:
@@ -172,9 +172,21 @@ def build(
     rules = _set_rules(builder, updates or [])
     trunk, branches = emit_forward(builder, lowered, x)
     grads = [builder.buffer(values[-1].shape[1]) for values in branches]
-    for i, ((loss, weight, *targets), grad) in enumerate(zip(terms, grads, strict=True)):
-        row_loss, dx = empty((capacity,), dtype), grad if rules else None
-        kernels.program_loss(program, i, *loss.program_loss(dtype), weight, row_loss, dx, *targets)
+    for i, (term, grad) in enumerate(zip(terms, grads, strict=True)):
+        kind, setting, class_weight = term.loss.program_loss(dtype)
+        kernels.append_loss(
+            program,
+            i,
+            kind,
+            setting,
+            class_weight,
+            term.weight,
+            empty((capacity,), dtype),
+            grad if rules else None,
+            term.labels,
+            term.targets,
+            term.sample_weight,
+        )
     if rules:
         gradients = _emit_backward(builder, lowered, rules, trunk, branches, grads)
         fuse_update = batch <= capacity and not clips and not program.defers(batch)
@@ -209,7 +221,7 @@ def _emit_backward(
     ]
     if to_input:
         for grad in others:
-            builder.kernels.program_sum(builder.program, first, grad)
+            builder.kernels.add(first, grad, builder.program)
         backward.emit(lowered.trunk, trunk, first, to_input=False)
     return backward.gradients
 
@@ -229,9 +241,9 @@ def _emit_updates(
         starts = [0, *accumulate(kernels.clip_chunks(parameter.size) for parameter in rules)]
         program.make_clip(starts[-1])
         for start, parameter in zip(starts, rules, strict=False):
-            kernels.program_clip(program, deferred[parameter].reshape(-1), start)
+            kernels.append_clip(program, deferred[parameter].reshape(-1), start)
     for parameter, gradient in deferred.items():
-        kernels.program_update(program, *rules[parameter], gradient.reshape(-1))
+        kernels.append_update(program, *rules[parameter], gradient.reshape(-1))
 
 
 def _capacity(lowered: Lowered, batch: int, training: bool) -> int:

@@ -1,12 +1,17 @@
-"""The compiled floor: kernels and the loops over threads around them. It imports nothing above it.
+"""The compiled core: kernels, and the Cython functions that run them on threads.
 
-`loops` gives the module of loops for a dtype; its functions are described in the ``.pxi`` files
-beside this one.
+`loops` returns the functions for a dtype. The ``.pxi`` files in bindings/ describe them. This
+package imports nothing else of cnet.
 """
 
-from types import ModuleType
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from cnet._core._loops import Loops
 
 
 def _inherits_openmp() -> bool:
@@ -43,9 +48,17 @@ except ImportError as error:
     ) from error
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_LOOPS: dict[np.dtype, ModuleType] = {FLOAT32: _float32, FLOAT64: _float64}
+_LOOPS: dict[np.dtype[Any], Loops] = {
+    FLOAT32: cast("Loops", _float32),
+    FLOAT64: cast("Loops", _float64),
+}
 
 
-def loops(dtype: np.dtype) -> ModuleType:
-    """The compiled loops for float32 or float64."""
+def loops(dtype: np.dtype[Any]) -> Loops:
+    """The compiled functions for float32 or float64."""
     return _LOOPS[dtype]
+
+
+def code(name: str) -> int:
+    """The code of an activation, a loss or an optimizer, by its name in the kernels."""
+    return _LOOPS[FLOAT32].CODES[name]

@@ -1,1 +1,1 @@
-from cnet._core._float32 import *  # noqa: F403
+"""The compiled functions of `cnet._core._loops.Loops`."""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import _float32, loops
+from cnet._core import code, loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real
 from cnet.nn import init
-from cnet.nn._images import as_elements, in_memory_order, in_order_of
+from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._sizes import LARGEST_FLOAT32, number
@@ -33,9 +33,7 @@ class ElementwiseActivation(Module):
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
         out = np.empty_like(x)
-        loops(x.dtype).activation_forward(
-            in_memory_order(out), in_memory_order(x), self.kind, self.slope
-        )
+        loops(x.dtype).activation_forward(as_column(out), as_column(x), self.kind, self.slope)
         self._y = (x if self.grad_needs_input else out) if training else None
         return out
 
@@ -45,7 +43,7 @@ class ElementwiseActivation(Module):
         check_grad(self, grad.shape, y.shape)
         dx, dout = np.empty_like(y), in_order_of(y, grad)
         loops(y.dtype).activation_backward(
-            in_memory_order(dx), in_memory_order(dout), in_memory_order(y), self.kind, self.slope
+            as_column(dx), as_column(dout), as_column(y), self.kind, self.slope
         )
         return dx
 
@@ -66,7 +64,7 @@ class ReLU(ElementwiseActivation):
     array([[0., 2.]])
     """
 
-    kind = _float32.RELU
+    kind = code("RELU")
     suggested_init = init.He()
 
     def __init__(self, inplace: bool = False) -> None:
@@ -97,7 +95,7 @@ class LeakyReLU(ElementwiseActivation):
     array([[-0.5,  2. ]])
     """
 
-    kind = _float32.LEAKY_RELU
+    kind = code("LEAKY_RELU")
     suggested_init = init.He()
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -122,7 +120,7 @@ class Tanh(ElementwiseActivation):
     array([[0., 1.]])
     """
 
-    kind = _float32.TANH
+    kind = code("TANH")
     suggested_init = init.Xavier()
 
 
@@ -137,7 +135,7 @@ class Sigmoid(ElementwiseActivation):
     array([[0.5, 0. ]])
     """
 
-    kind = _float32.SIGMOID
+    kind = code("SIGMOID")
     suggested_init = init.Xavier()
 
 
@@ -169,7 +167,7 @@ class ELU(ElementwiseActivation):
     array([[-1.,  2.]])
     """
 
-    kind = _float32.ELU
+    kind = code("ELU")
     suggested_init = init.He()
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -215,7 +213,7 @@ class GELU(ElementwiseActivation):
         if approximate not in ("none", "tanh"):
             raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
         self.approximate = approximate
-        self.kind = _float32.GELU if approximate == "none" else _float32.GELU_TANH
+        self.kind = code("GELU") if approximate == "none" else code("GELU_TANH")
 
     def config(self) -> dict[str, Any]:
         return {"approximate": self.approximate}

@@ -164,8 +164,9 @@ class Conv2d(Module):
         return (*self.kernel_size, *self.stride, *self.padding)
 
     def _scratch(self, images: Array) -> Array:
+        _, height, width, channels = images.shape
         each = loops(images.dtype).conv_scratch_size(
-            *images.shape[1:], self.out_channels, self.sizes
+            height, width, channels, self.out_channels, self.sizes
         )
         return np.empty(get_num_threads() * each, np.int8)
 

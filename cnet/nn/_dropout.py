@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, seed_sequence
-from cnet.nn._images import as_elements, in_memory_order, in_order_of
+from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._sizes import number
@@ -97,9 +97,7 @@ class Dropout(Module):
             self._out = None
             return x
         out = np.empty_like(x)
-        loops(x.dtype).dropout(
-            in_memory_order(out), in_memory_order(x), self.p, self.key, self.step
-        )
+        self._apply(out, x, self.step)
         self._out = out
         self.step += 1
         return out
@@ -109,10 +107,14 @@ class Dropout(Module):
         grad = as_array(grad, "grad")
         check_grad(self, grad.shape, out.shape)
         dx, dout = np.empty_like(out), in_order_of(out, grad)
-        loops(out.dtype).dropout(
-            in_memory_order(dx), in_memory_order(dout), self.p, self.key, self.step - 1
-        )
+        self._apply(dx, dout, self.step - 1)
         return dx
+
+    def _apply(self, out: Array, x: Array, step: int) -> None:
+        """Drop elements of x, the same ones for the same step."""
+        loops(x.dtype).dropout(
+            as_column(out), as_column(x), self.p, self.key, np.array([step], np.int64)
+        )
 
 
 def random_layers(model: Module) -> list[Any]:

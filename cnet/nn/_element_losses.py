@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import loops
+from cnet._core import code, loops
 from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
@@ -149,7 +149,7 @@ class HuberLoss(_ElementLoss):
         self.delta = delta
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return loops(dtype).HUBER, self.delta, None
+        return code("HUBER"), self.delta, None
 
 
 class QuantileLoss(_ElementLoss):
@@ -189,7 +189,7 @@ class QuantileLoss(_ElementLoss):
         self.quantile = quantile
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return loops(dtype).QUANTILE, self.quantile, None
+        return code("QUANTILE"), self.quantile, None
 
 
 class PoissonNLLLoss(_ElementLoss):
@@ -241,7 +241,7 @@ class PoissonNLLLoss(_ElementLoss):
             )
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return loops(dtype).POISSON_LOG if self.log_input else loops(dtype).POISSON, self.eps, None
+        return code("POISSON_LOG") if self.log_input else code("POISSON"), self.eps, None
 
 
 class BCEWithLogitsLoss(_ElementLoss):

@@ -34,9 +34,11 @@ def channels_first(x: Array) -> Array:
     return x.transpose(0, 3, 1, 2)
 
 
-def in_memory_order(x: Array) -> Array:
-    """A view with one axis of an array that is contiguous, or would be with channels last."""
-    return (x if x.flags.c_contiguous else channels_last(x)).reshape(-1)
+def as_column(x: Array) -> Array:
+    """A view (elements, 1) of an array that is contiguous, or would be with channels last: threads
+    may cut it anywhere.
+    """
+    return (x if x.flags.c_contiguous else channels_last(x)).reshape(-1, 1)
 
 
 def _turned(x: Array) -> Array:

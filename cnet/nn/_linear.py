@@ -116,8 +116,9 @@ class Linear(Module):
         x = training_state(self, "_x")
         check_grad(self, grad.shape, (len(x), self.out_features))
         weight_grad = np.empty(self.weight.shape, grad.dtype)
-        bias_grad = np.empty(self.bias.shape, grad.dtype) if self.bias else None
-        loops(grad.dtype).linear_backward_params(weight_grad, bias_grad, x, grad)
+        loops(grad.dtype).linear_backward_weight(weight_grad, x, grad)
         self.weight.grad = weight_grad
         if self.bias:
+            bias_grad = np.empty(self.bias.shape, grad.dtype)
+            loops(grad.dtype).linear_backward_bias(bias_grad, grad)
             self.bias.grad = bias_grad

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import FLOAT32, FLOAT64, loops
+from cnet._core import FLOAT32, FLOAT64, code, loops
 from cnet._utils.answers import LOSS_ARGUMENTS, LOSS_VALUE
 from cnet._utils.arrays import Array, as_array, as_real, float_dtype
 from cnet._utils.hints import answers_keywords, no_attribute
@@ -205,7 +205,7 @@ class KernelLoss(Loss):
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         """The loss as the compiled core takes it: kind, setting and class weights."""
-        return getattr(loops(dtype), self._kind), 0.0, None
+        return code(self._kind), 0.0, None
 
     def program_labels(self, target: Array) -> Array | None:
         """The class of each row, by which it is counted as right; None if the loss is not one of

@@ -126,39 +126,39 @@ class _BatchNorm(_Norm):
                 "use nn.LayerNorm"
             )
 
-    def _track(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and variance of a training batch, which go into the running ones."""
-        m, n = rows.shape
-        if not m:
-            return np.zeros(n, rows.dtype), np.ones(
-                n, rows.dtype
-            )  # of no samples, which change nothing
+    def _moments(self, rows: Array, training: bool) -> tuple[Array, Array]:
+        """Mean and reciprocal deviation of each column: of a training batch, whose moments go into
+        the running ones, or of these.
+        """
+        (m, n), kernels = rows.shape, loops(rows.dtype)
+        mean, var, rstd = np.empty((3, n), rows.dtype)
+        if not training or not m:  # a batch of no samples changes nothing
+            mean[:], var[:] = self.running_mean.data, self.running_var.data
+            kernels.inverse_deviation(rstd, var, self.eps)
+            return mean, rstd
         self.check_batch(m)
-        kernels = loops(rows.dtype)
-        mean, var = np.empty(n, rows.dtype), np.empty(n, rows.dtype)
-        kernels.batch_norm_moments(
-            mean, var, rows, np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype)
-        )
+        scratch = np.empty((kernels.norm_blocks(m), 2 * n), rows.dtype)
+        kernels.batch_norm_moments(mean, var, rstd, rows, self.eps, scratch)
         running_mean, running_var, tracked = map(
             make_writable, (self.running_mean, self.running_var, self.num_batches_tracked)
         )
-        tracked += 1
-        share = 1 / int(tracked) if self.momentum is None else self.momentum
-        kernels.batch_norm_track(running_mean, running_var, mean, var, share, m)
-        return mean, var
+        kernels.batch_norm_track(
+            running_mean, running_var, tracked.reshape(1), rows, mean, var, self.kernel_momentum
+        )
+        return mean, rstd
+
+    @property
+    def kernel_momentum(self) -> float:
+        """The momentum as the kernels take it."""
+        return -1.0 if self.momentum is None else self.momentum
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_array(x, "x")
         self.output_shape(x.shape[1:])
         rows = self._rows(x)
-        mean, var = (
-            self._track(rows) if training else (self.running_mean.data, self.running_var.data)
-        )
-        out, rstd = np.empty_like(rows), np.empty_like(mean)
-        xhat = np.empty_like(rows) if training else None
-        loops(rows.dtype).batch_norm_forward(
-            out, xhat, rstd, rows, mean, var, *self._affine(), self.eps
-        )
+        mean, rstd = self._moments(rows, training)
+        out, xhat = np.empty_like(rows), np.empty_like(rows) if training else None
+        loops(rows.dtype).batch_norm_forward(out, xhat, rows, mean, rstd, *self._affine())
         self._xhat, self._rstd, self._out_shape = (
             (xhat, rstd, x.shape) if training else (None, None, None)
         )

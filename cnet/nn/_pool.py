@@ -63,7 +63,7 @@ class _Pool(Module):
         channels, height, width = self.output_shape(x.shape[1:])
         images = as_images(x)
         out = np.empty((len(x), height, width, channels), images.dtype)
-        self._pool(out, images)
+        loops(out.dtype).pool_forward(out, images, self.sizes, self.maximum)
         self._x, self._out = (images, out) if training else (None, None)
         return channels_first(out)
 
@@ -72,14 +72,9 @@ class _Pool(Module):
         grad = as_array(grad, "grad")
         check_grad(self, grad.shape, channels_first(out).shape)
         dx = np.empty_like(images)
-        self._unpool(dx, as_image_grad(grad, out.dtype), out, images)
+        dout = as_image_grad(grad, out.dtype)
+        loops(dx.dtype).pool_backward(dx, dout, out, images, self.sizes, self.maximum)
         return channels_first(dx)
-
-    def _pool(self, out: Array, images: Array) -> None:
-        raise NotImplementedError
-
-    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
-        raise NotImplementedError
 
 
 class MaxPool2d(_Pool):
@@ -134,12 +129,6 @@ class MaxPool2d(_Pool):
             ceil_mode=ceil_mode,
         )
 
-    def _pool(self, out: Array, images: Array) -> None:
-        loops(out.dtype).max_pool_forward(out, images, self.sizes)
-
-    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
-        loops(dx.dtype).max_pool_backward(dx, dout, out, images, self.sizes)
-
 
 class AvgPool2d(_Pool):
     """The mean of each window of an image.
@@ -189,9 +178,3 @@ class AvgPool2d(_Pool):
             count_include_pad=count_include_pad,
             divisor_override=divisor_override,
         )
-
-    def _pool(self, out: Array, images: Array) -> None:
-        loops(out.dtype).avg_pool_forward(out, images, self.sizes)
-
-    def _unpool(self, dx: Array, dout: Array, out: Array, images: Array) -> None:
-        loops(dx.dtype).avg_pool_backward(dx, dout, self.sizes)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array
-from cnet.nn._images import as_elements, in_memory_order, in_order_of
+from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._sizes import LARGEST_FLOAT32
 
@@ -68,7 +68,7 @@ class Rescale(Module):
 
     def _apply(self, x: Array, offset: float) -> Array:
         out = np.empty_like(x)
-        loops(x.dtype).rescale(in_memory_order(out), in_memory_order(x), self.scale, offset)
+        loops(x.dtype).rescale(as_column(out), as_column(x), self.scale, offset)
         return out
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:

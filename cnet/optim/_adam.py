@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._core import code
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.optim._optimizer import check_numbers
-from cnet.optim._rule import Rule, RuleOptimizer, kinds
+from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class Adam(RuleOptimizer):
@@ -99,7 +100,7 @@ class Adam(RuleOptimizer):
         check_numbers({"betas[0]": betas[0], "betas[1]": betas[1]}, "betas[0]", "betas[1]", below=1)
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
-        kind = kinds.AMSGRAD if settings["amsgrad"] else kinds.ADAM
+        kind = code("AMSGRAD") if settings["amsgrad"] else code("ADAM")
         beta1, beta2 = settings["betas"]
         return Rule(
             kind,

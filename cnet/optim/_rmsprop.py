@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._core import code
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.optim._optimizer import check_numbers
-from cnet.optim._rule import Rule, RuleOptimizer, kinds
+from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class RMSprop(RuleOptimizer):
@@ -95,11 +96,11 @@ class RMSprop(RuleOptimizer):
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = (
-            kinds.RMSPROP_CENTERED
+            code("RMSPROP_CENTERED")
             if settings["centered"]
-            else kinds.RMSPROP_MOMENTUM
+            else code("RMSPROP_MOMENTUM")
             if settings["momentum"]
-            else kinds.RMSPROP
+            else code("RMSPROP")
         )
         return Rule(
             kind,

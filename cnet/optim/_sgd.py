@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cnet._core import code
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
 from cnet.nn._neutral import neutral
 from cnet.optim._optimizer import check_numbers
-from cnet.optim._rule import Rule, RuleOptimizer, kinds
+from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class SGD(RuleOptimizer):
@@ -88,10 +89,10 @@ class SGD(RuleOptimizer):
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = (
-            kinds.SGD
+            code("SGD")
             if not settings["momentum"]
-            else kinds.NESTEROV
+            else code("NESTEROV")
             if settings["nesterov"]
-            else kinds.MOMENTUM
+            else code("MOMENTUM")
         )
         return Rule(kind, settings["lr"], settings["weight_decay"], beta1=settings["momentum"])

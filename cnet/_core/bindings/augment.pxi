@@ -1,28 +1,33 @@
 # Rows of images as an epoch shows them: gathered, distorted at random, standardized.
 
-# An element costs as much as a few of other loops.
-cdef double AUGMENTED_PER_THREAD = 4_000
+# Operations that take as long as one element of an augmented image.
+cdef double AUGMENT_FLOPS = 125
 # Coordinates, and numbers of pixels, are whole numbers of type `real`.
 cdef Py_ssize_t MAX_FRAMED = 1 << 22
 
 
-cdef void _augment_chunk(
-    const cnet_augment *a, Py_ssize_t m, int ith, int nth, real *out, const real *x,
-    const uint8_t *x_uint8, const int64_t *sources, const int64_t *rows, uint32_t epoch,
+cdef struct AugmentTask:
+    const cnet_augment *spec
+    real *out
+    const real *x
+    const uint8_t *x_uint8  # or this
+    const int64_t *sources
+    const int64_t *rows
+    uint32_t epoch
     real *scratch
-) noexcept nogil:
-    """out[i] = row sources[i] of x, or of x_uint8 where x is NULL, distorted as row rows[i] of
-    the data set is.
-    """
+
+
+cdef void _run_augment(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
+    """out[i] = row sources[i] of x, distorted as row rows[i] of the data set."""
+    cdef const AugmentTask *t = <const AugmentTask *> arguments
+    cdef const cnet_augment *a = t.spec
     cdef Py_ssize_t n = a.channels * a.height * a.width, i
-    scratch += ith * cnet_augment_scratch(a)
-    for i in range(_chunk_begin(m, ith, nth), _chunk_begin(m, ith + 1, nth)):
-        if x != NULL:
-            kernels().augment(a, rows[i], epoch, x + sources[i] * n, NULL, out + i * n, scratch)
-        else:
-            kernels().augment(
-                a, rows[i], epoch, NULL, x_uint8 + sources[i] * n, out + i * n, scratch
-            )
+    cdef real *scratch = t.scratch + ith * cnet_augment_scratch(a)
+    for i in range(_chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth)):
+        kernels().augment(
+            a, t.rows[i], t.epoch, t.x + t.sources[i] * n if t.x != NULL else NULL,
+            t.x_uint8 + t.sources[i] * n if t.x_uint8 != NULL else NULL, t.out + i * n, scratch
+        )
 
 
 cdef class Augmentation:
@@ -83,12 +88,12 @@ cdef class Augmentation:
         self.keepalive.append((mean, factor))
 
     @property
-    def span(self):
+    def span(self) -> int:
         """How long a row of basis_x is."""
         return cnet_augment_span(self.spec.width)
 
     @property
-    def scratch(self):
+    def scratch(self) -> int:
         """How many elements of scratch memory a thread needs."""
         return cnet_augment_scratch(&self.spec)
 
@@ -104,7 +109,6 @@ cdef class Augmentation:
         cdef Py_ssize_t m = rows.shape[0]
         cdef Py_ssize_t n = self.spec.channels * self.spec.height * self.spec.width
         cdef int threads = <int> min(scratch.shape[0] // cnet_augment_scratch(&self.spec), ALL)
-        cdef int ith
         if x.dtype == "uint8":
             x_uint8 = x
         else:
@@ -119,14 +123,9 @@ cdef class Augmentation:
             )
         if not m:
             return
-        cdef const real *reals = _in2(x_real)
         cdef const uint8_t *bytes_ = &x_uint8[0, 0] if x_uint8 is not None else NULL
+        cdef AugmentTask t = AugmentTask(
+            &self.spec, &out[0, 0], _in2(x_real), bytes_, &sources[0], &rows[0], epoch, &scratch[0]
+        )
         with nogil:
-            threads = threads_for(<double> m * n, AUGMENTED_PER_THREAD, threads)
-            for ith in prange(
-                threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-            ):
-                _augment_chunk(
-                    &self.spec, m, ith, threads, &out[0, 0], reals, bytes_, &sources[0], &rows[0],
-                    epoch, &scratch[0]
-                )
+            _run_now(_run_augment, &t, m, AUGMENT_FLOPS * m * n, threads)

@@ -17,7 +17,7 @@ cdef inline double _clip_chunk(
     return kernels().clip(min(<Py_ssize_t> CHUNK, n - chunk * CHUNK), grad + chunk * CHUNK, bound)
 
 
-def clip(real[::1] grad, double total, double bound):
+def clip(real[::1] grad, double total, double bound) -> float:
     """Limit each element to [-bound, bound], and return `total` plus their squares."""
     cdef Py_ssize_t i
     with nogil:
@@ -52,9 +52,9 @@ cdef void _run_clip(const void *arguments, const Block *block, int ith, int nth)
         c.squares[i] = _clip_chunk(c.n, i, c.grad, <real> c.bound[0])
 
 
-def program_clip(Program program, real[::1] grad, Py_ssize_t first):
-    """Add: limits to this gradient, whose squares go to the program's sums from the first one
-    on.
+def append_clip(Program program, real[::1] grad, Py_ssize_t first):
+    """Append the clipping of this gradient. Its sums of squares begin at `first` among those of the
+    program.
     """
     if not 0 <= first <= program.n_squares - _chunks(grad.shape[0]):
         raise IndexError(f"sums of squares from {first} on are outside 0..{program.n_squares - 1}")
@@ -62,6 +62,6 @@ def program_clip(Program program, real[::1] grad, Py_ssize_t first):
     program.append(CLIP, _run_clip, &c, sizeof(c), (grad,))
 
 
-def clip_chunks(Py_ssize_t n):
+def clip_chunks(Py_ssize_t n) -> int:
     """How many sums of squares a gradient of n elements has."""
     return _chunks(n)

@@ -1,9 +1,8 @@
 # The convolutional layer: x (B, H, W, C), w (kernel width, kernel height, C, O), b (O,), out (B,
 # OH, OW, O), and its gradients.
 #
-# Threads share out the images, or for the gradients of the parameters, which are sums over all
-# images, the parameters. Each needs its own scratch; there are no more of them than there is
-# scratch for.
+# Threads process different images. The gradients of the parameters are sums over all images: there,
+# threads process different parameters. Each thread has its own scratch.
 
 
 cdef enum:
@@ -11,37 +10,8 @@ cdef enum:
 
 
 cdef inline double _conv_flops(const cnet_window *g) noexcept nogil:
-    """Of an image."""
+    """Operations of an image."""
     return 2.0 * g.kernel_height * g.kernel_width * g.channels * _out_image(g)
-
-
-cdef void _conv_forward_images(
-    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int ith, real *out, const real *x,
-    const real *w, const real *b, char *scratch
-) noexcept nogil:
-    kernels().conv_forward(
-        g, n, x + start * _image(g), w, b, out + start * _out_image(g),
-        scratch + ith * kernels().conv_scratch(g)
-    )
-
-
-cdef void _conv_backward_input_images(
-    const cnet_window *g, Py_ssize_t start, Py_ssize_t n, int ith, real *dx, const real *dout,
-    const real *w, char *scratch
-) noexcept nogil:
-    kernels().conv_backward_input(
-        g, n, dout + start * _out_image(g), w, dx + start * _image(g),
-        scratch + ith * kernels().conv_scratch(g)
-    )
-
-
-cdef void _conv_backward_params_chunk(
-    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *dw, real *db, const real *x,
-    const real *dout, bint accumulate, char *scratch
-) noexcept nogil:
-    kernels().conv_backward_params(
-        g, n, x, dout, dw, db, accumulate, ith, nth, scratch + ith * kernels().conv_scratch(g)
-    )
 
 
 cdef cnet_window _conv_window(
@@ -53,78 +23,10 @@ cdef cnet_window _conv_window(
     return g
 
 
-cdef int _conv_threads(const cnet_window *g, Py_ssize_t n, char[::1] scratch) except -1:
-    cdef Py_ssize_t capacity = scratch.shape[0] // kernels().conv_scratch(g)
-    if capacity == 0:
-        raise ValueError(
-            f"scratch has {scratch.shape[0]} bytes, expected at least {kernels().conv_scratch(g)}"
-        )
-    return threads_for(n * _conv_flops(g), FLOPS_PER_THREAD, <int> min(capacity, <Py_ssize_t> ALL))
-
-
-def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes):
+def conv_scratch_size(Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t O, tuple sizes) -> int:
     """Bytes of scratch that each thread needs to convolve images (H, W, C) to O channels."""
     cdef cnet_window g = _window(H, W, C, O, sizes)
     return kernels().conv_scratch(&g)
-
-
-def conv_forward(
-    real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w,
-    const real[::1] b, tuple sizes, char[::1] scratch
-):
-    """Write the convolution of x with w, plus b, to out; b may be None."""
-    cdef cnet_window g = _conv_window(x, w, out, sizes)
-    cdef Py_ssize_t n = x.shape[0], start
-    if b is not None:
-        _check1("b", b.shape[0], g.filters)
-    cdef int threads = _conv_threads(&g, n, scratch), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            start = _chunk_begin(n, ith, threads)
-            _conv_forward_images(
-                &g, start, _chunk_begin(n, ith + 1, threads) - start, ith, _out4(out), _in4(x),
-                _in4(w), _in1(b), &scratch[0]
-            )
-
-
-def conv_backward_input(
-    real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] w, tuple sizes,
-    char[::1] scratch
-):
-    """Write the gradient of the input to dx."""
-    cdef cnet_window g = _conv_window(dx, w, dout, sizes)
-    cdef Py_ssize_t n = dx.shape[0], start
-    cdef int threads = _conv_threads(&g, n, scratch), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            start = _chunk_begin(n, ith, threads)
-            _conv_backward_input_images(
-                &g, start, _chunk_begin(n, ith + 1, threads) - start, ith, _out4(dx), _in4(dout),
-                _in4(w), &scratch[0]
-            )
-
-
-def conv_backward_params(
-    real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x, const real[:, :, :, ::1] dout,
-    tuple sizes, char[::1] scratch
-):
-    """Write the gradients of the parameters to dw and db; db may be None."""
-    cdef cnet_window g = _conv_window(x, dw, dout, sizes)
-    cdef Py_ssize_t n = x.shape[0]
-    if db is not None:
-        _check1("db", db.shape[0], g.filters)
-    cdef int threads = _conv_threads(&g, n, scratch), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _conv_backward_params_chunk(
-                &g, n, ith, threads, _out4(dw), _out1(db), _in4(x), _in4(dout), False, &scratch[0]
-            )
 
 
 cdef struct Convolution:
@@ -139,19 +41,26 @@ cdef struct Convolution:
     char *scratch
     int activation  # of out, or NONE
     real slope
+    int limit       # threads that there is scratch for
 
 
 cdef void _run_conv(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const Convolution *c = <const Convolution *> arguments
-    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t first = _chunk_begin(block.m, ith, nth), start = first
     cdef Py_ssize_t end = _chunk_begin(block.m, ith + 1, nth)
-    cdef Py_ssize_t images = _images_between_looks(c, block, end - start), n
+    cdef Py_ssize_t images = _images_between_checks(c, block, end - start), n
+    cdef real *out = c.out + first * _out_image(&c.g)
     while start < end and not _is_aborted(block, ith):
         n = min(images, end - start)
-        _conv_forward_images(&c.g, start, n, ith, c.out, _input(block, c.x), c.w, c.b, c.scratch)
+        kernels().conv_forward(
+            &c.g, n, _input(block, c.x) + start * _image(&c.g), c.w, c.b,
+            c.out + start * _out_image(&c.g), c.scratch + ith * kernels().conv_scratch(&c.g)
+        )
         start += n
     if c.activation != NONE:
-        _activate_chunk(block.m, _out_image(&c.g), ith, nth, c.out, c.out, c.activation, c.slope)
+        kernels().activation(
+            c.activation, (end - first) * _out_image(&c.g), out, out, c.slope
+        )
 
 
 cdef void _run_conv_input(
@@ -160,89 +69,107 @@ cdef void _run_conv_input(
     cdef const Convolution *c = <const Convolution *> arguments
     cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
     cdef Py_ssize_t end = _chunk_begin(block.m, ith + 1, nth)
-    cdef Py_ssize_t images = _images_between_looks(c, block, end - start), n
+    cdef Py_ssize_t images = _images_between_checks(c, block, end - start), n
     while start < end and not _is_aborted(block, ith):
         n = min(images, end - start)
-        _conv_backward_input_images(&c.g, start, n, ith, c.out, c.dout, c.w, c.scratch)
+        kernels().conv_backward_input(
+            &c.g, n, c.dout + start * _out_image(&c.g), c.w, c.out + start * _image(&c.g),
+            c.scratch + ith * kernels().conv_scratch(&c.g)
+        )
         start += n
 
 
 cdef void _run_conv_params(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
+    """A batch without images has gradients, too: zeros."""
     cdef const Convolution *c = <const Convolution *> arguments
-    cdef Py_ssize_t start = 0, images = _images_between_looks(c, block, block.m), n
+    cdef Py_ssize_t start = 0, images = _images_between_checks(c, block, block.m), n
     cdef const real *x = _input(block, c.x)
-    while start < block.m and not _is_aborted(block, ith):
+    while True:
         n = min(images, block.m - start)
-        _conv_backward_params_chunk(
-            &c.g, n, ith, nth, c.dw, c.db, x + start * _image(&c.g),
-            c.dout + start * _out_image(&c.g), block.start + start > 0, c.scratch
+        kernels().conv_backward_params(
+            &c.g, n, x + start * _image(&c.g), c.dout + start * _out_image(&c.g), c.dw, c.db,
+            block.start + start > 0, ith, nth, c.scratch + ith * kernels().conv_scratch(&c.g)
         )
         start += n
+        if start == block.m or _is_aborted(block, ith):
+            break
 
 
-cdef Py_ssize_t _images_between_looks(
+cdef Py_ssize_t _images_between_checks(
     const Convolution *c, const Block *block, Py_ssize_t n
 ) noexcept nogil:
-    """How many of n images to take at a time: all where no interrupt is looked for. Sums are
-    over groups of up to IMAGES_AT_A_TIME.
+    """Images of n between two checks for an interrupt: all if there are no checks. Sums are over
+    groups of up to IMAGES_AT_A_TIME.
     """
     return n if block.watch == NULL else _count_between_checks(_conv_flops(&c.g), IMAGES_AT_A_TIME)
 
 
 cdef Convolution _convolution(
-    Program program, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w,
+    Program program, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w, const real[::1] b,
     const real[:, :, :, ::1] out, tuple sizes, char[::1] scratch
 ) except *:
-    """One between x and out, or their gradients, with scratch for each thread of the program."""
+    """The convolution that gives out (m, OH, OW, O) of x (m, H, W, C), or its gradients. A program
+    needs scratch for each of its threads; without one, there are as many threads as scratch.
+    """
     cdef Convolution c
     memset(&c, 0, sizeof(c))
     c.g = _conv_window(x, w, out, sizes)
-    program.check_capacity(x.shape[0])
-    if scratch.shape[0] < program.threads * kernels().conv_scratch(&c.g):
+    if b is not None:
+        _check1("b", b.shape[0], c.g.filters)
+    cdef Py_ssize_t each = kernels().conv_scratch(&c.g)
+    cdef int threads = program.threads if program is not None else 1
+    if scratch.shape[0] < threads * each:
         raise ValueError(
-            f"scratch has {scratch.shape[0]} bytes, expected {kernels().conv_scratch(&c.g)} "
-            f"for each of {program.threads} threads"
+            f"scratch has {scratch.shape[0]} bytes, expected {each} for each of {threads} threads"
         )
-    c.scratch = &scratch[0]
+    c.scratch, c.limit = &scratch[0], <int> min(scratch.shape[0] // each, <Py_ssize_t> ALL)
     c.activation = NONE
-    program.flops_per_row += _conv_flops(&c.g)
     return c
 
 
-def program_conv(
-    Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w,
-    const real[::1] b, tuple sizes, char[::1] scratch, int activation, real slope
+cdef int _conv_runs_now(
+    Program program, Run run, const Convolution *c, Py_ssize_t m
+) except -1:
+    if not _runs_now(program, run, c, m, m * _conv_flops(&c.g), c.limit):
+        program.flops_per_row += _conv_flops(&c.g)
+        return 0
+    return 1
+
+
+def conv_forward(
+    real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w,
+    const real[::1] b, tuple sizes, char[::1] scratch, int activation=NO_ACTIVATION, real slope=0,
+    Program program=None
 ):
-    """Add: out = f(the convolution of x with w, plus b), with f an activation or NONE; b may be
-    None.
+    """out = f(the convolution of x with w, plus b); b may be None, and there need not be an
+    activation f.
     """
-    cdef Convolution c = _convolution(program, x, w, out, sizes, scratch)
-    if b is not None:
-        _check1("b", b.shape[0], c.g.filters)
+    cdef Convolution c = _convolution(program, x, w, b, out, sizes, scratch)
     c.x, c.w, c.b, c.out = _in4(x), _in4(w), _in1(b), _out4(out)
     c.activation, c.slope = activation, slope
-    program.append(PER_SAMPLE, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
+    if not _conv_runs_now(program, _run_conv, &c, x.shape[0]):
+        program.append(PER_SAMPLE, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
 
 
-def program_conv_input(
-    Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout,
-    const real[:, :, :, ::1] w, tuple sizes, char[::1] scratch
+def conv_backward_input(
+    real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] w, tuple sizes,
+    char[::1] scratch, Program program=None
 ):
-    """Add: dx = the gradient of the input."""
-    cdef Convolution c = _convolution(program, dx, w, dout, sizes, scratch)
+    """dx = the gradient of the input."""
+    cdef Convolution c = _convolution(program, dx, w, None, dout, sizes, scratch)
     c.dout, c.w, c.out = _in4(dout), _in4(w), _out4(dx)
-    program.append(PER_SAMPLE, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
+    if not _conv_runs_now(program, _run_conv_input, &c, dx.shape[0]):
+        program.append(PER_SAMPLE, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
 
 
-def program_conv_params(
-    Program program, real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x,
-    const real[:, :, :, ::1] dout, tuple sizes, char[::1] scratch
+def conv_backward_params(
+    real[:, :, :, ::1] dw, real[::1] db, const real[:, :, :, ::1] x, const real[:, :, :, ::1] dout,
+    tuple sizes, char[::1] scratch, Program program=None
 ):
-    """Add: dw and db = the gradients of the parameters, for `program_update`; db may be None."""
-    cdef Convolution c = _convolution(program, x, dw, dout, sizes, scratch)
-    if db is not None:
-        _check1("db", db.shape[0], c.g.filters)
+    """dw and db = the gradients of the parameters; db may be None."""
+    cdef Convolution c = _convolution(program, x, dw, db, dout, sizes, scratch)
     c.x, c.dout, c.dw, c.db = _in4(x), _in4(dout), _out4(dw), _out1(db)
-    program.append(WEIGHT_GRADS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))
+    if not _conv_runs_now(program, _run_conv_params, &c, x.shape[0]):
+        program.append(WEIGHT_GRADS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))

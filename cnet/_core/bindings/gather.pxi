@@ -27,19 +27,3 @@ def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] r
     if m and n:
         with nogil:
             kernels().gather_uint8(m, n, &x[0, 0], n, &rows[0], 0, 1, 0, _out2(out))
-
-
-def all_finite(const real[::1] x):
-    """Whether no element of x is infinite or NaN."""
-    cdef Py_ssize_t n = x.shape[0], start
-    cdef const real *first = _in1(x)
-    cdef int threads = threads_for(<double> n, ELEMENTS_PER_THREAD, ALL), ith, wrong = 0
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            start = _chunk_begin(n, ith, threads)
-            wrong += not kernels().all_finite(
-                _chunk_begin(n, ith + 1, threads) - start, first + start
-            )
-    return wrong == 0

@@ -27,6 +27,7 @@ cdef struct GemmTask:
     Py_ssize_t sums_stride
 
 cdef int NONE = -1
+NO_ACTIVATION = NONE
 
 
 cdef Partition _choose_partition(
@@ -149,20 +150,6 @@ cdef void _activate_product(
         c += p.rs_c
 
 
-cdef void _multiply(const GemmTask *task) noexcept nogil:
-    cdef const cnet_kernels *k = kernels()
-    cdef int threads = threads_for(
-        2.0 * task.gemm.m * task.gemm.n * task.gemm.k, FLOPS_PER_THREAD, ALL
-    )
-    cdef int ith
-    cdef Partition partition = _choose_partition(task.gemm.m, task.gemm.n, k.lanes, threads)
-    for ith in prange(
-        partition.rows * partition.cols, schedule="static", num_threads=threads,
-        use_threads_if=threads > 1
-    ):
-        _multiply_chunk(k, task, partition, ith, NULL)
-
-
 cdef inline GemmTask _gemm_task(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real *a, Py_ssize_t rs_a, Py_ssize_t cs_a,
     const real *b, Py_ssize_t rs_b, Py_ssize_t cs_b, real *c
@@ -175,46 +162,6 @@ cdef inline GemmTask _gemm_task(
     task.gemm.c, task.gemm.rs_c, task.gemm.cs_c = c, n, 1
     task.activation = NONE
     return task
-
-
-cdef GemmTask _forward(
-    real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b
-) except *:
-    """The product x @ w + b."""
-    cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = w.shape[1]
-    _check2("w", w.shape[0], O, I, O)
-    _check2("out", out.shape[0], out.shape[1], B, O)
-    if b is not None:
-        _check1("b", b.shape[0], O)
-    cdef GemmTask task = _gemm_task(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
-    task.gemm.bias = _in1(b)
-    return task
-
-
-cdef GemmTask _backward_input(
-    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w
-) except *:
-    """The product dout @ w.T."""
-    cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
-    _check2("dout", B, dout.shape[1], B, O)
-    _check2("dx", dx.shape[0], dx.shape[1], B, I)
-    cdef GemmTask task = _gemm_task(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
-    task.gemm.dots = cnet_use_dot_kernel(I, O)
-    return task
-
-
-def linear_forward(real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b):
-    """Write x @ w + b to out; b may be None."""
-    cdef GemmTask task = _forward(out, x, w, b)
-    with nogil:
-        _multiply(&task)
-
-
-def linear_backward_input(real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w):
-    """Write dout @ w.T to dx."""
-    cdef GemmTask task = _backward_input(dx, dout, w)
-    with nogil:
-        _multiply(&task)
 
 
 cdef void _run_split_k(
@@ -287,37 +234,45 @@ cdef void _run_rows(const void *arguments, const Block *block, int ith, int nth)
         )
 
 
-def program_linear(
-    Program program, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w,
-    const real[::1] b, int activation, real slope
+def linear_forward(
+    real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] w, const real[::1] b,
+    int activation=NO_ACTIVATION, real slope=0, Program program=None
 ):
-    """Add: out = f(x @ w + b), with f an activation or NONE."""
-    program.check_capacity(x.shape[0])
-    cdef GemmTask task = _forward(out, x, w, b)
-    task.activation = activation
-    task.slope = slope
+    """out = f(x @ w + b); b may be None, and there need not be an activation f."""
+    cdef Py_ssize_t B = x.shape[0], I = x.shape[1], O = w.shape[1]
+    _check2("w", w.shape[0], O, I, O)
+    _check2("out", out.shape[0], out.shape[1], B, O)
+    if b is not None:
+        _check1("b", b.shape[0], O)
+    cdef GemmTask task = _gemm_task(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
+    task.gemm.bias = _in1(b)
+    task.activation, task.slope = activation, slope
+    if _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O):
+        return
     if task.gemm.a == program.data.batch:
-        task.sums = program.split_k_sums(w.shape[1])
-        task.sums_stride = program.data.split_k_capacity * w.shape[1]
-        if w.shape[1] >= MIN_CSR_OUTPUTS:
+        task.sums = program.split_k_sums(O)
+        task.sums_stride = program.data.split_k_capacity * O
+        if O >= MIN_CSR_OUTPUTS:
             program.use_csr()
     if task.sums != NULL:
         program.append(SPLIT_K, _run_split_k, &task, sizeof(task), ())
-    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
+    program.flops_per_row += 2.0 * I * O
     program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (out, x, w, b))
 
 
-def program_linear_input(
-    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w,
-    const real[:, ::1] output, int activation, real slope
+def linear_backward_input(
+    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] w, const real[:, ::1] y=None,
+    int activation=NO_ACTIVATION, real slope=0, Program program=None
 ):
-    """Add: dx = dout @ w.T, times the derivative of the activation that gave `output`."""
-    program.check_capacity(dout.shape[0])
-    cdef GemmTask task = _backward_input(dx, dout, w)
+    """dx = dout @ w.T, times the derivative of an activation with output y, if there is one."""
+    cdef Py_ssize_t B = dout.shape[0], I = w.shape[0], O = w.shape[1]
+    _check2("dout", B, dout.shape[1], B, O)
+    _check2("dx", dx.shape[0], dx.shape[1], B, I)
     if activation != NONE:
-        _check2("output", output.shape[0], output.shape[1], dx.shape[0], dx.shape[1])
-    task.activation = activation
-    task.slope = slope
-    task.output = _in2(output)
-    program.flops_per_row += 2.0 * w.shape[0] * w.shape[1]
-    program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (dx, dout, w, output))
+        _check2("y", y.shape[0], y.shape[1], B, I)
+    cdef GemmTask task = _gemm_task(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
+    task.gemm.dots = cnet_use_dot_kernel(I, O)
+    task.activation, task.slope, task.output = activation, slope, _in2(y)
+    if not _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O):
+        program.flops_per_row += 2.0 * I * O
+        program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (dx, dout, w, y))

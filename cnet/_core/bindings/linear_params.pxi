@@ -74,21 +74,6 @@ cdef GemmTask _backward_weight(real *dw, const real[:, ::1] x, const real[:, ::1
     return _gemm_task(I, O, B, _in2(x), 1, I, _in2(dout), O, 1, dw)
 
 
-def linear_backward_params(
-    real[:, ::1] dw, real[::1] db, const real[:, ::1] x, const real[:, ::1] dout
-):
-    """Write x.T @ dout to dw and the column sums of dout to db; db may be None."""
-    cdef Py_ssize_t B = x.shape[0], O = dout.shape[1]
-    _check2("dw", dw.shape[0], dw.shape[1], x.shape[1], O)
-    if db is not None:
-        _check1("db", db.shape[0], O)
-    cdef GemmTask task = _backward_weight(_out2(dw), x, dout)
-    with nogil:
-        _multiply(&task)
-        if db is not None:
-            kernels().column_sums(B, O, _in2(dout), O, _out1(db), 0, False)
-
-
 cdef void _run_weights(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
@@ -241,11 +226,31 @@ cdef void _run_bias(const void *arguments, const Block *block, int ith, int nth)
         )
 
 
-def program_linear_weight(
+def linear_backward_weight(
+    real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout, Program program=None
+):
+    """dw = x.T @ dout, over all blocks of a batch."""
+    cdef GemmTask task = _backward_weight(_out2(dw), x, dout)
+    cdef Py_ssize_t B = x.shape[0]
+    _check2("dw", dw.shape[0], dw.shape[1], task.gemm.m, task.gemm.n)
+    cdef double flops = 2.0 * task.gemm.m * task.gemm.n
+    if not _runs_now(program, _run_weights, &task, B, B * flops):
+        program.flops_per_row += flops
+        program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (dw, x, dout))
+
+
+def linear_backward_bias(real[::1] db, const real[:, ::1] dout, Program program=None):
+    """db = the column sums of dout, over all blocks of a batch."""
+    cdef Bias bias = _bias(db, dout)
+    if not _runs_now(program, _run_bias, &bias, dout.shape[0], 0, 1):
+        program.append(WEIGHT_GRADS, _run_bias, &bias, sizeof(bias), (db, dout))
+
+
+def linear_update_weight(
     Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] scratch,
     const real[:, ::1] x, const real[:, ::1] dout
 ):
-    """Add: a step on w, seen as one row, with the gradient x.T @ dout."""
+    """A step on w, seen as one row, with the gradient x.T @ dout as the epilogue."""
     program.check_capacity(x.shape[0])
     cdef GemmTask task = _backward_weight(_out1(scratch), x, dout)
     _check1("w", w.shape[0], task.gemm.m * task.gemm.n)
@@ -262,38 +267,29 @@ def program_linear_weight(
     program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (w, state, scratch, x, dout))
 
 
-def program_linear_weight_sums(
-    Program program, real[:, ::1] dw, const real[:, ::1] x, const real[:, ::1] dout
-):
-    """Add: dw = x.T @ dout over all blocks of a batch, for `program_update`."""
-    program.check_capacity(x.shape[0])
-    cdef GemmTask task = _backward_weight(_out2(dw), x, dout)
-    _check2("dw", dw.shape[0], dw.shape[1], task.gemm.m, task.gemm.n)
-    program.flops_per_row += 2.0 * dw.shape[0] * dw.shape[1]
-    program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (dw, x, dout))
-
-
-def program_linear_bias(
+def linear_update_bias(
     Program program, int rule, real[::1] b, real[:, ::1] state, real[::1] db,
     const real[:, ::1] dout
 ):
-    """Add: db = the column sums of dout over all blocks of a batch, and, unless b is None, a
-    step on b with it.
-    """
+    """A step on b with the gradient db = the column sums of dout."""
     program.check_capacity(dout.shape[0])
-    _check1("db", db.shape[0], dout.shape[1])
-    cdef Bias bias
-    memset(&bias, 0, sizeof(bias))
-    bias.n, bias.dout, bias.db = dout.shape[1], _in2(dout), _out1(db)
-    if b is not None:
-        _check1("b", b.shape[0], db.shape[0])
-        bias.update = _update_of(program.rule(rule), b, state)
-        program.fuse_update = True
+    cdef Bias bias = _bias(db, dout)
+    _check1("b", b.shape[0], db.shape[0])
+    bias.update = _update_of(program.rule(rule), b, state)
+    program.fuse_update = True
     program.append(WEIGHT_GRADS, _run_bias, &bias, sizeof(bias), (b, state, db, dout))
 
 
-def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n):
-    """Elements of scratch that `program_linear_weight` needs for each thread, for weights with n
-    outputs of what is in x.
+cdef Bias _bias(real[::1] db, const real[:, ::1] dout) except *:
+    cdef Bias bias
+    memset(&bias, 0, sizeof(bias))
+    _check1("db", db.shape[0], dout.shape[1])
+    bias.n, bias.dout, bias.db = dout.shape[1], _in2(dout), _out1(db)
+    return bias
+
+
+def scratch_size(Program program, const real[:, ::1] x, Py_ssize_t n) -> int:
+    """Elements of scratch that `linear_update_weight` needs for each thread, for weights with n
+    outputs and the inputs x.
     """
     return _scratch_size(n, program.data.sparse != NULL and _in2(x) == program.data.batch)

@@ -18,15 +18,22 @@ from libc.string cimport memcpy, memset
 from cnet._core._threads cimport begins_regions, members_for, run_region, threads_for
 
 
+cdef extern from "kernels/constants.h":
+    ctypedef struct cnet_constant:
+        const char *name
+        int value
+
+    const cnet_constant cnet_constants[]
+    enum:
+        CNET_CONSTANT_COUNT
+
+
 cdef extern from "kernels/kernels.h":
     enum:
         CNET_KC
         CNET_MC_PACKED
-        CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH
-        CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER, CNET_QUANTILE
-        CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
-        CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV, CNET_ADAM, CNET_AMSGRAD
-        CNET_RMSPROP, CNET_RMSPROP_MOMENTUM, CNET_RMSPROP_CENTERED
+        CNET_LOSS_COUNT, CNET_MSE, CNET_CROSS_ENTROPY, CNET_NLL, CNET_BCE
+        CNET_OPTIMIZER_COUNT, CNET_SGD
 
     int cnet_state_count(int) noexcept nogil
 
@@ -225,10 +232,15 @@ cdef extern from "kernels/kernels.h":
     Py_ssize_t cnet_spmm_cols(Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 
-# A parallel region costs about 2 us; these are about 5 us of work on one core of 2020s hardware.
+# A parallel region costs about 2 us; this is about 5 us of work on one core of 2020s hardware.
 cdef double FLOPS_PER_THREAD = 500_000
-cdef double ELEMENTS_PER_THREAD = 20_000
 cdef int ALL = 1 << 30  # threads: as many as are allowed
+
+
+CODES = {
+    cnet_constants[i].name.decode(): cnet_constants[i].value for i in range(CNET_CONSTANT_COUNT)
+}
+"""Codes of the activations, losses and optimizers, by name."""
 
 
 cdef inline const cnet_kernels *kernels() noexcept nogil:
@@ -290,15 +302,17 @@ cdef int _check2(
 
 
 include "gather.pxi"
-include "augment.pxi"
 include "op.pxi"
 include "interrupt.pxi"
-include "sparse.pxi"
 include "data.pxi"
 include "targets.pxi"
 include "penalty.pxi"
 include "team.pxi"
 include "program.pxi"
+include "run.pxi"
+include "sparse.pxi"
+include "finite.pxi"
+include "augment.pxi"
 include "optim.pxi"
 include "clip.pxi"
 include "linear.pxi"

@@ -6,13 +6,10 @@
 # Where rows have weights, a row's loss and gradient are multiplied by its own, and the mean is over
 # the weights; a row of weight 0 is as if it were not there.
 
-CROSS_ENTROPY, NLL, MSE, L1, HUBER = CNET_CROSS_ENTROPY, CNET_NLL, CNET_MSE, CNET_L1, CNET_HUBER
-QUANTILE, POISSON, POISSON_LOG, BCE = CNET_QUANTILE, CNET_POISSON, CNET_POISSON_LOG, CNET_BCE
-
 
 cdef Loss _loss_of(int kind, double setting, const real[::1] weights, Py_ssize_t n) except *:
-    if not CNET_CROSS_ENTROPY <= kind <= CNET_BCE:
-        raise ValueError(f"loss {kind} is outside {CNET_CROSS_ENTROPY}..{CNET_BCE}")
+    if not 0 <= kind < CNET_LOSS_COUNT:
+        raise ValueError(f"loss {kind} is outside 0..{CNET_LOSS_COUNT - 1}")
     if weights is not None:
         _check1("weights", weights.shape[0], n)
     return Loss(kind, setting, _in1(weights))
@@ -84,16 +81,6 @@ cdef inline real _loss_scale(const Loss *loss, double rows, Py_ssize_t n) noexce
     return 1 / (<real> rows * (n if loss.kind >= CNET_MSE else 1)) if rows > 0 else 0
 
 
-cdef void _losses(
-    const Loss *loss, Py_ssize_t m, Py_ssize_t n, double rows, const real *x, const int64_t *labels,
-    const real *t, const real *row_weights, real *row_loss, real *dx
-) noexcept nogil:
-    cdef real scale = _loss_scale(loss, rows, n)
-    cdef int threads = threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL), ith
-    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _loss_chunk(loss, m, n, ith, threads, x, labels, t, row_weights, row_loss, dx, scale)
-
-
 cdef double _sum(Py_ssize_t m, const real *row_loss, double total) noexcept nogil:
     """`total` plus the losses of m rows, in the order of rows."""
     cdef Py_ssize_t i
@@ -114,43 +101,6 @@ cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
                 f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes"
             )
     return 0
-
-
-def loss(
-    int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x,
-    const int64_t[::1] labels, const real[:, ::1] t, const real[::1] weights=None,
-    const real[::1] row_weights=None
-):
-    """The mean over rows of a loss of outputs x. Classes may have weights; with labels, the mean
-    is weighted by them. So may rows.
-    """
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
-    cdef Loss what = _loss_of(kind, setting, weights, n)
-    if labels is not None and kind < CNET_MSE:
-        _check1("labels", labels.shape[0], m)
-        _check_labels(labels, n)
-    elif t is None:
-        raise ValueError(f"loss {kind} needs targets")
-    else:
-        _check2("targets", t.shape[0], t.shape[1], m, n)
-    if row_loss is not None:
-        _check1("row_loss", row_loss.shape[0], m)
-    if row_weights is not None:
-        _check1("row_weights", row_weights.shape[0], m)
-    if dx is not None:
-        _check2("dx", dx.shape[0], dx.shape[1], m, n)
-    if m == 0 or n == 0:
-        return 0.0
-    cdef const int64_t *label = &labels[0] if labels is not None else NULL
-    cdef double mean = 0, rows = _total_weight(&what, m, label, _in1(row_weights), NULL)
-    with nogil:
-        _losses(
-            &what, m, n, rows, _in2(x), label, _in2(t), _in1(row_weights), _out1(row_loss),
-            _out2(dx)
-        )
-        if row_loss is not None:
-            mean = _mean(_sum(m, &row_loss[0], 0), rows)
-    return mean
 
 
 cdef struct LossOp:
@@ -176,14 +126,60 @@ cdef void _run_loss(const void *arguments, const Block *block, int ith, int nth)
             op.dx[i] *= loss_weight
 
 
-def program_loss(
+def loss(
+    int kind, double setting, real[::1] row_loss, real[:, ::1] dx, const real[:, ::1] x,
+    const int64_t[::1] labels, const real[:, ::1] t, const real[::1] weights=None,
+    const real[::1] row_weights=None
+) -> float:
+    """The mean loss of outputs x, with labels or targets t; row_loss and dx may be None.
+
+    Classes may have weights: with labels, the mean is weighted by them. Samples may have weights,
+    too.
+    """
+    cdef LossOp op
+    cdef Output *output = &op.output
+    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
+    memset(&op, 0, sizeof(op))
+    output.loss, output.loss_weight = _loss_of(kind, setting, weights, n), 1
+    if labels is not None and kind < CNET_MSE:
+        _check1("labels", labels.shape[0], m)
+        _check_labels(labels, n)
+    elif t is None:
+        raise ValueError(f"loss {kind} needs targets")
+    else:
+        _check2("targets", t.shape[0], t.shape[1], m, n)
+    if row_loss is not None:
+        _check1("row_loss", row_loss.shape[0], m)
+    if row_weights is not None:
+        _check1("row_weights", row_weights.shape[0], m)
+    if dx is not None:
+        _check2("dx", dx.shape[0], dx.shape[1], m, n)
+    if m == 0 or n == 0:
+        return 0.0
+    output.values, output.n, output.row_loss, op.dx = _in2(x), n, _out1(row_loss), _out2(dx)
+    # The batch is the whole data set. Casts, as the buffers are only read.
+    if labels is not None and kind < CNET_MSE:
+        output.labels, output.labels_batch = &labels[0], <int64_t *> &labels[0]
+    else:
+        output.targets, output.targets_batch = _in2(t), <real *> _in2(t)
+    output.row_weights = _in1(row_weights)
+    output.row_weights_batch = <real *> output.row_weights
+    cdef Block block = _whole_batch(m)
+    with nogil:
+        _run_now(_run_loss, &op, m, ELEMENT_FLOPS * m * n, ALL)
+    if row_loss is None:
+        return 0.0
+    return _mean(_sum(m, output.row_loss, 0), _batch_weight(output, &block))
+
+
+def append_loss(
     Program program, Py_ssize_t output, int kind, double setting, const real[::1] weights,
     double loss_weight, real[::1] row_loss, real[:, ::1] dx, labels, targets, row_weights
 ):
-    """Add: the loss of an output, and its gradient unless dx is None; a fraction of it goes into
-    the network's loss and gradient.
+    """Append the loss of an output, and its gradient unless dx is None. It is multiplied by
+    loss_weight in the loss of the network.
 
-    Labels (rows,) or targets (rows, n), and sample weights, are those of the whole data set.
+    Labels (samples,) or targets (samples, n), and sample weights, are those of the whole data set.
     """
     cdef Output *out = program.set_targets(output, labels, targets, row_weights)
     _check1("row_loss", row_loss.shape[0], program.capacity)

@@ -1,248 +1,16 @@
-# Layer and batch normalization: x (m, n), w and b (n,), out (m, n), and their gradients.
+# Normalization: x (m, n), w and b (n,), out (m, n), and the gradients.
 #
-# Layer normalization is over each row, batch normalization over each column. What the gradients
-# need is kept in xhat (m, n), the normalized x, and rstd, the reciprocal deviation of each row or
-# column. w and b may be None: 1 and 0.
+# Layer normalization is over each row, batch normalization over each column. xhat (m, n) is the
+# normalized x, rstd the reciprocal standard deviation of each row or column; the gradients need
+# both. w and b may be None: 1 and 0.
 #
-# Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which
-# threads share out, and put together by one thread in the order of blocks. In a program, a row of a
-# batch may be several rows here: of an image, one for each pixel.
-
-
-cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
-    cdef Py_ssize_t block = cnet_block_length(m)
-    return (m + block - 1) // block if block else 0
-
-
-def norm_blocks(Py_ssize_t m):
-    """Rows of scratch for m rows."""
-    return _blocks(m)
-
-
-cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
-    return threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL)
-
-
-# These take a part's share of m groups of so many rows.
-
-
-cdef void _norm_rows_chunk(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *out, real *xhat,
-    real *rstd, const real *x, const real *w, const real *b, real eps
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
-    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
-    kernels().norm_rows(
-        rows, n, x + start * n, w, b, eps, out + start * n,
-        xhat + start * n if xhat != NULL else NULL, rstd + start if rstd != NULL else NULL
-    )
-
-
-cdef void _norm_rows_backward_chunk(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *dx, const real *dout,
-    const real *xhat, const real *rstd, const real *w
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
-    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
-    kernels().norm_rows_backward(
-        rows, n, dout + start * n, xhat + start * n, rstd + start, w, dx + start * n
-    )
-
-
-cdef void _column_moments_chunk(
-    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *scratch, const real *x
-) noexcept nogil:
-    cdef Py_ssize_t block = cnet_block_length(m), i
-    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
-        kernels().column_moments(
-            min(block, m - i * block), n, x + i * block * n, scratch + i * 2 * n
-        )
-
-
-cdef void _column_products_chunk(
-    Py_ssize_t m, Py_ssize_t n, int ith, int nth, real *scratch, const real *dout,
-    const real *xhat
-) noexcept nogil:
-    cdef Py_ssize_t block = cnet_block_length(m), i
-    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
-        kernels().column_products(
-            min(block, m - i * block), n, dout + i * block * n, xhat + i * block * n,
-            scratch + i * 2 * n
-        )
-
-
-cdef void _norm_columns_chunk(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *out, real *xhat,
-    const real *x, const real *mean, const real *rstd, const real *w, const real *b
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
-    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
-    kernels().norm_columns(rows, n, x + start * n, mean, rstd, w, b, out + start * n,
-                           xhat + start * n if xhat != NULL else NULL)
-
-
-cdef void _norm_columns_backward_chunk(
-    Py_ssize_t m, Py_ssize_t group, Py_ssize_t n, int ith, int nth, real *dx, const real *dout,
-    const real *xhat, const real *rstd, const real *w, const real *sums
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(m, ith, nth) * group
-    cdef Py_ssize_t rows = _chunk_begin(m, ith + 1, nth) * group - start
-    kernels().norm_columns_backward(
-        rows, n, m * group, dout + start * n, xhat + start * n, rstd, w, sums, dx + start * n
-    )
-
-
-cdef int _check_params(const real[::1] w, const real[::1] b, Py_ssize_t n) except -1:
-    if w is not None:
-        _check1("w", w.shape[0], n)
-    if b is not None:
-        _check1("b", b.shape[0], n)
-    return 0
-
-
-def layer_norm_forward(
-    real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
-    const real[::1] b, real eps
-):
-    """Write x, normalized along rows, times w plus b, to out; xhat and rstd (m,) are None, or
-    get what the gradient needs.
-    """
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
-    _check2("out", out.shape[0], out.shape[1], m, n)
-    if xhat is not None:
-        _check2("xhat", xhat.shape[0], xhat.shape[1], m, n)
-    if rstd is not None:
-        _check1("rstd", rstd.shape[0], m)
-    _check_params(w, b, n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _norm_rows_chunk(
-                m, 1, n, ith, threads, _out2(out), _out2(xhat), _out1(rstd), _in2(x), _in1(w),
-                _in1(b), eps
-            )
-
-
-def layer_norm_backward(
-    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
-    const real[::1] w
-):
-    """Write the gradient of the input to dx."""
-    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
-    _check2("dx", dx.shape[0], dx.shape[1], m, n)
-    _check2("dout", dout.shape[0], dout.shape[1], m, n)
-    _check1("rstd", rstd.shape[0], m)
-    _check_params(w, None, n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _norm_rows_backward_chunk(
-                m, 1, n, ith, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w)
-            )
-
-
-def norm_backward_params(
-    real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch
-):
-    """Write to sums (2, n) the gradients of b and of w, for either kind of normalization."""
-    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
-    _check2("sums", sums.shape[0], sums.shape[1], 2, n)
-    _check2("dout", dout.shape[0], dout.shape[1], m, n)
-    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _column_products_chunk(m, n, ith, threads, _out2(scratch), _in2(dout), _in2(xhat))
-        kernels().column_sums(_blocks(m), 2 * n, _in2(scratch), 2 * n, _out2(sums), 0, False)
-
-
-def batch_norm_moments(real[::1] mean, real[::1] var, const real[:, ::1] x, real[:, ::1] scratch):
-    """Write the mean and the variance (over m, not m - 1) of each column of x."""
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
-    _check1("mean", mean.shape[0], n)
-    _check1("var", var.shape[0], n)
-    _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(m), 2 * n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _column_moments_chunk(m, n, ith, threads, _out2(scratch), _in2(x))
-        kernels().merge_moments(m, n, _in2(scratch), _out1(mean), _out1(var))
-
-
-def batch_norm_track(
-    real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var,
-    real loss_weight, Py_ssize_t m
-):
-    """Take a fraction of the mean and variance of m rows, at least 2, into the running ones."""
-    cdef Py_ssize_t n = mean.shape[0]
-    _check1("var", var.shape[0], n)
-    _check1("running_mean", running_mean.shape[0], n)
-    _check1("running_var", running_var.shape[0], n)
-    with nogil:
-        kernels().track_moments(
-            m, n, _in1(mean), _in1(var), loss_weight, _out1(running_mean), _out1(running_var)
-        )
-
-
-def batch_norm_forward(
-    real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean,
-    const real[::1] var, const real[::1] w, const real[::1] b, real eps
-):
-    """Write x, normalized by the mean and variance of columns, times w plus b, to out; xhat is
-    None, or gets what the gradient needs.
-    """
-    cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
-    _check2("out", out.shape[0], out.shape[1], m, n)
-    if xhat is not None:
-        _check2("xhat", xhat.shape[0], xhat.shape[1], m, n)
-    _check1("rstd", rstd.shape[0], n)
-    _check1("mean", mean.shape[0], n)
-    _check1("var", var.shape[0], n)
-    _check_params(w, b, n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        kernels().inverse_deviation(n, _in1(var), eps, _out1(rstd))
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _norm_columns_chunk(
-                m, 1, n, ith, threads, _out2(out), _out2(xhat), _in2(x), _in1(mean), _in1(rstd),
-                _in1(w), _in1(b)
-            )
-
-
-def batch_norm_backward(
-    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
-    const real[::1] w, const real[:, ::1] sums
-):
-    """Write the gradient of the input to dx; sums is what norm_backward_params gave."""
-    cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
-    _check2("dx", dx.shape[0], dx.shape[1], m, n)
-    _check2("dout", dout.shape[0], dout.shape[1], m, n)
-    _check2("sums", sums.shape[0], sums.shape[1], 2, n)
-    _check1("rstd", rstd.shape[0], n)
-    _check_params(w, None, n)
-    cdef int threads = _norm_threads(m, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _norm_columns_backward_chunk(
-                m, 1, n, ith, threads, _out2(dx), _in2(dout), _in2(xhat), _in1(rstd), _in1(w),
-                _in2(sums)
-            )
+# Sums along columns are computed for blocks of rows, into scratch (norm_blocks(m), 2 * n). One
+# thread adds them in the order of blocks. A sample has `group` rows: those of an image are its
+# pixels.
 
 
 cdef struct Norm:
-    Py_ssize_t n, group  # values of a row, and rows for one of the batch
+    Py_ssize_t n, group  # elements of a row, rows of a sample
     real eps
     const real *x        # or dout
     const real *w
@@ -261,13 +29,25 @@ cdef struct Norm:
     double momentum      # below 0: the mean over all batches
 
 
+cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
+    cdef Py_ssize_t block = cnet_block_length(m)
+    return (m + block - 1) // block if block else 0
+
+
+def norm_blocks(Py_ssize_t m) -> int:
+    """Rows of scratch for m rows."""
+    return _blocks(m)
+
+
 cdef void _run_layer_norm(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_rows_chunk(
-        block.m, a.group, a.n, ith, nth, a.out, a.xhat, a.rstd, _input(block, a.x), a.w, a.b,
-        a.eps
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth) * a.group
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) * a.group - start
+    kernels().norm_rows(
+        rows, a.n, _input(block, a.x) + start * a.n, a.w, a.b, a.eps, a.out + start * a.n,
+        a.xhat + start * a.n if a.xhat != NULL else NULL, a.rstd + start if a.rstd != NULL else NULL
     )
 
 
@@ -275,14 +55,24 @@ cdef void _run_layer_norm_backward(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_rows_backward_chunk(block.m, a.group, a.n, ith, nth, a.out, a.x, a.xhat, a.rstd, a.w)
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth) * a.group
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) * a.group - start
+    kernels().norm_rows_backward(
+        rows, a.n, a.x + start * a.n, a.xhat + start * a.n, a.rstd + start, a.w,
+        a.out + start * a.n
+    )
 
 
 cdef void _run_column_products(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _column_products_chunk(block.m * a.group, a.n, ith, nth, a.scratch, a.x, a.xhat)
+    cdef Py_ssize_t m = block.m * a.group, length = cnet_block_length(m), i
+    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
+        kernels().column_products(
+            min(length, m - i * length), a.n, a.x + i * length * a.n, a.xhat + i * length * a.n,
+            a.scratch + i * 2 * a.n
+        )
 
 
 cdef void _run_column_sums(
@@ -299,16 +89,20 @@ cdef void _run_column_moments(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _column_moments_chunk(block.m * a.group, a.n, ith, nth, a.scratch, _input(block, a.x))
+    cdef Py_ssize_t m = block.m * a.group, length = cnet_block_length(m), i
+    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
+        kernels().column_moments(
+            min(length, m - i * length), a.n, _input(block, a.x) + i * length * a.n,
+            a.scratch + i * 2 * a.n
+        )
 
 
 cdef void _run_merge_moments(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    cdef Py_ssize_t m = block.m * a.group
     if ith == 0:
-        kernels().merge_moments(m, a.n, a.scratch, a.mean, a.var)
+        kernels().merge_moments(block.m * a.group, a.n, a.scratch, a.mean, a.var)
         kernels().inverse_deviation(a.n, a.var, a.eps, a.rstd)
 
 
@@ -328,17 +122,20 @@ cdef void _run_track_moments(
 cdef void _run_batch_norm(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
-    """By the moments of the batch, or by the running ones: a part finds its own deviations, as
-    these may have changed.
+    """Without a mean: by the running moments. A thread computes rstd for itself, since the running
+    variance may have changed since the last call.
     """
     cdef const Norm *a = <const Norm *> arguments
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth) * a.group
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) * a.group - start
     cdef const real *mean = a.mean
     cdef real *rstd = a.rstd
     if mean == NULL:
         mean, rstd = a.running_mean, a.scratch + ith * a.n
         kernels().inverse_deviation(a.n, a.running_var, a.eps, rstd)
-    _norm_columns_chunk(
-        block.m, a.group, a.n, ith, nth, a.out, a.xhat, _input(block, a.x), mean, rstd, a.w, a.b
+    kernels().norm_columns(
+        rows, a.n, _input(block, a.x) + start * a.n, mean, rstd, a.w, a.b, a.out + start * a.n,
+        a.xhat + start * a.n if a.xhat != NULL else NULL
     )
 
 
@@ -346,62 +143,82 @@ cdef void _run_batch_norm_backward(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    _norm_columns_backward_chunk(
-        block.m, a.group, a.n, ith, nth, a.out, a.x, a.xhat, a.rstd, a.w, a.sums
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth) * a.group
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) * a.group - start
+    kernels().norm_columns_backward(
+        rows, a.n, block.m * a.group, a.x + start * a.n, a.xhat + start * a.n, a.rstd, a.w, a.sums,
+        a.out + start * a.n
     )
 
 
-cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) except *:
-    """Of x, or what the gradient dout needs; xhat may be None."""
+cdef Norm _norm(
+    Program program, const real[:, ::1] x, const real[:, ::1] xhat, const real[::1] w,
+    const real[::1] b
+) except *:
+    """Arguments for x, or for the gradient dout; xhat, w and b may be None."""
     cdef Norm a
     memset(&a, 0, sizeof(a))
-    a.n, a.group = x.shape[1], x.shape[0] // program.capacity
-    program.check_capacity(x.shape[0] // max(a.group, <Py_ssize_t> 1))
+    a.n, a.group = x.shape[1], 1
+    if program is not None:
+        a.group = max(x.shape[0] // program.capacity, <Py_ssize_t> 1)
     if xhat is not None:
         _check2("xhat", xhat.shape[0], xhat.shape[1], x.shape[0], x.shape[1])
-    a.x, a.xhat = _in2(x), <real *> _in2(xhat)
-    program.flops_per_row += 10.0 * a.group * a.n
+    if w is not None:
+        _check1("w", w.shape[0], a.n)
+    if b is not None:
+        _check1("b", b.shape[0], a.n)
+    a.x, a.xhat, a.w, a.b = _in2(x), <real *> _in2(xhat), _in1(w), _in1(b)
     return a
 
 
-def program_layer_norm(
-    Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x,
-    const real[::1] w, const real[::1] b, real eps
+cdef int _norm_runs_now(Program program, Run run, const Norm *a, Py_ssize_t rows) except -1:
+    if not _runs_now(program, run, a, rows // a.group, ELEMENT_FLOPS * rows * a.n):
+        program.flops_per_row += 10.0 * a.group * a.n
+        return 0
+    return 1
+
+
+def layer_norm_forward(
+    real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
+    const real[::1] b, real eps, Program program=None
 ):
-    """Add: out = x, normalized along rows, times w plus b; xhat and rstd are None, or get what
-    the gradient needs.
-    """
-    cdef Norm a = _norm(program, x, xhat)
+    """out = w * xhat + b, with xhat the rows of x, normalized; xhat and rstd may be None."""
+    cdef Norm a = _norm(program, x, xhat, w, b)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     if rstd is not None:
         _check1("rstd", rstd.shape[0], x.shape[0])
-    _check_params(w, b, a.n)
-    a.out, a.rstd, a.w, a.b, a.eps = _out2(out), _out1(rstd), _in1(w), _in1(b), eps
-    program.append(PER_SAMPLE, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
+    a.out, a.rstd, a.eps = _out2(out), _out1(rstd), eps
+    if not _norm_runs_now(program, _run_layer_norm, &a, x.shape[0]):
+        program.append(PER_SAMPLE, _run_layer_norm, &a, sizeof(a), (out, xhat, rstd, x, w, b))
 
 
-def program_layer_norm_backward(
-    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
-    real[::1] rstd, const real[::1] w
+def layer_norm_backward(
+    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
+    const real[::1] w, Program program=None
 ):
-    """Add: dx = the gradient of the input."""
-    cdef Norm a = _norm(program, dout, xhat)
+    """dx = the gradient of the input of layer normalization."""
+    cdef Norm a = _norm(program, dout, xhat, w, None)
     _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
     _check1("rstd", rstd.shape[0], dout.shape[0])
-    _check_params(w, None, a.n)
-    a.out, a.rstd, a.w = _out2(dx), _out1(rstd), _in1(w)
-    program.append(PER_SAMPLE, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w))
+    a.out, a.rstd = _out2(dx), <real *> _in1(rstd)
+    if not _norm_runs_now(program, _run_layer_norm_backward, &a, dout.shape[0]):
+        program.append(
+            PER_SAMPLE, _run_layer_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w)
+        )
 
 
-def program_norm_params(
-    Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat,
-    real[:, ::1] scratch
+def norm_backward_params(
+    real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch,
+    Program program=None
 ):
-    """Add: sums (2, n) = the gradients of b and of w, for either kind of normalization."""
-    cdef Norm a = _norm(program, dout, xhat)
+    """sums (2, n) = the gradients of b and of w, for either kind of normalization."""
+    cdef Norm a = _norm(program, dout, xhat, None, None)
     _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
     a.sums, a.scratch = _out2(sums), _out2(scratch)
+    if _norm_runs_now(program, _run_column_products, &a, dout.shape[0]):
+        _run_now(_run_column_sums, &a, dout.shape[0], 0, 1)
+        return
     program.append(
         PER_SAMPLE, _run_column_products, &a, sizeof(a), (sums, dout, xhat, scratch),
         needs_barrier=True
@@ -409,74 +226,120 @@ def program_norm_params(
     program.append(PER_SAMPLE, _run_column_sums, &a, sizeof(a), (), needs_barrier=True)
 
 
-def program_batch_norm(
-    Program program, real[:, ::1] out, const real[:, ::1] x, const real[::1] running_mean,
-    const real[::1] running_var, const real[::1] w, const real[::1] b, real eps,
-    real[:, ::1] scratch
+def inverse_deviation(real[::1] rstd, const real[::1] var, real eps):
+    """rstd = 1 / sqrt(var + eps)."""
+    _check1("var", var.shape[0], rstd.shape[0])
+    kernels().inverse_deviation(rstd.shape[0], _in1(var), eps, _out1(rstd))
+
+
+def batch_norm_moments(
+    real[::1] mean, real[::1] var, real[::1] rstd, const real[:, ::1] x, real eps,
+    real[:, ::1] scratch, Program program=None
 ):
-    """Add: out = x, normalized by the running mean and variance of columns, times w plus b;
-    scratch is (threads, n).
-    """
-    cdef Norm a = _norm(program, x, None)
-    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
-    _check1("running_mean", running_mean.shape[0], a.n)
-    _check1("running_var", running_var.shape[0], a.n)
-    _check2("scratch", scratch.shape[0], scratch.shape[1], program.threads, a.n)
-    _check_params(w, b, a.n)
-    a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
-    # which are read
-    a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
-    program.append(
-        PER_SAMPLE, _run_batch_norm, &a, sizeof(a),
-        (out, x, running_mean, running_var, w, b, scratch)
-    )
-
-
-def program_batch_norm_training(
-    Program program, real[:, ::1] out, real[:, ::1] xhat, real[:, ::1] moments,
-    const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked,
-    const real[::1] w, const real[::1] b, real eps, double momentum, real[:, ::1] scratch
-):
-    """Add: out = x, normalized by the mean and variance of columns, which go into the running ones,
-    times w plus b.
-
-    The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation.
-    A momentum below 0 takes the mean over all batches, which are counted in tracked.
-    """
-    cdef Norm a = _norm(program, x, xhat)
-    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
-    _check2("moments", moments.shape[0], moments.shape[1], 3, a.n)
+    """mean and var (over m, not m - 1) of each column of x; rstd = 1 / sqrt(var + eps)."""
+    cdef Norm a = _norm(program, x, None, None, None)
+    _check1("mean", mean.shape[0], a.n)
+    _check1("var", var.shape[0], a.n)
+    _check1("rstd", rstd.shape[0], a.n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(x.shape[0]), 2 * a.n)
-    _check1("running_mean", running_mean.shape[0], a.n)
-    _check1("running_var", running_var.shape[0], a.n)
-    _check1("tracked", tracked.shape[0], 1)
-    _check_params(w, b, a.n)
-    a.mean, a.var, a.rstd = &moments[0, 0], &moments[1, 0], &moments[2, 0]
-    a.running_mean, a.running_var = _out1(running_mean), _out1(running_var)
-    a.tracked, a.momentum = &tracked[0], momentum
-    a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
+    a.mean, a.var, a.rstd, a.eps = _out1(mean), _out1(var), _out1(rstd), eps
+    a.scratch = _out2(scratch)
+    if _runs_now(
+        program, _run_column_moments, &a, x.shape[0] // a.group, ELEMENT_FLOPS * x.shape[0] * a.n
+    ):
+        _run_now(_run_merge_moments, &a, x.shape[0], 0, 1)
+        return
     program.append(
-        PER_SAMPLE, _run_column_moments, &a, sizeof(a),
-        (out, xhat, moments, x, running_mean, running_var, tracked, w, b, scratch),
+        PER_SAMPLE, _run_column_moments, &a, sizeof(a), (mean, var, rstd, x, scratch),
         needs_barrier=True
     )
     program.append(PER_SAMPLE, _run_merge_moments, &a, sizeof(a), (), needs_barrier=True)
-    program.append(PER_SAMPLE, _run_batch_norm, &a, sizeof(a), (), needs_barrier=True)
-    program.append(TRACK, _run_track_moments, &a, sizeof(a), ())
 
 
-def program_batch_norm_backward(
-    Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
-    real[:, ::1] moments, const real[::1] w, real[:, ::1] sums
+def batch_norm_track(
+    real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked, const real[:, ::1] x,
+    const real[::1] mean, const real[::1] var, double momentum, Program program=None
 ):
-    """Add: dx = the gradient of the input; sums is what `program_norm_params` gives."""
-    cdef Norm a = _norm(program, dout, xhat)
-    _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
-    _check2("moments", moments.shape[0], moments.shape[1], 3, a.n)
-    _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
-    _check_params(w, None, a.n)
-    a.out, a.rstd, a.w, a.sums = _out2(dx), &moments[2, 0], _in1(w), _out2(sums)
-    program.append(
-        PER_SAMPLE, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, moments, w, sums),
-        needs_barrier=True
+    """running = (1 - momentum) * running + momentum * moments of a batch x, and tracked += 1. A
+    momentum below 0 takes the mean over all batches.
+    """
+    cdef Norm a = _norm(program, x, None, None, None)
+    _check1("running_mean", running_mean.shape[0], a.n)
+    _check1("running_var", running_var.shape[0], a.n)
+    _check1("tracked", tracked.shape[0], 1)
+    _check1("mean", mean.shape[0], a.n)
+    _check1("var", var.shape[0], a.n)
+    a.mean, a.var, a.momentum = <real *> _in1(mean), <real *> _in1(var), momentum
+    a.running_mean, a.running_var = _out1(running_mean), _out1(running_var)
+    a.tracked = &tracked[0]
+    if not _runs_now(program, _run_track_moments, &a, x.shape[0] // a.group, 0, 1):
+        program.append(
+            TRACK, _run_track_moments, &a, sizeof(a),
+            (running_mean, running_var, tracked, mean, var)
+        )
+
+
+def batch_norm_forward(
+    real[:, ::1] out, real[:, ::1] xhat, const real[:, ::1] x, const real[::1] mean,
+    const real[::1] rstd, const real[::1] w, const real[::1] b, Program program=None
+):
+    """out = w * xhat + b, with xhat = (x - mean) * rstd; xhat may be None."""
+    cdef Norm a = _norm(program, x, xhat, w, b)
+    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    _check1("mean", mean.shape[0], a.n)
+    _check1("rstd", rstd.shape[0], a.n)
+    a.out, a.mean, a.rstd = _out2(out), <real *> _in1(mean), <real *> _in1(rstd)
+    if not _norm_runs_now(program, _run_batch_norm, &a, x.shape[0]):
+        program.append(
+            PER_SAMPLE, _run_batch_norm, &a, sizeof(a), (out, xhat, x, mean, rstd, w, b),
+            needs_barrier=True
+        )
+
+
+def batch_norm_inference(
+    real[:, ::1] out, const real[:, ::1] x, const real[::1] running_mean,
+    const real[::1] running_var, const real[::1] w, const real[::1] b, real eps,
+    real[:, ::1] scratch, Program program=None
+):
+    """out = w * (x - running_mean) / sqrt(running_var + eps) + b. scratch (threads, n) bounds the
+    number of threads.
+    """
+    cdef Norm a = _norm(program, x, None, w, b)
+    _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    _check1("running_mean", running_mean.shape[0], a.n)
+    _check1("running_var", running_var.shape[0], a.n)
+    _check2(
+        "scratch", scratch.shape[0], scratch.shape[1],
+        program.threads if program is not None else max(scratch.shape[0], <Py_ssize_t> 1), a.n
     )
+    a.out, a.eps, a.scratch = _out2(out), eps, _out2(scratch)
+    # These are only read.
+    a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
+    if not _runs_now(
+        program, _run_batch_norm, &a, x.shape[0] // a.group, ELEMENT_FLOPS * x.shape[0] * a.n,
+        <int> min(scratch.shape[0], <Py_ssize_t> ALL)
+    ):
+        program.flops_per_row += 10.0 * a.group * a.n
+        program.append(
+            PER_SAMPLE, _run_batch_norm, &a, sizeof(a),
+            (out, x, running_mean, running_var, w, b, scratch)
+        )
+
+
+def batch_norm_backward(
+    real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
+    const real[::1] w, const real[:, ::1] sums, Program program=None
+):
+    """dx = the gradient of the input of batch normalization; sums is the result of
+    `norm_backward_params`.
+    """
+    cdef Norm a = _norm(program, dout, xhat, w, None)
+    _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
+    _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
+    _check1("rstd", rstd.shape[0], a.n)
+    a.out, a.rstd, a.sums = _out2(dx), <real *> _in1(rstd), <real *> _in2(sums)
+    if not _norm_runs_now(program, _run_batch_norm_backward, &a, dout.shape[0]):
+        program.append(
+            PER_SAMPLE, _run_batch_norm_backward, &a, sizeof(a), (dx, dout, xhat, rstd, w, sums),
+            needs_barrier=True
+        )

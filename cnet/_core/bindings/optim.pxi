@@ -1,11 +1,6 @@
 # Optimizer steps. A parameter w is given with the state that its optimizer keeps: arrays laid out
 # like w, one after another.
 
-SGD, MOMENTUM, NESTEROV = CNET_SGD, CNET_MOMENTUM, CNET_NESTEROV
-ADAM, AMSGRAD = CNET_ADAM, CNET_AMSGRAD
-RMSPROP, RMSPROP_MOMENTUM = CNET_RMSPROP, CNET_RMSPROP_MOMENTUM
-RMSPROP_CENTERED = CNET_RMSPROP_CENTERED
-
 
 cdef struct Update:
     const cnet_rule *rule  # or NULL, for no update
@@ -18,8 +13,8 @@ cdef cnet_rule _rule(
     int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1,
     double beta2, double eps, bint summed, bint inner
 ) except *:
-    if not CNET_SGD <= kind <= CNET_RMSPROP_CENTERED:
-        raise ValueError(f"update {kind} is outside {CNET_SGD}..{CNET_RMSPROP_CENTERED}")
+    if not 0 <= kind < CNET_OPTIMIZER_COUNT:
+        raise ValueError(f"update {kind} is outside 0..{CNET_OPTIMIZER_COUNT - 1}")
     return cnet_rule(kind, decoupled, summed, inner, lr, weight_decay, beta1, beta2, eps, steps)
 
 
@@ -49,37 +44,6 @@ cdef void _update_chunk(
     )
 
 
-cdef void _update_all(const Update *u, const real *g, double weight) noexcept nogil:
-    cdef cnet_update coefficients = cnet_update_at(u.rule, u.rule.steps + 1, weight)
-    cdef int threads = threads_for(<double> u.size, ELEMENTS_PER_THREAD, ALL), ith
-    for ith in prange(threads, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        _update_chunk(u, &coefficients, ith, threads, g)
-
-
-def states(int kind):
-    """How many arrays an optimizer of this kind remembers."""
-    return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
-
-
-def update_step(
-    real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr,
-    double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed=False,
-    bint inner=False, double weight=1
-):
-    """The step after `steps` others on w, in place; state has a row for each array that the
-    optimizer remembers.
-
-    `weight` is that of the batch, for a penalty that is summed.
-    """
-    cdef cnet_rule rule = _rule(
-        steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
-    )
-    cdef Update u = _update_of(&rule, w, state)
-    _check1("grad", grad.shape[0], w.shape[0])
-    with nogil:
-        _update_all(&u, _in1(grad), weight)
-
-
 cdef struct UpdateOp:
     Update update
     real *grad
@@ -100,8 +64,38 @@ cdef void _run_update(
     _update_chunk(&op.update, &coefficients, ith, nth, op.grad)
 
 
-def program_update(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] grad):
-    """Add: a step on w, seen as one row, when all of a batch has been through."""
+def states(int kind) -> int:
+    """How many arrays an optimizer of this kind remembers."""
+    return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
+
+
+def update_step(
+    real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr,
+    double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed=False,
+    bint inner=False, double weight=1
+):
+    """The step after `steps` others on w, in place; state has a row for each array that the
+    optimizer remembers.
+
+    `weight` is that of the batch, for a penalty that is summed.
+    """
+    cdef cnet_rule rule = _rule(
+        steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
+    )
+    _check1("grad", grad.shape[0], w.shape[0])
+    # The gradient is only read, as no clipping scales it.
+    cdef UpdateOp op = UpdateOp(_update_of(&rule, w, state), <real *> _in1(grad))
+    cdef Block block = _whole_batch(0)
+    block.weight = weight
+    with nogil:
+        _run_on_threads(
+            _run_update, &op, &block,
+            threads_for(ELEMENT_FLOPS * w.shape[0], FLOPS_PER_THREAD, ALL)
+        )
+
+
+def append_update(Program program, int rule, real[::1] w, real[:, ::1] state, real[::1] grad):
+    """Append a step on w, seen as one row, after all blocks of a batch."""
     _check1("grad", grad.shape[0], w.shape[0])
     cdef UpdateOp op = UpdateOp(_update_of(program.rule(rule), w, state), _out1(grad))
     program.append(UPDATE, _run_update, &op, sizeof(op), (w, state, grad))

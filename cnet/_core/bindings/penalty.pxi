@@ -42,7 +42,7 @@ cdef void _sum_squares(const Penalty *penalty, int ith, int nth) noexcept nogil:
         penalty.sums[i] = kernels().square_sum(penalty.chunks[i].n, penalty.chunks[i].w)
 
 
-def square_sum(const real[::1] w, double total):
+def square_sum(const real[::1] w, double total) -> float:
     """`total` plus the squares of w."""
     cdef Py_ssize_t start
     for start in range(0, w.shape[0], PENALTY_CHUNK):
@@ -52,7 +52,7 @@ def square_sum(const real[::1] w, double total):
     return total
 
 
-def weight_sum(const real[::1] weights):
+def weight_sum(const real[::1] weights) -> float:
     """The sum of the sample weights, with the bits that a program has for a batch of them."""
     cdef Loss plain = _loss_of(CNET_MSE, 0, None, 1)
     return _total_weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)

@@ -1,116 +1,5 @@
-# Pooling: x (B, H, W, C), out (B, OH, OW, C), the largest value of each window or the mean; images
-# are shared out to threads.
-
-
-cdef void _max_pool_chunk(
-    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *out, const real *x
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
-    kernels().max_pool(
-        g, _chunk_begin(n, ith + 1, nth) - start, x + start * _image(g), out + start * _out_image(g)
-    )
-
-
-cdef void _max_pool_backward_chunk(
-    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *dx, const real *dout,
-    const real *out, const real *x
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(n, ith, nth), offset = start * _out_image(g)
-    kernels().max_pool_backward(
-        g, _chunk_begin(n, ith + 1, nth) - start, x + start * _image(g), out + offset,
-        dout + offset, dx + start * _image(g)
-    )
-
-
-cdef void _avg_pool_chunk(
-    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *out, const real *x
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
-    kernels().avg_pool(
-        g, _chunk_begin(n, ith + 1, nth) - start, x + start * _image(g), out + start * _out_image(g)
-    )
-
-
-cdef void _avg_pool_backward_chunk(
-    const cnet_window *g, Py_ssize_t n, int ith, int nth, real *dx, const real *dout
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
-    kernels().avg_pool_backward(
-        g, _chunk_begin(n, ith + 1, nth) - start, dout + start * _out_image(g),
-        dx + start * _image(g)
-    )
-
-
-cdef cnet_window _pool_window(
-    const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes
-) except *:
-    cdef cnet_window g = _window_of(x, out, sizes)
-    if g.pad_y >= g.kernel_height or g.pad_x >= g.kernel_width:
-        raise ValueError(
-            f"a window of sizes {sizes} may lie outside the images: "
-            "pads must be smaller than the kernel"
-        )
-    _check4("out", out, x.shape[0], g.out_height, g.out_width, g.channels)
-    return g
-
-
-cdef inline int _pool_threads(const cnet_window *g, Py_ssize_t n) noexcept nogil:
-    return threads_for(<double> n * _image(g), ELEMENTS_PER_THREAD, ALL)
-
-
-def max_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
-    """Write the largest value of each window of x to out."""
-    cdef cnet_window g = _pool_window(x, out, sizes)
-    cdef Py_ssize_t n = x.shape[0]
-    cdef int threads = _pool_threads(&g, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _max_pool_chunk(&g, n, ith, threads, _out4(out), _in4(x))
-
-
-def max_pool_backward(
-    real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
-    const real[:, :, :, ::1] x, tuple sizes
-):
-    """Write the gradient of the input to dx, from input and output: it goes to the first of
-    equal values of a window.
-    """
-    cdef cnet_window g = _pool_window(x, out, sizes)
-    cdef Py_ssize_t n = x.shape[0]
-    _check4("dout", dout, n, g.out_height, g.out_width, g.channels)
-    _check4("dx", dx, n, g.height, g.width, g.channels)
-    cdef int threads = _pool_threads(&g, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _max_pool_backward_chunk(&g, n, ith, threads, _out4(dx), _in4(dout), _in4(out), _in4(x))
-
-
-def avg_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
-    """Write the mean of each window of x to out, what is padded counting as zeros."""
-    cdef cnet_window g = _pool_window(x, out, sizes)
-    cdef Py_ssize_t n = x.shape[0]
-    cdef int threads = _pool_threads(&g, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _avg_pool_chunk(&g, n, ith, threads, _out4(out), _in4(x))
-
-
-def avg_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, tuple sizes):
-    """Write the gradient of the input to dx."""
-    cdef cnet_window g = _pool_window(dx, dout, sizes)
-    cdef Py_ssize_t n = dx.shape[0]
-    cdef int threads = _pool_threads(&g, n), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _avg_pool_backward_chunk(&g, n, ith, threads, _out4(dx), _in4(dout))
+# Pooling: x (B, H, W, C), out (B, OH, OW, C): the maximum of each window, or its mean. Threads
+# process different images.
 
 
 cdef struct Pool:
@@ -124,45 +13,69 @@ cdef struct Pool:
 
 cdef void _run_pool(const void *arguments, const Block *block, int ith, int nth) noexcept nogil:
     cdef const Pool *p = <const Pool *> arguments
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t count = _chunk_begin(block.m, ith + 1, nth) - start
+    cdef const real *x = _input(block, p.x) + start * _image(&p.g)
+    cdef real *out = p.out + start * _out_image(&p.g)
     if p.maximum:
-        _max_pool_chunk(&p.g, block.m, ith, nth, p.out, _input(block, p.x))
+        kernels().max_pool(&p.g, count, x, out)
     else:
-        _avg_pool_chunk(&p.g, block.m, ith, nth, p.out, _input(block, p.x))
+        kernels().avg_pool(&p.g, count, x, out)
 
 
 cdef void _run_pool_backward(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Pool *p = <const Pool *> arguments
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t count = _chunk_begin(block.m, ith + 1, nth) - start
+    cdef Py_ssize_t offset = start * _out_image(&p.g)
+    cdef real *dx = p.out + start * _image(&p.g)
     if p.maximum:
-        _max_pool_backward_chunk(
-            &p.g, block.m, ith, nth, p.out, p.dout, p.result, _input(block, p.x)
+        kernels().max_pool_backward(
+            &p.g, count, _input(block, p.x) + start * _image(&p.g), p.result + offset,
+            p.dout + offset, dx
         )
     else:
-        _avg_pool_backward_chunk(&p.g, block.m, ith, nth, p.out, p.dout)
+        kernels().avg_pool_backward(&p.g, count, p.dout + offset, dx)
 
 
-def program_pool(
-    Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
-):
-    """Add: out = the largest value of each window of x, or the mean."""
-    program.check_capacity(x.shape[0])
+cdef Pool _pool(
+    const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes, bint maximum
+) except *:
     cdef Pool p
     memset(&p, 0, sizeof(p))
-    p.g, p.maximum = _pool_window(x, out, sizes), maximum
-    p.x, p.out = _in4(x), _out4(out)
-    program.append(PER_SAMPLE, _run_pool, &p, sizeof(p), (out, x))
+    p.g, p.maximum = _window_of(x, out, sizes), maximum
+    if p.g.pad_y >= p.g.kernel_height or p.g.pad_x >= p.g.kernel_width:
+        raise ValueError(
+            f"a window of sizes {sizes} may lie outside the images: "
+            "pads must be smaller than the kernel"
+        )
+    _check4("out", out, x.shape[0], p.g.out_height, p.g.out_width, p.g.channels)
+    return p
 
 
-def program_pool_backward(
-    Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout,
-    const real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
+def pool_forward(
+    real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum,
+    Program program=None
 ):
-    """Add: dx = the gradient of the input."""
-    program.check_capacity(x.shape[0])
-    cdef Pool p
-    p.g, p.maximum = _pool_window(x, out, sizes), maximum
+    """out = the maximum of each window of x, or its mean, in which padding counts as zeros."""
+    cdef Py_ssize_t m = x.shape[0]
+    cdef Pool p = _pool(x, out, sizes, maximum)
+    p.x, p.out = _in4(x), _out4(out)
+    if not _runs_now(program, _run_pool, &p, m, ELEMENT_FLOPS * m * _image(&p.g)):
+        program.append(PER_SAMPLE, _run_pool, &p, sizeof(p), (out, x))
+
+
+def pool_backward(
+    real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
+    const real[:, :, :, ::1] x, tuple sizes, bint maximum, Program program=None
+):
+    """dx = the gradient of the input. The first of equal maxima of a window gets its gradient."""
+    cdef Py_ssize_t m = x.shape[0]
+    cdef Pool p = _pool(x, out, sizes, maximum)
     p.x, p.dout, p.result, p.out = _in4(x), _in4(dout), _in4(out), _out4(dx)
-    _check4("dout", dout, x.shape[0], p.g.out_height, p.g.out_width, p.g.channels)
-    _check4("dx", dx, x.shape[0], p.g.height, p.g.width, p.g.channels)
-    program.append(PER_SAMPLE, _run_pool_backward, &p, sizeof(p), (dx, dout, out, x))
+    _check4("dout", dout, m, p.g.out_height, p.g.out_width, p.g.channels)
+    _check4("dx", dx, m, p.g.height, p.g.width, p.g.channels)
+    if not _runs_now(program, _run_pool_backward, &p, m, ELEMENT_FLOPS * m * _image(&p.g)):
+        program.append(PER_SAMPLE, _run_pool_backward, &p, sizeof(p), (dx, dout, out, x))

@@ -263,14 +263,14 @@ cdef class Program:
         """Set the bounds of gradient clipping."""
         self.max_value, self.max_norm = max_value, max_norm
 
-    def defers(self, Py_ssize_t batch):
+    def defers(self, Py_ssize_t batch) -> bool:
         """Whether steps on such batches compute all gradients before they change a weight."""
         return batch >= MIN_DEFERRED_ROWS and self.flops_per_row * batch >= MIN_DEFERRED_FLOPS
 
     def run(
         self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads,
         double seconds, double[::1] squares=None
-    ):
+    ) -> list:
         """Take a step for each batch of `order`, on at most `threads` threads, and write its mean
         loss, and to `squares` those of the weights in the penalty before the step.
 
@@ -339,7 +339,7 @@ cdef class Program:
             correct += self.metrics[ith * self.n_outputs + output].correct
         return correct
 
-    def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL):
+    def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL) -> bool:
         """Write the outputs for the samples x to out, on at most `threads` threads.
 
         Returns False, and does nothing, while another thread predicts.

@@ -16,6 +16,9 @@ cdef struct Compression:
     const uint8_t *bytes  # or these
     double most           # of a part's elements that may not be 0
     Py_ssize_t size       # of an element in a record
+    int64_t *starts       # of the records of rows
+    uint8_t *records
+    int64_t *longest      # record of each thread, or 0 if it has too many elements
 
 
 cdef inline Py_ssize_t _first_place(
@@ -31,10 +34,11 @@ cdef inline Py_ssize_t _first_place(
     return (most + sizeof(real) - 1) // sizeof(real) * sizeof(real)
 
 
-cdef void _compress_chunk(
-    const Compression *c, Sparse sparse, int64_t *longest, int ith, int nth
+cdef void _run_compress(
+    const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
-    """The longest record, or 0 where there are too many elements, is written to `longest`."""
+    cdef const Compression *c = <const Compression *> arguments
+    cdef int64_t *longest = c.longest + ith
     cdef const cnet_kernels *k = kernels()
     cdef Py_ssize_t start = _chunk_begin(c.rows, ith, nth), end = _chunk_begin(c.rows, ith + 1, nth)
     cdef Py_ssize_t row
@@ -45,20 +49,20 @@ cdef void _compress_chunk(
         if at > most:
             longest[0] = 0
             return
-        sparse.starts[row] = at
+        c.starts[row] = at
         if c.bytes != NULL:
             bytes = k.csr_row_from_dense_uint8(
-                c.width, c.bytes + row * c.width, &sparse.records[at]
+                c.width, c.bytes + row * c.width, &c.records[at]
             )
         else:
-            bytes = k.csr_row_from_dense(c.width, c.x + row * c.width, &sparse.records[at])
+            bytes = k.csr_row_from_dense(c.width, c.x + row * c.width, &c.records[at])
         longest[0] = max(longest[0], <int64_t> bytes)
         at += bytes
     if ith == nth - 1:
-        sparse.starts[c.rows] = at
+        c.starts[c.rows] = at
 
 
-def compress(x, double most, empty):
+def compress(x, double most, empty) -> object:
     """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its
     elements, or of a thread's rows, would be listed.
 
@@ -66,7 +70,9 @@ def compress(x, double most, empty):
     """
     cdef const real[:, ::1] x_real
     cdef const uint8_t[:, ::1] x_uint8
-    cdef Compression c = Compression(x.shape[0], x.shape[1], NULL, NULL, most, 1 + sizeof(real))
+    cdef Compression c
+    memset(&c, 0, sizeof(c))
+    c.rows, c.width, c.most, c.size = x.shape[0], x.shape[1], most, 1 + sizeof(real)
     if c.rows == 0 or c.width == 0:
         return None
     if x.dtype == "uint8":
@@ -75,15 +81,16 @@ def compress(x, double most, empty):
     else:
         x_real = x
         c.x = &x_real[0, 0]
-    cdef int nth = threads_for(<double> c.rows * c.width, ELEMENTS_PER_THREAD, ALL), ith
+    cdef int nth = threads_for(ELEMENT_FLOPS * c.rows * c.width, FLOPS_PER_THREAD, ALL)
     cdef int64_t[::1] longest = empty(nth, "int64")
     cdef Sparse sparse = Sparse()
     sparse.shape = c.rows, c.width
     sparse.starts = empty(c.rows + 1, "int64")
     sparse.records = empty(_first_place(&c, c.rows, nth), "uint8")
+    c.starts, c.records, c.longest = &sparse.starts[0], &sparse.records[0], &longest[0]
+    cdef Block block = _whole_batch(c.rows)
     with nogil:
-        for ith in prange(nth, schedule="static", num_threads=nth, use_threads_if=nth > 1):
-            _compress_chunk(&c, sparse, &longest[ith], ith, nth)
+        _run_on_threads(_run_compress, &c, &block, nth)
     if min(longest) == 0:
         return None
     sparse.data = cnet_csr_packed(

@@ -126,13 +126,13 @@ cdef Py_ssize_t _count_signs(
     return correct
 
 
-def count_signs(const real[:, ::1] x, const real[:, ::1] targets):
+def count_signs(const real[:, ::1] x, const real[:, ::1] targets) -> int:
     """How many rows of x are above 0 where targets are above a half, and nowhere else."""
     _check2("targets", targets.shape[0], targets.shape[1], x.shape[0], x.shape[1])
     return _count_signs(x.shape[0], x.shape[1], _in2(x), _in2(targets))
 
 
-def count_correct(const real[:, ::1] x, const int64_t[::1] labels):
+def count_correct(const real[:, ::1] x, const int64_t[::1] labels) -> int:
     """How many rows of x have their (first) largest element at the row's label."""
     cdef Py_ssize_t correct = 0
     _check1("labels", labels.shape[0], x.shape[0])

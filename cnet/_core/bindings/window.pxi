@@ -54,40 +54,6 @@ cdef inline Py_ssize_t _out_image(const cnet_window *g) noexcept nogil:
     return g.out_height * g.out_width * g.filters
 
 
-cdef void _transpose_chunk(
-    Py_ssize_t n, Py_ssize_t rows, Py_ssize_t cols, int ith, int nth, real *out, const real *x
-) noexcept nogil:
-    cdef Py_ssize_t start = _chunk_begin(n, ith, nth)
-    kernels().transpose(
-        _chunk_begin(n, ith + 1, nth) - start, rows, cols, x + start * rows * cols,
-        out + start * rows * cols
-    )
-
-
-cdef int _check_transpose(const real[:, :, ::1] out, const real[:, :, ::1] x) except -1:
-    cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
-    if out.shape[0] != n or out.shape[1] != cols or out.shape[2] != rows:
-        raise ValueError(
-            f"out has shape ({out.shape[0]}, {out.shape[1]}, {out.shape[2]}), "
-            f"expected ({n}, {cols}, {rows})"
-        )
-    return 0
-
-
-def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels
-    last from channels first, or back.
-    """
-    cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
-    _check_transpose(out, x)
-    cdef int threads = threads_for(<double> n * rows * cols, ELEMENTS_PER_THREAD, ALL), ith
-    with nogil:
-        for ith in prange(
-            threads, schedule="static", num_threads=threads, use_threads_if=threads > 1
-        ):
-            _transpose_chunk(n, rows, cols, ith, threads, _out3(out), _in3(x))
-
-
 cdef struct Transpose:
     Py_ssize_t rows, cols
     const real *x
@@ -98,12 +64,23 @@ cdef void _run_transpose(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Transpose *t = <const Transpose *> arguments
-    _transpose_chunk(block.m, t.rows, t.cols, ith, nth, t.out, _input(block, t.x))
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth), size = t.rows * t.cols
+    kernels().transpose(
+        _chunk_begin(block.m, ith + 1, nth) - start, t.rows, t.cols,
+        _input(block, t.x) + start * size, t.out + start * size
+    )
 
 
-def program_transpose(Program program, real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Add: out = the transpose of each matrix of x."""
-    program.check_capacity(x.shape[0])
-    _check_transpose(out, x)
-    cdef Transpose t = Transpose(x.shape[1], x.shape[2], _in3(x), _out3(out))
-    program.append(PER_SAMPLE, _run_transpose, &t, sizeof(t), (out, x))
+def transpose(real[:, :, ::1] out, const real[:, :, ::1] x, Program program=None):
+    """out[i] = the transpose of x[i]. With pixels as one axis, that is channels last from channels
+    first, or the reverse.
+    """
+    cdef Py_ssize_t m = x.shape[0], rows = x.shape[1], cols = x.shape[2]
+    if out.shape[0] != m or out.shape[1] != cols or out.shape[2] != rows:
+        raise ValueError(
+            f"out has shape ({out.shape[0]}, {out.shape[1]}, {out.shape[2]}), "
+            f"expected ({m}, {cols}, {rows})"
+        )
+    cdef Transpose t = Transpose(rows, cols, _in3(x), _out3(out))
+    if not _runs_now(program, _run_transpose, &t, m, ELEMENT_FLOPS * m * rows * cols):
+        program.append(PER_SAMPLE, _run_transpose, &t, sizeof(t), (out, x))

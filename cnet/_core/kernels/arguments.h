@@ -37,84 +37,11 @@ static inline ptrdiff_t cnet_block_count(ptrdiff_t k) {
     return k ? (k + length - 1) / length : 0;
 }
 
-enum { CNET_RELU, CNET_LEAKY_RELU, CNET_TANH, CNET_SIGMOID, CNET_ELU, CNET_GELU, CNET_GELU_TANH };
-
-/* Losses. Those from CNET_MSE on are sums over elements. Each has one setting: the delta of
-   CNET_HUBER, the quantile of CNET_QUANTILE, the epsilon that CNET_POISSON adds to a mean before it
-   takes the logarithm, the label smoothing of CNET_CROSS_ENTROPY. A negative setting of
-   CNET_CROSS_ENTROPY or CNET_BCE clamps probabilities to [epsilon, 1 - epsilon] in the loss, not in
-   its gradient, with the machine epsilon: scikit-learn's definition. */
-enum {
-    CNET_CROSS_ENTROPY,
-    CNET_NLL,
-    CNET_MSE,
-    CNET_L1,
-    CNET_HUBER,
-    CNET_QUANTILE,
-    CNET_POISSON,
-    CNET_POISSON_LOG,
-    CNET_BCE
-};
-
-/* Optimizers. Of two kinds of one optimizer, that with more state begins with the other's, so that
-   options may be changed during training. */
-enum {
-    CNET_SGD,
-    CNET_MOMENTUM,
-    CNET_NESTEROV,
-    CNET_ADAM,
-    CNET_AMSGRAD,
-    CNET_RMSPROP,
-    CNET_RMSPROP_MOMENTUM,
-    CNET_RMSPROP_CENTERED
-};
-
-/* Arrays of state for each parameter. */
-static inline int cnet_state_count(int kind) {
-    static const int counts[] = {0, 1, 1, 2, 3, 1, 2, 3};
-    return counts[kind];
-}
-
-/* Options of an optimizer, in double precision.
-   beta1: decay of the mean of gradients (momentum); beta2: decay of the mean of their squares.
-   decoupled: weight decay as in AdamW, else an L2 penalty in the gradient.
-   summed: weight decay belongs to the sum of the losses of a batch, not to their mean, and is
-   divided by the weight of the batch's samples.
-   inner: Adam adds eps to the root of the second moment before the bias correction, not after. */
-typedef struct {
-    int kind, decoupled, summed, inner;
-    double lr, weight_decay, beta1, beta2, eps;
-    int64_t steps; /* steps taken so far */
-} cnet_rule;
-
-/* Coefficients of one step, each rounded from double once. */
-typedef struct {
-    int kind;
-    real step_size, l2, decay_factor;
-    real beta1, one_minus_beta1, beta2, one_minus_beta2, inv_bias_correction2, eps;
-} cnet_update;
-
-/* Coefficients of step `step`, counted from 1, on a batch of that total sample weight.
-   inv_bias_correction2 = 1 / sqrt(1 - beta2^step); that of the first moment is in step_size. */
-static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step, double weight) {
-    const int adam = r->kind == CNET_ADAM || r->kind == CNET_AMSGRAD;
-    const double lr = adam ? r->lr / (1 - pow(r->beta1, (double)step)) : r->lr;
-    const double correction = adam ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
-    const double decay = !r->summed ? r->weight_decay : weight > 0 ? r->weight_decay / weight : 0;
-    const cnet_update u = {
-        .kind = r->kind,
-        .step_size = (real)lr,
-        .l2 = (real)(r->decoupled ? 0 : decay),
-        .decay_factor = (real)(r->decoupled ? 1 - r->lr * decay : 1),
-        .beta1 = (real)r->beta1,
-        .one_minus_beta1 = (real)(1 - r->beta1),
-        .beta2 = (real)r->beta2,
-        .one_minus_beta2 = (real)(1 - r->beta2),
-        .inv_bias_correction2 = (real)correction,
-        .eps = (real)(r->inner ? r->eps * correction : r->eps),
-    };
-    return u;
-}
+/* The constants of activations, losses and optimizers. Each of these files begins with its list;
+   the kernels that follow are compiled only where there are vectors (simd.h). */
+#include "activations.h"
+#include "losses.h"
+#include "optimizers.h"
 
 /* c[i, j] = sum over k of a[i, k] * b[k, j], plus bias[j] unless bias is NULL; a (m, k), b (k, n),
    c (m, n). Element (i, k) of a is a[i * rs_a + k * cs_a], likewise in b and c. Each matrix has a

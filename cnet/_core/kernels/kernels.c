@@ -9,10 +9,11 @@
 #include "erf.h"
 #include "exp.h"
 
+#include "activations.h"
 #include "column_reduce.h"
-#include "elementwise.h"
 #include "gather.h"
 #include "philox.h"
+#include "reduce.h"
 #include "transpose.h"
 
 #include "augment.h"
@@ -27,8 +28,8 @@
 #include "norm.h"
 #include "pool.h"
 #include "softmax.h"
-#include "loss.h"
-#include "optimizer.h"
+#include "losses.h"
+#include "optimizers.h"
 
 #include "csr.h"
 #include "spmm.h"
@@ -85,7 +86,7 @@ const cnet_kernels TABLE(ISA, TYPE) = {
     .elementwise_loss = elementwise_loss,
     .update = update,
     .clip = clip,
-    .scale = scale,
+    .scale = scale_array,
     .square_sum = square_sum,
     .all_finite = all_finite,
     .rescale = rescale,

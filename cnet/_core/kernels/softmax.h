@@ -56,24 +56,13 @@ INLINE real exp_row(ptrdiff_t n, const real *x, real *y, real *max, vec padding)
     return v_sum(sum);
 }
 
-INLINE void scale_row(ptrdiff_t n, real *y, real factor) {
-    const vec f = v_set1(factor);
-    ptrdiff_t j = 0;
-    for (; j + VL <= n; j += VL)
-        v_store(y + j, v_mul(v_load(y + j), f));
-    if (j < n) {
-        const vmask mask = v_mask(n - j);
-        v_store_m(y + j, v_mul(v_load_m(y + j, mask), f), mask);
-    }
-}
-
 /* y[i, j] = exp(x[i, j]) / sum over j of exp(x[i, j]); x, y (m, n) */
 static void softmax(ptrdiff_t m, ptrdiff_t n, const real *x, real *y) {
     const vec padding = tail_infinity(n);
     real max;
     for (ptrdiff_t i = 0; i < m; i++, x += n, y += n) {
         real sum = exp_row(n, x, y, &max, padding);
-        scale_row(n, y, 1 / sum);
+        scale_array(n, y, 1 / sum);
     }
 }
 
@@ -227,7 +216,7 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
             row_loss[i] =
                 one ? label_loss(total, sum, max, dot, bound) : total * (LOG(sum) + max) - dot;
         if (dx) {
-            scale_row(n, dx, total / sum * scale);
+            scale_array(n, dx, total / sum * scale);
             if (one)
                 dx[label] -= total * scale;
             else

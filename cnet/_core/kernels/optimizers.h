@@ -1,6 +1,72 @@
-/* A step of an optimizer: SGD, Adam and RMSprop, with PyTorch's arithmetic; and what is done to
-   gradients before it. */
+/* Optimizers: the list, the coefficients of a step, and the step itself, with PyTorch's
+   arithmetic. */
+#ifndef CNET_OPTIMIZERS
+/* Kinds, with the arrays of state for each parameter. Of two kinds of one optimizer, that with more
+   state begins with the other's, so that options may be changed during training. */
+#define CNET_OPTIMIZERS(X) \
+    X(SGD, 0) \
+    X(MOMENTUM, 1) \
+    X(NESTEROV, 1) \
+    X(ADAM, 2) \
+    X(AMSGRAD, 3) \
+    X(RMSPROP, 1) \
+    X(RMSPROP_MOMENTUM, 2) \
+    X(RMSPROP_CENTERED, 3)
 
+#define CNET_OPTIMIZER(name, states) CNET_##name,
+enum { CNET_OPTIMIZERS(CNET_OPTIMIZER) CNET_OPTIMIZER_COUNT };
+
+/* Arrays of state for each parameter. */
+static inline int cnet_state_count(int kind) {
+#define CNET_STATES(name, states) states,
+    static const int counts[] = {CNET_OPTIMIZERS(CNET_STATES)};
+    return counts[kind];
+}
+
+/* Options of an optimizer, in double precision.
+   beta1: decay of the mean of gradients (momentum); beta2: decay of the mean of their squares.
+   decoupled: weight decay as in AdamW, else an L2 penalty in the gradient.
+   summed: weight decay belongs to the sum of the losses of a batch, not to their mean, and is
+   divided by the weight of the batch's samples.
+   inner: Adam adds eps to the root of the second moment before the bias correction, not after. */
+typedef struct {
+    int kind, decoupled, summed, inner;
+    double lr, weight_decay, beta1, beta2, eps;
+    int64_t steps; /* steps taken so far */
+} cnet_rule;
+
+/* Coefficients of one step, each rounded from double once. */
+typedef struct {
+    int kind;
+    real step_size, l2, decay_factor;
+    real beta1, one_minus_beta1, beta2, one_minus_beta2, inv_bias_correction2, eps;
+} cnet_update;
+
+/* Coefficients of step `step`, counted from 1, on a batch of that total sample weight.
+   inv_bias_correction2 = 1 / sqrt(1 - beta2^step); that of the first moment is in step_size. */
+static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step, double weight) {
+    const int adam = r->kind == CNET_ADAM || r->kind == CNET_AMSGRAD;
+    const double lr = adam ? r->lr / (1 - pow(r->beta1, (double)step)) : r->lr;
+    const double correction = adam ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
+    const double decay = !r->summed ? r->weight_decay : weight > 0 ? r->weight_decay / weight : 0;
+    const cnet_update u = {
+        .kind = r->kind,
+        .step_size = (real)lr,
+        .l2 = (real)(r->decoupled ? 0 : decay),
+        .decay_factor = (real)(r->decoupled ? 1 - r->lr * decay : 1),
+        .beta1 = (real)r->beta1,
+        .one_minus_beta1 = (real)(1 - r->beta1),
+        .beta2 = (real)r->beta2,
+        .one_minus_beta2 = (real)(1 - r->beta2),
+        .inv_bias_correction2 = (real)correction,
+        .eps = (real)(r->inner ? r->eps * correction : r->eps),
+    };
+    return u;
+}
+#endif
+
+#ifdef VL
+/* w = w after a step of this kind, with the gradient g and the state v. */
 INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u) {
     const vec beta1 = v_set1(u->beta1), beta2 = v_set1(u->beta2);
     g = v_fma(v_set1(u->l2), w, g);
@@ -76,65 +142,12 @@ static void update(ptrdiff_t m, ptrdiff_t n, real *w, real *v, ptrdiff_t state_s
         m = m > 0;
     }
     switch (u->kind) {
-    case CNET_SGD: update_loop(CNET_SGD, 0, m, n, w, v, state_stride, ldw, g, ldg, u); break;
-    case CNET_MOMENTUM:
-        update_loop(CNET_MOMENTUM, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
+#define CASE(name, states) \
+    case CNET_##name: \
+        update_loop(CNET_##name, states, m, n, w, v, state_stride, ldw, g, ldg, u); \
         break;
-    case CNET_NESTEROV:
-        update_loop(CNET_NESTEROV, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
-        break;
-    case CNET_ADAM: update_loop(CNET_ADAM, 2, m, n, w, v, state_stride, ldw, g, ldg, u); break;
-    case CNET_AMSGRAD:
-        update_loop(CNET_AMSGRAD, 3, m, n, w, v, state_stride, ldw, g, ldg, u);
-        break;
-    case CNET_RMSPROP:
-        update_loop(CNET_RMSPROP, 1, m, n, w, v, state_stride, ldw, g, ldg, u);
-        break;
-    case CNET_RMSPROP_MOMENTUM:
-        update_loop(CNET_RMSPROP_MOMENTUM, 2, m, n, w, v, state_stride, ldw, g, ldg, u);
-        break;
-    case CNET_RMSPROP_CENTERED:
-        update_loop(CNET_RMSPROP_CENTERED, 3, m, n, w, v, state_stride, ldw, g, ldg, u);
-        break;
+        CNET_OPTIMIZERS(CASE)
+#undef CASE
     }
 }
-
-/* A NaN stays one. */
-INLINE vec limited(vec g, vec bound) { return v_min(bound, v_max(v_sub(v_set1(0), bound), g)); }
-
-static double clip(ptrdiff_t n, real *g, real bound) {
-    const vec b = v_set1(bound);
-    vec sum = v_set1(0);
-    ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        const vec x = limited(v_load(g + i), b);
-        v_store(g + i, x);
-        sum = v_fma(x, x, sum);
-    }
-    if (i < n) {
-        const vmask mask = v_mask(n - i);
-        const vec x = limited(v_load_m(g + i, mask), b);
-        v_store_m(g + i, x, mask);
-        sum = v_fma(x, x, sum);
-    }
-    return (double)v_sum(sum);
-}
-
-static void scale(ptrdiff_t n, real *x, real factor) { scale_row(n, x, factor); }
-
-static double square_sum(ptrdiff_t n, const real *x) {
-    /* An addition takes as long as four vectors need to arrive. */
-    vec sums[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-    ptrdiff_t i = 0;
-    for (; i + 4 * VL <= n; i += 4 * VL) {
-        UNROLL for (int k = 0; k < 4; k++) {
-            const vec v = v_load(x + i + k * VL);
-            sums[k] = v_fma(v, v, sums[k]);
-        }
-    }
-    for (; i < n; i += VL) {
-        const vec v = i + VL <= n ? v_load(x + i) : v_load_m(x + i, v_mask(n - i));
-        sums[0] = v_fma(v, v, sums[0]);
-    }
-    return (double)v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3])));
-}
+#endif

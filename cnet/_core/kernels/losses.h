@@ -1,6 +1,21 @@
-/* Losses other than cross-entropy, with their gradients. LOG, EXP, EPSILON and SMALLEST are those
-   of softmax.h. */
+/* Losses: the list, and the kernels of those other than cross-entropy (softmax.h), with their
+   gradients. LOG, EXP, EPSILON and SMALLEST are those of softmax.h.
 
+   Each loss has one setting: the delta of CNET_HUBER, the quantile of CNET_QUANTILE, the epsilon
+   that CNET_POISSON adds to a mean before it takes the logarithm, the label smoothing of
+   CNET_CROSS_ENTROPY. A negative setting of CNET_CROSS_ENTROPY or CNET_BCE clamps probabilities to
+   [epsilon, 1 - epsilon] in the loss, not in its gradient, with the machine epsilon: scikit-learn's
+   definition. */
+#ifndef CNET_LOSSES
+/* Losses of classes, and losses that are sums over elements. */
+#define CNET_CLASS_LOSSES(X) X(CROSS_ENTROPY) X(NLL)
+#define CNET_ELEMENT_LOSSES(X) X(MSE) X(L1) X(HUBER) X(QUANTILE) X(POISSON) X(POISSON_LOG) X(BCE)
+#define CNET_LOSSES(X) CNET_CLASS_LOSSES(X) CNET_ELEMENT_LOSSES(X)
+
+enum { CNET_LOSSES(CNET_CONSTANT) CNET_LOSS_COUNT };
+#endif
+
+#ifdef VL
 /* row_loss[i] = -sum over j of t[i, j] * log p[i, j]; dp[i, j] = -scale * t[i, j] / p[i, j];
    p, t, dp (m, n). Probabilities below the smallest normal number count as that number. */
 static void nll(ptrdiff_t m, ptrdiff_t n, const real *p, const int64_t *labels, const real *t,
@@ -92,18 +107,10 @@ INLINE void element_losses(const int kind, ptrdiff_t m, ptrdiff_t n, const real 
 static void elementwise_loss(int kind, ptrdiff_t m, ptrdiff_t n, const real *x, const real *t,
                              real setting, real *row_loss, real *dx, real scale) {
     switch (kind) {
-    case CNET_MSE: element_losses(CNET_MSE, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_L1: element_losses(CNET_L1, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_HUBER: element_losses(CNET_HUBER, m, n, x, t, setting, row_loss, dx, scale); break;
-    case CNET_QUANTILE:
-        element_losses(CNET_QUANTILE, m, n, x, t, setting, row_loss, dx, scale);
-        break;
-    case CNET_POISSON:
-        element_losses(CNET_POISSON, m, n, x, t, setting, row_loss, dx, scale);
-        break;
-    case CNET_POISSON_LOG:
-        element_losses(CNET_POISSON_LOG, m, n, x, t, setting, row_loss, dx, scale);
-        break;
-    case CNET_BCE: element_losses(CNET_BCE, m, n, x, t, setting, row_loss, dx, scale); break;
+#define CASE(name) \
+    case CNET_##name: element_losses(CNET_##name, m, n, x, t, setting, row_loss, dx, scale); break;
+        CNET_ELEMENT_LOSSES(CASE)
+#undef CASE
     }
 }
+#endif

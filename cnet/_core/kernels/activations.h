@@ -1,9 +1,16 @@
-/* Activations, and other elementwise kernels.
+/* Activations: the list, and f and f' of each.
 
    A backward kernel reads the output y of the forward kernel, not its input: y determines the
    derivative, and a program may let y overwrite x. GELU is the exception: it is not monotonic, and
    its backward kernel reads the input. */
+#ifndef CNET_ACTIVATIONS
+#define CNET_ACTIVATIONS(X) X(RELU) X(LEAKY_RELU) X(TANH) X(SIGMOID) X(ELU) X(GELU) X(GELU_TANH)
 
+#define CNET_CONSTANT(name) CNET_##name,
+enum { CNET_ACTIVATIONS(CNET_CONSTANT) CNET_ACTIVATION_COUNT };
+#endif
+
+#ifdef VL
 /* Phi(x) = (1 + erf(x / sqrt(2))) / 2. GELU is x * Phi(x) (Hendrycks and Gimpel 2016). */
 INLINE vec normal_cdf(vec x) {
     const vec half = v_set1((real)0.5);
@@ -42,8 +49,9 @@ INLINE vec activation_of(int kind, vec x, vec slope) {
     case CNET_SIGMOID: return v_sigmoid(x);
     case CNET_ELU: return v_select_lt(x, v_set1(0), v_mul(slope, v_expm1_below(x)), x);
     case CNET_GELU: return v_mul(x, normal_cdf(x));
-    default: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
+    case CNET_GELU_TANH: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
     }
+    return x;
 }
 
 /* dy * f'(x), from y = f(x) or for GELU from y = x */
@@ -56,8 +64,9 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     case CNET_SIGMOID: return v_mul(dy, v_mul(y, v_sub(one, y)));
     case CNET_ELU: return v_select_lt(zero, y, dy, v_mul(dy, v_add(y, slope)));
     case CNET_GELU: return v_mul(dy, gelu_derivative(y));
-    default: return v_mul(dy, gelu_tanh_derivative(y));
+    case CNET_GELU_TANH: return v_mul(dy, gelu_tanh_derivative(y));
     }
+    return dy;
 }
 
 /* kind is a constant where these are inlined, so that the switch is outside of the loop. */
@@ -87,39 +96,20 @@ INLINE void activation_backward_loop(const int kind, ptrdiff_t n, const real *y,
 
 static void activation(int kind, ptrdiff_t n, const real *x, real *y, real slope) {
     switch (kind) {
-    case CNET_RELU: activation_loop(CNET_RELU, n, x, y, slope); break;
-    case CNET_LEAKY_RELU: activation_loop(CNET_LEAKY_RELU, n, x, y, slope); break;
-    case CNET_TANH: activation_loop(CNET_TANH, n, x, y, slope); break;
-    case CNET_SIGMOID: activation_loop(CNET_SIGMOID, n, x, y, slope); break;
-    case CNET_ELU: activation_loop(CNET_ELU, n, x, y, slope); break;
-    case CNET_GELU: activation_loop(CNET_GELU, n, x, y, slope); break;
-    case CNET_GELU_TANH: activation_loop(CNET_GELU_TANH, n, x, y, slope); break;
+#define CASE(name) \
+    case CNET_##name: activation_loop(CNET_##name, n, x, y, slope); break;
+        CNET_ACTIVATIONS(CASE)
+#undef CASE
     }
 }
 
 static void activation_backward(int kind, ptrdiff_t n, const real *y, const real *dy, real *dx,
                                 real slope) {
     switch (kind) {
-    case CNET_RELU: activation_backward_loop(CNET_RELU, n, y, dy, dx, slope); break;
-    case CNET_LEAKY_RELU: activation_backward_loop(CNET_LEAKY_RELU, n, y, dy, dx, slope); break;
-    case CNET_TANH: activation_backward_loop(CNET_TANH, n, y, dy, dx, slope); break;
-    case CNET_SIGMOID: activation_backward_loop(CNET_SIGMOID, n, y, dy, dx, slope); break;
-    case CNET_ELU: activation_backward_loop(CNET_ELU, n, y, dy, dx, slope); break;
-    case CNET_GELU: activation_backward_loop(CNET_GELU, n, y, dy, dx, slope); break;
-    case CNET_GELU_TANH: activation_backward_loop(CNET_GELU_TANH, n, y, dy, dx, slope); break;
+#define CASE(name) \
+    case CNET_##name: activation_backward_loop(CNET_##name, n, y, dy, dx, slope); break;
+        CNET_ACTIVATIONS(CASE)
+#undef CASE
     }
 }
-
-/* Four sums of x * 0, which is 0 only of finite numbers. */
-static int all_finite(ptrdiff_t n, const real *x) {
-    const vec zero = v_set1(0);
-    vec sum[4] = {zero, zero, zero, zero};
-    ptrdiff_t i = 0;
-    for (; i + 4 * VL <= n; i += 4 * VL) {
-        UNROLL for (int s = 0; s < 4; s++)
-            sum[s] = v_fma(v_load(x + i + s * VL), zero, sum[s]);
-    }
-    for (; i < n; i += VL)
-        sum[0] = v_fma(v_load_m(x + i, v_mask(min_size(n - i, VL))), zero, sum[0]);
-    return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3]))) == 0;
-}
+#endif
