@@ -255,10 +255,11 @@ class _Graph:
                 name: self._output(head, f"{path}{name}.", value)
                 for name, head in module.named_children()
             }
-        if isinstance(module, nn.Rescale):
-            return {"output": self._rescale(module, path, value)}
+        kind = type(module).__name__
+        if kind in _COMPOSED:
+            return {"output": _COMPOSED[kind](self, module, path, value)}
         shape = module.output_shape(value.shape)
-        operator = _OPERATORS[type(module).__name__]
+        operator = _OPERATORS[kind]
         if operator is None:
             return {"output": value}
         weights = {
@@ -268,25 +269,17 @@ class _Graph:
         }
         self.weights |= weights
         return {
-            "output": self._add(
+            "output": self.add(
                 operator.name, path, [value.name, *weights], shape, **operator.attributes(module)
             )
         }
-
-    def _rescale(self, layer: nn.Rescale, path: str, value: _Value) -> _Value:
-        self.weights[f"{path}scale"] = np.array(layer.scale)
-        if not layer.offset:
-            return self._add("Mul", path, [value.name, f"{path}scale"], value.shape)
-        self.weights[f"{path}offset"] = np.array(layer.offset)
-        product = self._add("Mul", f"{path}product.", [value.name, f"{path}scale"], value.shape)
-        return self._add("Add", path, [product.name, f"{path}offset"], value.shape)
 
     def _output(self, module: nn.Module, path: str, value: _Value) -> _Value:
         """The same as one value: the outputs of heads are put side by side."""
         outputs = list(self.outputs(module, path, value).values())
         if len(outputs) == 1:
             return outputs[0]
-        return self._add(
+        return self.add(
             "Concat",
             path,
             [output.name for output in outputs],
@@ -294,7 +287,7 @@ class _Graph:
             axis=1,
         )
 
-    def _add(
+    def add(
         self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any
     ) -> _Value:
         value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
@@ -302,6 +295,20 @@ class _Graph:
             self._make_node(operator, inputs, [value.name], f"{path}{operator}", **attributes)
         )
         return value
+
+
+def _rescale(graph: _Graph, layer: nn.Rescale, path: str, value: _Value) -> _Value:
+    """``scale * x + offset``."""
+    graph.weights[f"{path}scale"] = np.array(layer.scale)
+    if not layer.offset:
+        return graph.add("Mul", path, [value.name, f"{path}scale"], value.shape)
+    graph.weights[f"{path}offset"] = np.array(layer.offset)
+    product = graph.add("Mul", f"{path}product.", [value.name, f"{path}scale"], value.shape)
+    return graph.add("Add", path, [product.name, f"{path}offset"], value.shape)
+
+
+_COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {"Rescale": _rescale}
+"""Layers of several operators: the functions that add them."""
 
 
 def _weight(layer: Any, name: str) -> Array | None:

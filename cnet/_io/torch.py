@@ -11,6 +11,7 @@ from typing import Any
 
 from cnet import nn
 from cnet._utils.arrays import real_dtype
+from cnet.nn._activations import ElementwiseActivation
 from cnet.nn._module import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
@@ -39,13 +40,12 @@ _LAYERS = {
     "Flatten": ("start_dim", "end_dim"),
     "Identity": (),
     "Rescale": ("scale", "offset"),
-    "ReLU": (),
-    "LeakyReLU": ("negative_slope",),
-    "ELU": ("alpha",),
-    "GELU": ("approximate",),
-    "Tanh": (),
-    "Sigmoid": (),
     "Softmax": ("dim",),
+    **{
+        kind.__name__: kind.settings
+        for kind in ElementwiseActivation.__subclasses__()
+        if kind.__module__.startswith("cnet.nn.")
+    },
 }
 _FOR_PYTORCH = {"Softmax": {"dim": -1}}  # where PyTorch's default means something else
 _HOOKS = {

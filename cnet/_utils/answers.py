@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-_OWN_LAYER = (
+OWN_LAYER = (
     "cnet does not have it; a custom layer is a function or a small class, see docs/extending.md"
 )
-_OWN_LOSS = (
+OWN_LOSS = (
     "cnet does not have it; a custom loss is a function or a small class, see docs/extending.md"
 )
-_OWN_OPTIMIZER = (
+OWN_OPTIMIZER = (
     "cnet has SGD, Adam, AdamW, RMSprop and LBFGS; a custom optimizer is a small class, "
     "see docs/extending.md"
 )
@@ -20,6 +20,7 @@ _AT_CONSTRUCTION = (
 )
 _INIT = "initial values are chosen at construction, such as nn.Linear(784, 10, weight_init="
 
+# Names of PyTorch and Keras, also of what cnet has by now: nobody asks for an answer to those.
 _LAYERS = """
     AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveMaxPool2d AlphaDropout AvgPool1d AvgPool3d
     BatchNorm3d Bilinear CELU ChannelShuffle Conv1d Conv3d ConvTranspose1d ConvTranspose2d
@@ -48,8 +49,8 @@ def _each(names: str, answer: str) -> dict[str, str]:
 
 
 NN = {
-    **_each(_LAYERS, _OWN_LAYER),
-    **_each(_LOSSES, _OWN_LOSS),
+    **_each(_LAYERS, OWN_LAYER),
+    **_each(_LOSSES, OWN_LOSS),
     "Dense": "use nn.Linear(in_features, out_features)",
     "Conv2D": "use nn.Conv2d(in_channels, out_channels, kernel_size)",
     "MaxPooling2D": "use nn.MaxPool2d(kernel_size)",
@@ -111,7 +112,7 @@ INIT = {
 }
 
 OPTIM = {
-    **_each(_OPTIMIZERS, _OWN_OPTIMIZER),
+    **_each(_OPTIMIZERS, OWN_OPTIMIZER),
     "StepLR": "it is optim.lr_scheduler.StepLR",
     "schedules": "see optim.lr_scheduler",
     "swa_utils": ("averages of weights are not there; see docs/extending.md for custom callbacks"),

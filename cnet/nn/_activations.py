@@ -25,10 +25,15 @@ class ElementwiseActivation(Module):
     slope: float = 0.0
     grad_needs_input = False
     """Whether the derivative is told by the input, and not by the output."""
+    settings: tuple[str, ...] = ()
+    """Names of the arguments of the constructor that change the function."""
     _kept = ("_y",)
 
     def __init__(self) -> None:
         self._y: Array | None = None
+
+    def config(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.settings}
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
@@ -96,6 +101,7 @@ class LeakyReLU(ElementwiseActivation):
     """
 
     kind = code("LEAKY_RELU")
+    settings = ("negative_slope",)
     suggested_init = init.He()
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -104,9 +110,6 @@ class LeakyReLU(ElementwiseActivation):
         self.slope = self.negative_slope = number(
             "negative_slope", negative_slope, 0, LARGEST_FLOAT32
         )
-
-    def config(self) -> dict[str, Any]:
-        return {"negative_slope": self.negative_slope}
 
 
 class Tanh(ElementwiseActivation):
@@ -168,15 +171,13 @@ class ELU(ElementwiseActivation):
     """
 
     kind = code("ELU")
+    settings = ("alpha",)
     suggested_init = init.He()
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
         self.slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
-
-    def config(self) -> dict[str, Any]:
-        return {"alpha": self.alpha}
 
 
 class GELU(ElementwiseActivation):
@@ -205,6 +206,7 @@ class GELU(ElementwiseActivation):
     array([[-0.1587,  0.    ,  0.8413]])
     """
 
+    settings = ("approximate",)
     grad_needs_input = True
     suggested_init = init.He()
 
@@ -214,9 +216,6 @@ class GELU(ElementwiseActivation):
             raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
         self.approximate = approximate
         self.kind = code("GELU") if approximate == "none" else code("GELU_TANH")
-
-    def config(self) -> dict[str, Any]:
-        return {"approximate": self.approximate}
 
 
 class Softmax(Module):
