@@ -280,7 +280,7 @@ def _transpose(loops, a, out):
 def _activation(name):
     kind = code(name.upper())
     function = getattr(reference, name)
-    from_input = name.startswith("gelu")
+    from_input = name.startswith("gelu") or name == "silu"
 
     def inputs(rng, shape, dtype):
         return {
@@ -816,6 +816,7 @@ CASES = [
     *_activation("elu"),
     *_activation("gelu"),
     *_activation("gelu_tanh"),
+    *_activation("silu"),
     Case(
         "dropout_forward",
         [*ELEMENTS, (63, 1), (16, 4), (40, 5)],

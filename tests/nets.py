@@ -44,6 +44,7 @@ LAYERS = [
     ("ELU", {"alpha": 0.7}, (5,)),
     ("GELU", {}, (3, 9, 11)),
     ("GELU", {"approximate": "tanh"}, (5,)),
+    ("SiLU", {}, (3, 9, 11)),
     ("Tanh", {}, (3, 9, 11)),
     ("Sigmoid", {}, (5,)),
     ("Softmax", {}, (5,)),

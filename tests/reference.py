@@ -80,6 +80,10 @@ def elu(x, slope):
     return np.where(x > 0, x, slope * np.expm1(np.minimum(x, 0)))
 
 
+def silu(x, slope=0):
+    return x * sigmoid(x)
+
+
 def gelu(x, slope=0):
     return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
 

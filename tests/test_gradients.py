@@ -92,6 +92,7 @@ ACTIVATIONS = [
     nn.Sigmoid,
     nn.ELU,
     nn.GELU,
+    nn.SiLU,
     nn.Softmax,
     nn.Identity,
     nn.Flatten,

@@ -23,6 +23,7 @@ LAYERS = {
     "elu": lambda: nn.ELU(0.5),
     "gelu": nn.GELU,
     "gelu tanh": lambda: nn.GELU("tanh"),
+    "silu": nn.SiLU,
     "layer norm": lambda: nn.LayerNorm(6),
     "layer norm alone": lambda: nn.LayerNorm(6, eps=1e-3, elementwise_affine=False),
     "flatten": nn.Flatten,

@@ -27,6 +27,7 @@ ACTIVATIONS = [
     nn.Tanh,
     nn.Sigmoid,
     nn.ELU,
+    nn.SiLU,
     nn.Softmax,
     nn.Identity,
     nn.Flatten,

@@ -317,6 +317,7 @@ def test_steps_of_a_cnn_follow_pytorch(cnn_training, isa):
         ("ELU", {"alpha": 0.3}),
         ("GELU", {}),
         ("GELU", {"approximate": "tanh"}),
+        ("SiLU", {}),
         ("LayerNorm", {"normalized_shape": 11}),
         ("LayerNorm", {"normalized_shape": (9, 11), "eps": 0.01}),
         ("LayerNorm", {"normalized_shape": (3, 9, 11), "bias": False}),

@@ -307,7 +307,16 @@ def _rescale(graph: _Graph, layer: nn.Rescale, path: str, value: _Value) -> _Val
     return graph.add("Add", path, [product.name, f"{path}offset"], value.shape)
 
 
-_COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {"Rescale": _rescale}
+def _silu(graph: _Graph, layer: nn.SiLU, path: str, value: _Value) -> _Value:
+    """``x * sigmoid(x)``."""
+    sigmoid = graph.add("Sigmoid", f"{path}sigmoid.", [value.name], value.shape)
+    return graph.add("Mul", path, [value.name, sigmoid.name], value.shape)
+
+
+_COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
+    "Rescale": _rescale,
+    "SiLU": _silu,
+}
 """Layers of several operators: the functions that add them."""
 
 

@@ -218,6 +218,36 @@ class GELU(ElementwiseActivation):
         self.kind = code("GELU") if approximate == "none" else code("GELU_TANH")
 
 
+class SiLU(ElementwiseActivation):
+    """``x * sigmoid(x)``: the sigmoid linear unit, also known as swish.
+
+    Parameters
+    ----------
+    inplace : bool
+        For code written for PyTorch: it changes no result.
+
+    References
+    ----------
+    Elfwing, Uchibe and Doya, Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning, Neural Networks 107, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.SiLU()(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.2689,  0.    ,  0.7311]])
+    """
+
+    kind = code("SILU")
+    grad_needs_input = True
+    suggested_init = init.He()
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        neutral(inplace=inplace)
+
+
 class Softmax(Module):
     """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
 

@@ -1,10 +1,11 @@
 /* Activations: the list, and f and f' of each.
 
    A backward kernel reads the output y of the forward kernel, not its input: y determines the
-   derivative, and a program may let y overwrite x. GELU is the exception: it is not monotonic, and
-   its backward kernel reads the input. */
+   derivative, and a program may let y overwrite x. GELU and SiLU are the exceptions: they are not
+   monotonic, and their backward kernels read the input. */
 #ifndef CNET_ACTIVATIONS
-#define CNET_ACTIVATIONS(X) X(RELU) X(LEAKY_RELU) X(TANH) X(SIGMOID) X(ELU) X(GELU) X(GELU_TANH)
+#define CNET_ACTIVATIONS(X) \
+    X(RELU) X(LEAKY_RELU) X(TANH) X(SIGMOID) X(ELU) X(GELU) X(GELU_TANH) X(SILU)
 
 #define CNET_CONSTANT(name) CNET_##name,
 enum { CNET_ACTIVATIONS(CNET_CONSTANT) CNET_ACTIVATION_COUNT };
@@ -40,6 +41,13 @@ INLINE vec gelu_tanh_derivative(vec x) {
     return v_fma(half, v_add(one, t), tail);
 }
 
+/* The derivative s (1 + x (1 - s)) of SiLU, x s with s = sigmoid(x) (Elfwing, Uchibe and Doya
+   2018). */
+INLINE vec silu_derivative(vec x) {
+    const vec one = v_set1(1), s = v_sigmoid(x);
+    return v_mul(s, v_fma(x, v_sub(one, s), one));
+}
+
 /* y = f(x) */
 INLINE vec activation_of(int kind, vec x, vec slope) {
     switch (kind) {
@@ -50,11 +58,12 @@ INLINE vec activation_of(int kind, vec x, vec slope) {
     case CNET_ELU: return v_select_lt(x, v_set1(0), v_mul(slope, v_expm1_below(x)), x);
     case CNET_GELU: return v_mul(x, normal_cdf(x));
     case CNET_GELU_TANH: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
+    case CNET_SILU: return v_mul(x, v_sigmoid(x));
     }
     return x;
 }
 
-/* dy * f'(x), from y = f(x) or for GELU from y = x */
+/* dy * f'(x), from y = f(x) or from y = x for GELU and SiLU */
 INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     const vec one = v_set1(1), zero = v_set1(0);
     switch (kind) {
@@ -65,6 +74,7 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     case CNET_ELU: return v_select_lt(zero, y, dy, v_mul(dy, v_add(y, slope)));
     case CNET_GELU: return v_mul(dy, gelu_derivative(y));
     case CNET_GELU_TANH: return v_mul(dy, gelu_tanh_derivative(y));
+    case CNET_SILU: return v_mul(dy, silu_derivative(y));
     }
     return dy;
 }
