@@ -817,6 +817,7 @@ CASES = [
     *_activation("gelu"),
     *_activation("gelu_tanh"),
     *_activation("silu"),
+    *_activation("softplus"),
     Case(
         "dropout_forward",
         [*ELEMENTS, (63, 1), (16, 4), (40, 5)],

@@ -45,6 +45,8 @@ LAYERS = [
     ("GELU", {}, (3, 9, 11)),
     ("GELU", {"approximate": "tanh"}, (5,)),
     ("SiLU", {}, (3, 9, 11)),
+    ("Softplus", {}, (3, 9, 11)),
+    ("Softplus", {"beta": 0.7}, (5,)),
     ("Tanh", {}, (3, 9, 11)),
     ("Sigmoid", {}, (5,)),
     ("Softmax", {}, (5,)),
@@ -145,6 +147,7 @@ def fitting(kind, shape, rng):
         "Rescale": lambda: {"scale": rng.random(), "offset": rng.integers(2) * rng.random()},
         "LeakyReLU": lambda: {"negative_slope": rng.random()},
         "ELU": lambda: {"alpha": rng.random()},
+        "Softplus": lambda: {"beta": 0.1 + rng.random()},
         "GELU": lambda: {"approximate": str(rng.choice(["none", "tanh"]))},
     }
     return getattr(nn, kind)(**settings.get(kind, dict)())

@@ -84,6 +84,10 @@ def silu(x, slope=0):
     return x * sigmoid(x)
 
 
+def softplus(x, slope=1):
+    return np.where(slope * x > 20, x, np.logaddexp(0, slope * x) / slope)
+
+
 def gelu(x, slope=0):
     return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
 

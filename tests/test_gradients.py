@@ -93,6 +93,7 @@ ACTIVATIONS = [
     nn.ELU,
     nn.GELU,
     nn.SiLU,
+    nn.Softplus,
     nn.Softmax,
     nn.Identity,
     nn.Flatten,

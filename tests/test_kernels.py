@@ -138,7 +138,7 @@ def test_saturating_activations_at_any_magnitude(name, low, high, isa, dtype):
 
 def test_activations_pass_nan_on(isa, dtype):
     x = np.full(37, np.nan, dtype)
-    for kind in range(code("SILU") + 1):
+    for kind in range(code("SOFTPLUS") + 1):
         assert np.isnan(activate(x, kind, 0.1)).all()
 
 
@@ -181,6 +181,19 @@ def test_elu_keeps_its_digits_near_zero(isa, dtype):
     x = -np.geomspace(1e-30, 1e-2, 100).astype(dtype)
     y = activate(x, code("ELU"), 1)
     np.testing.assert_allclose(y, np.expm1(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
+
+
+def test_softplus_at_any_magnitude(isa, dtype):
+    x = np.concatenate([np.linspace(-80, 80, 2001), np.geomspace(1e-20, 1, 50)]).astype(dtype)
+    exact = np.logaddexp(0, 2 * x.astype(np.float64)) / 2
+    np.testing.assert_allclose(
+        activate(x, code("SOFTPLUS"), 2), exact, rtol=16 * np.finfo(dtype).eps + 1e-9, atol=1e-37
+    )
+    y, dx = exact.astype(dtype), np.empty_like(x)
+    loops(dtype).activation_backward(
+        dx[:, None], np.ones_like(x)[:, None], y[:, None], code("SOFTPLUS"), 2
+    )
+    np.testing.assert_allclose(dx, -np.expm1(-2 * y.astype(np.float64)), rtol=1e-6)
 
 
 def test_tanh_keeps_its_digits_near_zero(isa, dtype):

@@ -24,6 +24,7 @@ LAYERS = {
     "gelu": nn.GELU,
     "gelu tanh": lambda: nn.GELU("tanh"),
     "silu": nn.SiLU,
+    "softplus": lambda: nn.Softplus(2.0),
     "layer norm": lambda: nn.LayerNorm(6),
     "layer norm alone": lambda: nn.LayerNorm(6, eps=1e-3, elementwise_affine=False),
     "flatten": nn.Flatten,

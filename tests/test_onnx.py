@@ -25,7 +25,7 @@ ROUNDED = {
     "BatchNorm2d",
     "LayerNorm",
 }  # attributes of ONNX are of float32
-NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU"}  # in ONNX Runtime
+NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU", "Softplus"}  # in ONNX Runtime
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ ACTIVATIONS = [
     nn.Sigmoid,
     nn.ELU,
     nn.SiLU,
+    nn.Softplus,
     nn.Softmax,
     nn.Identity,
     nn.Flatten,

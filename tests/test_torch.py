@@ -318,6 +318,8 @@ def test_steps_of_a_cnn_follow_pytorch(cnn_training, isa):
         ("GELU", {}),
         ("GELU", {"approximate": "tanh"}),
         ("SiLU", {}),
+        ("Softplus", {}),
+        ("Softplus", {"beta": 3.0}),
         ("LayerNorm", {"normalized_shape": 11}),
         ("LayerNorm", {"normalized_shape": (9, 11), "eps": 0.01}),
         ("LayerNorm", {"normalized_shape": (3, 9, 11), "bias": False}),

@@ -313,9 +313,21 @@ def _silu(graph: _Graph, layer: nn.SiLU, path: str, value: _Value) -> _Value:
     return graph.add("Mul", path, [value.name, sigmoid.name], value.shape)
 
 
+def _softplus(graph: _Graph, layer: nn.Softplus, path: str, value: _Value) -> _Value:
+    """``log(1 + exp(beta * x)) / beta``: ONNX has it for a beta of 1."""
+    if layer.beta == 1:
+        return graph.add("Softplus", path, [value.name], value.shape)
+    beta = f"{path}beta"
+    graph.weights[beta] = np.array(layer.beta)
+    product = graph.add("Mul", f"{path}product.", [value.name, beta], value.shape)
+    softplus = graph.add("Softplus", f"{path}softplus.", [product.name], value.shape)
+    return graph.add("Div", path, [softplus.name, beta], value.shape)
+
+
 _COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
     "Rescale": _rescale,
     "SiLU": _silu,
+    "Softplus": _softplus,
 }
 """Layers of several operators: the functions that add them."""
 

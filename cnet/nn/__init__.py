@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cnet._utils.answers import NN
 from cnet._utils.hints import no_attribute
 from cnet.nn import init as init
-from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from cnet.nn._activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from cnet.nn._class_losses import CrossEntropyLoss, NLLLoss
 from cnet.nn._conv import Conv2d
 from cnet.nn._dropout import Dropout
@@ -63,6 +63,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "init",
 ]

@@ -248,6 +248,50 @@ class SiLU(ElementwiseActivation):
         neutral(inplace=inplace)
 
 
+class Softplus(ElementwiseActivation):
+    """``log(1 + exp(beta * x)) / beta``: a smooth ReLU, whose outputs are above 0.
+
+    Parameters
+    ----------
+    beta : float
+        Above 0. The larger it is, the closer the function is to ReLU.
+    threshold : float
+        For code written for PyTorch: 20. Where ``beta * x`` is above it, the output is `x`.
+
+    Raises
+    ------
+    ValueError
+        If `beta` is not a finite number above 0, or `threshold` is not 20.
+
+    References
+    ----------
+    Dugas, Bengio, Belisle, Nadeau and Garcia, Incorporating second-order functional knowledge for
+    better option pricing, NIPS 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cnet import nn
+    >>> nn.Softplus()(np.array([[-1.0, 0.0, 30.0]])).round(4)
+    array([[ 0.3133,  0.6931, 30.    ]])
+    """
+
+    kind = code("SOFTPLUS")
+    settings = ("beta",)
+    suggested_init = init.He()
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        if threshold != 20:
+            raise ValueError(
+                f"threshold is {threshold!r}, and cnet has only 20: beyond it the output is x to "
+                "within 3e-9"
+            )
+        self.slope = self.beta = number("beta", beta, 0, LARGEST_FLOAT32)
+        if self.beta == 0:
+            raise ValueError("beta is 0, expected a number above 0")
+
+
 class Softmax(Module):
     """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
 

@@ -5,7 +5,7 @@
    monotonic, and their backward kernels read the input. */
 #ifndef CNET_ACTIVATIONS
 #define CNET_ACTIVATIONS(X) \
-    X(RELU) X(LEAKY_RELU) X(TANH) X(SIGMOID) X(ELU) X(GELU) X(GELU_TANH) X(SILU)
+    X(RELU) X(LEAKY_RELU) X(TANH) X(SIGMOID) X(ELU) X(GELU) X(GELU_TANH) X(SILU) X(SOFTPLUS)
 
 #define CNET_CONSTANT(name) CNET_##name,
 enum { CNET_ACTIVATIONS(CNET_CONSTANT) CNET_ACTIVATION_COUNT };
@@ -48,6 +48,34 @@ INLINE vec silu_derivative(vec x) {
     return v_mul(s, v_fma(x, v_sub(one, s), one));
 }
 
+/* log(1 + z) = 2 artanh(s) = 2 (s + s^3 / 3 + s^5 / 5 + ...) with s = z / (2 + z), for z in [0, 1]:
+   s is at most 1 / 3, and the series is cut where a term is below half a unit in the last place. */
+#ifdef CNET_F64
+#define LOG1P_TERMS 17
+#else
+#define LOG1P_TERMS 8
+#endif
+INLINE vec v_log1p_unit(vec z) {
+    const vec s = v_div(z, v_add(v_set1(2), z)), square = v_mul(s, s);
+    vec p = v_set1((real)1 / (2 * LOG1P_TERMS - 1));
+    UNROLL for (int k = LOG1P_TERMS - 2; k >= 0; k--)
+        p = v_fma(p, square, v_set1((real)1 / (real)(2 * k + 1)));
+    return v_mul(v_add(s, s), p);
+}
+
+/* log(1 + exp(b x)) / b; x itself where b x is above 20, as in PyTorch. */
+INLINE vec softplus(vec x, vec b) {
+    const vec t = v_mul(b, x), negative = v_min(t, v_sub(v_set1(0), t));
+    const vec y = v_add(v_max(v_set1(0), t), v_log1p_unit(v_exp(negative)));
+    return v_select_lt(v_set1(20), t, x, v_div(y, b));
+}
+
+/* 1 - exp(-b y): the derivative of softplus from its output y; 1 where b y is above 20. */
+INLINE vec softplus_derivative(vec y, vec b) {
+    const vec t = v_sub(v_set1(0), v_mul(b, y));
+    return v_select_lt(t, v_set1(-20), v_set1(1), v_sub(v_set1(0), v_expm1_below(t)));
+}
+
 /* y = f(x) */
 INLINE vec activation_of(int kind, vec x, vec slope) {
     switch (kind) {
@@ -59,6 +87,7 @@ INLINE vec activation_of(int kind, vec x, vec slope) {
     case CNET_GELU: return v_mul(x, normal_cdf(x));
     case CNET_GELU_TANH: return v_mul(v_mul(v_set1((real)0.5), x), v_add(v_set1(1), gelu_tanh(x)));
     case CNET_SILU: return v_mul(x, v_sigmoid(x));
+    case CNET_SOFTPLUS: return softplus(x, slope);
     }
     return x;
 }
@@ -75,6 +104,7 @@ INLINE vec derivative_times(int kind, vec y, vec dy, vec slope) {
     case CNET_GELU: return v_mul(dy, gelu_derivative(y));
     case CNET_GELU_TANH: return v_mul(dy, gelu_tanh_derivative(y));
     case CNET_SILU: return v_mul(dy, silu_derivative(y));
+    case CNET_SOFTPLUS: return v_mul(dy, softplus_derivative(y, slope));
     }
     return dy;
 }
