@@ -937,6 +937,12 @@ CASES = [
         0.75,
     ),
     *_loss_cases(
+        "smooth_l1",
+        lambda a: reference.huber(a["x"], a["t"], 0.75) / 0.75,
+        _element_inputs(_real_targets, -0.75, 0.75),
+        0.75,
+    ),
+    *_loss_cases(
         "quantile",
         lambda a: reference.quantile(a["x"], a["t"], 0.8),
         _element_inputs(_real_targets, 0),

@@ -132,6 +132,7 @@ def test_nets(activation, isa, rng):
         ),
         (nn.L1Loss(), np.arange(12.0).reshape(4, 3)),
         (nn.HuberLoss(3.3), np.arange(12.0).reshape(4, 3)),
+        (nn.SmoothL1Loss(beta=3.3), np.arange(12.0).reshape(4, 3)),
         (nn.QuantileLoss(0.3), np.arange(12.0).reshape(4, 3)),
         (nn.PoissonNLLLoss(), np.arange(12.0).reshape(4, 3)),
         (nn.BCEWithLogitsLoss(), np.arange(12.0).reshape(4, 3) % 2),

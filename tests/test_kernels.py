@@ -284,7 +284,9 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
         k.gather(np.zeros((1, 3), dtype), a, np.array([-1]))
 
 
-@pytest.mark.parametrize("kind", ["BCE", "POISSON_LOG", "L1", "HUBER", "QUANTILE", "MSE"])
+@pytest.mark.parametrize(
+    "kind", ["BCE", "POISSON_LOG", "L1", "HUBER", "SMOOTH_L1", "QUANTILE", "MSE"]
+)
 def test_losses_of_elements_at_any_magnitude(kind, isa, dtype):
     x = np.array([[-1e4, -100, -0.0, 0.0, 50, 1e4]], dtype)
     x = x[:, :5] if kind == "POISSON_LOG" else x

@@ -27,6 +27,7 @@ COLUMNS = {
     "mse": (nn.MSELoss, 1, [], X[:, 1]),
     "l1": (nn.L1Loss, 1, [], X[:, 1]),
     "huber": (nn.HuberLoss, 1, [], X[:, 1]),
+    "smooth l1": (nn.SmoothL1Loss, 1, [], X[:, 1]),
     "quantile": (nn.QuantileLoss, 1, [], X[:, 1]),
     "poisson": (nn.PoissonNLLLoss, 1, [], LABELS),
     "poisson of means": (lambda: nn.PoissonNLLLoss(log_input=False), 1, [nn.Sigmoid], LABELS),
@@ -277,7 +278,9 @@ class Row(nn.Module):
         return grad[:, None]
 
 
-@pytest.mark.parametrize("loss", [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.QuantileLoss])
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss, nn.QuantileLoss]
+)
 def test_a_column_of_targets_for_outputs_without_an_axis(loss):
     expected = WAYS["arrays"](make(loss, 1), X[:, 1])
     for y in (X[:, 1], X[:, 1:2]):

@@ -641,6 +641,7 @@ ELEMENT_LOSSES = (
     nn.MSELoss,
     nn.L1Loss,
     nn.HuberLoss,
+    nn.SmoothL1Loss,
     nn.QuantileLoss,
     nn.PoissonNLLLoss,
     nn.BCEWithLogitsLoss,
@@ -745,6 +746,7 @@ def test_mean_squared_error_of_rows_of_any_shape(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: nn.SmoothL1Loss(beta=-1), "beta is -1, expected a finite number of at least 0"),
         (lambda: nn.HuberLoss(0), "delta is 0, expected a finite number above 0"),
         (lambda: nn.QuantileLoss(1), "quantile is 1, expected a number above 0 and below 1"),
         (lambda: nn.PoissonNLLLoss(eps=-1), "eps is -1"),

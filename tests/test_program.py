@@ -316,6 +316,7 @@ def test_losses(loss, targets, isa, dtype, rng):
         (lambda: nn.CrossEntropyLoss([0.5, 1, 3], label_smoothing=0.1), "one-hot"),
         (nn.L1Loss, "real"),
         (lambda: nn.HuberLoss(0.5), "real"),
+        (lambda: nn.SmoothL1Loss(beta=0.5), "real"),
         (lambda: nn.QuantileLoss(0.9), "real"),
         (nn.PoissonNLLLoss, "one-hot"),
         (nn.BCEWithLogitsLoss, "one-hot"),

@@ -41,6 +41,7 @@ LOSSES = {
     "mse": (nn.MSELoss, SOFT),
     "l1": (nn.L1Loss, SOFT),
     "huber": (lambda: nn.HuberLoss(0.5), SOFT),
+    "smooth l1": (lambda: nn.SmoothL1Loss(beta=0.5), SOFT),
     "quantile": (lambda: nn.QuantileLoss(0.3), SOFT),
     "poisson": (nn.PoissonNLLLoss, np.floor(5 * SOFT)),
     "poisson of means": (lambda: nn.PoissonNLLLoss(log_input=False), np.floor(5 * SOFT)),

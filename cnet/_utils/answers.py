@@ -67,7 +67,6 @@ NN = {
     "ParameterList": "assign each parameter to an attribute",
     "ParameterDict": "assign each parameter to an attribute",
     "BCELoss": "use nn.BCEWithLogitsLoss, and leave out the nn.Sigmoid before it",
-    "SmoothL1Loss": "use nn.HuberLoss, which is the same for a beta of 1",
     "BinaryCrossentropy": "use nn.BCEWithLogitsLoss for logits",
     "CategoricalCrossentropy": (
         "use nn.CrossEntropyLoss for logits, or nn.NLLLoss for probabilities"

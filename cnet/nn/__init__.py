@@ -17,6 +17,7 @@ from cnet.nn._element_losses import (
     MSELoss,
     PoissonNLLLoss,
     QuantileLoss,
+    SmoothL1Loss,
 )
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
@@ -62,6 +63,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Tanh",

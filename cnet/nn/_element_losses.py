@@ -152,6 +152,46 @@ class HuberLoss(_ElementLoss):
         return code("HUBER"), self.delta, None
 
 
+class SmoothL1Loss(_ElementLoss):
+    """Mean over all elements of ``d**2 / (2 * beta)`` for a difference `d` below `beta`, and
+    ``abs(d) - beta / 2`` beyond: `HuberLoss` divided by its delta.
+
+    Parameters
+    ----------
+    beta : float
+        At least 0; with 0 it is `L1Loss`.
+    reduction : str
+        For code written for PyTorch: "mean".
+
+    Raises
+    ------
+    ValueError
+        If `beta` is out of bounds.
+
+    References
+    ----------
+    Girshick, Fast R-CNN, ICCV 2015.
+
+    Examples
+    --------
+    >>> from cnet import nn
+    >>> nn.SmoothL1Loss(beta=2.0).forward([[2.0], [4.0]], [1.0, 1.0])
+    1.125
+    """
+
+    _kind = "SMOOTH_L1"
+    _shown = ("beta",)
+
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        if not isinstance(beta, int | float | np.number) or not 0 <= beta < math.inf:
+            raise ValueError(f"beta is {beta!r}, expected a finite number of at least 0")
+        self.beta = beta
+
+    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        return code(self._kind), self.beta, None
+
+
 class QuantileLoss(_ElementLoss):
     """Pinball loss, whose best constant output is a quantile of the targets: the mean of ``max(q *
     d, (q - 1) * d)``, ``d = y - x``.

@@ -1,7 +1,8 @@
 /* Losses: the list, and the kernels of those other than cross-entropy (softmax.h), with their
    gradients. LOG, EXP, EPSILON and SMALLEST are those of softmax.h.
 
-   Each loss has one setting: the delta of CNET_HUBER, the quantile of CNET_QUANTILE, the epsilon
+   Each loss has one setting: the delta of CNET_HUBER, the beta of
+   CNET_SMOOTH_L1, the quantile of CNET_QUANTILE, the epsilon
    that CNET_POISSON adds to a mean before it takes the logarithm, the label smoothing of
    CNET_CROSS_ENTROPY. A negative setting of CNET_CROSS_ENTROPY or CNET_BCE clamps probabilities to
    [epsilon, 1 - epsilon] in the loss, not in its gradient, with the machine epsilon: scikit-learn's
@@ -9,7 +10,8 @@
 #ifndef CNET_LOSSES
 /* Losses of classes, and losses that are sums over elements. */
 #define CNET_CLASS_LOSSES(X) X(CROSS_ENTROPY) X(NLL)
-#define CNET_ELEMENT_LOSSES(X) X(MSE) X(L1) X(HUBER) X(QUANTILE) X(POISSON) X(POISSON_LOG) X(BCE)
+#define CNET_ELEMENT_LOSSES(X) \
+    X(MSE) X(L1) X(HUBER) X(QUANTILE) X(POISSON) X(POISSON_LOG) X(BCE) X(SMOOTH_L1)
 #define CNET_LOSSES(X) CNET_CLASS_LOSSES(X) CNET_ELEMENT_LOSSES(X)
 
 enum { CNET_LOSSES(CNET_CONSTANT) CNET_LOSS_COUNT };
@@ -63,6 +65,13 @@ INLINE real element_loss(const int kind, real x, real t, real setting, real *der
         }
         *derivative = difference;
         return difference * difference / 2;
+    case CNET_SMOOTH_L1: /* a parabola up to beta, a line of slope 1 beyond */
+        if (difference * sign >= setting) {
+            *derivative = sign;
+            return difference * sign - setting / 2;
+        }
+        *derivative = difference / setting;
+        return difference * difference / 2 / setting;
     case CNET_QUANTILE:
         e = difference > 0 ? 1 - setting : difference < 0 ? -setting : 0;
         *derivative = difference == difference ? e : difference;
