@@ -97,10 +97,10 @@ class Conv2d(Module):
     Raises
     ------
     TypeError
-        If a size is not an integer.
+        If a size or the seed is not an integer.
     ValueError
-        If a size is too small, an initializer or the dtype is unknown, or a setting for code
-        written for PyTorch has another value.
+        If a size is too small, the seed is negative, an initializer or the dtype is unknown, or a
+        setting for code written for PyTorch has another value.
 
     References
     ----------

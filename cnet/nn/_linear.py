@@ -49,9 +49,9 @@ class Linear(Module):
     Raises
     ------
     TypeError
-        If a size is not an integer.
+        If a size or the seed is not an integer.
     ValueError
-        If a size is below 1, or an initializer or the dtype is unknown.
+        If a size is below 1, the seed is negative, or an initializer or the dtype is unknown.
 
     Examples
     --------
