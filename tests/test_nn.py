@@ -493,8 +493,8 @@ def test_state_round_trip():
         (
             lambda s: s.update(extra=1),
             KeyError,
-            "the state has extra, which this model has not; it has 0.weight, 0.bias, 2.weight, "
-            "2.bias",
+            "the state has extra, which this model does not have; it has 0.weight, 0.bias, "
+            "2.weight, 2.bias",
         ),
         (
             lambda s: s.update({"2.weight": s["2.weight"].T}),
