@@ -91,8 +91,8 @@ class MaxPool2d(_Pool):
 
     The input has shape (n, channels, height, width) and the output shape (n, channels, rows,
     columns), where ``rows = (height + 2 * padding - kernel height) // stride + 1``, and columns
-    likewise. Images may be float32 or float64. Of equal maxima, the first one in row order gets the
-    gradient, as in PyTorch.
+    likewise. float64 inputs stay float64, all others become float32. Of equal maxima, the first one
+    in row order gets the gradient, as in PyTorch.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class AvgPool2d(_Pool):
 
     The input has shape (n, channels, height, width) and the output shape (n, channels, rows,
     columns), where ``rows = (height + 2 * padding - kernel height) // stride + 1``, and columns
-    likewise. Images may be float32 or float64.
+    likewise. float64 inputs stay float64, all others become float32.
 
     Parameters
     ----------

@@ -17,8 +17,7 @@ from cnet.nn.init import Initializer
 class Sequential(Module):
     """A network of layers in sequence: ``y = layers[-1](...(layers[1](layers[0](x))))``.
 
-    The input has shape (n, ...), with one sample per row, and the shape that the first layer
-    requires.
+    The input has shape (n, ...) for n samples, as the first layer requires.
 
     Parameters
     ----------
