@@ -87,7 +87,7 @@ def test_what_functions_return_is_checked(rng):
         trainer = cnet.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
         with pytest.raises(error, match=message):
             trainer.fit(x, x[:, :2], verbose=False)
-    with pytest.raises(ValueError, match="expected one row for each"):
+    with pytest.raises(ValueError, match="expected one output for each"):
         nn.Sequential(nn.Linear(3, 2), lambda x: x.sum())
     with pytest.raises(RuntimeError, match="call forward before backward"):
         cnet.Trainer(model, squares, optim.SGD(model.parameters(), lr=0.1)).loss.backward()

@@ -148,7 +148,7 @@ def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
             lambda: nn.BatchNorm1d(3, bias=False),
             "bias is False, and cnet has only True: affine=False leaves out",
         ),
-        (lambda: nn.Softmax(0), "dim is 0, and cnet has only -1: rows have one axis"),
+        (lambda: nn.Softmax(0), "dim is 0, and cnet has only -1: samples have one axis"),
         (lambda: nn.Flatten(0), "start_dim is 0"),
         (lambda: nn.Flatten(1, 2), "end_dim is 2"),
         (lambda: nn.ReLU(inplace="yes"), "inplace is 'yes'"),

@@ -232,12 +232,12 @@ def test_copies(data):
         (
             lambda: nn.Heads(nn.ReLU())(np.ones((2, 3, 4))),
             ValueError,
-            r"head 0 gives rows of shape \(n, 3, 4\), expected one axis",
+            r"head 0 has outputs of shape \(n, 3, 4\), expected one axis",
         ),
         (
             lambda: nn.Heads(nn.ReLU()).split(np.ones((2, 3))),
             ValueError,
-            r"output has shape \(2, 3\), expected rows that hold the outputs of 0",
+            r"output has shape \(2, 3\), expected samples with the outputs of 0",
         ),
         (
             lambda: nn.HeadsLoss(nn.Linear(2, 3), nn.MSELoss()),

@@ -503,12 +503,12 @@ BAD_TARGETS = {
     "fractions": (Y + 0.5, "y holds fractions, expected labels: whole numbers from 0"),
     "too wide": (
         np.eye(4)[Y],
-        r"y has shape \(10, 4\), expected labels \(n,\) or rows of weights \(n, 3\): the "
+        r"y has shape \(10, 4\), expected labels \(n,\) or soft targets \(n, 3\): the "
         r"model has 3 outputs",
     ),
     "too many axes": (np.zeros((10, 3, 1)), r"y has shape \(10, 3, 1\), expected labels"),
     "a number": (5, r"y has shape \(\), expected labels"),
-    "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: class weights must not be negative"),
+    "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: soft targets must not be negative"),
     "too few": (Y[:9], "x has 10 rows, y 9: expected one target per row"),
     "none": (Y[:0], "x has 10 rows, y 0: expected one target per row"),
     "too many": (np.eye(3)[np.tile(Y, 2)], "x has 10 rows, y 20: expected one target per row"),
@@ -536,9 +536,9 @@ def test_targets_that_do_not_fit(y, message):
 
 
 def test_a_loss_wants_as_many_targets_as_outputs():
-    with pytest.raises(ValueError, match="target has 2 rows, output 3"):
+    with pytest.raises(ValueError, match="target has 2 samples, output 3"):
         nn.CrossEntropyLoss().forward(np.ones((3, 2)), [0, 1])
-    with pytest.raises(ValueError, match="target has 2 rows, output 3"):
+    with pytest.raises(ValueError, match="target has 2 samples, output 3"):
         nn.MSELoss().forward(np.ones((3, 2)), np.ones((2, 2)))
 
 
@@ -569,7 +569,7 @@ def test_classification_takes_outputs_of_one_axis():
     [
         (
             X[0],
-            r"takes input of shape \(n, 6\), got \(n,\); for a single row pass x\[None\] \(x "
+            r"takes input of shape \(n, 6\), got \(n,\); for a single sample pass x\[None\] \(x "
             r"has shape \(6,\), y \(10,\)\)",
         ),
         (X[:, :5], r"takes input of shape \(n, 6\), got \(n, 5\)"),

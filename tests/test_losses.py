@@ -179,7 +179,7 @@ def test_a_table_of_targets_is_a_row_of_weights_or_an_error(classes, width, extr
             (N,) if width == 1 else (N, classes)
         )
     else:
-        with pytest.raises(ValueError, match=r"expected labels \(n,\) or rows of weights"):
+        with pytest.raises(ValueError, match=r"expected labels \(n,\) or soft targets"):
             loss.prepare_target(y, (classes,), np.dtype("f8"))
 
 

@@ -583,7 +583,7 @@ def test_settings_that_cannot_be_are_refused_at_construction(setting, value):
             TypeError,
             "monitor is 3, expected the name of a metric",
         ),
-        (lambda o: L.ReduceLROnPlateau(o).step(), TypeError, "needs the figure"),
+        (lambda o: L.ReduceLROnPlateau(o).step(), TypeError, "needs the monitored metric"),
         (
             lambda o: L.ReduceLROnPlateau(o).step("0.5"),
             TypeError,

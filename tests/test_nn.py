@@ -495,8 +495,8 @@ def test_state_round_trip():
         (
             lambda s: s.update(extra=1),
             KeyError,
-            "the state has extra, which this model has not; it has 0.weight, 0.bias, 2.weight, "
-            "2.bias",
+            "the state has extra, which this model does not have; it has 0.weight, 0.bias, "
+            "2.weight, 2.bias",
         ),
         (
             lambda s: s.update({"2.weight": s["2.weight"].T}),
@@ -817,9 +817,11 @@ def test_inputs_of_other_shapes_are_refused_with_a_hint():
         ValueError, match=r"got \(n, 2, 2\); put nn.Flatten\(\) before it, or reshape x to \(n, 4\)"
     ):
         linear(np.ones((3, 2, 2)))
-    with pytest.raises(ValueError, match=r"got \(n,\); for a single row pass x\[None\]"):
+    with pytest.raises(ValueError, match=r"got \(n,\); for a single sample pass x\[None\]"):
         linear(np.ones(4))
-    with pytest.raises(ValueError, match=r"got \(n,\); for rows of one number pass x\[:, None\]"):
+    with pytest.raises(
+        ValueError, match=r"got \(n,\); for samples of one number pass x\[:, None\]"
+    ):
         nn.Linear(1, 2)(np.ones(4))
     with pytest.raises(
         ValueError, match="x is a single number, expected an array with one row per example"

@@ -333,7 +333,7 @@ def test_a_layer_of_ones_own_is_refused(tmp_path):
             nn.Heads(a=nn.Identity()),
             {"input_shape": (2, 3)},
             ValueError,
-            "head a gives rows of shape",
+            "head a has outputs of shape",
         ),
         ([], {}, TypeError, "expected a module of cnet"),
     ],

@@ -104,7 +104,7 @@ REFUSED = {
     "unknown": (
         lambda s: s.update(extra=1),
         KeyError,
-        r"^the state has extra, which this model has not; it has 0\.weight, .*3\.bias: "
+        r"^the state has extra, which this model does not have; it has 0\.weight, .*3\.bias: "
         r"strict=False leaves out ",
     ),
     "shape": (

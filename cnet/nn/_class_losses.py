@@ -1,5 +1,7 @@
-"""Losses of classes. Targets are labels, (n,) or (n, 1), or one row of weights for each sample, (n,
-classes): one-hot, or soft.
+"""Losses for classification.
+
+Targets are labels of shape (n,) or (n, 1), or soft targets of shape (n, classes), such as one-hot
+arrays or probabilities.
 """
 
 from typing import Any
@@ -19,10 +21,11 @@ NOT_PROBABILITIES = (
     "PyTorch's takes): for logits, use nn.CrossEntropyLoss"
 )
 _LARGEST_PROBABILITY = 1.001
-"""More than 1, for what rounding adds."""
+"""Bound of probabilities, above 1 by the possible rounding error."""
 
 
 def _as_labels(y: Array, classes: int) -> Array:
+    """Return labels as a contiguous int64 array, after a check of their values."""
     check_finite(y, "y", FLOAT64)
     if y.dtype.kind == "f" and not np.array_equal(np.floor(y), y):
         raise ValueError("y holds fractions, expected labels: whole numbers from 0")
@@ -43,6 +46,8 @@ def _as_labels(y: Array, classes: int) -> Array:
 
 
 class _ClassificationLoss(KernelLoss):
+    """Base of the losses for classification."""
+
     _takes_labels = True
 
     def prepare_target(
@@ -70,16 +75,17 @@ class _ClassificationLoss(KernelLoss):
             return _as_labels(y, classes)
         if y.shape[1:] != output_shape:
             raise ValueError(
-                f"y has shape {y.shape}, expected labels (n,) or rows of weights (n, {classes}): "
+                f"y has shape {y.shape}, expected labels (n,) or soft targets (n, {classes}): "
                 f"the model has {classes} outputs"
             )
         check_finite(y, "y", dtype)
         y = as_real(y, dtype, "y")
         if y.size and y.min() < 0:
-            raise ValueError(f"y holds {y.min()}: class weights must not be negative")
+            raise ValueError(f"y holds {y.min()}: soft targets must not be negative")
         return y
 
     def _check_classes(self, classes: int) -> None:
+        """Raise ValueError if there is only one class."""
         if classes == 1:
             raise ValueError(
                 f"{type(self).__name__} got one output, and there is nothing to choose from: use "
@@ -106,32 +112,50 @@ class _ClassificationLoss(KernelLoss):
 
 
 class CrossEntropyLoss(_ClassificationLoss):
-    """Softmax cross-entropy of logits, stable at any magnitude.
+    """Softmax cross-entropy of logits, stable for logits of any magnitude.
 
-    For a row of logits `x` and weights `t` (1 at the label, or soft): ``sum_j t_j * (log(sum_k
-    exp(x_k)) - x_j)``, with `t` smoothed and weighted first where that is asked for: ``t_j =
-    weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)``. The mean over labels is
-    a weighted one, in which a row counts as much as the weight of its label; the mean over rows of
-    weights is a plain one.
+    The loss of a sample with logits `x` and targets `t` is::
+
+        t_j = weight_j * ((1 - label_smoothing) * t_j + label_smoothing / classes)
+        loss = sum_j t_j * (log(sum_k exp(x_k)) - x_j)
+
+    For a label, `t` is at first 1 at the label and 0 elsewhere. The loss of a batch is the mean
+    over the samples. With class weights and labels, it is the sum over the samples, divided by the
+    sum of the weights of their labels.
+
+    Outputs are float32 or float64 of shape (n, classes). Targets are integer labels from 0, of
+    shape (n,) or (n, 1), or soft targets of shape (n, classes), at least 0.
 
     Parameters
     ----------
     weight : array-like, shape (classes,), or None
-        How much each class counts, at least 0: more for rare ones.
+        Class weights, at least 0; None is 1 for all classes. Rare classes may get larger weights.
     label_smoothing : float
-        From 0 to 1: how much of the weight of a row is shared out among all classes.
+        Fraction of the target of a sample that is distributed evenly over all classes, from 0 to 1.
     ignore_index, reduction : object
-        For code written for PyTorch: -100, which no label may be, and "mean".
+        For code written for PyTorch: -100, which is not a valid label, and "mean".
+
+    Attributes
+    ----------
+    weight : ndarray of float64, shape (classes,), or None
+        Class weights.
+    label_smoothing : float
+        Fraction of the target that is distributed over all classes.
 
     Raises
     ------
+    TypeError
+        If `weight` does not hold real numbers.
     ValueError
-        If a setting is out of bounds.
+        If a setting is out of bounds, or a setting for code written for PyTorch has another value.
 
     References
     ----------
-    Szegedy and others, Rethinking the Inception architecture for computer vision, CVPR 2016
-    (smoothing).
+    Bridle, Training stochastic model recognition algorithms as networks can lead to maximum mutual
+    information estimation of parameters, NIPS 1989.
+
+    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception architecture for computer
+    vision, CVPR 2016 (label smoothing).
 
     Examples
     --------
@@ -217,21 +241,32 @@ class CrossEntropyLoss(_ClassificationLoss):
 
 
 class NLLLoss(_ClassificationLoss):
-    """Negative log-likelihood of probabilities, such as `Softmax` gives: ``-sum_j t_j * log(p_j)``.
+    """Negative log-likelihood of probabilities, such as the output of `Softmax`.
+
+    The loss of a sample with probabilities `p` and targets `t` is ``-sum_j t_j * log(p_j)``. For a
+    label, `t` is 1 at the label and 0 elsewhere. The loss of a batch is the mean over the samples.
+    Probabilities below the smallest normal number of their dtype are replaced by it, so that no
+    loss is infinite.
+
+    Outputs are float32 or float64 of shape (n, classes). Targets are integer labels from 0, of
+    shape (n,) or (n, 1), or soft targets of shape (n, classes), at least 0.
 
     PyTorch's loss of this name takes logarithms of probabilities. This one rejects outputs below 0
-    or above 1, and `Trainer` rejects a network that does not end in probabilities. Probabilities
-    are taken as at least the smallest normal number, so that no loss is infinite.
+    or above 1, and `Trainer` rejects a network that does not end in probabilities.
 
     Parameters
     ----------
     ignore_index, reduction : object
-        For code written for PyTorch: -100, which no label may be, and "mean".
+        For code written for PyTorch: -100, which is not a valid label, and "mean".
 
     Raises
     ------
     ValueError
-        If a setting is PyTorch's alone.
+        If a setting has another value.
+
+    References
+    ----------
+    Bishop, Pattern recognition and machine learning, Springer, 2006, section 4.3.4.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from cnet.nn._sizes import Pair, one_or_pair, pair, positive
 
 
 def _padding(padding: Any, kernel_size: Pair, stride: Pair) -> Pair:
-    """The zeros on each side of an image."""
+    """Return the numbers of rows and columns of zeros on each side of an image."""
     if isinstance(padding, str) and padding == "valid":
         return (0, 0)
     if not (isinstance(padding, str) and padding == "same"):
@@ -45,49 +45,67 @@ def _padding(padding: Any, kernel_size: Pair, stride: Pair) -> Pair:
 
 
 class Conv2d(Module):
-    """Slides a kernel over images: each output pixel is a weighted sum of the pixels under the
-    kernel, plus a bias.
+    """Convolution of images: each output pixel is a weighted sum of the pixels under the kernel.
 
-    Strictly a cross-correlation, as in PyTorch: the kernel is not flipped. What it returns has
-    PyTorch's axes, with the channels of a pixel side by side in memory.
+    With stride ``(sy, sx)`` and the padded input `x`, output channel `o` at row `i` and column `j`
+    is::
+
+        y[o, i, j] = bias[o] + sum over u, v, c of
+                     x[c, i * sy + u, j * sx + v] * weight[v, u, c, o]
+
+    This is a cross-correlation, as in PyTorch: the kernel is not flipped. The input has shape (n,
+    in_channels, height, width) and the output shape (n, out_channels, rows, columns), where ``rows
+    = (height + 2 * padding - kernel height) // sy + 1``, and columns likewise. The output has the
+    dtype of the parameters, and its channels are contiguous in memory.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        At least 1.
+        Numbers of channels of the input and of the output, at least 1.
     kernel_size : int or pair of int
-        Height and width, at least 1.
+        Height and width of the kernel, at least 1.
     stride : int or pair of int
-        Pixels from one position of the kernel to the next.
+        Number of pixels from one position of the kernel to the next, at least 1.
     padding : int, pair of int, "valid" or "same"
-        Rows and columns of zeros on each side of the image. "valid" is 0. "same" is half a kernel,
-        which leaves the size of the image as it is: for odd kernels and a stride of 1.
+        Numbers of rows and columns of zeros on each side of the image. "valid" is 0. "same" is half
+        a kernel, which preserves the size of the image; it requires an odd kernel and a stride of
+        1.
     dilation, groups : int
         For code written for PyTorch: 1.
     bias : bool
-        Whether there is a bias.
+        Whether the layer has a bias.
     padding_mode : str
         For code written for PyTorch: "zeros".
     weight_init, bias_init : Initializer, str or None
-        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and
-        biases are zero.
+        Initializers, see `nn.init`. By default, the activation that follows in a `Sequential`
+        determines that of the weights, and biases are zero.
     seed : int or None
-        Fills the parameters now. None leaves that to the container, or to chance.
+        Seed of the initial values. With None, the container draws them from its seed; without a
+        seed there, they are random.
     dtype : {"float32", "float64"}
+        Dtype of the parameters and of the arithmetic.
     device : {None, "cpu"}
         For code written for PyTorch.
 
     Attributes
     ----------
     weight : Parameter, shape (kernel width, kernel height, in_channels, out_channels)
-        The other way round in `state_dict`, where PyTorch's shape is used.
+        Weights of the kernels. `state_dict` reverses the axes, to PyTorch's shape.
     bias : Parameter, shape (out_channels,), or None
+        Biases of the output channels.
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not an integer, or too small, or an initializer or dtype is unknown; or a
-        setting is PyTorch's alone.
+    TypeError
+        If a size or the seed is not an integer.
+    ValueError
+        If a size is too small, the seed is negative, an initializer or the dtype is unknown, or a
+        setting for code written for PyTorch has another value.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
+    Proceedings of the IEEE 86, 1998.
 
     Examples
     --------
@@ -160,10 +178,11 @@ class Conv2d(Module):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """As the kernels take them."""
+        """Kernel size, stride and padding, in the form of the compiled kernels."""
         return (*self.kernel_size, *self.stride, *self.padding)
 
     def _scratch(self, images: Array) -> Array:
+        """Return a workspace for all threads."""
         _, height, width, channels = images.shape
         each = loops(images.dtype).conv_scratch_size(
             height, width, channels, self.out_channels, self.sizes
@@ -183,6 +202,7 @@ class Conv2d(Module):
         return channels_first(out)
 
     def _check_grad(self, grad: ArrayLike) -> Array:
+        """Return a gradient of the output with channels last, after a check of its shape."""
         grad, images = as_array(grad, "grad"), training_state(self, "_x")
         height, width = windows(
             self, images.shape[1:3], self.kernel_size, self.stride, self.padding
@@ -203,6 +223,7 @@ class Conv2d(Module):
         self._set_gradients(self._check_grad(grad))
 
     def _set_gradients(self, dout: Array) -> None:
+        """Set the gradients of the parameters."""
         images = training_state(self, "_x")
         weight_grad = np.empty(self.weight.shape, dout.dtype)
         bias_grad = np.empty(self.bias.shape, dout.dtype) if self.bias else None

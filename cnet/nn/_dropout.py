@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, and the random layers of a network."""
 
 from __future__ import annotations
 
@@ -16,32 +16,37 @@ from cnet.nn._sizes import number
 
 
 class Dropout(Module):
-    """Sets elements to 0 at random while training, and scales the others so that the mean stays the
-    same.
+    """Dropout: in training, sets random elements to 0 and scales the others.
 
-    Which ones follows from the seed, the number of training batches so far, and the place in the
-    batch, whatever the number of threads. In inference it passes its input on.
+    In training, ``y = x * mask / (1 - p)``, where each element of `mask` is 0 with probability `p`,
+    and 1 otherwise. In inference, ``y = x``. The output has the shape of the input; float64 inputs
+    stay float64, all others become float32.
+
+    The mask depends only on the seed, the number of previous training batches, and the position in
+    the batch. It does not depend on the number of threads.
 
     Parameters
     ----------
     p : float
-        The probability of an element to be dropped, from 0 to 1.
+        Probability that an element is dropped, from 0 to 1.
     inplace : bool
-        For code written for PyTorch: it changes no result.
+        For code written for PyTorch. It does not change results.
     seed : int or None
-        Of the random numbers. None leaves that to the container, or to chance.
+        Seed of the random numbers. With None, the container derives them from its seed; without a
+        seed there, they are random.
 
     Attributes
     ----------
     key : int
-        What was made of the seed.
+        Key of the random numbers, derived from the seed.
     step : int
-        Training batches so far. With `key` it tells all masks to come, and both may be assigned.
+        Number of previous training batches. `key` and `step` determine all future masks, and both
+        may be assigned.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is no probability, or `seed` no seed.
+        If `p` is not a number from 0 to 1, or `seed` is not a valid seed.
 
     References
     ----------
@@ -73,7 +78,7 @@ class Dropout(Module):
 
     @property
     def key(self) -> int:
-        """64 random bits that, with the step, tell which elements are dropped."""
+        """The key of 64 bits that, with `step`, determines the mask."""
         if self._key is None:
             self._take_seed(seed_sequence(None), settled=True)
         self._settled = True
@@ -118,14 +123,16 @@ class Dropout(Module):
 
 
 def random_layers(model: Module) -> list[Any]:
-    """Layers that draw random numbers, such as dropout: a key and a step tell which ones are
-    next.
+    """Return the layers of a model that draw random numbers, such as dropout.
+
+    They have a key and a step, which determine their next random numbers.
     """
     return [module for module in model.modules() if _has(module, "key") and _has(module, "step")]
 
 
 def _has(module: Module, name: str) -> bool:
-    """As `hasattr`, without the hint that a module makes for a name that it does not have: training
-    asks once an epoch.
+    """Like `hasattr`, but does not build the error message of a module for a missing name.
+
+    Training calls this once per epoch.
     """
     return name in vars(module) or hasattr(type(module), name)

@@ -1,4 +1,4 @@
-"""Whether a loss suits the layer that a network ends in: probabilities are not logits."""
+"""Checks that a loss fits the last layer of a network, as logits are not probabilities."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from cnet.nn._shape import Flatten, Identity
 _PASSING = (Identity, Flatten, Dropout, MaxPool2d, AvgPool2d)
 """Layers whose outputs are in the range of their inputs."""
 _ABOVE_ZERO = (Softmax, Sigmoid, ReLU)
+"""Layers whose outputs are at least 0."""
 
 
 def warn_of_end(model: Module, loss: Loss) -> None:
-    """Warn of a loss of logits behind probabilities, and of a loss of means behind what may be
-    below 0.
+    """Warn if a loss takes logits and the network ends in probabilities, or if a loss takes means
+    and outputs may be negative.
     """
     for place, last, part in _ends(model, loss):
         end = f"{place} ends in {last!r}"
@@ -55,9 +56,9 @@ def warn_of_end(model: Module, loss: Loss) -> None:
 
 
 def check_end(model: Module, loss: Loss) -> None:
-    """Raise ValueError for a loss of probabilities behind a layer that gives none.
+    """Raise ValueError if a loss takes probabilities and the last layer does not return them.
 
-    Of a layer that is not cnet's own it is not known what it gives: `NLLLoss` looks at its outputs.
+    The outputs of a custom layer are not known here. `NLLLoss` checks them in each batch.
     """
     for place, last, part in _ends(model, loss):
         if (
@@ -71,8 +72,9 @@ def check_end(model: Module, loss: Loss) -> None:
 
 
 def gives_probabilities(model: Module, loss: Loss) -> bool:
-    """Whether it is known that what a loss of probabilities is asked about are such, so that nobody
-    needs to look at them.
+    """Whether all losses that take probabilities get them from softmax or sigmoid.
+
+    Then the outputs need not be checked in each batch.
     """
     return all(
         isinstance(last, Softmax | Sigmoid)
@@ -82,7 +84,7 @@ def gives_probabilities(model: Module, loss: Loss) -> bool:
 
 
 def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]]:
-    """For each loss in `loss`: of what outputs it is, and which layer these come from."""
+    """Yield each loss in `loss`, with the name of its outputs and their last layer."""
     if isinstance(loss, HeadsLoss):
         for name, part in loss.losses.items():
             yield f"head {name}", _last(model, name), part
@@ -91,8 +93,9 @@ def _ends(model: Module, loss: Loss) -> Iterator[tuple[str, Module | None, Loss]
 
 
 def _last(module: Module, head: str | None) -> Module | None:
-    """The layer that the outputs come from, or those of a head; None if nothing but passing layers
-    is there.
+    """Return the last layer of a network, or of a head, that is not in `_PASSING`.
+
+    It is None if there is no such layer.
     """
     if isinstance(module, Sequential):
         found = (

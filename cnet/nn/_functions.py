@@ -1,8 +1,8 @@
-"""Plain functions as layers and losses: `Sequential` and `Trainer` wrap those that they are given.
+"""Plain functions as layers and losses, which `Sequential` and `Trainer` wrap.
 
-Gradients come from the function itself: that of a layer returns its output and a function for the
-way back, that of a loss the loss and its gradient. What holds one runs layer by layer, from Python,
-as with classes of one's own.
+A function for a layer returns its output, and a function that maps the gradient of the output to
+that of the input. A function for a loss returns the loss and its gradient. Networks with such
+functions run in the eager engine, as those with custom classes do.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ def _is_function(value: object) -> bool:
 
 
 def as_layer(value: Any) -> Any:
-    """A layer for a plain function; all else as it is."""
+    """Return a layer for a plain function, and any other value unchanged."""
     return FunctionLayer(value) if _is_function(value) else value
 
 
 def as_loss(value: Any) -> Any:
-    """A loss for a plain function; all else as it is."""
+    """Return a loss for a plain function, and any other value unchanged."""
     return FunctionLoss(value) if _is_function(value) else value
 
 
@@ -35,8 +35,10 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 class FunctionLayer(Module):
-    """A layer without parameters: ``function(x)`` returns ``(output, backward)``, or the output
-    alone where no gradient has to pass.
+    """A layer without parameters, from a function of a batch.
+
+    ``function(x)`` returns ``(output, backward)``, where ``backward(grad)`` is the gradient with
+    respect to `x`. It may return only the output if no gradient has to pass.
     """
 
     _compiled = False
@@ -47,6 +49,7 @@ class FunctionLayer(Module):
         self._backward: Callable[[Array], ArrayLike] | None = None
 
     def _call(self, x: Array) -> tuple[Array, Any]:
+        """Return the output, in the dtype of `x`, and the backward function or None."""
         result = self.function(x)
         output, backward = (
             result if isinstance(result, tuple) and len(result) == 2 else (result, None)
@@ -54,8 +57,8 @@ class FunctionLayer(Module):
         output = np.asarray(output, x.dtype)
         if output.shape[:1] != x.shape[:1]:
             raise ValueError(
-                f"{self!r} returned an output of shape {output.shape} for {len(x)} rows, expected "
-                "one row for each"
+                f"{self!r} returned an output of shape {output.shape} for {len(x)} samples, "
+                "expected one output for each"
             )
         return output, backward
 
@@ -79,15 +82,17 @@ class FunctionLayer(Module):
         return np.asarray(self._backward(grad), grad.dtype)
 
     def backward_params(self, grad: ArrayLike) -> None:
-        """Nothing: there are no parameters."""
+        """Do nothing, since there are no parameters."""
 
     def __repr__(self) -> str:
         return f"FunctionLayer({_name(self.function)})"
 
 
 class FunctionLoss(Loss):
-    """A loss: ``function(output, target)`` returns the mean loss of a batch, and its gradient with
-    respect to the output.
+    """A loss from a function.
+
+    ``function(output, target)`` returns the mean loss of a batch, and its gradient with respect to
+    the output.
     """
 
     _compiled = False

@@ -1,6 +1,4 @@
-"""What users of PyTorch call on a module by habit: it does the same here, or says what to type
-instead.
-"""
+"""Methods of PyTorch's modules that do the same here, or whose errors name the equivalent."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ _Forward = TypeVar("_Forward", bound=Callable[..., Any])
 
 
 class Habits:
-    """Base of `Module`."""
+    """Base of `Module` with the methods for users of PyTorch."""
 
     if TYPE_CHECKING:
 
@@ -38,14 +36,14 @@ class Habits:
             raise no_attribute(self, name, MODULE)
 
     def train(self, mode: bool = True) -> Self:
-        """Do nothing and return the module: a network has no mode.
+        """Do nothing, and return the module, which has no mode.
 
-        ``model(x)`` is inference in any case, and ``model.forward(x, training=True)`` is training.
+        ``model(x)`` is always inference, and ``model.forward(x, training=True)`` is training.
         """
         return self
 
     def eval(self) -> Self:
-        """Do nothing and return the module, as `train`."""
+        """Do nothing, and return the module, like `train`."""
         return self
 
     def cpu(self) -> Self:
@@ -53,13 +51,21 @@ class Habits:
         return self
 
     def to(self, device: Any = None, dtype: Any = None, *, non_blocking: bool = False) -> Self:
-        """Return the module, where `device` is the CPU and `dtype` that of the module, which may
-        also be the first argument.
+        """Return the module; for code written for PyTorch.
+
+        Parameters
+        ----------
+        device : {None, "cpu"} or dtype-like
+            The CPU. A dtype in its place is `dtype`.
+        dtype : dtype-like or None
+            Dtype of the module.
+        non_blocking : bool
+            Has no effect.
 
         Raises
         ------
         ValueError
-            If they are not.
+            If `device` is not the CPU, or `dtype` is not the dtype of the module.
         """
         try:
             device, dtype = None, real_dtype(device)
@@ -74,12 +80,12 @@ class Habits:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients. There is no need to: backward passes overwrite them.
+        """Reset the gradients. This is optional, because backward passes overwrite them.
 
         Parameters
         ----------
         set_to_none : bool
-            Otherwise they become zeros.
+            Whether gradients become None; otherwise they become zeros.
         """
         for parameter in self.parameters():
             if set_to_none:
@@ -88,7 +94,9 @@ class Habits:
                 parameter.grad = np.zeros(parameter.shape, parameter.dtype)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `Parameter.requires_grad` of all parameters: False freezes them. Returns the module.
+        """Set `Parameter.requires_grad` of all parameters, and return the module.
+
+        False freezes the parameters.
 
         Examples
         --------
@@ -103,19 +111,20 @@ class Habits:
         return self
 
     def children(self) -> Iterator[Any]:
-        """The modules that this one is made of."""
+        """Return an iterator over the direct children of this module."""
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """This module, called `prefix`, and those that it is made of, and so on, under the names
-        that `state_dict` begins with.
+        """Yield this module and all modules nested in it, with their names.
+
+        This module has the name `prefix`. A name is the prefix of the names in `state_dict`.
         """
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def apply(self, fn: Callable[[Any], Any]) -> Self:
-        """Call a function with each module that this one is made of, and with this one last."""
+        """Call a function with each nested module, then with this module, which is returned."""
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -123,8 +132,9 @@ class Habits:
 
 
 def taking_training(forward: _Forward) -> _Forward:
-    """A `Module.forward` that may be called with `training`, whether its author foresaw that or
-    not, as in PyTorch.
+    """Return a custom `Module.forward` in a form that accepts `training`.
+
+    A PyTorch user may have written it without that argument.
     """
     _, *parameters = inspect.signature(forward).parameters.values()
     names = [parameter.name for parameter in parameters]

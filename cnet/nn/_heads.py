@@ -1,4 +1,4 @@
-"""Several heads on one trunk, and the loss that trains them together."""
+"""Several output heads of one network, and the loss that trains them together."""
 
 from __future__ import annotations
 
@@ -17,29 +17,34 @@ from cnet.nn._sizes import number
 
 
 class Heads(Module):
-    """Feeds its input to several heads, and puts their outputs side by side.
+    """Several heads with the same input, whose outputs are concatenated.
 
-    The last layer of a network that answers several questions. `HeadsLoss` trains it.
+    ``y = concatenate([head(x) for head in heads], axis=1)``. It is the last layer of a network that
+    predicts several targets, and is trained with `HeadsLoss`. The input has shape (n, ...), as the
+    heads require it. The output has shape (n, outputs), where `outputs` is the sum of the widths of
+    the heads.
 
     Parameters
     ----------
     *heads : Module
-        Whose outputs have one axis; they are called "0", "1" and so on.
+        Layers or networks with outputs of one axis. Their names are "0", "1" and so on.
     **named_heads : Module
-        The same with their own names, which the history and `state_dict` use.
+        Heads with names, which the history and `state_dict` use.
 
     Attributes
     ----------
     heads : dict of Module
-        By name.
+        Heads by name.
+    widths : tuple of int, or None
+        Number of outputs of each head; None until an input shape is known.
 
     Raises
     ------
     TypeError
-        If something is not a layer or net.
+        If an argument is not a layer or network.
     ValueError
-        If there are no heads, some have names and some have not, or they do not take the same
-        input.
+        If there are no heads, only some have names, a name contains a dot, or the heads require
+        different inputs.
 
     Examples
     --------
@@ -78,7 +83,7 @@ class Heads(Module):
             if not name or "." in name:
                 raise ValueError(f"a head is called {name!r}, expected a name without dots")
         self.widths: tuple[int, ...] | None = None
-        """How many outputs each head has; None until an input shape is known."""
+        """Number of outputs of each head; None until an input shape is known."""
         self._training_shape: tuple[int, ...] | None = None
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
@@ -98,7 +103,7 @@ class Heads(Module):
                 raise ValueError(f"head {name}: {error}") from None
             if len(shape) != 1:
                 raise ValueError(
-                    f"head {name} gives rows of shape {shape_text(shape)}, expected one axis: put "
+                    f"head {name} has outputs of shape {shape_text(shape)}, expected one axis: put "
                     "nn.Flatten() at its end"
                 )
             widths.append(shape[0])
@@ -109,21 +114,27 @@ class Heads(Module):
         yield from self.heads.items()
 
     def split(self, output: ArrayLike) -> tuple[Array, ...]:
-        """The outputs of each head, as views of the outputs of all.
+        """Split the output of the network into views, one for each head.
 
         Parameters
         ----------
         output : array-like, shape (n, outputs)
-            What a network that ends in these heads returned, or a gradient of it.
+            Output of a network that ends in these heads, or a gradient of it.
 
         Returns
         -------
         tuple of ndarray
+            Arrays of shape (n, width), in the order of the heads.
+
+        Raises
+        ------
+        ValueError
+            If `output` has another shape.
         """
         output = as_array(output, "output")
         if self.widths is None or output.ndim != 2 or output.shape[1] != sum(self.widths):
             raise ValueError(
-                f"output has shape {output.shape}, expected rows that hold the outputs of "
+                f"output has shape {output.shape}, expected samples with the outputs of "
                 f"{', '.join(self.heads)}: {self.widths}"
             )
         return tuple(np.split(output, np.cumsum(self.widths)[:-1], axis=1))
@@ -157,7 +168,7 @@ class Heads(Module):
 
 @contextmanager
 def _of_head(name: str) -> Iterator[None]:
-    """Errors say which head they are of."""
+    """Add the name of a head to the messages of errors."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -165,24 +176,41 @@ def _of_head(name: str) -> Iterator[None]:
 
 
 class HeadsLoss(Loss):
-    """The sum of a loss for each head.
+    """Weighted sum of a loss for each head: ``sum_h weights[h] * losses[h](output_h, target_h)``.
 
-    Targets are one array for each head, in a list or by name. `Trainer.fit` then gives an accuracy
-    for each head that classifies: ``"accuracy_digit"`` for a head called "digit".
+    The output has shape (n, outputs), as that of `Heads`. Targets are one array for each head, in a
+    list or by name. The history of `Trainer.fit` has an accuracy for each head that classifies,
+    such as ``"accuracy_digit"`` for a head named "digit".
 
     Parameters
     ----------
     heads : Heads
-        The last layer of the net.
+        Last layer of the network.
     losses : Loss or function, or list or dict of them
-        One for each head; a single one is taken for all. Functions are as in `Trainer`.
+        Losses, one for each head, or a single one for all. Functions are as in `Trainer`.
     weights : list or dict of float, or None
-        By what the losses are multiplied; 1 where there is none.
+        Weights of the losses, at least 0. A missing weight is 1.
+
+    Attributes
+    ----------
+    heads : Heads
+        Last layer of the network.
+    losses : dict of Loss
+        Losses by the name of the head.
+    weights : dict of float
+        Weights of the losses by the name of the head.
 
     Raises
     ------
-    TypeError, ValueError
-        If there is not one loss for each head, or a weight is negative or of no head, or all are 0.
+    TypeError
+        If `heads` is not `Heads`, or a loss is not a loss.
+    ValueError
+        If there is not one loss for each head, a weight is negative or belongs to no head, or all
+        weights are 0.
+
+    References
+    ----------
+    Caruana, Multitask learning, Machine Learning 28, 1997.
 
     Examples
     --------
@@ -238,6 +266,7 @@ class HeadsLoss(Loss):
         self._grad: Array | None = None
 
     def _by_name(self, values: Any, what: str) -> dict[str, Any]:
+        """Return a list or a dict of values as a dict in the order of the heads."""
         names = list(self.heads.heads)
         if isinstance(values, Mapping):
             if values.keys() != set(names):
@@ -277,6 +306,7 @@ class HeadsLoss(Loss):
         return table
 
     def _parts(self, target: Any) -> dict[str, Any]:
+        """Return the target of each head."""
         if isinstance(target, np.ndarray) and target.dtype.names == tuple(self.losses):
             return {name: target[name] for name in self.losses}
         if isinstance(target, np.ndarray) and target.ndim == 2:
@@ -289,7 +319,7 @@ class HeadsLoss(Loss):
                 loss._check_whole(target[name], sample_weight)
 
     def _each(self, output: Array, target: Array) -> Iterator[tuple[str, Array, Array]]:
-        """Name, outputs and targets of each head."""
+        """Yield the name, the outputs and the targets of each head."""
         for name, part in zip(self.losses, self.heads.split(output), strict=True):
             yield name, np.ascontiguousarray(part), np.ascontiguousarray(target[name])
 
@@ -319,6 +349,7 @@ class HeadsLoss(Loss):
     def _sum(
         self, output: Array, target: Array, ask: Callable[[Loss, Array, Array], tuple[float, Array]]
     ) -> tuple[float, Array]:
+        """Return the weighted sum of the losses, and its gradient; `ask` computes one loss."""
         total, grads = 0.0, []
         for name, part, wanted in self._each(output, target):
             with _of_head(name):

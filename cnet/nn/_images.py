@@ -1,8 +1,8 @@
-"""Batches of images: (n, channels, height, width) to users, and channels last in memory.
+"""Batches of images of shape (n, channels, height, width), with channels last in memory.
 
-Layers of images return such arrays: the axes stand in PyTorch's order, but the channels of a pixel
-lie side by side, which is how the kernels read them. Functions of each element keep the order of
-memory as it is.
+Convolution, pooling and other layers for images return such arrays: the axes are in PyTorch's
+order, but the channels of a pixel are contiguous, as the kernels read them. Elementwise layers
+preserve the memory order.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     from cnet.nn._sizes import Pair
 
 _MOST_ELEMENTS = 1 << 40
-"""Of an image with its padding."""
+"""Maximum number of elements of an image with its padding."""
 
 
 def channels_last(x: Array) -> Array:
-    """A view of images as (n, height, width, channels)."""
+    """Return a view of shape (n, height, width, channels)."""
     return x.transpose(0, 2, 3, 1)
 
 
 def channels_first(x: Array) -> Array:
-    """The way back: a view as (n, channels, height, width)."""
+    """Return a view of shape (n, channels, height, width), the inverse of `channels_last`."""
     return x.transpose(0, 3, 1, 2)
 
 
 def as_column(x: Array) -> Array:
-    """A view (elements, 1) of an array that is contiguous, or would be with channels last: threads
-    may cut it anywhere.
+    """Return a view (elements, 1) of an array that is contiguous, as it is or with channels last.
+
+    Threads may cut it anywhere.
     """
     return (x if x.flags.c_contiguous else channels_last(x)).reshape(-1, 1)
 
 
 def _turned(x: Array) -> Array:
-    """C-contiguous channels_last(x), of images that are C-contiguous themselves."""
+    """Return a C-contiguous copy of ``channels_last(x)`` for C-contiguous `x`."""
     batch, channels, height, width = x.shape
     if channels == 1:
         return channels_last(x)
@@ -54,22 +55,23 @@ def _turned(x: Array) -> Array:
 
 
 def _is_plain(x: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether the transposition kernel can read an array."""
     return type(x) is np.ndarray and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
 
 
 def as_images(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
-    """A batch of images as `as_input` makes it, but (n, height, width, channels)."""
+    """Convert a batch like `as_input`, to the shape (n, height, width, channels)."""
     dtype = float_dtype(x) if dtype is None else dtype
     return _turned(x) if _is_plain(x, dtype) else as_input(channels_last(x), dtype)
 
 
 def as_image_grad(grad: Array, dtype: np.dtype[Any]) -> Array:
-    """A gradient of images, of `dtype` and (n, height, width, channels)."""
+    """Convert a gradient of images to `dtype` and the shape (n, height, width, channels)."""
     return _turned(grad) if _is_plain(grad, dtype) else as_real(channels_last(grad), dtype, "grad")
 
 
 def as_elements(x: ArrayLike) -> Array:
-    """A batch as `as_input` makes it, except that images with channels last stay as they are."""
+    """Convert a batch like `as_input`, but preserve the memory order of images."""
     if type(x) is np.ndarray and x.ndim == 4 and not x.flags.c_contiguous:
         turned = channels_last(x)
         if turned.flags.c_contiguous:
@@ -78,7 +80,7 @@ def as_elements(x: ArrayLike) -> Array:
 
 
 def in_order_of_axes(x: Array) -> Array:
-    """What `as_elements` gives, C-contiguous."""
+    """Return a result of `as_elements` as a C-contiguous array."""
     if x.flags.c_contiguous:
         return x
     batch, channels, height, width = x.shape
@@ -91,14 +93,17 @@ def in_order_of_axes(x: Array) -> Array:
 
 
 def in_order_of(other: Array, grad: Array) -> Array:
-    """A gradient in the dtype and the order of memory of `other`, whose shape it has."""
+    """Convert a gradient to the dtype and the memory order of `other`, which has its shape."""
     if other.flags.c_contiguous:
         return as_real(grad, other.dtype, "grad")
     return channels_first(as_image_grad(grad, other.dtype))
 
 
 def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) -> None:
-    """Raise ValueError unless rows of `shape` are images of so many channels, or of any number."""
+    """Raise ValueError unless samples of `shape` are images with this number of channels.
+
+    None accepts any number of channels.
+    """
     if len(shape) == 3 and channels in (None, shape[0]):
         return
     hint = ""
@@ -116,8 +121,9 @@ def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) ->
 
 
 def check_padded(layer: Module, shape: tuple[int, ...], padding: Pair) -> None:
-    """Raise ValueError if an image of `shape` is too large once it is padded: the kernels copy it,
-    and count its elements in 64 bits.
+    """Raise ValueError if an image of `shape` is too large with its padding.
+
+    The kernels copy the padded image, and count its elements in 64 bits.
     """
     channels, *size = shape
     padded = [length + 2 * pad for length, pad in zip(size, padding, strict=True)]
@@ -129,7 +135,11 @@ def check_padded(layer: Module, shape: tuple[int, ...], padding: Pair) -> None:
 
 
 def windows(layer: Module, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
-    """How many windows there are along the height and the width of images of `size`."""
+    """Return the numbers of windows along the height and the width of images of `size`.
+
+    Each is ``(length + 2 * padding - kernel) // stride + 1``. Raises ValueError if the image is
+    smaller than a window.
+    """
     least = tuple(max(1, k - 2 * pad) for k, pad in zip(kernel, padding, strict=True))
     if size[0] < least[0] or size[1] < least[1]:
         raise ValueError(

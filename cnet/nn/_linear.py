@@ -1,4 +1,4 @@
-"""The dense layer."""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
@@ -17,33 +17,41 @@ from cnet.nn._sizes import positive
 
 
 class Linear(Module):
-    """``y = x @ weight + bias``.
+    """Fully connected layer: ``y = x @ weight + bias``.
+
+    The input `x` has shape (n, in_features) and the output `y` shape (n, out_features), with the
+    dtype of the parameters.
 
     Parameters
     ----------
     in_features, out_features : int
-        At least 1.
+        Numbers of features of an input and of an output, at least 1.
     bias : bool
-        Whether there is a bias.
+        Whether the layer has a bias.
     weight_init, bias_init : Initializer, str or None
-        See `nn.init`. By default weights suit the activation that follows in a `Sequential`, and
-        biases are zero.
+        Initializers, see `nn.init`. By default, the activation that follows in a `Sequential`
+        determines that of the weights, and biases are zero.
     seed : int or None
-        Fills the parameters now. None leaves that to the container, or to chance.
+        Seed of the initial values. With None, the container draws them from its seed; without a
+        seed there, they are random.
     dtype : {"float32", "float64"}
+        Dtype of the parameters and of the arithmetic.
     device : {None, "cpu"}
         For code written for PyTorch.
 
     Attributes
     ----------
     weight : Parameter, shape (in_features, out_features)
-        Transposed in `state_dict`, where PyTorch's shape is used.
+        Weights. `state_dict` transposes them to PyTorch's shape.
     bias : Parameter, shape (out_features,), or None
+        Biases.
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not a positive integer, or an initializer or dtype is unknown.
+    TypeError
+        If a size or the seed is not an integer.
+    ValueError
+        If a size is below 1, the seed is negative, or an initializer or the dtype is unknown.
 
     Examples
     --------

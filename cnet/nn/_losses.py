@@ -1,7 +1,7 @@
-"""Losses: the mean over a batch, and its gradient with respect to the network's output.
+"""Base of the losses: the mean over a batch, and its gradient with respect to the output.
 
-`forward` returns the loss and remembers what `backward` needs; `forward_backward` does both at
-once, for less.
+`forward` returns the loss, and stores the batch for `backward`. `forward_backward` computes both in
+one pass, which is faster.
 """
 
 from typing import TYPE_CHECKING, Any, Self
@@ -17,14 +17,15 @@ from cnet.nn._neutral import neutral
 
 
 class LossValue(float):
-    """What ``criterion(output, target)`` returns: a float, which says what to type where PyTorch's
-    tensor would be used.
+    """Result of ``criterion(output, target)``: a float with hints for users of PyTorch.
+
+    The error for an attribute of a tensor, such as ``backward``, gives the equivalent in cnet.
     """
 
     __slots__ = ()
 
     def item(self) -> float:
-        """The loss as a plain float."""
+        """Return the loss as a plain float."""
         return float(self)
 
     if not TYPE_CHECKING:  # to mypy, every name would be there
@@ -36,9 +37,10 @@ class LossValue(float):
 class Loss:
     """Base of the losses.
 
-    To write one, override `forward` and `backward`; `forward` gets the output and the target of a
-    batch, as arrays. ``criterion(output, target)`` is short for ``criterion.forward(output,
-    target)``.
+    To write a loss, override `forward` and `backward`. `forward` takes the output and the target of
+    a batch as arrays, and returns the mean loss. `backward` returns the gradient of that mean, with
+    the shape and the dtype of the output. ``criterion(output, target)`` is short for
+    ``criterion.forward(output, target)``.
 
     Examples
     --------
@@ -59,61 +61,75 @@ class Loss:
     """
 
     def __call__(self, output: ArrayLike, target: ArrayLike) -> float:
-        """The mean loss of a batch, as `forward` returns it."""
+        """Return the mean loss of a batch, as `forward` does."""
         return LossValue(_number(self, self.forward(output, target)))
 
     def to(self, device: Any) -> Self:
-        """Return the loss, where `device` is the CPU; for code written for PyTorch."""
+        """Return this loss; for code written for PyTorch.
+
+        Raises
+        ------
+        ValueError
+            If `device` is not the CPU.
+        """
         neutral(device=device)
         return self
 
     def forward(self, output: ArrayLike, target: ArrayLike) -> float:
-        """The mean loss of a batch.
+        """Return the mean loss of a batch.
 
         Parameters
         ----------
         output : array-like, shape (n, ...)
-            What the network made of the batch.
-        target : array-like
-            n rows.
+            Output of the network for n samples.
+        target : array-like, shape (n, ...)
+            Targets of the samples.
 
         Returns
         -------
         float
+            Mean loss of the batch.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the target does not fit the output.
         """
         raise TypeError(f"{type(self).__name__} does not define forward(output, target)")
 
     def backward(self) -> Array:
-        """The gradient of the last `forward` with respect to its output; same shape."""
+        """Return the gradient of the last `forward` with respect to `output`, of its shape."""
         raise TypeError(f"{type(self).__name__} does not define backward()")
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:
-        """The mean loss and its gradient."""
+        """Return the mean loss of a batch, and its gradient with respect to `output`."""
         loss, grad = _number(self, self.forward(output, target)), np.asarray(self.backward())
         check_loss_grad(self, grad, output, target)
         return loss, grad
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
-        """The weighted mean over rows of the loss, and its gradient: what `Trainer.fit` minimizes
-        where rows have weights.
+        """Return the weighted mean of the loss over the samples, and its gradient.
 
-        The weights are divided by their sum, so that a row of weight 2 counts as two such rows, and
-        one of weight 0 not at all. A loss that does not override this is asked row by row, which is
-        right for a mean over rows, and slow.
+        The mean is ``sum_i sample_weight[i] * loss_i / sum_i sample_weight[i]``. So a sample of
+        weight 2 counts as two samples, and one of weight 0 is ignored. `Trainer.fit` minimizes it
+        if there are sample weights. This implementation evaluates the loss of one sample at a time.
+        It is correct for a mean over samples, but slow.
 
         Parameters
         ----------
         output : ndarray, shape (n, ...)
-        target : ndarray
-            n rows, as `prepare_target` gives them.
+            Output of the network for n samples.
+        target : ndarray, shape (n, ...)
+            Targets in the form of `prepare_target`.
         sample_weight : ndarray, shape (n,)
-            At least 0.
+            Sample weights, at least 0.
 
         Returns
         -------
-        float
-        ndarray
-            Of the shape of `output`.
+        loss : float
+            Weighted mean of the loss.
+        grad : ndarray
+            Gradient with respect to `output`, of its shape.
         """
         grad, total = np.zeros_like(output), 0.0
         shares = sample_weight / (sample_weight.sum(dtype=np.float64) or 1.0)
@@ -126,16 +142,21 @@ class Loss:
     def prepare_target(
         self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> Array:
-        """Check the targets of a whole data set and put them into the form that `forward` reads
-        fastest.
+        """Check the targets of a whole data set, and convert them to the form of `forward`.
 
         Parameters
         ----------
-        target : array-like
+        target : array-like, shape (n, ...)
+            Targets of all samples.
         output_shape : tuple of int
-            Shape of an output row.
+            Shape of the output of a sample.
         dtype : numpy.dtype
             Dtype of the outputs.
+
+        Returns
+        -------
+        ndarray, shape (n, ...)
+            Targets in a form that `forward` takes without conversion.
 
         Raises
         ------
@@ -145,17 +166,22 @@ class Loss:
         return as_array(target, "y")
 
     def _check_whole(self, target: Array, sample_weight: Array | None) -> None:
-        """Raise ValueError for targets of a whole data set, prepared, from which nothing can be
-        learned; a batch of it may hold such.
+        """Raise ValueError if the loss is 0 for all samples of a data set.
+
+        `target` is in the form of `prepare_target`. A single batch may have such targets.
         """
 
     def count_correct(self, output: Array, target: Array) -> int | None:
-        """How many rows are classified correctly; None if this loss does not classify."""
+        """Return the number of samples that are classified correctly.
+
+        It is None for a loss that does not classify.
+        """
         return None
 
     def accuracy_names(self) -> list[str]:
-        """Names of the accuracies that a history has with this loss; none if it does not
-        classify.
+        """Return the names of the accuracies in a history with this loss.
+
+        The list is empty for a loss that does not classify.
         """
         return [] if type(self).count_correct is Loss.count_correct else ["accuracy"]
 
@@ -164,7 +190,7 @@ class Loss:
 
 
 def _number(loss: Loss, value: Any) -> float:
-    """What `forward` of a loss returned, as a float."""
+    """Return the result of `forward` as a float. Raises TypeError if it is not a number."""
     if isinstance(value, str | None) or np.ndim(value):
         got = f"an array of shape {np.shape(value)}" if np.ndim(value) else repr(value)
         raise TypeError(
@@ -174,7 +200,7 @@ def _number(loss: Loss, value: Any) -> float:
 
 
 def check_loss_grad(loss: Loss, grad: Array, output: Array, target: Any) -> None:
-    """Raise ValueError unless the gradient that a loss gave is of the shape of the output."""
+    """Raise ValueError unless the gradient from a loss has the shape of the output."""
     if grad.shape == output.shape:
         return
     hint = ""
@@ -190,13 +216,14 @@ def check_loss_grad(loss: Loss, grad: Array, output: Array, target: Any) -> None
 
 
 class KernelLoss(Loss):
-    """Base of the losses that the compiled core knows."""
+    """Base of the losses that the compiled core computes."""
 
     _kind: str
+    """Name of the loss in the compiled core."""
     _shown: tuple[str, ...] = ()
-    """Settings that `repr` shows."""
+    """Names of the settings that `repr` shows."""
     _takes_labels = False
-    """Whether targets may be labels, int64."""
+    """Whether targets may be int64 labels."""
 
     @answers_keywords(LOSS_ARGUMENTS)
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -204,12 +231,13 @@ class KernelLoss(Loss):
         self._batch: tuple[Array, Array] | None = None
 
     def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        """The loss as the compiled core takes it: kind, setting and class weights."""
+        """Return the kind, the setting and the class weights for the compiled core."""
         return code(self._kind), 0.0, None
 
     def program_labels(self, target: Array) -> Array | None:
-        """The class of each row, by which it is counted as right; None if the loss is not one of
-        classes.
+        """Return the correct class of each sample, from which the accuracy is computed.
+
+        It is None for a loss that does not classify.
         """
         return None
 
@@ -221,6 +249,11 @@ class KernelLoss(Loss):
         row_loss: Array | None,
         row_weights: Array | None = None,
     ) -> float:
+        """Return the mean loss of a batch.
+
+        It writes the gradient to `grad` and the losses of the samples to `row_loss`, unless they
+        are None. `row_weights` are the sample weights.
+        """
         kind, setting, weights = self.program_loss(output.dtype)
         labels, rows = (target, None) if target.ndim == 1 else (None, target)
         loss: float = loops(output.dtype).loss(
@@ -233,20 +266,22 @@ class KernelLoss(Loss):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _checked(self, output: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+        """Return outputs and targets in the form of the compiled kernels, after all checks."""
         output = as_array(output, "output")
         output = as_real(output, float_dtype(output), "output")
         target = self.prepare_target(target, output.shape[1:], output.dtype)
         if len(target) != len(output):
-            raise ValueError(f"target has {len(target)} rows, output {len(output)}")
+            raise ValueError(f"target has {len(target)} samples, output {len(output)}")
         self._check_output(output)
         return output, target
 
     def _check_output(self, output: Array) -> None:
-        """Raise ValueError for outputs that the loss cannot be of."""
+        """Raise ValueError for outputs for which the loss is not defined."""
 
     def _ready(self, output: Array, target: Array) -> tuple[Array, Array]:
-        """Outputs and targets as the kernels take them. What `prepare_target` gave passes as
-        it is.
+        """Return outputs and targets in the form of the compiled kernels.
+
+        Targets in the form of `prepare_target` are not checked again.
         """
         if (
             type(output) is type(target) is np.ndarray
@@ -273,7 +308,7 @@ class KernelLoss(Loss):
         return grad
 
     def _overrides(self, *methods: str) -> bool:
-        """Whether a subclass has its own way of any of these."""
+        """Whether a subclass overrides any of these methods."""
         return any(getattr(type(self), name) is not getattr(KernelLoss, name) for name in methods)
 
     def forward_backward(self, output: Array, target: Array) -> tuple[float, Array]:

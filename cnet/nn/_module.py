@@ -1,8 +1,8 @@
-"""What every layer and every network has in common.
+"""Base of layers and networks.
 
-A module maps a batch, one row per example, to another. Built-in modules, and modules that users
-write, override `forward`, `backward` and `output_shape`; all else here follows from these and from
-the parameters they own.
+A module maps a batch of n samples, an array of shape (n, ...), to another. Built-in and custom
+modules override `forward`, `backward` and `output_shape`. All other methods rely on these and on
+the parameters of the module.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from cnet.nn._undo import Undo
 from cnet.nn.init import Initializer
 
 _REALS = (FLOAT32, FLOAT64)
-_ROWS_PER_CALL = 1024  # inference in blocks: activations need memory for one block
+_ROWS_PER_CALL = 1024  # samples of a block in inference, which bounds the memory of activations
 
 
 class Module(Habits):
     """Base of layers and networks.
 
-    To write a layer, override `forward` and `backward`, and `output_shape` if the shape of rows
-    changes; keep in `forward` what `backward` needs when `training` is true. Attributes that are a
-    `Parameter`, or a module, are found. A ``forward(self, x)`` without `training` will do; then it
-    is not told what the call is for.
+    To write a layer, override `forward` and `backward`. Override `output_shape` if the shape of a
+    sample changes. If `training` is true, `forward` must store the values that `backward` needs. A
+    ``forward(self, x)`` without `training` is accepted, and is called in training and in inference
+    alike. Attributes that are parameters, buffers or modules are found automatically.
 
     Examples
     --------
@@ -53,16 +53,16 @@ class Module(Habits):
     """
 
     suggested_init: Initializer | None = None
-    """How the weights of the layer before this one are best initialized, if it matters."""
+    """Suggested initializer of the weights of the layer before this one; None if it has none."""
 
     _kept: tuple[str, ...] = ()
-    """Attributes in which `forward` keeps what `backward` needs."""
+    """Names of the attributes in which `forward` stores values for `backward`."""
 
     _has_branches = False
-    """Whether its children read the same input, instead of each other's output."""
+    """Whether all children take the same input, instead of the output of the previous child."""
     changes = 0
-    """How often a module has got a new attribute that forward passes do not keep: what was compiled
-    before may be out of date.
+    """Number of assignments to public attributes of any module. Programs that were compiled before
+    may be out of date.
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -92,7 +92,7 @@ class Module(Habits):
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of an input row, where only one fits; else None."""
+        """The shape of an input sample, if the module accepts only one; None otherwise."""
         return None
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
@@ -101,29 +101,39 @@ class Module(Habits):
         Parameters
         ----------
         x : array-like, shape (n, ...)
+            Batch of n samples.
         training : bool
-            Keep what `backward` needs.
+            Whether to store the values that `backward` needs.
 
         Returns
         -------
         ndarray, shape (n, ...)
+            Outputs of the samples.
         """
         raise TypeError(f"{type(self).__name__} does not define forward(x, training=False)")
 
     def backward(self, grad: ArrayLike) -> Array:
-        """Map the gradient of the last training batch's output to that of its input; set `grad` of
-        the parameters.
+        """Map the gradient of the output of the last training batch to that of its input.
+
+        It also sets `grad` of the parameters.
 
         Parameters
         ----------
         grad : array-like
-            Gradient of the loss with respect to the output of ``forward(x, training=True)``; same
-            shape.
+            Gradient of the loss with respect to the output of ``forward(x, training=True)``, with
+            the shape of that output.
 
         Returns
         -------
         ndarray
-            Gradient of the loss with respect to `x`; same shape as `x`.
+            Gradient of the loss with respect to `x`, with the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward(x, training=True)`` before.
+        ValueError
+            If `grad` has another shape than the output.
         """
         raise TypeError(
             f"{type(self).__name__} does not define backward(grad): there is no automatic "
@@ -132,40 +142,43 @@ class Module(Habits):
         )
 
     def backward_params(self, grad: ArrayLike) -> None:
-        """As `backward`, without the gradient of the input: the first layer of a network needs
-        none.
+        """Set `grad` of the parameters like `backward`, without the gradient of the input.
+
+        The first layer of a network needs no gradient of the input.
         """
         self.backward(grad)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of an output row for an input row of `input_shape`.
+        """Return the shape of an output sample for an input sample of `input_shape`.
 
         Raises
         ------
         ValueError
-            If rows of that shape do not fit this module.
+            If the module does not accept samples of that shape.
         """
         return input_shape
 
     def config(self) -> dict[str, Any]:
-        """Arguments that construct this module again, without its weights: what a saved model
-        holds.
+        """Return the arguments that construct this module again, without its weights.
+
+        A saved model holds them.
         """
         return {}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules that this one is made of, and how it calls them."""
+        """Yield the direct children of this module with their names."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
 
     def modules(self) -> Iterator[Module]:
-        """This module, those that it is made of, those that they are made of, and so on."""
+        """Yield this module and all modules nested in it."""
         yield self
         for _, child in self.named_children():
             yield from child.modules()
 
     def _named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Yield all parameters and buffers with their names."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter | Buffer):
                 yield name, value
@@ -174,35 +187,40 @@ class Module(Habits):
                 yield f"{name}.{inner}", state
 
     def _states(self) -> list[Parameter | Buffer]:
-        """The same without names, in the same order. Training asks many times."""
+        """Return all parameters and buffers, in the order of `_named_state`.
+
+        Training calls this often, and it is faster without names.
+        """
         states = [value for value in vars(self).values() if isinstance(value, Parameter | Buffer)]
         for _, child in self.named_children():
             states += child._states()
         return states
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters with the names that `state_dict` gives them."""
+        """Return an iterator over the parameters, with their names in `state_dict`."""
         return (
             (name, state) for name, state in self._named_state() if isinstance(state, Parameter)
         )
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """What else `state_dict` holds: arrays that training changes, but no optimizer, such as
-        running means.
+        """Return an iterator over the buffers, with their names in `state_dict`.
+
+        Buffers are arrays that training changes without an optimizer, such as running means.
         """
         return ((name, state) for name, state in self._named_state() if isinstance(state, Buffer))
 
     def parameters(self) -> list[Parameter]:
-        """The parameters, in the order of the layers: what an optimizer takes."""
+        """Return the parameters in the order of the layers, for an optimizer."""
         return [state for state in self._states() if isinstance(state, Parameter)]
 
     def _take_seed(self, sequence: np.random.SeedSequence, settled: bool) -> None:
-        """Where the random numbers of training come from, for those who draw some; until settled,
-        another may yet be given.
+        """Set the seed of modules that draw random numbers in training.
+
+        A seed that is not `settled` may be replaced by another.
         """
 
     def _fill(self, seed: int | None) -> None:
-        """Draw the values of the parameters, unless they shall wait for a seed."""
+        """Draw the values of the parameters, unless the seed is None."""
         if seed is not None:
             rng = np.random.default_rng(seed_sequence(seed))
             for parameter in self.parameters():
@@ -210,32 +228,35 @@ class Module(Habits):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the arithmetic: that of the parameters, float32 where there are none."""
+        """The dtype of the parameters and of the arithmetic; float32 without parameters."""
         return self._own_dtype() or FLOAT32
 
     def _own_dtype(self) -> np.dtype[Any] | None:
+        """Return the dtype of the parameters; None if there are none."""
         return next(
             (state.dtype for _, state in self._named_state() if state.dtype.kind == "f"), None
         )
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Map any number of rows, in inference mode.
+        """Map any number of samples, in inference mode.
 
         Parameters
         ----------
         x : array-like, shape (n, ...)
-            Real numbers of any dtype and layout.
+            Samples: real numbers of any dtype and memory layout.
 
         Returns
         -------
         ndarray, shape (n, ...)
-            Of this module's dtype; without parameters, float64 for float64 and else float32. A
-            row's result does not depend on the other rows.
+            Outputs, of the dtype of this module. Without parameters, they are float64 if `x` is,
+            and float32 otherwise. The output of a sample does not depend on the other samples.
 
         Raises
         ------
-        TypeError, ValueError
-            If `x` does not hold real numbers, or its rows do not fit.
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If the samples have a shape that the module does not accept.
         """
         if (
             type(x) is np.ndarray
@@ -264,13 +285,16 @@ class Module(Habits):
         return out
 
     def _as_input(self, x: ArrayLike) -> Array:
-        """A batch in the dtype of the parameters; without any, in its own dtype if that can be."""
+        """Return a batch in the dtype of the arithmetic.
+
+        Without parameters, that is float64 if `x` is, and float32 otherwise.
+        """
         return as_input(x, self._own_dtype())
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters and buffers, under PyTorch's names and in PyTorch's shapes.
+        """Return copies of all parameters and buffers, with PyTorch's names and shapes.
 
-        These have the axes in reverse: ``"0.weight"`` is (out, in).
+        PyTorch's shapes have the axes in reverse order: ``"0.weight"`` is (out, in).
         """
         return {
             name: np.ascontiguousarray(state.data.T).reshape(state.shape[::-1]).copy()
@@ -278,30 +302,32 @@ class Module(Habits):
         }
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Self:
-        """Set all parameters and buffers; nothing is changed if anything does not fit, or Ctrl-C
-        comes in between.
+        """Load all parameters and buffers from a state.
+
+        Nothing is changed if it raises, or is interrupted by Ctrl-C.
 
         Parameters
         ----------
         state : dict
-            Arrays under the names and in the shapes of `state_dict`; PyTorch tensors on the CPU
-            will do. As in PyTorch, the ``num_batches_tracked`` of a normalization may be missing,
-            and then stays as it is.
+            Arrays with the names and shapes of `state_dict`, or PyTorch tensors on the CPU. As in
+            PyTorch, the ``num_batches_tracked`` of a normalization may be missing, and is then not
+            changed.
         strict : bool
-            False leaves out names that only the state has, and leaves parameters and buffers as
-            they are that only the model has. At least one name has to be in both.
+            Whether the names must be those of the model. With False, other names in the state are
+            ignored, and parameters and buffers that the state does not have are not changed. At
+            least one name must match.
 
         Returns
         -------
         Module
-            This one. (PyTorch returns the names that are missing and those that are unexpected.)
+            This module. (PyTorch returns the missing and the unexpected names.)
 
         Raises
         ------
         KeyError
             If names are missing or unknown.
         TypeError
-            If the state is no dict, or holds something else than real numbers.
+            If the state is not a dict, or its values are not real numbers.
         ValueError
             If a shape differs.
         """
@@ -317,23 +343,23 @@ class Module(Habits):
             raise
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the architecture and the weights to a safetensors file; `cnet.load` reads it.
+        """Write the architecture and the weights to a safetensors file, for `cnet.load`.
 
-        The file is written beside its final place and moved there when complete. PyTorch's matching
-        ``nn.Sequential`` loads the weights as they are.
+        The data are written to a temporary file in the same folder, which is renamed when it is
+        complete. The matching ``nn.Sequential`` of PyTorch can load the weights without conversion.
 
         Parameters
         ----------
         path : path-like
-            Ends in ``.safetensors`` by custom. ``~`` is expanded.
+            Path of the file, by convention with the suffix ``.safetensors``. ``~`` is expanded.
 
         Raises
         ------
         TypeError
-            If the model has layers that are not cnet's own: save their weights with `state_dict`.
+            If the model has custom layers. Save their weights with `state_dict`.
         OSError
-            If the folder does not exist, the file is read-only, or writing fails. Then a file that
-            was there is as it was.
+            If the folder does not exist, the file is read-only, or writing fails. An existing file
+            is then not changed.
 
         Examples
         --------
@@ -349,12 +375,12 @@ class Module(Habits):
         _Provided.save(self, path)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> None:
-        """Print the layers with their output shapes and numbers of parameters.
+        """Print a table of the layers, with their output shapes and numbers of parameters.
 
         Parameters
         ----------
         input_shape : tuple of int, optional
-            The shape of an input row; by default that which the first layer asks for.
+            Shape of an input sample; by default the one that the first layer requires.
 
         Examples
         --------
@@ -370,11 +396,11 @@ class Module(Habits):
         print(summary_text(self, input_shape))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the table of `summary`."""
+        """Return the table of `summary` for a notebook."""
         return summary_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles do without the last training batch."""
+        """Leave out the last training batch, which copies and pickles do not need."""
         return {name: None if name in self._kept else value for name, value in vars(self).items()}
 
     def __repr__(self) -> str:
@@ -382,9 +408,9 @@ class Module(Habits):
 
 
 def is_builtin(thing: object) -> bool:
-    """Whether the type of a layer, loss or optimizer is cnet's own, not a user's subclass.
+    """Whether the class of a layer, loss or optimizer is built in, and not a custom subclass.
 
-    A type may say so by its own attribute `_compiled`, which is not inherited.
+    An attribute `_compiled` of the class takes precedence. It is not inherited.
     """
     kind = type(thing)
     own: bool = vars(kind).get("_compiled", kind.__module__.startswith(("cnet.nn.", "cnet.optim.")))
@@ -392,7 +418,7 @@ def is_builtin(thing: object) -> bool:
 
 
 class _Provided:
-    """Functions of packages above this one, which import it and register them here."""
+    """Functions of higher-level packages, which register them here to avoid circular imports."""
 
     predict: Callable[[Module, Array], Array | None] = staticmethod(lambda model, x: None)
     save: Callable[[Module, str | os.PathLike[str]], None]
@@ -405,15 +431,15 @@ def provide(**functions: Callable[..., Any]) -> None:
 
 
 def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless rows of shape `got` are of shape `expected`."""
+    """Raise ValueError unless `got`, the shape of a sample, is `expected`."""
     if got == expected:
         return
     hint = ""
     if not got and len(expected) == 1:
         hint = (
-            "; for rows of one number pass x[:, None]"
+            "; for samples of one number pass x[:, None]"
             if expected == (1,)
-            else "; for a single row pass x[None]"
+            else "; for a single sample pass x[None]"
         )
     elif len(expected) == 1 and math.prod(got) == expected[0]:
         hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected)
@@ -423,7 +449,7 @@ def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ..
 
 
 def check_grad(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless a gradient of shape `got` is of shape `expected`."""
+    """Raise ValueError unless `got`, the shape of a gradient, is `expected`."""
     if got != expected:
         raise ValueError(
             f"{layer!r} got a gradient of shape {got}, expected {expected}: the shape of its last "
@@ -432,7 +458,10 @@ def check_grad(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -
 
 
 def training_state(module: Module, name: str) -> Array:
-    """What `forward` kept for `backward`, or an error that says that it kept nothing."""
+    """Return an attribute that `forward` stored for `backward`.
+
+    Raises RuntimeError if there was no training batch.
+    """
     state: Array | None = getattr(module, name)
     if state is None:
         raise RuntimeError(f"{module!r}: call forward(x, training=True) before backward")

@@ -1,7 +1,7 @@
-"""Settings of PyTorch that cnet has in one way only.
+"""Settings of PyTorch for which cnet supports only one behavior.
 
-They may be given where they mean what cnet does in any case, so that code for PyTorch runs as it
-is. Any other value is an error that says what to do. `cnet.from_torch` goes by the same table.
+The values with that behavior are accepted, so that code written for PyTorch runs unchanged. Any
+other value raises an error that names an alternative. `cnet.from_torch` uses the same table.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 class _Setting(NamedTuple):
     values: tuple[Any, ...]
-    """Those that mean what cnet does."""
+    """Values that are accepted."""
     instead: str
-    """What to do where another value is wanted."""
+    """Alternative for other values, at the end of the error message."""
 
 
 _EXTENDING = "a custom layer can do it, see docs/extending.md"
@@ -31,13 +31,14 @@ _SETTINGS = {
     "divisor_override": _Setting((None,), "scale the weights of the next layer"),
     # Shapes
     "start_dim": _Setting(
-        (1,), "a row becomes one axis as a whole; a function among the layers can reshape otherwise"
+        (1,),
+        "a sample becomes one axis as a whole; a function among the layers can reshape otherwise",
     ),
     "end_dim": _Setting(
         (-1,),
-        "a row becomes one axis as a whole; a function among the layers can reshape otherwise",
+        "a sample becomes one axis as a whole; a function among the layers can reshape otherwise",
     ),
-    "dim": _Setting((-1, 1, None), "rows have one axis, and softmax is taken along it"),
+    "dim": _Setting((-1, 1, None), "samples have one axis, and softmax is taken along it"),
     # Normalization
     "track_running_stats": _Setting((True,), "inference goes by the running mean and variance"),
     "bias": _Setting((True,), "affine=False leaves out weight and bias together"),
@@ -59,11 +60,11 @@ _SETTINGS = {
     "device": _Setting(("cpu", None, "cpu:0"), "it computes on the CPU"),
 }
 NEUTRAL = frozenset(_SETTINGS) - {"bias"}
-"""Names of settings that no saved model holds."""
+"""Names of settings that are not part of a saved model."""
 
 
 def neutral(**settings: Any) -> None:
-    """Raise ValueError for a setting that does not mean what cnet does."""
+    """Raise ValueError if a setting has a value that cnet does not support."""
     for name, value in settings.items():
         values, instead = _SETTINGS[name]
         if _plain(value) not in values:
@@ -71,8 +72,9 @@ def neutral(**settings: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The value in a form that compares: a list as a tuple, a number of NumPy as Python's, a
-    ``torch.device`` as its name.
+    """Return a value in a form that can be compared.
+
+    A list becomes a tuple, a NumPy number a Python number, and a ``torch.device`` its name.
     """
     if isinstance(value, list):
         return tuple(value)

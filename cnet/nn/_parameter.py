@@ -1,4 +1,4 @@
-"""Trainable arrays with their gradients, and arrays that are kept beside them."""
+"""Parameters, which are trained, and buffers, which are not."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from cnet.nn.init import Initializer, Xavier, Zeros
 
 
 class _State:
-    """What parameters and buffers have in common: they stand for an array, `data`."""
+    """Base of parameters and buffers, which represent an array, `data`."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @property
     def data(self) -> Array:
-        """The values."""
+        """The array of values."""
         raise NotImplementedError
 
     @property
     def size(self) -> int:
-        """The number of values."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def numel(self) -> int:
-        """The number of values, as PyTorch calls it."""
+        """Return the number of elements, under PyTorch's name."""
         return self.size
 
     @property
@@ -40,11 +40,11 @@ class _State:
         return len(self.shape)
 
     def item(self) -> Any:
-        """The value, if there is one alone, as a number of Python."""
+        """Return the only element as a Python number."""
         return self.data.item()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """``np.asarray(parameter)`` is `data` itself, as long as no other dtype is asked for."""
+        """Return `data` itself, without a copy, unless another dtype or a copy is required."""
         values = self.data if dtype is None else self.data.astype(dtype, copy=False)
         if copy is False and values is not self.data:
             raise ValueError(f"{self!r} cannot be of dtype {values.dtype} without a copy")
@@ -60,7 +60,7 @@ class _State:
 
 
 def _shape_and_values(shape: Any) -> tuple[tuple[int, ...], Array | None]:
-    """The shape; and the values, where an array stands in its place, as in PyTorch."""
+    """Return a shape, and the values if an array is given in its place, as in PyTorch."""
     if hasattr(shape, "__array__"):
         values = as_array(shape, "values")
         return values.shape, values
@@ -74,42 +74,47 @@ def _shape_and_values(shape: Any) -> tuple[tuple[int, ...], Array | None]:
 
 
 class Parameter(_State):
-    """A trainable array, filled when its values are first needed.
+    """A trainable array, whose initial values are drawn when they are first used.
 
-    Waiting lets a container fill its layers from one seed, and spares the work where weights are
-    loaded.
+    The delay lets a container draw the values of all layers from one seed, and saves the work if
+    weights are loaded.
 
     Parameters
     ----------
     shape : tuple of int, or ndarray of float
-        An array gives shape and values, which are copied.
+        Shape of the array. An array defines the shape and the values, which are copied.
     requires_grad : bool
-        Whether it is trained. A dtype in its place is `dtype`.
+        Whether the parameter is trained. A dtype in its place is `dtype`.
     dtype : {"float32", "float64"}
+        Dtype of the values and of the gradient.
     initializer : nn.init.Initializer or None
+        Initializer of the values. None leaves the choice to the container; without a container,
+        arrays of one axis use `Zeros`, and others `Xavier`.
 
     Attributes
     ----------
     data : ndarray
-        The values, C-contiguous; optimizers update them in place, and assigning copies into them.
+        Values, C-contiguous. Optimizers update them in place, and an assignment copies into them.
     grad : ndarray or None
-        The gradient of the last backward pass, of the same shape; backward passes overwrite it.
-        None where `requires_grad` is False.
+        Gradient of the last backward pass, of the same shape; the next one overwrites it. It is
+        None if `requires_grad` is False.
     requires_grad : bool
-        Whether it is trained. While it is False, `grad` stays None, and optimizers leave the
-        parameter as it is, as if they had not been given it: also its momentum, and its share in
-        the norm of gradients. It may be changed at any time, and is not saved.
+        Whether the parameter is trained. While it is False, `grad` is None, and optimizers change
+        neither the parameter nor its optimizer state. Its gradient is not part of the norm of
+        gradients. It may be changed at any time, and is not saved.
     shape : tuple of int
+        Shape of the array.
     dtype : numpy.dtype
+        Dtype of the values and of the gradient.
     initializer : Initializer or None
-        What fills it; None leaves the choice to the container, and without one to `Xavier`
-        (weights) and `Zeros` (biases).
+        Initializer of the values.
 
     Raises
     ------
-    TypeError, ValueError
-        If there are neither a shape nor values of real numbers, or `requires_grad` or the dtype is
-        something else.
+    TypeError
+        If `shape` is neither a tuple of integers nor an array of floats.
+    ValueError
+        If the dtype is not float32 or float64.
 
     Examples
     --------
@@ -119,8 +124,8 @@ class Parameter(_State):
     """
 
     exchanges = 0
-    """How often a parameter or a buffer has replaced its array by another: what was
-    compiled before may be out of date.
+    """Number of times that a parameter or a buffer has replaced its array. Programs that were
+    compiled before may hold an old array.
     """
 
     _grad: Array | None = None
@@ -144,7 +149,7 @@ class Parameter(_State):
         self.dtype = real_dtype(dtype if is_flag else requires_grad)  # type: ignore[arg-type]
         self.initializer = initializer
         self.requires_grad = bool(requires_grad) if is_flag else True
-        self._data: Array  # there once the values are
+        self._data: Array  # missing until the values are drawn or assigned
         self._settled = False
         self._suggestion: Initializer | None = None
         if values is not None:
@@ -152,7 +157,7 @@ class Parameter(_State):
 
     @property
     def grad(self) -> Array | None:
-        """The gradient of the last backward pass, which the next one overwrites."""
+        """The gradient of the last backward pass; the next one overwrites it."""
         return self._grad
 
     @grad.setter
@@ -172,23 +177,23 @@ class Parameter(_State):
         self.grad = self._grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `requires_grad`; returns the parameter."""
+        """Set `requires_grad`, and return the parameter."""
         self.requires_grad = requires_grad
         return self
 
     @property
     def initialized(self) -> bool:
-        """Whether the values exist already: drawn from a seed, assigned, or looked at."""
+        """Whether the values are final: they were drawn from a seed, assigned, or read."""
         return self._settled
 
     def initialize(
         self, rng: np.random.Generator, suggestion: Initializer | None = None, settled: bool = True
     ) -> None:
-        """Draw the values; `suggestion` is for weights that were given no initializer, and the
-        first one counts.
+        """Draw the values.
 
-        Unless `settled`, they may be drawn again until somebody looks at them: a network without a
-        its own seed may yet become part of one with a seed.
+        `suggestion` is the initializer of a parameter without one; the first suggestion counts.
+        Unless `settled`, the values may be drawn again until they are read: a network without a
+        seed may become part of a network with a seed.
         """
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)
@@ -196,6 +201,7 @@ class Parameter(_State):
         Parameter.exchanges += 1
 
     def _draw(self, rng: np.random.Generator) -> Array:
+        """Return initial values."""
         default = Zeros() if len(self.shape) == 1 else self._suggestion or Xavier()
         values = np.asarray((self.initializer or default)(self.shape, rng), self.dtype)
         if values.shape != self.shape:
@@ -203,15 +209,16 @@ class Parameter(_State):
                 f"{self.initializer!r} gave values of shape {values.shape}, the parameter has "
                 f"{self.shape}"
             )
-        return self._copy(values)  # an initializer may keep what it gave
+        return self._copy(values)  # an initializer may keep a reference to its result
 
     def _copy(self, values: Array) -> Array:
+        """Return a copy of values in the shape and dtype of the parameter."""
         data = empty(self.shape, self.dtype)
         data[...] = values
         return data
 
     def cast(self, dtype: np.dtype[Any]) -> None:
-        """Change the dtype."""
+        """Change the dtype, and discard the gradient."""
         self.dtype = dtype
         self.grad = None
         if "_data" in vars(self):
@@ -224,7 +231,7 @@ class Parameter(_State):
             if "_data" not in vars(self):
                 vars(self).setdefault(
                     "_data", self._draw(np.random.default_rng())
-                )  # in one go: threads that come together get the same
+                )  # setdefault is atomic: concurrent threads get the same values
             self._settled = True
         return self._data
 
@@ -241,24 +248,34 @@ class Parameter(_State):
 
 
 class Buffer(_State):
-    """An array that is part of a layer's state and is not trained, such as a running mean; filled
-    when first needed.
+    """An array that is part of the state of a layer and is not trained, such as a running mean.
+
+    It is allocated when it is first used.
 
     Parameters
     ----------
     shape : tuple of int, or ndarray
-        An array gives shape and values, which are copied.
+        Shape of the array. An array defines the shape and the values, which are copied.
     dtype : dtype-like
-        Also of whole numbers.
+        Dtype of the array, which may be an integer dtype.
     fill : float
-        The value of all elements at first.
+        Initial value of all elements.
 
     Attributes
     ----------
     data : ndarray
-        The values; assigning copies into them.
+        Values. An assignment copies into them.
     shape : tuple of int
+        Shape of the array.
     dtype : numpy.dtype
+        Dtype of the array.
+    fill : float
+        Initial value of all elements.
+
+    Raises
+    ------
+    TypeError
+        If `shape` is neither a tuple of integers nor an array, or the dtype is unknown.
 
     Examples
     --------
@@ -278,7 +295,7 @@ class Buffer(_State):
             self.data = values
 
     def cast(self, dtype: np.dtype[Any]) -> None:
-        """Change the dtype, unless this counts something."""
+        """Change the dtype, except that of an integer buffer, such as a counter."""
         if self.dtype.kind == "f":
             self.dtype = dtype
             self._data = None if self._data is None else self._data.astype(dtype)
@@ -301,19 +318,19 @@ class Buffer(_State):
 
 
 def make_writable(state: Parameter | Buffer) -> Array:
-    """The values, after they have moved to their own array if the one that holds them is
-    read-only.
+    """Return the values, after copying them to another array if theirs is read-only.
 
-    So are arrays that are mapped from a file, as ``joblib.load(path, mmap_mode="r")`` and workers
-    of ``joblib.Parallel`` map them.
+    Arrays are read-only if they are mapped from a file, as by ``joblib.load(path, mmap_mode="r")``
+    and in workers of ``joblib.Parallel``.
     """
     values = state.data
     return values if values.flags.writeable else exchange(state, values)
 
 
 def exchange(state: Parameter | Buffer, values: Array) -> Array:
-    """Put a copy of values in the place of the array that there is, which stays as it is for others
-    who hold it.
+    """Replace the array of a parameter or buffer by a copy of `values`, and return the copy.
+
+    The previous array is not changed, since other objects may hold it.
     """
     state._data = own = empty(state.shape, state.dtype)
     own[...] = values

@@ -1,4 +1,4 @@
-"""Pooling: windows of images become single pixels."""
+"""Pooling layers, which reduce each window of an image to one pixel."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from cnet.nn._sizes import Pair, one_or_pair, pair
 
 
 class _Pool(Module):
+    """Base of the pooling layers."""
+
     maximum: bool
-    """Whether a window becomes its largest value, and not the mean."""
+    """Whether a window is reduced to its maximum, instead of its mean."""
     _kept = ("_x", "_out")
 
     def __init__(
@@ -55,7 +57,7 @@ class _Pool(Module):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """As the kernels take them."""
+        """Kernel size, stride and padding, in the form of the compiled kernels."""
         return (*self.kernel_size, *self.stride, *self.padding)
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
@@ -78,27 +80,32 @@ class _Pool(Module):
 
 
 class MaxPool2d(_Pool):
-    """The largest value of each window of an image.
+    """Max pooling: the maximum of each window of an image.
 
-    Its gradient goes to the first of equal values, row by row, as in PyTorch.
+    The input has shape (n, channels, height, width) and the output shape (n, channels, rows,
+    columns), where ``rows = (height + 2 * padding - kernel height) // stride + 1``, and columns
+    likewise. float64 inputs stay float64, all others become float32. Of equal maxima, the first one
+    in row order gets the gradient, as in PyTorch.
 
     Parameters
     ----------
     kernel_size : int or pair of int
-        Height and width of a window.
+        Height and width of a window, at least 1.
     stride : int, pair of int or None
-        Pixels from one window to the next; None is the size of a window.
+        Number of pixels from one window to the next, at least 1. None is the size of a window.
     padding : int or pair of int
-        Rows and columns on each side that windows may reach into, and that hold no value; at most
-        half a window.
+        Numbers of rows and columns on each side that windows may cover and that are ignored; at
+        most half a window.
     dilation, return_indices, ceil_mode : object
         For code written for PyTorch: 1, False and False.
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large; or a setting is
-        PyTorch's alone.
+    TypeError
+        If a size is not an integer.
+    ValueError
+        If a size is too small, the padding is too large, or a setting for code written for PyTorch
+        has another value.
 
     Examples
     --------
@@ -131,24 +138,31 @@ class MaxPool2d(_Pool):
 
 
 class AvgPool2d(_Pool):
-    """The mean of each window of an image.
+    """Average pooling: the mean of each window of an image.
+
+    The input has shape (n, channels, height, width) and the output shape (n, channels, rows,
+    columns), where ``rows = (height + 2 * padding - kernel height) // stride + 1``, and columns
+    likewise. float64 inputs stay float64, all others become float32.
 
     Parameters
     ----------
     kernel_size : int or pair of int
-        Height and width of a window.
+        Height and width of a window, at least 1.
     stride : int, pair of int or None
-        Pixels from one window to the next; None is the size of a window.
+        Number of pixels from one window to the next, at least 1. None is the size of a window.
     padding : int or pair of int
-        Rows and columns of zeros on each side, which count in the mean; at most half a window.
+        Numbers of rows and columns of zeros on each side, which are part of the mean; at most half
+        a window.
     ceil_mode, count_include_pad, divisor_override : object
         For code written for PyTorch: False, True and None.
 
     Raises
     ------
-    TypeError, ValueError
-        If a size is not an integer, or too small, or the padding too large; or a setting is
-        PyTorch's alone.
+    TypeError
+        If a size is not an integer.
+    ValueError
+        If a size is too small, the padding is too large, or a setting for code written for PyTorch
+        has another value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rescale: inputs brought to a range that a network learns from, as part of the network."""
+"""Rescaling of inputs, as part of the network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cnet.nn._sizes import LARGEST_FLOAT32
 
 
 def _finite(name: str, value: Any) -> float:
+    """Return a number that is finite in float32 as a float."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | np.number)
@@ -25,23 +26,26 @@ def _finite(name: str, value: Any) -> float:
 
 
 class Rescale(Module):
-    """``scale * x + offset`` for each element.
+    """Rescaling of each element: ``y = scale * x + offset``.
 
-    As the first layer of a network it brings inputs to the range that the network learns from, and
-    it is saved with the network. ``nn.Rescale(1 / 255)`` maps 8-bit images from [0, 255] to [0, 1],
-    and ``nn.Rescale(1 / 127.5, -1)`` to [-1, 1]. Such images may stay uint8 in memory:
-    `Trainer.fit` rescales a mini-batch as it gathers it.
+    As the first layer, it scales inputs to a range that is suitable for training, and is saved with
+    the network. ``nn.Rescale(1 / 255)`` maps 8-bit images from [0, 255] to [0, 1], and
+    ``nn.Rescale(1 / 127.5, -1)`` maps them to [-1, 1]. Such images may stay uint8 in memory:
+    `Trainer.fit` rescales each mini-batch when it gathers it.
+
+    The output has the shape of the input; float64 inputs stay float64, all others become float32.
 
     Parameters
     ----------
     scale : float
-        Not 0.
+        Factor, not 0.
     offset : float
+        Term that is added after the multiplication.
 
     Raises
     ------
     ValueError
-        If a number is not finite, or `scale` is 0.
+        If a number is not finite in float32, or `scale` is 0 or a subnormal float32 number.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Layers one after another."""
+"""Networks that are a sequence of layers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,34 @@ from cnet.nn.init import Initializer
 
 
 class Sequential(Module):
-    """A network of layers, each taking the output of the one before.
+    """A network of layers in sequence: ``y = layers[-1](...(layers[1](layers[0](x))))``.
+
+    The input has shape (n, ...) for n samples, as the first layer requires.
 
     Parameters
     ----------
     *layers : Module or function
-        At least one; a single list of them will do. A plain function of a batch returns its output
-        and a function that maps the gradient of the output to that of the input; or the output
-        alone, if no gradient has to pass, as in a first layer.
+        Layers, at least one, or a single list of layers. A plain function takes a batch, and
+        returns its output and a function that maps the gradient of the output to that of the input.
+        It may return only the output if no gradient has to pass, for example as the first layer.
     seed : int or None
-        Fills the parameters that have no values yet, also those of networks among the layers;
-        layers that have values keep them. Dropout takes its random numbers from it. None draws a
-        seed from the operating system.
+        Seed of the parameters that have no values yet, also in nested networks, and of dropout.
+        Layers that have values keep them. None draws a seed from the operating system.
     dtype : {"float32", "float64"} or None
-        Dtype of parameters and arithmetic; None keeps that of the layers.
+        Dtype of the parameters and of the arithmetic. None is the dtype of the layers.
+
+    Attributes
+    ----------
+    layers : tuple of Module
+        Layers, with plain functions wrapped.
 
     Raises
     ------
     TypeError
-        If something is not a layer.
+        If an argument is not a layer.
     ValueError
-        If there are no layers, a layer appears twice, shapes of neighbors do not match, or dtypes
-        are mixed.
+        If there are no layers, a layer appears twice, the shapes of adjacent layers do not match,
+        or the layers have different dtypes.
 
     Examples
     --------
@@ -82,6 +88,7 @@ class Sequential(Module):
         self._initialize(seed)
 
     def _set_dtype(self, dtype: np.dtype[Any] | None) -> None:
+        """Cast all layers to `dtype`, and check that they have the same one."""
         state = self._states()
         if dtype is not None:
             for array in state:
@@ -93,6 +100,7 @@ class Sequential(Module):
             )
 
     def _check_shapes(self) -> None:
+        """Raise ValueError if the shapes of adjacent layers do not match."""
         shape: tuple[int, ...] | None = None
         for i, layer in enumerate(self.layers):
             shape = layer.input_shape if shape is None else shape
@@ -102,6 +110,7 @@ class Sequential(Module):
                 raise ValueError(f"layer {i}: {error}") from None
 
     def _initialize(self, seed: int | None) -> None:
+        """Draw the values of parameters that have none, with a random stream for each layer."""
         seeds = seed_sequence(seed).spawn(len(self.layers))
         for i, layer in enumerate(self.layers):
             rng = np.random.default_rng(seeds[i])
@@ -112,7 +121,10 @@ class Sequential(Module):
                 module._take_seed(seeds[i].spawn(1)[0], settled=seed is not None)
 
     def _suggested_init(self, index: int) -> Initializer | None:
-        """What the first activation behind a layer suggests, looking past pooling and the like."""
+        """Return the initializer that the first activation after a layer suggests.
+
+        Layers without parameters and without a suggestion, such as pooling, are skipped.
+        """
         for layer in self.layers[index + 1 :]:
             if layer.suggested_init or layer.parameters():
                 return layer.suggested_init
@@ -161,7 +173,7 @@ class Sequential(Module):
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: Any) -> Module:
-        """A layer, or for a slice a network of the same layer objects."""
+        """Return a layer, or for a slice a network of the same layer objects."""
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Layers that move no numbers about: Flatten and Identity."""
+"""Layers that do no arithmetic: Flatten and Identity."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from cnet.nn._neutral import neutral
 
 
 def _grad(grad: ArrayLike) -> Array:
+    """Return a gradient as an array of float32 or float64."""
     array = as_array(grad, "grad")
     return as_real(array, float_dtype(array), "grad")
 
 
 class Flatten(Module):
-    """Rows of any shape become rows of one axis.
+    """Flattening: samples of any shape become samples of one axis.
+
+    The input has shape (n, ...) and the output shape (n, size of a sample), in C order. float64
+    inputs stay float64, all others become float32.
 
     Parameters
     ----------
     start_dim, end_dim : int
-        The axes that become one, for code written for PyTorch: 1 and -1, which are all axes of a
-        row.
+        First and last axis to flatten. For code written for PyTorch: 1 and -1, which are all axes
+        of a sample.
 
     Raises
     ------
     ValueError
-        If they are other axes.
+        If `start_dim` or `end_dim` has another value.
 
     Examples
     --------
@@ -61,7 +65,9 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """Passes its input on: a placeholder.
+    """Identity, ``y = x``: a placeholder for another layer.
+
+    The input may have any shape. float64 inputs stay float64, all others become float32.
 
     Examples
     --------

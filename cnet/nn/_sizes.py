@@ -1,4 +1,4 @@
-"""Checks of the sizes that layers are constructed with."""
+"""Checks of the numeric arguments of layers."""
 
 import operator
 import sys
@@ -10,13 +10,13 @@ Pair = tuple[int, int]
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _LARGEST_SIZE = 1 << 48
-"""Of a window: larger ones would overflow in the sums of the kernels, and no memory holds such an
-image.
+"""Maximum size of a window. Larger sizes would overflow 64-bit sums in the kernels, and images of
+such a size do not fit in memory.
 """
 
 
 def positive(name: str, value: Any) -> int:
-    """An integer of at least 1."""
+    """Return an argument as an integer of at least 1."""
     try:
         size = operator.index(value)
     except TypeError:
@@ -27,7 +27,7 @@ def positive(name: str, value: Any) -> int:
 
 
 def number(name: str, value: Any, least: float, most: float = sys.float_info.max) -> float:
-    """A number from `least` to `most`."""
+    """Return an argument as a float from `least` to `most`."""
     if not isinstance(value, int | float | np.number) or not least <= value <= most:
         limit = f" and at most {most:g}" if most < LARGEST_FLOAT32 else ""
         raise ValueError(
@@ -37,7 +37,7 @@ def number(name: str, value: Any, least: float, most: float = sys.float_info.max
 
 
 def pair(name: str, value: Any, least: int) -> Pair:
-    """An integer of at least `least` for both axes, or one for each."""
+    """Return a pair of integers of at least `least` from one for both axes, or one for each."""
     values = tuple(value) if isinstance(value, list | tuple) else (value, value)
     try:
         y, x = map(operator.index, values)
@@ -56,5 +56,5 @@ def pair(name: str, value: Any, least: int) -> Pair:
 
 
 def one_or_pair(value: Pair) -> int | Pair:
-    """The shortest way to write a pair, for `Module.config`."""
+    """Return a pair in its shortest form, for `Module.config`."""
     return value[0] if value[0] == value[1] else value

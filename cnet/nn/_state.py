@@ -1,6 +1,4 @@
-"""States of networks, such as `Module.state_dict` gives them and PyTorch: matched with the
-parameters and buffers that are to take them.
-"""
+"""Matching of the states of networks, from cnet or PyTorch, with parameters and buffers."""
 
 from __future__ import annotations
 
@@ -12,27 +10,36 @@ from cnet._utils.arrays import Array, as_array
 from cnet.nn._parameter import Buffer, Parameter
 
 _MAY_BE_MISSING = "num_batches_tracked"
-"""Counted since PyTorch 0.4.1; states that are older, or come from elsewhere, do without it."""
+"""Buffer that states from before PyTorch 0.4.1, or from other libraries, do not have."""
 
 
 def matching_values(
     own: Mapping[str, Parameter | Buffer], state: Any, strict: bool
 ) -> dict[str, Array]:
-    """The values of a state, turned as parameters are; see `Module.load_state_dict`.
+    """Return the values of a state in the shapes of the parameters, see `Module.load_state_dict`.
 
     Parameters
     ----------
     own : mapping
-        Parameters and buffers by their names.
+        Parameters and buffers by name.
     state : mapping
-        Arrays by their names.
+        Arrays by name, in PyTorch's shapes.
     strict : bool
-        Whether there has to be one for each, and no other.
+        Whether the names must be the same.
+
+    Returns
+    -------
+    dict of ndarray
+        Views of the arrays with reversed axes, by name.
 
     Raises
     ------
-    TypeError, KeyError, ValueError
-        If they do not match.
+    TypeError
+        If `state` is not a mapping, or a value does not hold real numbers.
+    KeyError
+        If names do not match.
+    ValueError
+        If shapes do not match.
     """
     if not isinstance(state, Mapping):
         hint = (
@@ -53,7 +60,7 @@ def matching_values(
         )
     if strict and unknown:
         raise _key_error(
-            f"the state has {_listed(unknown)}, which this model has not; it has "
+            f"the state has {_listed(unknown)}, which this model does not have; it has "
             f"{_listed(own)}{_hint(own, state) or ': strict=False leaves out the others'}"
         )
     if own and len(unknown) == len(state):
@@ -73,7 +80,7 @@ def matching_values(
 
 
 class _Text(str):
-    """A message that a KeyError, which shows the `repr` of its argument, shows as it is."""
+    """A message that KeyError, which shows the `repr` of its argument, shows without quotes."""
 
     __slots__ = ()
 
@@ -90,9 +97,7 @@ def _listed(names: Iterable[Any]) -> str:
 
 
 def _hint(own: Mapping[str, Parameter | Buffer], state: Mapping[Any, Any]) -> str:
-    """What may be meant by a state whose names do not match; it begins with a colon, or is
-    empty.
-    """
+    """Return a hint for a state whose names do not match, with a colon before it, or nothing."""
     needed = [name for name in own if name.rpartition(".")[2] != _MAY_BE_MISSING]
     for key, value in state.items():
         if isinstance(value, Mapping) and all(name in value for name in needed):

@@ -1,4 +1,4 @@
-"""The table that ``model.summary()`` prints, and that notebooks show."""
+"""The table of layers that ``model.summary()`` prints, and that notebooks show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADER = ("layer", "output", "parameters")
 
 
 def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> str:
-    """Layers, output shapes and numbers of parameters, as a table."""
+    """Return a table of the layers, their output shapes and numbers of parameters, as text."""
     rows = _rows(model, input_shape)
     widths = [max(len(row[column]) for row in [_HEADER, *rows]) for column in range(3)]
     lines = [
@@ -27,7 +27,7 @@ def summary_text(model: Module, input_shape: tuple[int, ...] | None = None) -> s
 
 
 def summary_html(model: Module) -> str:
-    """The same for a notebook."""
+    """Return the table of `summary_text` as HTML, for a notebook."""
     from html import escape
 
     def line(cells: tuple[str, str, str], kind: str) -> str:
@@ -49,6 +49,7 @@ def summary_html(model: Module) -> str:
 
 
 def _rows(model: Module, input_shape: Shape) -> list[tuple[str, str, str]]:
+    """Return the rows of the table: layer, output shape, number of parameters."""
     return [
         (
             f"{name} {layer!r}",
@@ -60,6 +61,7 @@ def _rows(model: Module, input_shape: Shape) -> list[tuple[str, str, str]]:
 
 
 def _total(model: Module) -> str:
+    """Return the last line of the table, with the total number and size of the parameters."""
     total = sum(p.size for p in model.parameters())
     size = total * model.dtype.itemsize
     amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
@@ -69,11 +71,10 @@ def _total(model: Module) -> str:
 def _leaves(
     module: Module, prefix: str, shape: Shape, following: Shape
 ) -> Iterator[tuple[str, Module, Shape]]:
-    """The layers of a network, and of the networks in it, under the names that `state_dict` gives
-    them, with the shapes of their outputs.
+    """Yield the layers of a network and its nested networks.
 
-    Where the shape of the input is not known, that of the output may still be: `following` is what
-    the next layer asks for.
+    Each comes with its name in `state_dict` and its output shape, which is None if it is not known.
+    `following` is the input shape of the next layer, and is used if the input shape is not known.
     """
     if isinstance(module, Iterable):
         layers = list(module)
@@ -89,5 +90,6 @@ def _leaves(
 
 
 def _output_shape(module: Module, shape: Shape, following: Shape) -> Shape:
+    """Return the output shape of a layer; None if it is not known."""
     shape = module.input_shape if shape is None else shape
     return following if shape is None else module.output_shape(shape)

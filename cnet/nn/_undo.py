@@ -1,4 +1,4 @@
-"""A change of several objects, taken back where it is broken off."""
+"""Rollback of a change of several objects that fails or is interrupted."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,14 +7,15 @@ import numpy as np
 
 
 class Undo:
-    """Gives objects their attributes back, and parameters and buffers their values.
+    """Restores the attributes of objects, and the values of parameters and buffers.
 
-    Calling it after a change that failed, or was interrupted by Ctrl-C, leaves no half of the
-    change.
+    Construct it before a change. Call it if the change fails or is interrupted by Ctrl-C, so that
+    no part of the change remains.
 
     Parameters
     ----------
     things : iterable of object
+        Objects that the change affects.
     """
 
     def __init__(self, things: Iterable[Any]) -> None:
@@ -26,7 +27,7 @@ class Undo:
         ]
 
     def __call__(self) -> None:
-        """Take the change back."""
+        """Restore the state from before the change."""
         for now, before in self._before:
             now.clear()
             now.update(before)

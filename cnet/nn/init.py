@@ -1,10 +1,11 @@
-"""Initial values of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
+"""Initializers of weights: `Normal`, `Uniform`, `Xavier`, `He`, `Zeros`, `Ones`.
 
-An initializer is called with a shape and a generator. The last axis of the shape counts outputs and
-the one before it inputs; axes before these are positions of a kernel, each of which has inputs and
-its own outputs. ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))`` uses one; a name such
-as ``"he"`` stands for one with its defaults. Where a layer is given none, the activation behind it
-chooses: `He` before ReLU and its kin, which pass on half of their input, `Xavier` elsewhere.
+An initializer is called with a shape and a generator. The last axis of the shape counts the
+outputs, and the axis before it the inputs. Axes before these are the positions of a kernel.
+
+Pass an initializer to a layer, as in ``nn.Linear(784, 128, weight_init=nn.init.Normal(0.01))``, or
+the name of one with default arguments, such as ``"he"``. Without one, the activation that follows
+the layer determines it: `He` before ReLU and its variants, and `Xavier` otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 class Initializer:
     """Base of the initializers: a callable ``(shape, rng) -> float64 array``.
 
+    To write an initializer, override ``__call__``. The layer casts the values to its dtype.
+
     Examples
     --------
     >>> import numpy as np
@@ -38,7 +41,20 @@ class Initializer:
     """
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Return an array of `shape`, drawn from `rng`."""
+        """Return the initial values.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the parameter.
+        rng : numpy.random.Generator
+            Source of random numbers.
+
+        Returns
+        -------
+        ndarray of float64
+            Values, of shape `shape`.
+        """
         raise TypeError(f"{type(self).__name__} does not define __call__")
 
     def __repr__(self) -> str:
@@ -46,7 +62,7 @@ class Initializer:
 
 
 class Zeros(Initializer):
-    """All zeros: the default of biases.
+    """Zeros, the default for biases.
 
     Examples
     --------
@@ -60,7 +76,7 @@ class Zeros(Initializer):
 
 
 class Ones(Initializer):
-    """All ones: the default of the scales of normalization.
+    """Ones, the default for the scales of normalization layers.
 
     Examples
     --------
@@ -74,13 +90,19 @@ class Ones(Initializer):
 
 
 class Normal(Initializer):
-    """Normal distribution with a given standard deviation.
+    """Normal distribution N(mean, std**2).
 
     Parameters
     ----------
     std : float
-        Above 0.
+        Standard deviation, above 0.
     mean : float
+        Mean.
+
+    Raises
+    ------
+    ValueError
+        If `std` is not above 0.
 
     Examples
     --------
@@ -108,6 +130,12 @@ class Uniform(Initializer):
     Parameters
     ----------
     low, high : float
+        Bounds of the values; `low` is at most `high`.
+
+    Raises
+    ------
+    ValueError
+        If `low` is above `high`.
 
     Examples
     --------
@@ -129,7 +157,10 @@ class Uniform(Initializer):
 
 
 class _VarianceScaling(Initializer):
-    """A distribution whose variance depends on how many values meet in an output."""
+    """Base of distributions of mean 0 whose variance depends on the numbers of inputs and outputs.
+
+    The numbers are ``fan_in = prod(shape[:-1])`` and ``fan_out = prod(shape[:-2]) * shape[-1]``.
+    """
 
     def __init__(self, distribution: str = "uniform") -> None:
         if distribution not in ("uniform", "normal"):
@@ -137,6 +168,7 @@ class _VarianceScaling(Initializer):
         self.distribution = distribution
 
     def _variance(self, fan_in: int, fan_out: int) -> float:
+        """Return the variance."""
         raise TypeError(f"{type(self).__name__} does not define _variance")
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -149,12 +181,21 @@ class _VarianceScaling(Initializer):
 
 
 class Xavier(_VarianceScaling):
-    """Variance 2 / (inputs + outputs), also known as Glorot: keeps the scale of signals through
-    tanh and sigmoid.
+    """Xavier or Glorot initialization: mean 0 and variance ``2 / (fan_in + fan_out)``.
+
+    It preserves the variance of signals and gradients through layers with tanh or sigmoid. `fan_in`
+    is the number of inputs of an output, and `fan_out` the number of outputs of an input. Uniform
+    values lie in [-b, b) with ``b = sqrt(6 / (fan_in + fan_out))``.
 
     Parameters
     ----------
     distribution : {"uniform", "normal"}
+        Distribution of the values.
+
+    Raises
+    ------
+    ValueError
+        If the distribution is unknown.
 
     References
     ----------
@@ -174,15 +215,25 @@ class Xavier(_VarianceScaling):
 
 
 class He(_VarianceScaling):
-    """Variance 2 / inputs, also known as Kaiming: keeps the scale of signals through ReLU.
+    """He or Kaiming initialization: mean 0 and variance ``2 / fan_in``.
+
+    It preserves the variance of signals through layers with ReLU. `fan_in` is the number of inputs
+    of an output. Uniform values lie in [-b, b) with ``b = sqrt(6 / fan_in)``.
 
     Parameters
     ----------
     distribution : {"uniform", "normal"}
+        Distribution of the values.
+
+    Raises
+    ------
+    ValueError
+        If the distribution is unknown.
 
     References
     ----------
-    He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015.
+    He, Zhang, Ren and Sun, Delving deep into rectifiers: surpassing human-level performance on
+    ImageNet classification, ICCV 2015.
 
     Examples
     --------
@@ -207,12 +258,12 @@ _BY_NAME: dict[str, type[Initializer]] = {
 
 
 def get(initializer: Any) -> Initializer | None:
-    """The initializer that a name stands for; an initializer or None as it is.
+    """Return the initializer of a name, and an initializer or None unchanged.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is something else.
     """
     if initializer is None or isinstance(initializer, Initializer):
         return initializer

@@ -1,4 +1,4 @@
-"""Optimizers: how parameters follow their gradients."""
+"""Optimizers, which update parameters from their gradients, and learning rate schedulers."""
 
 import sys
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Adam, and AdamW, which decays weights apart from the gradient."""
+"""Adam, and AdamW, whose weight decay is decoupled from the gradient."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,43 +12,49 @@ from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class Adam(RuleOptimizer):
-    """Adam, as PyTorch defines it: steps of about the learning rate, whatever the size of the
-    gradient.
+    """Adam: steps scaled by running means of the gradient and of its square.
 
-    With gradient `g`, parameter `w`, means `m` and `s` (zero at first) and step number `t` from 1::
+    A step updates a parameter `w` with gradient `g`, and the means `m` and `s`, which start at 0.
+    Steps are numbered by `t`, from 1. The formula is that of PyTorch::
 
         g = g + weight_decay * w
         m = beta1 * m + (1 - beta1) * g
         s = beta2 * s + (1 - beta2) * g**2
         w = w - lr / (1 - beta1**t) * m / (sqrt(s) / sqrt(1 - beta2**t) + eps)
 
+    With `amsgrad`, ``s_max = max(s_max, s)`` takes the place of `s` in the last line. The means
+    have the shape and the dtype of their parameter.
+
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with their own options, such as a learning rate per
+        ``model.parameters()``, or groups with their own settings, such as a learning rate per
         layer.
     lr : float
-        Learning rate, at least 0.
+        Learning rate, at least 0. A step changes each element by about this much.
     betas : (float, float)
-        How much the means keep of what they were, each from 0 to below 1.
+        Decay rates `beta1` and `beta2` of the means, each at least 0 and below 1.
     eps : float
-        At least 0; keeps the step of a parameter without gradients finite.
+        Term that avoids division by 0, at least 0.
     weight_decay : float
-        L2 penalty, at least 0.
+        Coefficient of the L2 penalty, at least 0.
     amsgrad : bool
-        Divide by the root of the largest `s` so far.
+        Whether to divide by the maximum of `s` over all steps (AMSGrad).
     clip_norm, clip_value : float or None
         Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
-    TypeError, ValueError
-        If there are no parameters, or a setting is out of bounds or unknown.
+    TypeError
+        If `params` holds something other than parameters, or a keyword is unknown.
+    ValueError
+        If there are no parameters, or a setting is out of bounds.
 
     References
     ----------
-    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015. Reddi, Kale and Kumar, On
-    the convergence of Adam and beyond, ICLR 2018.
+    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
+
+    Reddi, Kale and Kumar, On the convergence of Adam and beyond, ICLR 2018 (AMSGrad).
 
     Examples
     --------
@@ -114,21 +120,32 @@ class Adam(RuleOptimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: before each step, ``w = w - lr * weight_decay * w``.
+    """Adam with weight decay that is decoupled from the gradient.
+
+    The gradient has no L2 penalty. Instead, each step scales the parameter before it updates it,
+    with `m`, `s` and `t` as for `Adam`::
+
+        m = beta1 * m + (1 - beta1) * g
+        s = beta2 * s + (1 - beta2) * g**2
+        w = (1 - lr * weight_decay) * w
+        w = w - lr / (1 - beta1**t) * m / (sqrt(s) / sqrt(1 - beta2**t) + eps)
 
     Parameters
     ----------
     params, lr, betas, eps, amsgrad : object
         As for `Adam`.
     weight_decay : float
-        Share of a weight that is taken away per step, in units of the learning rate; at least 0.
+        Coefficient of the decay, at least 0. A step subtracts the fraction ``lr * weight_decay`` of
+        each weight.
     clip_norm, clip_value : float or None
         Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
-    TypeError, ValueError
-        If there are no parameters, or a setting is out of bounds or unknown.
+    TypeError
+        If `params` holds something other than parameters, or a keyword is unknown.
+    ValueError
+        If there are no parameters, or a setting is out of bounds.
 
     References
     ----------

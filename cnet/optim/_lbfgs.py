@@ -1,4 +1,4 @@
-"""L-BFGS, by SciPy, for data sets that are small enough to be taken whole."""
+"""L-BFGS, by SciPy, for small data sets that are evaluated as a whole."""
 
 from __future__ import annotations
 
@@ -16,50 +16,66 @@ from cnet.optim._optimizer import Optimizer, check_numbers
 
 
 class LBFGS(Optimizer):
-    """Limited-memory BFGS: for small data, all of it in each step. SciPy's ``L-BFGS-B`` does the
-    work.
+    """Limited-memory BFGS on the whole data set, for small data sets.
 
-    A step is a whole minimization, of up to `max_iter` iterations, each of which evaluates the loss
-    and its gradient once or a few times. It remembers nothing from one step to the next, so one
-    step of many iterations is better than many of a few. `Trainer.fit` takes one step per epoch, on
-    all rows; ``epochs=1`` is the usual number. The network must give the same result each time, so
-    dropout and augmentation are rejected there. Needs ``pip install "cnet[lbfgs]"``.
+    SciPy's ``L-BFGS-B`` computes the iterations. Iteration `k` updates all parameters `w` with
+    gradient `g`::
+
+        w[k + 1] = w[k] - a * H @ g
+
+    A line search chooses the step length `a`. The matrix `H` approximates the inverse Hessian. It
+    is defined by the last `history_size` pairs ``w[i + 1] - w[i]`` and ``g[i + 1] - g[i]``, and is
+    never stored.
+
+    A call of `step` is a whole minimization of up to `max_iter` iterations, in float64 whatever the
+    dtype of the network. Each iteration evaluates the loss and its gradient once or a few times.
+    The pairs are discarded after the call, so that one step of many iterations is better than many
+    steps of few.
+
+    `Trainer.fit` takes one step per epoch, on all samples; ``epochs=1`` is the usual number. The
+    loss must be a deterministic function of the parameters, so that `Trainer.fit` rejects dropout
+    and augmentation. Requires ``pip install "cnet[lbfgs]"``.
 
     Parameters
     ----------
     params : iterable of Parameter
         ``model.parameters()``; one group.
     lr : float
-        For code written for PyTorch: 1. There is a line search.
+        For code written for PyTorch: 1. The line search chooses the step length.
     max_iter : int
-        At least 1.
+        Maximum number of iterations of a step, at least 1.
     max_eval : int or None
-        The most evaluations of the loss, at least 1, but for those of the last iteration; None: as
-        many as it takes.
+        Maximum number of evaluations of the loss, at least 1. The iteration that reaches it is
+        completed. None sets no limit.
     tol : float
-        The largest element of the gradient at which it ends; at least 0. (It also ends where an
-        iteration gains less than 2e-9 of the loss.)
+        A step ends when no element of the gradient is larger than this in absolute value; at least
+        0. It also ends when an iteration reduces the loss by less than the fraction 2e-9.
     history_size : int
-        How many pairs of steps and gradients stand for the curvature; at least 1.
+        Number of pairs that define `H`, at least 1.
 
     Attributes
     ----------
     losses : list of float
-        Of the last step: the loss before it and after each iteration.
+        Losses of the last step: before its first iteration, and after each iteration.
     converged : bool
-        Whether the last step ended because there was nothing left to gain.
+        Whether the last step met a convergence criterion.
     message : str
-        Why the last step ended, in SciPy's words.
+        SciPy's message about the end of the last step.
 
     Raises
     ------
     ImportError
         If SciPy is not installed.
-    TypeError, ValueError
-        If there are no parameters or several groups, or a setting is out of bounds or unknown.
+    TypeError
+        If `params` holds something other than parameters, or a keyword is unknown.
+    ValueError
+        If there are no parameters or several groups, or a setting is out of bounds.
 
     References
     ----------
+    Liu and Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
+    Programming 45, 1989.
+
     Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM
     Journal on Scientific Computing 16, 1995.
 
@@ -73,7 +89,7 @@ class LBFGS(Optimizer):
     >>> history["loss"][0] < 1e-6
     True
 
-    By hand, with a function that sets gradients and returns the loss:
+    In your own loop, with a function that sets gradients and returns the loss:
 
     >>> criterion = nn.MSELoss()
     >>> def closure():
@@ -131,14 +147,16 @@ class LBFGS(Optimizer):
         )
 
     def step(self, closure: Callable[[], float] | None = None) -> float:
-        """Minimize what `closure` returns.
+        """Minimize the loss that `closure` returns.
 
-        After an error within, an interrupt for one, the parameters are those of the last iteration.
+        After an error, such as a keyboard interrupt, the parameters are those of the last complete
+        iteration.
 
         Parameters
         ----------
         closure : callable
-            Sets the gradients of the parameters, as a backward pass does, and returns the loss.
+            A function that sets the gradients of the parameters, as a backward pass does, and
+            returns the loss.
 
         Returns
         -------
@@ -147,8 +165,10 @@ class LBFGS(Optimizer):
 
         Raises
         ------
-        TypeError, ValueError
-            If there is no closure, or every parameter is frozen.
+        TypeError
+            If there is no closure.
+        ValueError
+            If every parameter is frozen, or a setting of the group is out of bounds or unknown.
         """
         if closure is None:
             raise TypeError(
@@ -209,10 +229,10 @@ class LBFGS(Optimizer):
         return self.losses[0]
 
     def _reached(self, loss: float) -> None:
-        """After an iteration."""
+        """Record the loss after an iteration. Subclasses may override it to stop early."""
         self.losses.append(loss)
 
 
 def _packed(arrays: list[Array]) -> Array:
-    """Many arrays as one of float64."""
+    """Return a flat float64 array of all elements of `arrays`, in order."""
     return np.concatenate([array.reshape(-1) for array in arrays], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What all optimizers have in common: groups of parameters with their own options."""
+"""Base of the optimizers: parameter groups with their own settings, clipping, and state."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +14,20 @@ from cnet.nn._parameter import make_writable
 from cnet.optim._construction import Construction
 
 _ALSO_IN_GROUPS = {"params", "initial_lr", "name"}
-"""Keys of a group that are no settings of its optimizer: `initial_lr` is a scheduler's, and `name`
-a user's.
+"""Keys that a group may have besides the settings of its optimizer: a scheduler sets `initial_lr`,
+and a user sets `name`.
 """
 
 MOST_STEPS = 2**53
+"""Bound of the step counts: integers below it are exact in float64."""
 
 
 class Optimizer:
     """Base of the optimizers.
 
-    To write one, override `_update`, and `_check` if settings have bounds.
+    To write an optimizer, override `_update`, and override `_check` if settings have bounds.
+    ``_update(parameter, settings)`` updates ``parameter.data`` in place from ``parameter.grad``;
+    both have the shape and the dtype of the parameter. ``settings`` is the group of the parameter.
 
     Parameters
     ----------
@@ -34,20 +37,34 @@ class Optimizer:
     defaults : dict
         Settings of groups that do not give their own.
     clip_norm : float or None
-        Before a step, scale all gradients together so that their norm is at most this.
+        Maximum of `norm`, the Euclidean norm of the elements of all gradients together. Before a
+        step, gradients of a larger norm are multiplied by ``clip_norm / (norm + 1e-6)``.
     clip_value : float or None
-        Before a step, and before `clip_norm`, limit each element of a gradient to [-clip_value,
-        clip_value].
+        Maximum absolute value of an element of a gradient. Before a step, and before `clip_norm`,
+        each element is limited to [-clip_value, clip_value].
 
     Attributes
     ----------
     param_groups : list of dict
-        Each with ``"params"`` and the settings, which may be changed between steps. They are
-        checked again before each step.
+        Parameter groups, each with ``"params"`` and the settings. The settings may be changed
+        between steps, and are checked again before each step.
     defaults : dict
         Settings of groups that do not give their own.
     clip_norm, clip_value : float or None
-        May be changed too.
+        Limits of gradients, which may be changed between steps.
+
+    Raises
+    ------
+    TypeError
+        If `params` holds something other than parameters or groups.
+    ValueError
+        If there are no parameters, a parameter appears twice, or a setting is out of bounds or
+        unknown.
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013
+    (clipping by norm).
 
     Examples
     --------
@@ -87,27 +104,31 @@ class Optimizer:
         self._state: dict[Parameter, Any] = {}
         self._construction = Construction()
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.limits  # noqa: B018 - an error now rather than in the first step
+        self.limits  # noqa: B018 - raises now, not in the first step
         for group in groups:
             Optimizer.add_param_group(self, group)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies, which may be made while another thread takes the first step."""
+        """Copy the dictionary of states, which another thread may extend in its first step."""
         return {**self.__dict__, "_state": self._state.copy()}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, such as those of layers that are trained from now on.
+        """Add a parameter group, for example to train layers that were frozen until now.
+
+        Nothing is changed if it raises.
 
         Parameters
         ----------
         param_group : dict
-            ``"params"`` and settings, as for the constructor.
+            A parameter or an iterable of parameters under ``"params"``, and settings, as for the
+            constructor.
 
         Raises
         ------
-        TypeError, ValueError
-            If it is no such group, a setting is out of bounds or unknown, or a parameter is in a
-            group already; then nothing is changed.
+        TypeError
+            If `param_group` is not such a dictionary.
+        ValueError
+            If a setting is out of bounds or unknown, or a parameter is in a group already.
         """
         index = len(self.param_groups)
         if not isinstance(param_group, dict) or "params" not in param_group:
@@ -138,10 +159,10 @@ class Optimizer:
         self.param_groups.append(settings)
 
     def _check(self, settings: dict[str, Any]) -> None:
-        """Raise ValueError for settings out of bounds."""
+        """Raise ValueError if a setting is out of bounds. Subclasses override it."""
 
     def check_group(self, index: int, settings: dict[str, Any]) -> None:
-        """Raise ValueError for a group whose settings are out of bounds, unknown or missing."""
+        """Raise ValueError if a setting of a group is out of bounds, unknown or missing."""
         if (
             len(settings) != len(self.defaults) + 1
             or "params" not in settings
@@ -167,8 +188,10 @@ class Optimizer:
             raise ValueError(f"parameter group {index}: {error}" if index else str(error)) from None
 
     def check_model(self, model: Module) -> None:
-        """Raise ValueError if training the model with this optimizer would change nothing, or if a
-        setting is out of bounds.
+        """Raise ValueError unless this optimizer can train a model.
+
+        It must hold a parameter of the model that is not frozen, and its settings must be within
+        their bounds.
         """
         held = {*model.parameters()} & {
             parameter for group in self.param_groups for parameter in group["params"]
@@ -186,7 +209,7 @@ class Optimizer:
         self.check_groups()
 
     def check_groups(self) -> None:
-        """Raise ValueError for settings out of bounds: groups may be changed at any time."""
+        """Check the settings of all groups again, which may have been changed since."""
         for i, group in enumerate(self.param_groups):
             self.check_group(i, group)
 
@@ -196,17 +219,17 @@ class Optimizer:
         Parameters
         ----------
         closure : callable or None
-            Is called first: sets the gradients and returns the loss.
+            A function that sets the gradients and returns the loss. It is called before the update.
 
         Returns
         -------
         float or None
-            What `closure` returned.
+            The loss that `closure` returned; None without a closure.
 
         Raises
         ------
         ValueError
-            If a setting of a group is out of bounds or unknown; then nothing is changed.
+            If a setting of a group is out of bounds or unknown. Then no parameter is changed.
         """
         self.check_groups()
         loss = None if closure is None else closure()
@@ -220,7 +243,7 @@ class Optimizer:
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """The largest value and norm that gradients may have; None where neither is limited."""
+        """The maximum absolute value and the maximum norm of gradients; None without limits."""
         for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if limit is not None and not 0 < _real(limit) < math.inf:
                 raise ValueError(f"{name} is {limit!r}, expected a finite number above 0, or None")
@@ -232,6 +255,7 @@ class Optimizer:
         )
 
     def _clip(self) -> None:
+        """Limit the gradients, first by value, then by norm."""
         if (limits := self.limits) is None:
             return
         most, squares = limits[0], 0.0
@@ -252,32 +276,32 @@ class Optimizer:
                 loops(grad.dtype).scale(grad, factor)
 
     def _update(self, parameter: Parameter, settings: dict[str, Any]) -> None:
+        """Update one parameter from its gradient. Subclasses override it."""
         raise TypeError(f"{type(self).__name__} does not define _update(parameter, settings)")
 
     def copy_state(self) -> dict[Parameter, Any]:
-        """A copy of what the steps so far left to remember, such as momentum."""
+        """Return a copy of the optimizer state, such as momentum, by parameter."""
         return {parameter: state.copy() for parameter, state in self._state.items()}
 
     def set_state(self, state: dict[Parameter, Any]) -> None:
-        """Go back to what `copy_state` gave; it is taken, not copied."""
+        """Restore an optimizer state that `copy_state` returned, without copying it."""
         self._state = state
 
     def state_dict(self) -> dict[str, Any]:
-        """All that later steps continue from: what the optimizer remembers of each parameter, and
-        the settings of the groups.
+        """Return the optimizer state and the settings, from which later steps continue.
 
         Returns
         -------
         dict
-            ``"state"``: by the number of a parameter, copies of the arrays that the optimizer
-            remembers, in the shapes of `Module.state_dict`. ``"param_groups"``: the settings of
-            each group, with the numbers of its parameters under ``"params"``. Parameters are
-            numbered from 0, group by group. Names are PyTorch's.
+            ``"state"`` maps the number of a parameter to copies of its arrays of optimizer state,
+            in the shapes of `Module.state_dict`. ``"param_groups"`` lists the settings of each
+            group, with the numbers of its parameters under ``"params"``. Parameters are numbered
+            from 0, group by group. The names are PyTorch's.
 
         Raises
         ------
         TypeError
-            If a custom optimizer remembers something else than an array for each parameter.
+            If the state that a custom optimizer keeps for a parameter is not an array.
 
         Examples
         --------
@@ -304,18 +328,20 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was called, in an optimizer with groups of as many
-        parameters.
+        """Load the optimizer state and the settings that `state_dict` returned.
+
+        This optimizer must have as many groups, with as many parameters each. Nothing is changed if
+        it raises.
 
         Parameters
         ----------
         state_dict : dict
-            Arrays are copied.
+            The result of `state_dict`. Its arrays are copied.
 
         Raises
         ------
         ValueError
-            If it is no state of such an optimizer; then nothing is changed.
+            If `state_dict` is not the state of such an optimizer.
         """
         match state_dict:
             case {"state": dict(state), "param_groups": list(groups)} if len(state_dict) == 2:
@@ -367,7 +393,7 @@ class Optimizer:
             raise
 
     def set_settings(self, settings: Sequence[dict[str, Any]]) -> None:
-        """Give each group other settings than it has, which have been checked."""
+        """Replace the settings of each group by others, which have been checked."""
         for group, values in zip(self.param_groups, settings, strict=True):
             for name in group.keys() - values.keys() - {"params"}:
                 del group[name]
@@ -378,7 +404,7 @@ class Optimizer:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def _packed(self, state: Any) -> Any:
-        """What is remembered of a parameter, for `state_dict`."""
+        """Return the state of a parameter in the form of `state_dict`."""
         if not isinstance(state, np.ndarray):
             raise TypeError(
                 f"{type(self).__name__} keeps a {type(state).__name__} for a parameter, expected "
@@ -387,18 +413,19 @@ class Optimizer:
         return turned(state)
 
     def _unpacked(self, parameter: Parameter, packed: Any) -> Any:
-        """What `_packed` gave, to be remembered of a parameter. Raises ValueError if it does not
-        fit.
+        """Return the state of a parameter from the form of `state_dict`.
+
+        Raises ValueError if it does not fit the parameter.
         """
         return turned_back(packed, parameter, "state")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients. There is no need to: backward passes overwrite them.
+        """Reset the gradients. This is optional, because backward passes overwrite them.
 
         Parameters
         ----------
         set_to_none : bool
-            Otherwise they become zeros.
+            Whether gradients become None; otherwise they become zeros.
         """
         for parameter in self._parameters():
             if set_to_none:
@@ -408,13 +435,14 @@ class Optimizer:
 
 
 def turned(array: Array) -> Array:
-    """A copy in the shape of `Module.state_dict`."""
+    """Return a C-contiguous copy with reversed axes, the shape of `Module.state_dict`."""
     return np.ascontiguousarray(array.T).reshape(array.shape[::-1]).copy()
 
 
 def turned_back(values: Any, parameter: Parameter, name: str) -> Array:
-    """A copy of what `turned` gave, in the shape of a parameter. Raises ValueError if it does not
-    fit.
+    """Return a copy of an array from `turned`, in the shape of a parameter.
+
+    Raises ValueError if its shape or dtype does not fit the parameter.
     """
     shape = parameter.shape[::-1]
     if (
@@ -436,7 +464,7 @@ def turned_back(values: Any, parameter: Parameter, name: str) -> Array:
 
 
 def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf) -> None:
-    """Raise ValueError unless these settings are numbers of at least 0 and below a bound."""
+    """Raise ValueError unless the named settings are at least 0, finite, and below a bound."""
     for name in names:
         if not 0 <= _real(value := settings[name]) < below:
             finite = "a finite number of at least 0"
@@ -445,7 +473,7 @@ def check_numbers(settings: dict[str, Any], *names: str, below: float = math.inf
 
 
 def _real(value: Any) -> float:
-    """A real number as a float; NaN for anything else."""
+    """Return a real number as a float, infinity if it is too large, and NaN for anything else."""
     if type(value) is float:
         return value
     try:

@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""RMSprop, with momentum and in its centered variant."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,45 +12,53 @@ from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class RMSprop(RuleOptimizer):
-    """RMSprop, as PyTorch defines it: the gradient over the root of a mean of its squares.
+    """RMSprop: the gradient, divided by the root of a running mean of its square.
 
-    With gradient `g`, parameter `w`, and `s`, `a` and `v` (zero at first)::
+    A step updates a parameter `w` with gradient `g`, the means `s` and `a`, and the momentum buffer
+    `v`. All three start at 0. The formula is that of PyTorch::
 
         g = g + weight_decay * w
         s = alpha * s + (1 - alpha) * g**2
-        a = alpha * a + (1 - alpha) * g     # if centered; else a is 0
+        a = alpha * a + (1 - alpha) * g    # centered=True, otherwise a = 0
         v = momentum * v + g / (sqrt(s - a**2) + eps)
         w = w - lr * v
+
+    The means and the buffer have the shape and the dtype of their parameter.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with their own options, such as a learning rate per
+        ``model.parameters()``, or groups with their own settings, such as a learning rate per
         layer.
     lr : float
         Learning rate, at least 0.
     alpha : float
-        How much the mean keeps of what it was, from 0 to below 1.
+        Decay rate of the means, at least 0 and below 1.
     eps : float
-        At least 0; keeps the step of a parameter without gradients finite.
+        Term that avoids division by 0, at least 0.
     weight_decay : float
-        L2 penalty, at least 0.
+        Coefficient of the L2 penalty, at least 0.
     momentum : float
-        At least 0 and below 1 for a process that converges.
+        Decay rate of the momentum buffer, at least 0. Convergence requires a value below 1.
     centered : bool
-        Divide by an estimate of the standard deviation.
+        Whether to divide by an estimate of the standard deviation of the gradient, instead of the
+        root of its mean square.
     clip_norm, clip_value : float or None
         Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
-    TypeError, ValueError
-        If there are no parameters, or a setting is out of bounds or unknown.
+    TypeError
+        If `params` holds something other than parameters, or a keyword is unknown.
+    ValueError
+        If there are no parameters, or a setting is out of bounds.
 
     References
     ----------
-    Hinton, Neural networks for machine learning, lecture 6e, 2012. Graves, Generating sequences
-    with recurrent neural networks, arXiv:1308.0850 (centered).
+    Tieleman and Hinton, Lecture 6.5 - RMSprop, Coursera: Neural networks for machine learning,
+    2012.
+
+    Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013 (centered).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Optimizers whose step is a compiled kernel, alone or within a program."""
+"""Optimizers whose step is a compiled kernel, called from Python or in a program."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cnet.nn import Parameter
 from cnet.optim._optimizer import MOST_STEPS, Optimizer, turned, turned_back
 
 kinds = loops(FLOAT32)
-"""Where the numbers of the kinds are: ``kinds.ADAM``."""
+"""The module that defines the numbers of the update kinds, such as ``kinds.ADAM``."""
 
 
 class Rule(NamedTuple):
-    """Settings as the compiled core takes them; kernels/kernels.h says what they mean."""
+    """Settings in the form of the compiled core, see ``cnet_rule`` in kernels/arguments.h."""
 
     kind: int
     lr: float
@@ -32,35 +32,37 @@ class Rule(NamedTuple):
 
 
 class State:
-    """What an optimizer remembers of a parameter: how many steps it took, and arrays in one of
-    shape (arrays, *shape).
+    """Optimizer state of a parameter: the number of its steps, and its arrays, which are stacked in
+    one array of shape (count, *parameter.shape).
     """
 
     def __init__(self, arrays: Array, steps: int = 0) -> None:
         self.arrays, self.steps = arrays, steps
 
     def copy(self) -> State:
-        """Another one, which later steps do not change."""
+        """Return a copy, which later steps do not change."""
         return State(self.arrays.copy(), self.steps)
 
 
 class RuleOptimizer(Optimizer):
-    """Base of the optimizers that the compiled core knows. They define `_rule` and `_names`."""
+    """Base of the optimizers with compiled steps. Subclasses define `_rule` and `_names`."""
 
     _names: tuple[str, ...]
-    """Of the arrays that are remembered of a parameter, as in PyTorch."""
+    """Names of the arrays of optimizer state, as in PyTorch."""
 
     batch_weight = 1.0
-    """Weight of the samples of the current mini-batch: the layer-by-layer loop sets it for
-    penalties that are summed.
+    """Total weight of the samples of the current mini-batch. The eager engine sets it for penalties
+    that are summed.
     """
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
+        """Return the settings of a group as a rule of the compiled core."""
         raise NotImplementedError
 
     def _state_of(self, parameter: Parameter, rule: Rule) -> State:
-        """What there is to remember, with zeros for what the settings did not ask for until now;
-        never in a read-only array.
+        """Return the state of a parameter, with writable arrays.
+
+        Arrays that the settings did not require until now are added as zeros.
         """
         state: State | None = self._state.get(parameter)
         if state is None:
@@ -76,7 +78,7 @@ class RuleOptimizer(Optimizer):
         return state
 
     def penalized(self) -> list[Parameter]:
-        """The parameters with a penalty that is summed: the training loop reports their squares."""
+        """Return the parameters with a summed penalty, whose squares the training loop reports."""
         return [
             parameter
             for group in self.param_groups
@@ -120,7 +122,7 @@ class RuleOptimizer(Optimizer):
 
 
 def square_sum(parameters: Iterable[Parameter]) -> float:
-    """The sum of the squares of all values."""
+    """Return the sum of the squares of all elements of the parameters."""
     total = 0.0
     for parameter in parameters:
         total = loops(parameter.dtype).square_sum(parameter.data.reshape(-1), total)
@@ -128,5 +130,5 @@ def square_sum(parameters: Iterable[Parameter]) -> float:
 
 
 def flat(arrays: Array) -> Array:
-    """Each array as a row."""
+    """Return a view of stacked arrays in which each array is one row."""
     return arrays.reshape(len(arrays), math.prod(arrays.shape[1:]))

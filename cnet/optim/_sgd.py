@@ -13,42 +13,50 @@ from cnet.optim._rule import Rule, RuleOptimizer
 
 
 class SGD(RuleOptimizer):
-    """Stochastic gradient descent with momentum, Nesterov's variant and weight decay, as PyTorch
-    defines them.
+    """Stochastic gradient descent with momentum and weight decay.
 
-    With gradient `g`, parameter `w` and buffer `v` (zero at first)::
+    A step updates a parameter `w` with gradient `g`, and its momentum buffer `v`, which starts at
+    0. The formula is that of PyTorch::
 
         g = g + weight_decay * w
         v = momentum * v + g
-        w = w - lr * (g + momentum * v if nesterov else v)
+        w = w - lr * v                     # nesterov=False
+        w = w - lr * (g + momentum * v)    # nesterov=True
+
+    Without momentum no buffer is kept. The buffer has the shape and the dtype of its parameter.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        ``model.parameters()``, or groups with their own options, such as a learning rate per
+        ``model.parameters()``, or groups with their own settings, such as a learning rate per
         layer.
     lr : float
         Learning rate, at least 0.
     momentum : float
-        At least 0 and below 1 for a process that converges.
+        Decay rate of the momentum buffer, at least 0. Convergence requires a value below 1.
     dampening : float
         For code written for PyTorch: 0.
     weight_decay : float
-        L2 penalty, at least 0.
+        Coefficient of the L2 penalty, at least 0.
     nesterov : bool
-        Needs momentum.
+        Whether to use Nesterov momentum. It requires a momentum above 0.
     clip_norm, clip_value : float or None
         Limits of gradients, as for `Optimizer`.
 
     Raises
     ------
-    TypeError, ValueError
-        If there are no parameters, or a setting is out of bounds or unknown.
+    TypeError
+        If `params` holds something other than parameters, or a keyword is unknown.
+    ValueError
+        If there are no parameters, or a setting is out of bounds.
 
     References
     ----------
+    Polyak, Some methods of speeding up the convergence of iteration methods, USSR Computational
+    Mathematics and Mathematical Physics 4, 1964 (momentum).
+
     Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep
-    learning, ICML 2013.
+    learning, ICML 2013 (Nesterov momentum).
 
     Examples
     --------

@@ -1,11 +1,15 @@
-"""Learning rates that change on a schedule, with PyTorch's names, arguments and rates.
+"""Learning rate schedulers, with PyTorch's names, arguments and rates.
 
-Call `step()` manually, or give schedulers to ``Trainer.fit(callbacks=[scheduler])``, which steps
-them after each epoch, or after each batch with ``per_batch=True``; `OneCycleLR` and `CyclicLR` step
-after each batch by default.
+Call `step()` in your own loop, or pass schedulers to ``Trainer.fit(callbacks=[scheduler])``. `fit`
+steps them after each epoch, or after each batch with ``per_batch=True``. `OneCycleLR` and
+`CyclicLR` step after each batch by default.
 
-Most schedulers compute the next rate from the current one, as PyTorch's do. So several can be used
-together, and manual changes stay. The others say that they do not depend on the current rate.
+Most schedulers compute the next rate from the current one, as PyTorch's do. So several schedulers
+can be combined, and manual changes are preserved. A scheduler whose rates do not depend on the
+current rate says so.
+
+In the formulas, `t` is the number of the step, from 0, and ``base`` is the base rate of a group,
+``group["initial_lr"]``. Rates are nonnegative Python floats.
 """
 
 from cnet.optim.lr_scheduler._combined import ChainedScheduler, SequentialLR

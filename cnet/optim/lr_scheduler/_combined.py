@@ -1,4 +1,4 @@
-"""Schedulers made of others."""
+"""Schedulers that combine others: in sequence, or all at once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class _Combined(LRScheduler):
-    """Base of these schedulers. Whether their parts step per batch says so for all; parts that
-    disagree leave it open.
+    """Base of the schedulers that combine others.
+
+    `per_batch` is that of the parts. It is None if the parts differ and it was not given.
     """
 
     _settings: ClassVar[Checks] = {"per_batch": Optional(flag)}
@@ -35,7 +36,7 @@ class _Combined(LRScheduler):
     def _hold(
         self, optimizer: Optimizer | None, schedulers: Iterable[LRScheduler], per_batch: bool | None
     ) -> None:
-        """Take the parts."""
+        """Check and store the parts."""
         name, parts = type(self).__name__, list(schedulers)
         if not parts:
             raise ValueError(f"{name} got no schedulers, expected at least one")
@@ -69,7 +70,7 @@ class _Combined(LRScheduler):
         self._check_settings()
 
     def _to_base(self) -> None:
-        """Begin at the base rates."""
+        """Set all rates to the base rates."""
         for group in self.optimizer.param_groups:
             group["lr"] = group.get("initial_lr", group["lr"])
 
@@ -83,32 +84,38 @@ class _Combined(LRScheduler):
 
 
 class SequentialLR(_Combined):
-    """One scheduler after another: the next one begins at each milestone.
+    """Several schedulers in sequence: at each milestone, the next one begins.
 
-    The first one begins at the base rate, ``group["initial_lr"]``; so does each other, but for
-    `MultiplicativeLR` and custom classes, which begin at the current rate.
+    With ``start = [0, *milestones]``, scheduler `i` sets the rates of steps ``start[i] <= t <
+    start[i + 1]``; the last one has no end. A scheduler counts its own steps from 0 at step
+    ``start[i]``, and begins at the base rate, ``group["initial_lr"]``. Only `MultiplicativeLR` and
+    custom classes begin at the current rate, unless they come first.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     schedulers : sequence of LRScheduler
-        Of this optimizer; `ReduceLROnPlateau` cannot be one of them.
+        Schedulers of this optimizer, except `ReduceLROnPlateau`.
     milestones : sequence of int
-        Steps at which the next scheduler begins: one less than there are schedulers, increasing.
+        Steps at which the next scheduler begins, increasing; one fewer than schedulers.
     last_epoch : int
-        As for `LRScheduler`. If it is not -1, rates are those of an uninterrupted sequence.
+        As for `LRScheduler`. If it is not -1, the rates are those of an uninterrupted sequence.
     per_batch : bool or None
-        As for `LRScheduler`; None: as the schedulers have it.
+        As for `LRScheduler`. None is the setting of the schedulers.
 
     Raises
     ------
     TypeError, ValueError
-        If a scheduler or a setting is of the wrong type or out of bounds, or belongs to another
-        optimizer.
+        If a scheduler or a setting is of the wrong type or out of bounds, or a scheduler belongs to
+        another optimizer, appears twice, or is a `ReduceLROnPlateau`.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.SequentialLR.
 
     Examples
     --------
-    Warm-up, then a cosine:
+    Warm-up, then cosine annealing:
 
     >>> from cnet import nn, optim
     >>> from cnet.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
@@ -159,6 +166,7 @@ class SequentialLR(_Combined):
             )
 
     def _at(self, step: int) -> LRScheduler:
+        """Return the scheduler of a step."""
         return self._schedulers[bisect_right(self._milestones, step)]
 
     def _restart(self) -> None:
@@ -186,7 +194,7 @@ class SequentialLR(_Combined):
 
     def _take_length(self, count: int | None) -> None:
         for scheduler in self._schedulers:
-            scheduler._take_length(None)  # no part takes all steps
+            scheduler._take_length(None)  # each part has only some of the steps
 
     def _length(self) -> float:
         start = 0.0
@@ -198,24 +206,30 @@ class SequentialLR(_Combined):
 
 
 class ChainedScheduler(_Combined):
-    """Several schedulers at once: each step is a step of all, in order.
+    """Several schedulers at once: each step is a step of all of them, in order.
 
-    Schedulers that multiply the current rate compose so. One that does not depend on it, such as
-    `OneCycleLR`, undoes those before it.
+    The factors of schedulers that multiply the current rate are multiplied: ``rate = base *
+    factor[0](t) * factor[1](t) * ...``. A scheduler that does not depend on the current rate, such
+    as `OneCycleLR`, overwrites the rates of those before it.
 
     Parameters
     ----------
     schedulers : sequence of LRScheduler
-        Of one optimizer; `ReduceLROnPlateau` cannot be one of them.
+        Schedulers of one optimizer, except `ReduceLROnPlateau`.
     optimizer : optim.Optimizer or None
-        None: that of the first scheduler.
+        Optimizer of the schedulers; None is that of the first one.
     per_batch : bool or None
-        As for `LRScheduler`; None: as the schedulers have it.
+        As for `LRScheduler`. None is the setting of the schedulers.
 
     Raises
     ------
     TypeError, ValueError
-        If a scheduler or a setting is of the wrong type, or belongs to another optimizer.
+        If a scheduler or a setting is of the wrong type, or a scheduler belongs to another
+        optimizer, appears twice, or is a `ReduceLROnPlateau`.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.ChainedScheduler.
 
     Examples
     --------
@@ -245,6 +259,7 @@ class ChainedScheduler(_Combined):
         self._note_rates()
 
     def _note_rates(self) -> None:
+        """Record the current rates as those that the last step set."""
         self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def step(self, epoch: None = None) -> None:

@@ -1,4 +1,4 @@
-"""Schedules along half a cosine."""
+"""Cosine annealing, without and with warm restarts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the rate down to `eta_min` in `T_max` steps, and up again in the next
-    `T_max`.
+    """Cosine annealing of the rate down to `eta_min` in `T_max` steps.
 
-    Alone, the rate at step `t` is ``eta_min + (base - eta_min) * (1 + cos(pi * t / T_max)) / 2``.
+    Used alone, the rate at step `t` is ``eta_min + (base - eta_min) * (1 + cos(pi * t / T_max)) /
+    2``. After `T_max` steps it rises again, with a period of ``2 * T_max`` steps.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     T_max : int
-        Steps down, at least 1.
+        Number of steps until the rate is `eta_min`, at least 1.
     eta_min : float
-        At least 0.
+        Minimum of the rate, at least 0.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -34,8 +34,8 @@ class CosineAnnealingLR(LRScheduler):
 
     References
     ----------
-    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017 (without
-    the restarts).
+    Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017. (This
+    class has no restarts.)
 
     Examples
     --------
@@ -77,7 +77,7 @@ class CosineAnnealingLR(LRScheduler):
         )
         if (self.last_epoch - 1 - self.T_max) % (
             2 * self.T_max
-        ) == 0:  # up from the minimum, from where no factor leads
+        ) == 0:  # at the minimum `before` is 0, and no factor leads away from it
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
             return [
                 group["lr"] + (base - self.eta_min) * rise
@@ -87,22 +87,22 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half a cosine from the base rate down to `eta_min`, again and again, each `T_mult` times as
-    long as the one before.
+    """Cosine annealing from the base rate down to `eta_min`, with warm restarts.
 
-    The rate is ``eta_min + (base - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2``, `T_cur` steps
-    after the last restart, with `T_i` steps between it and the next. It does not depend on the
-    current rate.
+    The rate is ``eta_min + (base - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2``. Here `T_cur` is
+    the number of steps since the last restart, and `T_i` the number of steps from that restart to
+    the next. Each restart multiplies `T_i` by `T_mult`. The rate does not depend on the current
+    rate.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     T_0 : int
-        Steps to the first restart, at least 1.
+        Number of steps until the first restart, at least 1.
     T_mult : int
-        At least 1.
+        Factor of the number of steps between restarts, at least 1.
     eta_min : float
-        At least 0.
+        Minimum of the rate, at least 0.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -167,7 +167,13 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         Parameters
         ----------
         epoch : float or None
-            Steps since the beginning, which may be a fraction: ``step(epoch + batch / batches)``.
+            Number of steps since the beginning, at least 0. It may have a fraction, as in
+            ``step(epoch + batch / batches)``. None is the next step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `epoch` is not a number, or is negative or not finite.
         """
         if epoch is not None or self._is_initial:
             self._go_to(self.last_epoch + 1 if epoch is None else Number()("epoch", epoch))
@@ -177,6 +183,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self._set(self.T_cur + 1 - self.T_i, self.T_i * self.T_mult, self.last_epoch + 1)
 
     def _go_to(self, epoch: float) -> None:
+        """Set the rates at `epoch` steps since the beginning."""
         start, length = 0, self.T_0
         if self.T_mult == 1:
             start = int(epoch // length) * length
@@ -186,6 +193,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(epoch - start, length, math.floor(epoch))
 
     def _set(self, T_cur: float, T_i: int, last_epoch: int) -> None:
+        """Set the rates `T_cur` steps after a restart; nothing is changed if it raises."""
         before = {**vars(self)}
         self.T_cur, self.T_i = T_cur, T_i
         self._step_count += 1

@@ -1,4 +1,4 @@
-"""What schedules of cycles have in common: momentum that moves the other way round."""
+"""Base of the cyclic schedulers: momentum that falls while the rate rises, and rises again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class Cycle(LRScheduler):
-    """Base of these schedules: sets ``momentum``, or the first of ``betas``, of each group at each
-    step.
+    """Base of the cyclic schedulers, which set ``momentum``, or the first of ``betas``, of each
+    group at each step.
     """
 
     _settings: ClassVar[Checks] = {
@@ -31,7 +31,7 @@ class Cycle(LRScheduler):
     max_lrs: list[float]
 
     def _momenta(self) -> list[float]:
-        """The momentum of each group at step `last_epoch`."""
+        """Return the momentum of each group at step `last_epoch`."""
         raise NotImplementedError
 
     def _check_for_this(self, values: State) -> None:
@@ -62,6 +62,7 @@ class Cycle(LRScheduler):
 
 
 def _moved(optimizer: Optimizer, group: dict[str, Any], momentum: float) -> dict[str, Any]:
+    """Return the setting of a group that holds its momentum, with a new value."""
     return (
         {"betas": (momentum, *group["betas"][1:])}
         if "betas" in optimizer.defaults
@@ -70,7 +71,7 @@ def _moved(optimizer: Optimizer, group: dict[str, Any], momentum: float) -> dict
 
 
 def check_order(lower: str, lows: list[float], upper: str, highs: list[float]) -> None:
-    """Raise ValueError for a lower bound above its upper bound."""
+    """Raise ValueError if a lower bound is above its upper bound."""
     for low, high in zip(lows, highs, strict=True):
         if low > high:
             raise ValueError(f"{lower} is {low!r}, which is above {upper}, {high!r}")

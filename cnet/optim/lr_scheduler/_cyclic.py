@@ -1,4 +1,4 @@
-"""A rate that goes up and down again and again."""
+"""The cyclical learning rate of Smith (2017)."""
 
 from __future__ import annotations
 
@@ -16,46 +16,49 @@ _MODES = ("triangular", "triangular2", "exp_range")
 
 
 class CyclicLR(Cycle):
-    """Up from `base_lr` to `max_lr` and down again, in straight lines, with momentum the other way
-    round.
+    """Cyclical learning rate: linearly from `base_lr` to `max_lr` and back, in each cycle.
 
-    In cycle `n`, from 1, the rate is ``base_lr + (max_lr - base_lr) * x * scale``, where `x` goes
-    from 0 to 1 in `step_size_up` steps and back in `step_size_down`. The scale is 1 for
-    "triangular", ``2 ** (1 - n)`` for "triangular2", and ``gamma ** t`` at step `t` for
-    "exp_range". Momentum is ``max_momentum - (max_momentum - base_momentum) * x * scale``. Rates do
-    not depend on the current ones.
+    At step `t` in cycle `n`, counted from 1, the rate and the momentum are::
 
-    As a callback it is stepped after each batch.
+        lr = base_lr + (max_lr - base_lr) * x * scale
+        momentum = max_momentum - (max_momentum - base_momentum) * x * scale
+
+    `x` rises linearly from 0 to 1 in `step_size_up` steps, and falls to 0 in `step_size_down`
+    steps. The scale is 1 in mode "triangular", ``2 ** (1 - n)`` in mode "triangular2", and ``gamma
+    ** t`` in mode "exp_range". Rates do not depend on the current rates.
+
+    By default, `Trainer.fit` steps it after each batch.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     base_lr, max_lr : float, or list of float
-        At least 0, for each group, or for all; `base_lr` is not above `max_lr`.
+        Minimum and maximum of the rate, at least 0; one for each group, or one for all.
     step_size_up : float
-        Steps up, above 0.
+        Number of steps from `base_lr` to `max_lr`, above 0.
     step_size_down : float or None
-        Steps down, at least 0; None: as many as up.
+        Number of steps from `max_lr` to `base_lr`, at least 0. None is `step_size_up`.
     mode : {"triangular", "triangular2", "exp_range"}
+        Scale of a cycle. It is ignored if `scale_fn` is given.
     gamma : float
-        For "exp_range", at least 0.
+        Base of the scale in mode "exp_range", at least 0.
     scale_fn : function or None
-        Takes the place of `mode`: the scale, from the number of the cycle or of the step. A state
-        does not hold it.
+        Function that returns the scale, and takes the number of the cycle or of the step.
+        `state_dict` does not hold it.
     scale_mode : {"cycle", "iterations"}
-        What `scale_fn` takes.
+        Whether `scale_fn` takes `n` or `t`.
     cycle_momentum : bool
-        Also move ``momentum``, or the first of ``betas``.
+        Whether to set the momentum too: ``momentum``, or the first of ``betas``.
     base_momentum, max_momentum : float, or list of float
-        For each group, or for all.
+        Minimum and maximum of the momentum; one for each group, or one for all.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of the wrong type or out of bounds, or the optimizer has no momentum to
-        cycle.
+        If a setting is of the wrong type or out of bounds, a minimum is above its maximum, or the
+        optimizer has no momentum and `cycle_momentum` is true.
 
     References
     ----------
@@ -124,7 +127,7 @@ class CyclicLR(Cycle):
             "base_lrs", base_lr, len(optimizer.param_groups)
         )
         super().__init__(optimizer, last_epoch, per_batch=per_batch)
-        self.base_lrs = base  # the base class has those of the optimizer
+        self.base_lrs = base  # the base class set the base rates of the optimizer
 
     @classmethod
     def _check_together(cls, values: State) -> None:
@@ -144,7 +147,7 @@ class CyclicLR(Cycle):
             group["lr"] = rate
 
     def scale_fn(self, x: float) -> float:
-        """The scale of a cycle, or at a step, whichever `scale_mode` says."""
+        """Return the scale of cycle `x`, or of step `x` if `scale_mode` is "iterations"."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         return (
@@ -156,7 +159,7 @@ class CyclicLR(Cycle):
         )
 
     def _height(self) -> float:
-        """How far up the rates are at this step: 0 to 1, times the scale."""
+        """Return ``x * scale`` at step `last_epoch`, with `x` from 0 to 1."""
         total = self.step_size_up + self.step_size_down
         cycle = math.floor(1 + self.last_epoch / total)
         x, top = 1 + self.last_epoch / total - cycle, self.step_size_up / total

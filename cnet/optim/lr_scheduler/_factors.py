@@ -1,4 +1,8 @@
-"""Schedules that multiply the current rate, step by step."""
+"""Schedulers that multiply the current rate by a factor at each step.
+
+The rules are PyTorch's. The docstrings give the closed form, which holds for a scheduler that is
+used alone.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,12 @@ from cnet.optim.lr_scheduler._settings import Checks, ListOf, Number, Whole
 
 
 class _Factor(LRScheduler):
-    """Base of these schedules."""
+    """Base of the schedulers that multiply the current rate."""
 
     _begins_at_base = True
 
     def _factor(self, step: int) -> float:
-        """What the rate is multiplied by at a step."""
+        """Return the factor of the rate at a step."""
         raise NotImplementedError
 
     def get_lr(self) -> list[float]:
@@ -26,17 +30,17 @@ class _Factor(LRScheduler):
 
 
 class StepLR(_Factor):
-    """Multiply the rate by `gamma` every `step_size` steps.
+    """Step decay: multiply the rate by `gamma` every `step_size` steps.
 
-    Alone, the rate at step `t` is ``base * gamma ** (t // step_size)``.
+    Used alone, the rate at step `t` is ``base * gamma ** (t // step_size)``.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     step_size : int
-        At least 1.
+        Number of steps from one decay to the next, at least 1.
     gamma : float
-        At least 0.
+        Factor of a decay, at least 0.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -44,6 +48,10 @@ class StepLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.StepLR.
 
     Examples
     --------
@@ -77,19 +85,19 @@ class StepLR(_Factor):
 
 
 class MultiStepLR(_Factor):
-    """Multiply the rate by `gamma` at each of some steps.
+    """Step decay at given steps: multiply the rate by `gamma` at each milestone.
 
-    Alone, the rate at step `t` is ``base * gamma ** n``, where `n` is the number of milestones up
-    to `t`.
+    Used alone, the rate at step `t` is ``base * gamma ** n``, where `n` is the number of milestones
+    that are at most `t`.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     milestones : iterable of int
-        Steps, in any order; the rate is multiplied several times at a step that is given several
-        times.
+        Steps of the decays, at least 0, in any order. A step that appears `k` times multiplies the
+        rate by ``gamma ** k``.
     gamma : float
-        At least 0.
+        Factor of a decay, at least 0.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -97,6 +105,11 @@ class MultiStepLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, Deep residual learning for image recognition, CVPR 2016, divide the
+    rate by 10 at two milestones. The rule is that of PyTorch, torch.optim.lr_scheduler.MultiStepLR.
 
     Examples
     --------
@@ -139,15 +152,15 @@ class MultiStepLR(_Factor):
 
 
 class ExponentialLR(_Factor):
-    """Multiply the rate by `gamma` at each step.
+    """Exponential decay: multiply the rate by `gamma` at each step.
 
-    Alone, the rate at step `t` is ``base * gamma ** t``.
+    Used alone, the rate at step `t` is ``base * gamma ** t``.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     gamma : float
-        At least 0.
+        Factor of a step, at least 0.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -155,6 +168,10 @@ class ExponentialLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.ExponentialLR.
 
     Examples
     --------
@@ -179,17 +196,18 @@ class ExponentialLR(_Factor):
 
 
 class ConstantLR(_Factor):
-    """Multiply the rate by `factor` for the first `total_iters` steps.
+    """Multiply the rate by a constant factor for the first `total_iters` steps.
 
-    Alone, the rate at step `t` is ``base * factor`` while ``t < total_iters``, then ``base``.
+    Used alone, the rate at step `t` is ``base * factor`` if ``t < total_iters``, and ``base``
+    otherwise.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     factor : float
-        Above 0, at most 1.
+        Factor of the rate, above 0 and at most 1.
     total_iters : int
-        At least 1.
+        Number of steps with the factor, at least 1.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -197,6 +215,11 @@ class ConstantLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    Goyal and others, Accurate, large minibatch SGD: training ImageNet in 1 hour, arXiv:1706.02677,
+    2017 (constant warm-up).
 
     Examples
     --------
@@ -234,21 +257,21 @@ class ConstantLR(_Factor):
 
 
 class LinearLR(_Factor):
-    """Warm-up: a factor that changes linearly from `start_factor` to `end_factor` in `total_iters`
-    steps, and stays there.
+    """Linear warm-up or decay: a factor that changes linearly in `total_iters` steps.
 
-    Alone, the rate at step `t` is ``base * (start_factor + (end_factor - start_factor) * min(1, t /
-    total_iters))``.
+    Used alone, the rate at step `t` is::
+
+        base * (start_factor + (end_factor - start_factor) * min(1, t / total_iters))
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     start_factor : float
-        Above 0, at most 1.
+        Factor at step 0, above 0 and at most 1.
     end_factor : float
-        At least 0, at most 1.
+        Factor from step `total_iters`, at least 0 and at most 1.
     total_iters : int
-        At least 1.
+        Number of steps until the factor is `end_factor`, at least 1.
     last_epoch, per_batch : object
         As for `LRScheduler`. A warm-up within the first epoch needs ``per_batch=True``.
 
@@ -256,6 +279,11 @@ class LinearLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    Goyal and others, Accurate, large minibatch SGD: training ImageNet in 1 hour, arXiv:1706.02677,
+    2017 (gradual warm-up).
 
     Examples
     --------
@@ -298,21 +326,21 @@ class LinearLR(_Factor):
         change = self.end_factor - self.start_factor
         return max(
             0.0, 1 + change / (self.total_iters * self.start_factor + (step - 1) * change)
-        )  # rounding may leave less than nothing
+        )  # rounding may leave a small negative factor
 
 
 class PolynomialLR(_Factor):
-    """Decay to 0 in `total_iters` steps, along a power.
+    """Polynomial decay to 0 in `total_iters` steps.
 
-    Alone, the rate at step `t` is ``base * (1 - min(1, t / total_iters)) ** power``.
+    Used alone, the rate at step `t` is ``base * (1 - min(1, t / total_iters)) ** power``.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     total_iters : int
-        At least 1.
+        Number of steps until the rate is 0, at least 1.
     power : float
-        At least 0; 1 is a straight line.
+        Exponent, at least 0. With 1 the decay is linear.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -320,6 +348,10 @@ class PolynomialLR(_Factor):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    Liu, Rabinovich and Berg, ParseNet: looking wider to see better, arXiv:1506.04579, 2015.
 
     Examples
     --------

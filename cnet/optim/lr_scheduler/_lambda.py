@@ -1,4 +1,4 @@
-"""Schedules whose factors a function gives."""
+"""Schedulers whose factors are the results of a function, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ Function = Callable[[int], float]
 
 
 def _function(name: str, value: Any, groups: int = 1) -> Any:
+    """Check for a function."""
     if not callable(value):
         raise TypeError(f"{name} is {value!r}, expected a function of the number of the step")
     return value
 
 
 class _Lambda(LRScheduler):
-    """Base of these schedules."""
+    """Base of the schedulers with functions."""
 
     _other = ("lr_lambdas",)
     _for_each_group = "lr_lambda"
@@ -40,7 +41,7 @@ class _Lambda(LRScheduler):
 
 
 class LambdaLR(_Lambda):
-    """The base rate times what a function says.
+    """Multiply the base rate by a function of the step.
 
     The rate at step `t` is ``base * lr_lambda(t)``. It does not depend on the current rate.
 
@@ -48,9 +49,9 @@ class LambdaLR(_Lambda):
     ----------
     optimizer : optim.Optimizer
     lr_lambda : function, or list of functions
-        Takes the number of the step, from 0, and returns a factor of at least 0; one for each
-        group, or one for all. A state holds no functions, but the attributes of objects that are
-        called.
+        Function that takes the number of a step, from 0, and returns a factor of at least 0; one
+        for each group, or one for all. `state_dict` does not hold functions. Of a callable object
+        it holds the attributes.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
@@ -58,6 +59,10 @@ class LambdaLR(_Lambda):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.LambdaLR.
 
     Examples
     --------
@@ -78,9 +83,9 @@ class LambdaLR(_Lambda):
 
 
 class MultiplicativeLR(_Lambda):
-    """Multiply the rate by what a function says, at each step.
+    """Multiply the current rate by a function of the step, at each step.
 
-    Alone, the rate at step `t` is ``base * lr_lambda(1) * ... * lr_lambda(t)``.
+    Used alone, the rate at step `t` is ``base * lr_lambda(1) * ... * lr_lambda(t)``.
 
     Parameters
     ----------
@@ -94,6 +99,10 @@ class MultiplicativeLR(_Lambda):
     ------
     TypeError, ValueError
         If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.MultiplicativeLR.
 
     Examples
     --------

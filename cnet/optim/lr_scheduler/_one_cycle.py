@@ -1,4 +1,4 @@
-"""A cycle of the learning rate, up and down, and of momentum the other way round."""
+"""The one-cycle learning rate policy of Smith and Topin (2017)."""
 
 from __future__ import annotations
 
@@ -14,53 +14,63 @@ from cnet.optim.lr_scheduler._state import State
 
 
 class OneCycleLR(Cycle):
-    """Up from a small rate to `max_lr` and down to almost nothing, with momentum the other way
-    round.
+    """One-cycle policy: from a small rate up to `max_lr`, and down to a much smaller one.
 
-    The rate goes from ``first = max_lr / div_factor`` at step 0 to `max_lr` at step ``pct_start *
-    total_steps - 1``, and from there to ``first / final_div_factor`` at step ``total_steps - 1``.
-    With `three_phase` it is back at `first` at step ``2 * pct_start * total_steps - 2``. Between
-    two such steps it is, after a share `s` of the way from `a` to `b`, ``b + (a - b) * (1 + cos(pi
-    * s)) / 2``, or ``a + (b - a) * s`` if linear. Momentum goes from `max_momentum` to
-    `base_momentum` and back. Rates do not depend on the current ones.
+    The rate is ``first = max_lr / div_factor`` at step 0, `max_lr` at step ``pct_start *
+    total_steps - 1``, and ``first / final_div_factor`` at step ``total_steps - 1``. With
+    `three_phase` it is `first` again at step ``2 * pct_start * total_steps - 2``. The momentum is
+    `max_momentum` at the first and the last of these steps, and `base_momentum` where the rate is
+    `max_lr`.
 
-    As a callback it is stepped after each batch.
+    Between two of these steps, with rates `a` and `b`, the rate after a fraction `s` of the steps
+    is::
+
+        b + (a - b) * (1 + cos(pi * s)) / 2    # anneal_strategy="cos"
+        a + (b - a) * s                        # anneal_strategy="linear"
+
+    Rates do not depend on the current rates. By default, `Trainer.fit` steps it after each batch.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     max_lr : float, or list of float
-        At least 0, for each group, or for all.
+        Maximum of the rate, at least 0; one for each group, or one for all.
     total_steps : int or None
-        Steps of the cycle, at least 2; there are no more. None: the product of the next two or, as
-        a callback, the steps of the call of `fit`.
+        Number of steps of the cycle, at least 2. The schedule ends after it. None is ``epochs *
+        steps_per_epoch`` or, without these, the number of steps of the call of `fit`.
     epochs, steps_per_epoch : int or None
-        At least 1, both or none.
+        Numbers of epochs, and of steps of an epoch, at least 1; both or neither.
     pct_start : float
-        Share of the steps that lead up, from 0.0 to 1.0; at most about 0.5 with `three_phase`.
+        Fraction of the steps in which the rate rises, from 0.0 to 1.0; at most about 0.5 with
+        `three_phase`.
     anneal_strategy : {"cos", "linear"}
+        Formula of the rates between the steps above.
     cycle_momentum : bool
-        Also move ``momentum``, or the first of ``betas``: with SGD that has none, too.
+        Whether to set the momentum too: ``momentum``, or the first of ``betas``. SGD gets a
+        momentum even if it was constructed without.
     base_momentum, max_momentum : float, or list of float
-        For each group, or for all.
+        Minimum and maximum of the momentum; one for each group, or one for all.
     div_factor : float
-        Above 0.
+        Quotient of `max_lr` and the first rate, above 0.
     final_div_factor : float
-        Above 0.
+        Quotient of the first rate and the last rate, above 0.
     three_phase : bool
+        Whether the rate falls to `first` in as many steps as it rises, before it falls further.
     last_epoch, per_batch : object
         As for `LRScheduler`.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of the wrong type or out of bounds, or the optimizer has no momentum to
-        cycle.
+        If a setting is of the wrong type or out of bounds, a minimum is above its maximum, or the
+        optimizer has no momentum and `cycle_momentum` is true.
+    RuntimeError
+        If a step is taken, and the number of steps is not known.
 
     References
     ----------
     Smith and Topin, Super-convergence: very fast training of neural networks using large learning
-    rates, arXiv:1708.07120.
+    rates, arXiv:1708.07120, 2017.
 
     Examples
     --------
@@ -150,7 +160,7 @@ class OneCycleLR(Cycle):
             group["initial_lr"] = top / self.div_factor
 
     def _along(self, first: float, top: float, last: float) -> float:
-        """A value at step `last_epoch`, on the way from `first` to `top` and to `last`."""
+        """Return the value at step `last_epoch` of a cycle from `first` to `top` to `last`."""
         if self.total_steps is None:
             return first
         summit, end = self.pct_start * self.total_steps - 1, self.total_steps - 1
@@ -167,6 +177,7 @@ class OneCycleLR(Cycle):
         return self._between(begin, *corners[-1])
 
     def _between(self, begin: float, stop: float, value: float, next_value: float) -> float:
+        """Interpolate between the values at steps `begin` and `stop`."""
         share = (
             (self.last_epoch - begin) / (stop - begin)
             if stop > begin
@@ -176,7 +187,7 @@ class OneCycleLR(Cycle):
             return next_value + (value - next_value) / 2 * (1 + math.cos(math.pi * share))
         return value + (next_value - value) * min(
             share, 1.0
-        )  # a line would continue below zero after the last step
+        )  # the line would fall below 0 after the last step
 
     def get_lr(self) -> list[float]:
         self._expect_step()

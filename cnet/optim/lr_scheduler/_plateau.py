@@ -1,4 +1,4 @@
-"""Rates that fall when training no longer gets better."""
+"""A rate that is reduced when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from cnet.optim.lr_scheduler._settings import (
 
 
 def _word(name: str, value: Any, groups: int = 1) -> str:
+    """Check for the name of a metric."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}, expected the name of a metric, such as 'val_loss'")
     return value
@@ -30,51 +31,59 @@ def _word(name: str, value: Any, groups: int = 1) -> str:
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    A metric is better if it is below ``best * (1 - threshold)`` with mode "min" and
-    ``threshold_mode="rel"``, below ``best - threshold`` with "abs"; above ``best * (1 +
-    threshold)`` or ``best + threshold`` with mode "max". After `patience` steps in a row that are
-    not better, the next such step makes the rate ``max(rate * factor, min_lr)``. A metric that is
-    not finite is not better.
+    A metric improves if it is beyond a bound::
+
+        metric < best * (1 - threshold)    # mode="min", threshold_mode="rel"
+        metric < best - threshold          # mode="min", threshold_mode="abs"
+        metric > best * (1 + threshold)    # mode="max", threshold_mode="rel"
+        metric > best + threshold          # mode="max", threshold_mode="abs"
+
+    After more than `patience` consecutive steps without an improvement, the rate becomes ``max(rate
+    * factor, min_lr)``, and the count starts again. A metric that is not finite is no improvement.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
     mode : {"min", "max"} or None
-        Whether less or more is better. None: as a callback, the direction of the metric; manually
-        "min".
+        Whether a lower or a higher metric is better. None is the direction of the metric in a
+        `fit`, and "min" otherwise.
     factor : float
-        At least 0, below 1.
+        Factor of a reduction, at least 0 and below 1.
     patience : int
-        At least 0.
+        Number of steps without an improvement that do not reduce the rate yet, at least 0.
     threshold : float
-        At least 0.
+        Minimum improvement, at least 0.
     threshold_mode : {"rel", "abs"}
-        Whether the threshold is a fraction of the best metric so far. A share is of little use for
-        metrics near or below 0.
+        Whether the threshold is a fraction of the best metric, or a difference. A fraction is not
+        suitable for metrics near or below 0.
     cooldown : int
-        Steps after a reduction during which none is counted, at least 0.
+        Number of steps after a reduction that are not counted, at least 0.
     min_lr : float, or list of float
-        At least 0, for each group, or for all.
+        Minimum of the rate, at least 0; one for each group, or one for all.
     eps : float
-        Smaller changes of the rate are not made; at least 0.
+        Minimum change of the rate, at least 0. Smaller reductions are not made.
     monitor : str or None
-        As a callback: the name of the metric in the history. None: ``"val_loss"`` where there is
-        one, else ``"loss"``.
+        Name of the metric in the history of a `fit`. None is ``"val_loss"`` if there is one,
+        otherwise ``"loss"``.
 
     Attributes
     ----------
     best : float or None
-        The best metric so far; None before the first.
+        Best metric so far; None before the first one.
     num_bad_epochs : int
-        Steps since then that count.
+        Number of consecutive steps without an improvement that were counted.
     cooldown_counter : int
-        Steps that are left of a cooldown.
+        Number of steps that remain of a cooldown.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of the wrong type or out of bounds; in `fit`, before the first step, if it
-        has no such metric.
+        If a setting is of the wrong type or out of bounds. `Trainer.fit` raises ValueError before
+        its first step if its history will not have the metric.
+
+    References
+    ----------
+    PyTorch, torch.optim.lr_scheduler.ReduceLROnPlateau.
 
     Examples
     --------
@@ -142,21 +151,28 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether steps are not counted, after a reduction."""
+        """Whether a cooldown after a reduction lasts, in which steps are not counted."""
         return self.cooldown_counter > 0
 
     def step(self, metrics: Any = None, epoch: None = None) -> None:  # type: ignore[override] # as in PyTorch
-        """Take note of a metric, and reduce the rate where it is time.
+        """Record a metric, and reduce the rate after more than `patience` steps without an
+        improvement.
 
         Parameters
         ----------
         metrics : float
-            The metric that is watched.
+            Value of the monitored metric.
+        epoch : None
+            For code written for PyTorch: None.
 
         Raises
         ------
         TypeError
-            If it is no number.
+            If `metrics` is not a number, or `epoch` is not None.
+        ValueError
+            If a rate of the optimizer is out of bounds.
+        RuntimeError
+            If `min_lr` is a list, and the optimizer has more groups now.
         """
         self._refuse_epoch(epoch)
         metric, groups = _number(metrics), self.optimizer.param_groups
@@ -200,7 +216,7 @@ class ReduceLROnPlateau(LRScheduler):
                 group["lr"] = lower
 
     def _name(self, metrics: Mapping[str, Any]) -> str:
-        """The metric that is watched, of those that a `fit` has."""
+        """Return the name of the monitored metric, given the metrics of a `fit`."""
         return self.monitor or ("val_loss" if "val_loss" in metrics else "loss")
 
     def _watch(self, modes: Mapping[str, str]) -> None:
@@ -215,7 +231,7 @@ class ReduceLROnPlateau(LRScheduler):
 
 def _number(metric: Any) -> float:
     if metric is None:
-        raise TypeError("step() needs the figure that is watched, such as step(val_loss)")
+        raise TypeError("step() needs the monitored metric, such as step(val_loss)")
     try:
         return float("not a number" if isinstance(metric, str | bytes) else metric)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The base of all schedulers."""
+"""Base of the schedulers, and the checks of the schedulers that a `fit` steps."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ _RATE = Number()
 
 
 class LRScheduler(Stateful):
-    """Base of the schedulers. To write one, override `get_lr`.
+    """Base of the learning rate schedulers.
 
-    When it is constructed, a scheduler sets the rates of step 0; then each call of `step` sets the
-    next ones. A scheduler that computes rates from the current ones, ``group["lr"]``, can be used
-    together with others, and keeps manual changes. The rate that a group had when the first
-    scheduler was constructed is kept as ``group["initial_lr"]``, and is the base rate of all
-    schedulers.
+    To write a scheduler, override `get_lr`.
+
+    The constructor sets the rates of step 0, and each call of `step` sets those of the next step. A
+    scheduler that computes rates from the current ones, ``group["lr"]``, can be combined with
+    others, and preserves manual changes. The base rate of a group is the rate that it had when its
+    first scheduler was constructed. It is stored as ``group["initial_lr"]``, and all schedulers use
+    it.
 
     Parameters
     ----------
     optimizer : optim.Optimizer
+        Optimizer whose groups have a setting ``"lr"``.
     last_epoch : int
-        -1 to begin; otherwise the number of the last step that was done. Groups must have
-        ``"initial_lr"`` then.
+        Number of the last step that was taken; -1 for a new schedule. With another value, groups
+        must have ``"initial_lr"``.
     per_batch : bool
-        As a callback of `Trainer.fit`, step after each batch instead of after each epoch.
+        Whether `Trainer.fit` steps the scheduler after each batch, instead of after each epoch.
 
     Attributes
     ----------
     last_epoch : int
-        Steps taken, from 0.
+        Number of the current step, from 0.
     base_lrs : list of float
-        The base rate of each group.
+        Base rate of each group.
     progress : tuple of str
-        Names of the attributes of a class that steps change. The others are settings: a
-        training that is resumed with other ones than the checkpoint has is rejected.
+        Names of the attributes that steps change, in a custom class. All other attributes are
+        settings. Training cannot be resumed with settings that differ from the checkpoint.
 
     Raises
     ------
     TypeError
-        If the optimizer is none, or a setting is of the wrong type.
+        If `optimizer` is not an optimizer, or a setting is of the wrong type.
     ValueError
         If a setting is out of bounds, or the optimizer has no learning rate.
     KeyError
-        If `last_epoch` is given, and a group has no ``"initial_lr"``.
+        If `last_epoch` is not -1, and a group has no ``"initial_lr"``.
 
     Examples
     --------
@@ -73,13 +76,13 @@ class LRScheduler(Stateful):
         "_last_lr": PerGroup(_RATE),
     }
     _begins_at_base: ClassVar[bool] = False
-    """Whether step 0 within a `SequentialLR` begins at the base rates instead of the current ones.
-    """
+    """Whether step 0 in a `SequentialLR` begins at the base rates instead of the current rates."""
     _for_each_group: ClassVar[str | None] = None
-    """An argument that has a value for each group."""
+    """Name of an argument that has a value for each group."""
     _is_initial = False
     """Whether step 0 is being taken."""
     _is_stepping = False
+    """Whether a step is being taken, so that `get_lr` may be called."""
 
     per_batch: bool | None
     base_lrs: list[float]
@@ -102,7 +105,7 @@ class LRScheduler(Stateful):
         optimizer._construction.note(before, optimizer.param_groups)
 
     def _begin(self) -> None:
-        """Find the base rates and take the first step."""
+        """Determine the base rates, and take step 0."""
         if self.last_epoch == -1:
             self._prepare_groups()
         for i, group in enumerate(self.optimizer.param_groups):
@@ -117,7 +120,7 @@ class LRScheduler(Stateful):
         self._initial_step()
 
     def _check_settings(self) -> None:
-        """Check what the constructor was given, and keep it as plain data."""
+        """Check the arguments of the constructor, and store them as plain data."""
         groups = len(self.optimizer.param_groups)
         checked = {
             name: check(name, getattr(self, name), groups) for name, check in self._settings.items()
@@ -127,11 +130,12 @@ class LRScheduler(Stateful):
         vars(self).update(checked)
 
     def _prepare_groups(self) -> None:
-        """Change groups before the first step, where a scheduler has its own rates."""
+        """Change groups before step 0, in schedulers that define their own base rates."""
 
     def get_lr(self) -> list[float]:
-        """The rate of each group at step `last_epoch`, computed from the current rates or the base
-        rates. `step` calls it.
+        """Return the rate of each group at step `last_epoch`. `step` calls it.
+
+        It is computed from the current rates, ``group["lr"]``, or from `base_lrs`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not define get_lr(), which returns the rate of each "
@@ -139,7 +143,7 @@ class LRScheduler(Stateful):
         )
 
     def _expect_step(self) -> None:
-        """Warn where `get_lr` is called manually."""
+        """Warn if `get_lr` is called outside of a step."""
         if not self._is_stepping:
             warnings.warn(
                 "get_lr() computes the rates of a step that is being taken: for the rates that "
@@ -148,20 +152,26 @@ class LRScheduler(Stateful):
             )
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each group that the last step set."""
+        """Return the rate of each group that the last step set."""
         return list(self._last_lr)
 
     def step(self, epoch: None = None) -> None:
-        """Set the rates of the next step. Call it after the optimizer's step, once an epoch or once
-        a batch.
+        """Set the rates of the next step.
+
+        Call it after the step of the optimizer, once per epoch or once per batch. Nothing is
+        changed if it raises.
+
+        Parameters
+        ----------
+        epoch : None
+            For code written for PyTorch: None.
 
         Raises
         ------
         TypeError
-            If a number of an epoch is given.
+            If `epoch` is not None.
         ValueError
-            If there are no rates of the next step, or the current ones are out of bounds; then
-            nothing is changed.
+            If the schedule has ended, or a rate is out of bounds.
         """
         self._refuse_epoch(epoch)
         self._step_count += 1
@@ -188,7 +198,7 @@ class LRScheduler(Stateful):
             del self._is_initial
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        """Set the rates of a step, by default the next one."""
+        """Set the rates of step `epoch`, by default the next step."""
         groups = self.optimizer.param_groups
         for group in groups:
             check_numbers(group, "lr")
@@ -209,7 +219,7 @@ class LRScheduler(Stateful):
         self._move_momentum()
 
     def _take_added_groups(self) -> None:
-        """Have base rates for groups that the optimizer got since the last step."""
+        """Determine the base rates of groups that were added since the last step."""
         added = self.optimizer.param_groups[len(self.base_lrs) :]
         if added and self._for_each_group:
             raise ValueError(
@@ -221,13 +231,14 @@ class LRScheduler(Stateful):
             self.base_lrs.append(float(group.setdefault("initial_lr", group["lr"])))
 
     def _checked_rates(self, rates: Any) -> list[float]:
+        """Return the rates that `get_lr` gave as a list of floats, one for each group."""
         groups = len(self.optimizer.param_groups)
         if (
             type(rates) is list
             and len(rates) == groups
             and all(type(rate) is float and 0 <= rate < math.inf for rate in rates)
         ):
-            return [*rates]  # in most steps
+            return [*rates]  # fast path of most steps
         name = f"{type(self).__name__}.get_lr()"
         if not isinstance(rates, Iterable):
             raise TypeError(
@@ -242,7 +253,7 @@ class LRScheduler(Stateful):
         return [_RATE(f"rate {i} of {name}", rate) for i, rate in enumerate(rates)]
 
     def _move_momentum(self) -> None:
-        """Set the momentum of a step, where a scheduler does so."""
+        """Set the momentum of the current step, in schedulers that change it."""
 
     def _start(self) -> None:
         """Take step 0 again, from the current rates."""
@@ -250,7 +261,7 @@ class LRScheduler(Stateful):
         self._initial_step()
 
     def _restart(self) -> None:
-        """Take step 0 where a `SequentialLR` comes to this scheduler."""
+        """Take step 0 when a `SequentialLR` reaches this scheduler."""
         if not self._begins_at_base:
             self._update_lr(0)
             return
@@ -271,15 +282,16 @@ class LRScheduler(Stateful):
             construction.after = settings_of(self.optimizer.param_groups)
 
     def _length(self) -> float:
-        """The number of the last step that there is."""
+        """Number of the last step of the schedule; infinity without an end."""
         return math.inf
 
     def _steps_left(self) -> float:
         return self._length() - self.last_epoch
 
     def _begin_fit(self, epochs: int, steps: int | None) -> None:
-        """Before a `fit` that steps it: epochs, and the batches of an epoch, or None if that is not
-        known.
+        """Prepare for a `fit` that steps this scheduler.
+
+        `steps` is the number of batches of an epoch; None if it is not known.
         """
         count = epochs if not self.per_batch else None if steps is None else epochs * steps
         self._take_length(count)
@@ -291,18 +303,18 @@ class LRScheduler(Stateful):
             )
 
     def _take_length(self, count: int | None) -> None:
-        """Take the number of steps of a `fit`, where a scheduler needs to know it."""
+        """Set the number of steps of a `fit`, in schedulers that need it; None if not known."""
 
     def _watch(self, modes: Mapping[str, str]) -> None:
-        """Find the metric that is watched among those of a `fit`, which have directions."""
+        """Find the monitored metric among the metrics of a `fit`, given with their directions."""
 
     def _end_epoch(self, logs: Mapping[str, float]) -> None:
-        """After an epoch of a `fit` that steps it per epoch."""
+        """Step after an epoch of a `fit` that steps this scheduler per epoch."""
         self.step()
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Raise unless this is an optimizer whose rate a scheduler can change."""
+    """Raise unless `optimizer` is an optimizer with learning rates."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"optimizer is {optimizer!r}, expected one such as optim.SGD(model.parameters(), "
@@ -316,7 +328,7 @@ def check_optimizer(optimizer: Any) -> None:
 
 
 def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) -> None:
-    """Raise ValueError unless a `fit` can step these schedulers, whose optimizer this is."""
+    """Raise ValueError unless a `fit` with this optimizer can step the schedulers."""
     seen: set[int] = set()
     for part in (part for scheduler in schedulers for part in scheduler._parts()):
         name = type(part).__name__
@@ -333,8 +345,9 @@ def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) ->
 
 
 def begin_fit(schedulers: Sequence[LRScheduler], epochs: int, steps: int | None) -> None:
-    """Tell schedulers of a `fit` that will step them. Raises if one of them would end before; then
-    nothing is changed.
+    """Prepare schedulers for a `fit` that will step them.
+
+    Raises ValueError if a schedule is shorter than the `fit`. Then nothing is changed.
     """
     before = [(part, {**vars(part)}) for scheduler in schedulers for part in scheduler._parts()]
     try:

@@ -1,9 +1,8 @@
-"""The values that settings of schedulers may have, checked when a scheduler is constructed and when
-a state is loaded.
+"""Checks of the settings of schedulers, for constructors and for states that are loaded.
 
 A check takes the name of a setting, its value, and the number of parameter groups. It returns the
-value as plain Python data, or raises TypeError for a value of the wrong type and ValueError for one
-that is out of bounds.
+value as plain Python data. It raises TypeError for a value of the wrong type, and ValueError for a
+value that is out of bounds.
 """
 
 import math
@@ -18,12 +17,12 @@ Check = Callable[[str, Any, int], Any]
 Checks = Mapping[str, Check]
 
 MOST = 2**53
-"""Counts are below this, so that they are exact as floating-point numbers."""
+"""Bound of counts: integers below it are exact in float64."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A finite real number."""
+    """Check for a finite real number from `low` to `high`."""
 
     low: float = 0.0
     high: float = math.inf
@@ -32,7 +31,7 @@ class Number:
     below: bool = False
     """Whether `high` itself is out of bounds."""
     wrong_type: type[Exception] = TypeError
-    """Raised for what is no number."""
+    """Exception that is raised for a value that is not a real number."""
 
     def __call__(self, name: str, value: Any, groups: int = 1) -> float:
         if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
@@ -56,7 +55,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Whole:
-    """An integer."""
+    """Check for an integer of at least `low`."""
 
     low: int = 1
 
@@ -71,7 +70,7 @@ class Whole:
 
 
 def flag(name: str, value: Any, groups: int = 1) -> bool:
-    """True or False."""
+    """Check for True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is {value!r}, expected True or False")
     return bool(value)
@@ -79,7 +78,7 @@ def flag(name: str, value: Any, groups: int = 1) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """Check for one of a few strings."""
 
     words: tuple[str, ...]
 
@@ -94,7 +93,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Optional:
-    """None, or what another check takes."""
+    """Check for None, or for a value that passes another check."""
 
     check: Check
 
@@ -104,7 +103,7 @@ class Optional:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list of any length."""
+    """Check for a list of any length, with a check of its items."""
 
     check: Check
 
@@ -120,11 +119,11 @@ class ListOf:
 
 @dataclass(frozen=True)
 class PerGroup:
-    """A value for each parameter group: a list, or one value for all."""
+    """Check for a value for each parameter group: a list, or one value for all groups."""
 
     check: Check
     argument: str | None = None
-    """Name of the argument, where it is not that of the attribute."""
+    """Name of the argument, if it differs from the name of the attribute."""
 
     def __call__(self, name: str, value: Any, groups: int = 1) -> list[Any]:
         name = self.argument or name

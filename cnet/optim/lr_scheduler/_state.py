@@ -1,4 +1,4 @@
-"""States of schedulers: what `state_dict` holds, and how a state is checked and taken up.
+"""States of schedulers: `state_dict`, and the checks and changes of `load_state_dict`.
 
 A state is plain data that JSON can hold. It is checked in full before anything is changed.
 """
@@ -22,40 +22,41 @@ Change = tuple[Any, str, Any]
 """An object, the name of an attribute, and its new value."""
 
 _OWN = "user:"
-"""Before the names of classes that are not cnet's."""
+"""Prefix of the names of custom classes in a checkpoint."""
 
 
 class Stateful:
-    """What has a state: all attributes but the optimizer and functions."""
+    """Base of objects with a state: all attributes except the optimizer and functions."""
 
     _settings: ClassVar[Checks] = {}
-    """Attributes that the constructor is given, with their checks."""
+    """Attributes that are arguments of the constructor, with their checks."""
     _progress: ClassVar[Checks] = {}
     """Attributes that steps change, with their checks."""
     _other: ClassVar[tuple[str, ...]] = ()
     """Attributes that hold schedulers or functions."""
     _also_compared: ClassVar[tuple[str, ...]] = ()
-    """Attributes of `_progress` that the constructor is given, too."""
+    """Attributes of `_progress` that are also arguments of the constructor."""
     progress: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that steps change, in a class of a user's own."""
+    """Names of the attributes that steps change, in a custom class."""
 
     optimizer: Optimizer
 
     def state_dict(self) -> State:
-        """All that later steps continue from, and the settings: everything but the optimizer and
-        functions.
+        """Return the state, from which later steps continue, and the settings.
+
+        The state has all attributes except the optimizer and functions.
 
         Returns
         -------
         dict
-            Numbers, words, and lists and dictionaries of them, which JSON can hold.
-            `Trainer.save_checkpoint` keeps it for the schedulers that `fit` steps.
+            Numbers, strings, and lists and dictionaries of them, which JSON can hold.
+            `Trainer.save_checkpoint` saves it for the schedulers that `fit` steps.
 
         Raises
         ------
         TypeError
-            If an attribute of a custom class is no such data: then override this method and
-            `load_state_dict`.
+            If an attribute of a custom class is other data. Override this method and
+            `load_state_dict` in such a class.
         """
         return {
             name: _dumped(f"{type(self).__name__}.{name}", value)
@@ -63,33 +64,35 @@ class Stateful:
         }
 
     def load_state_dict(self, state_dict: State) -> None:
-        """Continue from a state, with the settings that it has.
+        """Load a state and its settings.
 
-        Rates of the optimizer that are still as the constructors of schedulers left them become
-        those of the state. Other rates, which `Optimizer.load_state_dict` or a manual change has
-        set, stay.
+        A rate of the optimizer becomes that of the state if the constructor of a scheduler set it
+        last. Rates from `Optimizer.load_state_dict`, or from a manual change, are preserved.
+        Nothing is changed if it raises.
 
         Parameters
         ----------
         state_dict : dict
-            What `state_dict` gave.
+            The result of `state_dict`.
 
         Raises
         ------
         ValueError
-            If it is no state of such a scheduler; then nothing is changed.
+            If `state_dict` is not a state of such a scheduler.
         """
         apply(changes(self, state_dict))
         self._restore_rates()
 
     def _attributes(self) -> State:
+        """Return the attributes that belong to the state."""
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def _restore_rates(self) -> None:
+        """Replace the rates that constructors set by the rates of the state."""
         raise NotImplementedError
 
     def _parts(self) -> Iterator[Stateful]:
-        """This scheduler, and those that it holds."""
+        """Yield this scheduler, and the schedulers that it contains."""
         yield self
         for value in vars(self).values():
             for part in value if isinstance(value, list | tuple) else [value]:
@@ -98,22 +101,22 @@ class Stateful:
 
     @classmethod
     def _check_together(cls, values: State) -> None:
-        """Raise ValueError for settings that do not go together."""
+        """Raise ValueError for settings that contradict each other."""
 
     def _check_for_this(self, values: State) -> None:
-        """Raise ValueError for settings that do not go with the optimizer, or with the functions,
-        that this scheduler has.
+        """Raise ValueError for settings that do not fit the optimizer or the functions of this
+        scheduler.
         """
 
 
 def kind_of(scheduler: Stateful) -> str:
-    """The name of a class; classes that are not cnet's are told apart."""
+    """Return the name of the class; custom classes have a prefix."""
     kind = type(scheduler)
     return kind.__name__ if kind.__module__.startswith(f"{__package__}.") else _OWN + kind.__name__
 
 
 def apply(made: Sequence[Change]) -> None:
-    """Make changes, all or none."""
+    """Make all changes, or none if it is interrupted."""
     before = [
         (target, {**vars(target)})
         for target in {id(target): target for target, _, _ in made}.values()
@@ -128,8 +131,9 @@ def apply(made: Sequence[Change]) -> None:
 
 
 def changes(scheduler: Stateful, state: Any) -> list[Change]:
-    """The changes that a state makes to a scheduler. Raises ValueError if it is no state of such a
-    one; nothing is changed yet.
+    """Return the changes that a state makes to a scheduler, without making them.
+
+    Raises ValueError if `state` is not a state of such a scheduler.
     """
     kind = type(scheduler).__name__
     own = scheduler._attributes()
@@ -153,7 +157,7 @@ def changes(scheduler: Stateful, state: Any) -> list[Change]:
 
 
 def _built_in() -> dict[str, type[Stateful]]:
-    """The public schedulers of this package, by name."""
+    """Return the public schedulers of this package by name."""
     classes, found = [Stateful], {}
     while classes:
         kind = classes.pop()
@@ -164,8 +168,9 @@ def _built_in() -> dict[str, type[Stateful]]:
 
 
 def check(kind: str, state: Any, groups: int) -> None:
-    """Raise ValueError unless a scheduler of this kind may have this state, as far as that can be
-    told without the scheduler.
+    """Raise ValueError if a scheduler of this kind cannot have this state.
+
+    Functions and custom classes are not checked: that requires the scheduler itself.
     """
     if kind.startswith(_OWN):
         return
@@ -183,15 +188,16 @@ def check(kind: str, state: Any, groups: int) -> None:
 
 
 def resume(schedulers: Sequence[Stateful], states: Sequence[State]) -> None:
-    """Bring schedulers to where those of a checkpoint were.
+    """Load the states of a checkpoint into schedulers.
 
-    Settings must be those of the checkpoint; one that is None takes that of the checkpoint. What
-    the constructors did to the rates of the optimizer after the checkpoint was loaded is undone.
+    The settings must be equal to those of the checkpoint; one that is None takes the value of the
+    checkpoint. Changes that the constructors made to the optimizer after the checkpoint was loaded
+    are undone. Nothing is changed if a state or a setting does not match.
 
     Raises
     ------
     ValueError
-        If a state is none of such a scheduler, or a setting differs; then nothing is changed.
+        If a state is not one of such a scheduler, or a setting differs.
     """
     made: list[Change] = []
     overridden = []
@@ -221,7 +227,7 @@ def resume(schedulers: Sequence[Stateful], states: Sequence[State]) -> None:
 
 
 def _differs(target: Any, name: str, value: Any) -> bool:
-    """Whether a change is to a setting that the constructor was given."""
+    """Whether a change would give a setting of the constructor another value."""
     if not isinstance(target, Stateful) or getattr(target, name) is None:
         return False
     steps_change_it = (
@@ -240,7 +246,7 @@ def _names(state: Any) -> str:
 
 
 def _checked(kind: type[Stateful], state: State, groups: int) -> State:
-    """The attributes of a state that have a check."""
+    """Return the attributes of a state that have a check, as plain data."""
     checks = {**kind._settings, **kind._progress}
     try:
         checked = {
@@ -259,7 +265,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _plain_attributes(function: Any) -> State | None:
-    """The attributes of an object that is called, if all are plain data; None for functions."""
+    """Return the attributes of a callable object, if all are plain data; None for functions."""
     attributes = getattr(function, "__dict__", None)
     if isinstance(function, FunctionType | type) or not attributes:
         return None
@@ -270,7 +276,7 @@ def _plain_attributes(function: Any) -> State | None:
 
 
 def _dumped(name: str, value: Any) -> Any:
-    """A value as plain data."""
+    """Return a value as plain data. Raises TypeError if that is not possible."""
     if isinstance(value, Stateful):
         return [kind_of(value), value.state_dict()]
     if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biuf":
@@ -290,7 +296,10 @@ def _dumped(name: str, value: Any) -> Any:
 
 
 def _alike(target: Any, name: str, own: Any, value: Any) -> list[Change]:
-    """The changes that bring an attribute without a check to a value of its state."""
+    """Return the changes that give an attribute without a check the value of a state.
+
+    `own` is the current value of the attribute. Raises ValueError if `value` does not match it.
+    """
     if isinstance(own, Stateful):
         if not _is_pair(value) or value[0] != kind_of(own):
             raise ValueError(f"{name} is {value!r}, expected the state of a {type(own).__name__}")
@@ -322,7 +331,7 @@ def _alike(target: Any, name: str, own: Any, value: Any) -> list[Change]:
 
 
 def _plain(name: str, own: Any, value: Any) -> Any:
-    """Plain data that may take the place of a value."""
+    """Return plain data of the type of `own`. Raises ValueError if `value` does not fit."""
     if isinstance(own, bool | np.bool_):
         fits = isinstance(value, bool)
     elif isinstance(own, int | float | np.number):
