@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A window clipped to the image: rows from top, columns from left; bottom and right are excluded.
- */
+/* A window clipped to the image: rows [top, bottom), columns [left, right). */
 typedef struct {
     ptrdiff_t top, bottom, left, right;
 } cut_window;
