@@ -1,12 +1,12 @@
 # Layer and batch normalization: x (m, n), w and b (n,), out (m, n), and their gradients.
 #
-# Layer normalization is over each row, batch normalization over each column. What the gradients
-# need is kept in xhat (m, n), the normalized x, and rstd, the reciprocal deviation of each row or
-# column. w and b may be None: 1 and 0.
+# Layer normalization is over each row, batch normalization over each column. w and b may be None:
+# 1 and 0. The gradients need xhat (m, n), the normalized x, and rstd, the reciprocal deviation of
+# each row or column.
 #
-# Sums along columns are made for blocks of rows, into scratch (norm_blocks(m), 2 * n), which
-# threads share out, and put together by one thread in the order of blocks. In a program, a row of a
-# batch may be several rows here: of an image, one for each pixel.
+# Sums along columns are computed for blocks of rows, into scratch (norm_blocks(m), 2 * n), by all
+# threads. One thread merges them in the order of blocks. In a program, a sample may be several rows
+# here: an image has one for each pixel.
 
 
 cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
@@ -15,7 +15,7 @@ cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
 
 
 def norm_blocks(Py_ssize_t m):
-    """Rows of scratch for m rows."""
+    """Number of rows of scratch for m rows of x."""
     return _blocks(m)
 
 
@@ -23,7 +23,8 @@ cdef inline int _norm_threads(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
     return threads_for(<double> m * n, ELEMENTS_PER_THREAD, ALL)
 
 
-# These take a part's share of m groups of so many rows.
+# The functions below compute the chunk of a thread. Some get m groups of `group` rows each, and do
+# not split a group.
 
 
 cdef void _norm_rows_chunk(
@@ -104,8 +105,10 @@ def layer_norm_forward(
     real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] w,
     const real[::1] b, real eps
 ):
-    """Write x, normalized along rows, times w plus b, to out; xhat and rstd (m,) are None, or
-    get what the gradient needs.
+    """Write xhat * w + b to out, with xhat the normalized rows of x.
+
+    xhat (m, n) and rstd (m,) get the normalized x and the reciprocal deviations, which the gradient
+    needs. Both may be None.
     """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
@@ -129,7 +132,7 @@ def layer_norm_backward(
     real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
     const real[::1] w
 ):
-    """Write the gradient of the input to dx."""
+    """Write to dx the gradient of the input of a layer normalization."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("dx", dx.shape[0], dx.shape[1], m, n)
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
@@ -148,7 +151,7 @@ def layer_norm_backward(
 def norm_backward_params(
     real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat, real[:, ::1] scratch
 ):
-    """Write to sums (2, n) the gradients of b and of w, for either kind of normalization."""
+    """Write db and dw, the gradients of b and w of either normalization, to sums (2, n)."""
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("sums", sums.shape[0], sums.shape[1], 2, n)
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
@@ -163,7 +166,7 @@ def norm_backward_params(
 
 
 def batch_norm_moments(real[::1] mean, real[::1] var, const real[:, ::1] x, real[:, ::1] scratch):
-    """Write the mean and the variance (over m, not m - 1) of each column of x."""
+    """Write the mean and the variance (divided by m, not m - 1) of each column of x."""
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     _check1("mean", mean.shape[0], n)
     _check1("var", var.shape[0], n)
@@ -181,7 +184,7 @@ def batch_norm_track(
     real[::1] running_mean, real[::1] running_var, const real[::1] mean, const real[::1] var,
     real loss_weight, Py_ssize_t m
 ):
-    """Take a fraction of the mean and variance of m rows, at least 2, into the running ones."""
+    """Move the running mean and variance by a fraction toward those of m rows, m >= 2."""
     cdef Py_ssize_t n = mean.shape[0]
     _check1("var", var.shape[0], n)
     _check1("running_mean", running_mean.shape[0], n)
@@ -196,8 +199,10 @@ def batch_norm_forward(
     real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x, const real[::1] mean,
     const real[::1] var, const real[::1] w, const real[::1] b, real eps
 ):
-    """Write x, normalized by the mean and variance of columns, times w plus b, to out; xhat is
-    None, or gets what the gradient needs.
+    """Write xhat * w + b to out, with xhat the columns of x, normalized by mean and var.
+
+    xhat (m, n) and rstd (n,) get the normalized x and the reciprocal deviations, which the gradient
+    needs. xhat may be None.
     """
     cdef Py_ssize_t m = x.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
@@ -223,7 +228,10 @@ def batch_norm_backward(
     real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat, const real[::1] rstd,
     const real[::1] w, const real[:, ::1] sums
 ):
-    """Write the gradient of the input to dx; sums is what norm_backward_params gave."""
+    """Write to dx the gradient of the input of a batch normalization.
+
+    sums (2, n) comes from norm_backward_params.
+    """
     cdef Py_ssize_t m = xhat.shape[0], n = xhat.shape[1]
     _check2("dx", dx.shape[0], dx.shape[1], m, n)
     _check2("dout", dout.shape[0], dout.shape[1], m, n)
@@ -242,7 +250,7 @@ def batch_norm_backward(
 
 
 cdef struct Norm:
-    Py_ssize_t n, group  # values of a row, and rows for one of the batch
+    Py_ssize_t n, group  # elements of a row, rows of a sample
     real eps
     const real *x        # or dout
     const real *w
@@ -258,7 +266,7 @@ cdef struct Norm:
     real *running_mean
     real *running_var
     int64_t *tracked
-    double momentum      # below 0: the mean over all batches
+    double momentum      # below 0: average over all batches
 
 
 cdef void _run_layer_norm(
@@ -328,8 +336,10 @@ cdef void _run_track_moments(
 cdef void _run_batch_norm(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
-    """By the moments of the batch, or by the running ones: a part finds its own deviations, as
-    these may have changed.
+    """With the moments of the batch; or, if mean is NULL, with the running moments.
+
+    The running moments may have changed, so each thread computes their rstd, in its own row of
+    scratch.
     """
     cdef const Norm *a = <const Norm *> arguments
     cdef const real *mean = a.mean
@@ -352,7 +362,7 @@ cdef void _run_batch_norm_backward(
 
 
 cdef Norm _norm(Program program, const real[:, ::1] x, const real[:, ::1] xhat) except *:
-    """Of x, or what the gradient dout needs; xhat may be None."""
+    """The fields of Norm that all calls need. x may be the gradient dout; xhat may be None."""
     cdef Norm a
     memset(&a, 0, sizeof(a))
     a.n, a.group = x.shape[1], x.shape[0] // program.capacity
@@ -368,8 +378,9 @@ def program_layer_norm(
     Program program, real[:, ::1] out, real[:, ::1] xhat, real[::1] rstd, const real[:, ::1] x,
     const real[::1] w, const real[::1] b, real eps
 ):
-    """Add: out = x, normalized along rows, times w plus b; xhat and rstd are None, or get what
-    the gradient needs.
+    """Add: out = xhat * w + b, with xhat the normalized rows of x.
+
+    xhat and rstd are as in `layer_norm_forward`.
     """
     cdef Norm a = _norm(program, x, xhat)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
@@ -384,7 +395,7 @@ def program_layer_norm_backward(
     Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
     real[::1] rstd, const real[::1] w
 ):
-    """Add: dx = the gradient of the input."""
+    """Add: dx = the gradient of the input of a layer normalization."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
     _check1("rstd", rstd.shape[0], dout.shape[0])
@@ -397,7 +408,7 @@ def program_norm_params(
     Program program, real[:, ::1] sums, const real[:, ::1] dout, const real[:, ::1] xhat,
     real[:, ::1] scratch
 ):
-    """Add: sums (2, n) = the gradients of b and of w, for either kind of normalization."""
+    """Add: sums (2, n) = db and dw, the gradients of b and w of either normalization."""
     cdef Norm a = _norm(program, dout, xhat)
     _check2("sums", sums.shape[0], sums.shape[1], 2, a.n)
     _check2("scratch", scratch.shape[0], scratch.shape[1], _blocks(dout.shape[0]), 2 * a.n)
@@ -414,7 +425,8 @@ def program_batch_norm(
     const real[::1] running_var, const real[::1] w, const real[::1] b, real eps,
     real[:, ::1] scratch
 ):
-    """Add: out = x, normalized by the running mean and variance of columns, times w plus b;
+    """Add: out = xhat * w + b, with xhat the columns of x, normalized by the running moments.
+
     scratch is (threads, n).
     """
     cdef Norm a = _norm(program, x, None)
@@ -424,7 +436,7 @@ def program_batch_norm(
     _check2("scratch", scratch.shape[0], scratch.shape[1], program.threads, a.n)
     _check_params(w, b, a.n)
     a.out, a.w, a.b, a.eps, a.scratch = _out2(out), _in1(w), _in1(b), eps, _out2(scratch)
-    # which are read
+    # These are only read.
     a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
     program.append(
         PER_SAMPLE, _run_batch_norm, &a, sizeof(a),
@@ -437,11 +449,11 @@ def program_batch_norm_training(
     const real[:, ::1] x, real[::1] running_mean, real[::1] running_var, int64_t[::1] tracked,
     const real[::1] w, const real[::1] b, real eps, double momentum, real[:, ::1] scratch
 ):
-    """Add: out = x, normalized by the mean and variance of columns, which go into the running ones,
-    times w plus b.
+    """Add: out = xhat * w + b, with xhat the normalized columns of x; update the running moments.
 
-    The gradient needs xhat and the last of moments (3, n): mean, variance and reciprocal deviation.
-    A momentum below 0 takes the mean over all batches, which are counted in tracked.
+    moments (3, n) gets mean, variance and reciprocal deviation; the gradient needs the last, and
+    xhat. With a momentum below 0, the running moments are averages over all batches, whose number
+    is in tracked.
     """
     cdef Norm a = _norm(program, x, xhat)
     _check2("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
@@ -469,7 +481,10 @@ def program_batch_norm_backward(
     Program program, real[:, ::1] dx, const real[:, ::1] dout, const real[:, ::1] xhat,
     real[:, ::1] moments, const real[::1] w, real[:, ::1] sums
 ):
-    """Add: dx = the gradient of the input; sums is what `program_norm_params` gives."""
+    """Add: dx = the gradient of the input of a batch normalization.
+
+    sums (2, n) comes from `program_norm_params`.
+    """
     cdef Norm a = _norm(program, dout, xhat)
     _check2("dx", dx.shape[0], dx.shape[1], dout.shape[0], dout.shape[1])
     _check2("moments", moments.shape[0], moments.shape[1], 3, a.n)
