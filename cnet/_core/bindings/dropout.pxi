@@ -1,10 +1,11 @@
-# Dropout, on arrays of any shape seen as one row: an element's place in it decides, with the key
-# and the step.
+# Dropout of arrays of any shape, as flat arrays. The key, the step and the index of an element
+# decide whether it is dropped.
 
 
 cdef cnet_dropout _dropout_settings(double p, uint64_t key, uint64_t step) noexcept nogil:
-    """p from 0 to 1; at 1 the few elements that the largest threshold spares are scaled to
-    nothing.
+    """The threshold is p * 2^32, and the scale 1 / (1 - p), 0 <= p <= 1.
+
+    With p = 1, the largest threshold keeps a few elements: they are multiplied by 0.
     """
     cdef double words = 4294967296.0
     return cnet_dropout(
@@ -26,14 +27,15 @@ cdef void _dropout_chunk(
 
 
 def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t step):
-    """Write to out the elements of x that are kept, times 1 / (1 - p), and 0 for the others: one
-    in 1 / p. The gradient is made likewise.
+    """Write x to out: elements become 0 with probability p, the others are divided by 1 - p.
+
+    With the same key and step and dout for x, it computes the gradient.
     """
     cdef Py_ssize_t n = x.shape[0]
     _check1("out", out.shape[0], n)
     _check_probability(p)
     cdef cnet_dropout d = _dropout_settings(p, key, step)
-    # random numbers cost ten times as much as an activation
+    # Random numbers cost ten times as much as an activation.
     cdef int threads = threads_for(10.0 * n, ELEMENTS_PER_THREAD, ALL), ith
     with nogil:
         for ith in prange(
@@ -43,7 +45,7 @@ def dropout(real[::1] out, const real[::1] x, double p, uint64_t key, uint64_t s
 
 
 cdef struct Drop:
-    Py_ssize_t n  # elements of a row
+    Py_ssize_t n  # elements of a sample
     const real *x
     real *out
     double p
@@ -68,8 +70,9 @@ def program_dropout(
     Program program, real[:, ::1] out, const real[:, ::1] x, double p, uint64_t key,
     const int64_t[::1] step
 ):
-    """Add: out = x with elements dropped, out may be x; `step` holds the layer's step at the
-    beginning of a call.
+    """Add: out = dropout of x; out may be x.
+
+    step[0] is the step of the layer at the start of a call.
     """
     program.check_capacity(out.shape[0])
     _check2("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])

@@ -1,5 +1,5 @@
-# Pooling: x (B, H, W, C), out (B, OH, OW, C), the largest value of each window or the mean; images
-# are shared out to threads.
+# Pooling: out (B, OH, OW, C) is the maximum or the mean of each window of x (B, H, W, C). Each
+# thread gets a chunk of the images.
 
 
 cdef void _max_pool_chunk(
@@ -59,7 +59,7 @@ cdef inline int _pool_threads(const cnet_window *g, Py_ssize_t n) noexcept nogil
 
 
 def max_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
-    """Write the largest value of each window of x to out."""
+    """Write the maximum of each window of x to out."""
     cdef cnet_window g = _pool_window(x, out, sizes)
     cdef Py_ssize_t n = x.shape[0]
     cdef int threads = _pool_threads(&g, n), ith
@@ -74,8 +74,9 @@ def max_pool_backward(
     real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, const real[:, :, :, ::1] out,
     const real[:, :, :, ::1] x, tuple sizes
 ):
-    """Write the gradient of the input to dx, from input and output: it goes to the first of
-    equal values of a window.
+    """Write to dx the gradient of the input of a max pooling, from its input and output.
+
+    The gradient of a window goes to its first maximum.
     """
     cdef cnet_window g = _pool_window(x, out, sizes)
     cdef Py_ssize_t n = x.shape[0]
@@ -90,7 +91,7 @@ def max_pool_backward(
 
 
 def avg_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes):
-    """Write the mean of each window of x to out, what is padded counting as zeros."""
+    """Write the mean of each window of x to out; padding counts as zeros."""
     cdef cnet_window g = _pool_window(x, out, sizes)
     cdef Py_ssize_t n = x.shape[0]
     cdef int threads = _pool_threads(&g, n), ith
@@ -102,7 +103,7 @@ def avg_pool_forward(real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple s
 
 
 def avg_pool_backward(real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout, tuple sizes):
-    """Write the gradient of the input to dx."""
+    """Write to dx the gradient of the input of an average pooling."""
     cdef cnet_window g = _pool_window(dx, dout, sizes)
     cdef Py_ssize_t n = dx.shape[0]
     cdef int threads = _pool_threads(&g, n), ith
@@ -145,7 +146,7 @@ cdef void _run_pool_backward(
 def program_pool(
     Program program, real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
 ):
-    """Add: out = the largest value of each window of x, or the mean."""
+    """Add: out = the maximum of each window of x if maximum, else the mean."""
     program.check_capacity(x.shape[0])
     cdef Pool p
     memset(&p, 0, sizeof(p))
@@ -158,7 +159,7 @@ def program_pool_backward(
     Program program, real[:, :, :, ::1] dx, const real[:, :, :, ::1] dout,
     const real[:, :, :, ::1] out, const real[:, :, :, ::1] x, tuple sizes, bint maximum
 ):
-    """Add: dx = the gradient of the input."""
+    """Add: dx = the gradient of the input of a pooling."""
     program.check_capacity(x.shape[0])
     cdef Pool p
     p.g, p.maximum = _pool_window(x, out, sizes), maximum

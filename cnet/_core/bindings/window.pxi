@@ -1,8 +1,8 @@
-# What convolution and pooling have in common: images with channels last, and a window that slides
-# over them.
+# The window that convolution and pooling slide over images, and transposes to channels last.
 #
 # x is (B, H, W, C), out (B, OH, OW, O). The sizes of a window are a tuple (kernel height, kernel
-# width, stride y, stride x, pad y, pad x).
+# width, stride y, stride x, pad y, pad x). OH = (H + 2 * pad y - kernel height) // stride y + 1,
+# and OW likewise.
 
 
 cdef cnet_window _window(
@@ -27,7 +27,7 @@ cdef cnet_window _window(
 cdef cnet_window _window_of(
     const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes
 ) except *:
-    """The window under which x becomes out."""
+    """The window of an operation from x to out."""
     cdef cnet_window g = _window(x.shape[1], x.shape[2], x.shape[3], out.shape[3], sizes)
     _check4("out", out, x.shape[0], g.out_height, g.out_width, g.filters)
     return g
@@ -45,12 +45,12 @@ cdef int _check4(
 
 
 cdef inline Py_ssize_t _image(const cnet_window *g) noexcept nogil:
-    """Elements of an input image."""
+    """Number of elements of an input image."""
     return g.height * g.width * g.channels
 
 
 cdef inline Py_ssize_t _out_image(const cnet_window *g) noexcept nogil:
-    """Elements of an output image."""
+    """Number of elements of an output image."""
     return g.out_height * g.out_width * g.filters
 
 
@@ -75,8 +75,9 @@ cdef int _check_transpose(const real[:, :, ::1] out, const real[:, :, ::1] x) ex
 
 
 def transpose(real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Write the transpose of each matrix of x to out: with pixels seen as one axis, channels
-    last from channels first, or back.
+    """Write the transpose of each matrix x[i] to out[i].
+
+    If x[i] is (channels, pixels), out[i] has channels last. The way back is the same.
     """
     cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], cols = x.shape[2]
     _check_transpose(out, x)
@@ -102,7 +103,7 @@ cdef void _run_transpose(
 
 
 def program_transpose(Program program, real[:, :, ::1] out, const real[:, :, ::1] x):
-    """Add: out = the transpose of each matrix of x."""
+    """Add: out[i] = the transpose of x[i], for each matrix x[i]."""
     program.check_capacity(x.shape[0])
     _check_transpose(out, x)
     cdef Transpose t = Transpose(x.shape[1], x.shape[2], _in3(x), _out3(out))
