@@ -1,4 +1,4 @@
-# Rows of images as an epoch shows them: gathered, distorted at random, standardized.
+# Mini-batches of images for one epoch: gathered, augmented at random, standardized.
 
 # Operations that take as long as one element of an augmented image.
 cdef double AUGMENT_FLOPS = 125
@@ -31,8 +31,9 @@ cdef void _run_augment(const void *arguments, const Block *block, int ith, int n
 
 
 cdef class Augmentation:
-    """What is done to images of (channels, height, width), as kernels/kernels.h has it; nothing but
-    what a method asks for.
+    """Augmentation of images (channels, height, width), by kernels/augment.h.
+
+    affine, elastic, noise and standardize each add a step. Without them, images do not change.
     """
 
     cdef cnet_augment spec
@@ -54,15 +55,16 @@ cdef class Augmentation:
         self.keepalive = []
 
     def affine(self, double shift, double rotation, double scale, double shear, bint flip):
-        """Shift (pixels), rotate (radians), scale (about 1), shear (radians) and mirror at
-        random.
-        """
+        """Shift (pixels), rotate and shear (radians), scale (about 1) and mirror at random."""
         self.spec.warp = True
         self.spec.shift, self.spec.rotation, self.spec.scale = shift, rotation, scale
         self.spec.shear, self.spec.flip = shear, flip
 
     def elastic(self, const real[:, ::1] basis_y, const real[:, ::1] basis_x):
-        """Displace pixels by basis_y @ noise @ basis_x; rows of basis_x have `span` elements."""
+        """Displace pixels by basis_y @ noise @ basis_x, with noise uniform in [-1, 1].
+
+        basis_y is (height, nodes_y), basis_x (nodes_x, span).
+        """
         _check2("basis_y", basis_y.shape[0], basis_y.shape[1], self.spec.height, basis_y.shape[1])
         _check2(
             "basis_x", basis_x.shape[0], basis_x.shape[1], basis_x.shape[0],
@@ -74,13 +76,16 @@ cdef class Augmentation:
         self.keepalive.append((basis_y, basis_x))
 
     def noise(self, real deviation, const real[::1] quantiles):
-        """Add normal noise; the quantiles are those of 0/256 to 256/256."""
+        """Add normal noise with that standard deviation.
+
+        quantiles (257,) are those of 0/256 to 256/256 of the standard normal distribution.
+        """
         _check1("quantiles", quantiles.shape[0], 257)
         self.spec.noise, self.spec.quantiles = deviation, _in1(quantiles)
         self.keepalive.append(quantiles)
 
     def standardize(self, const real[::1] mean, const real[::1] factor):
-        """Subtract the mean, and multiply by the factor, of each element."""
+        """Replace each element x by (x - mean) * factor, with its own mean and factor."""
         cdef Py_ssize_t n = self.spec.channels * self.spec.height * self.spec.width
         _check1("mean", mean.shape[0], n)
         _check1("factor", factor.shape[0], n)
@@ -101,8 +106,10 @@ cdef class Augmentation:
         self, real[:, ::1] out, x, const int64_t[::1] sources, const int64_t[::1] rows,
         uint32_t epoch, real[::1] scratch
     ):
-        """Write to out the rows `sources` of x, real or uint8, distorted as rows `rows` of a
-        data set; scratch holds zeros.
+        """Write x[sources] to out, augmented as the samples `rows` of the data set.
+
+        x is real or uint8. scratch has `scratch` elements for each thread, zeros before the first
+        call.
         """
         cdef const real[:, ::1] x_real = None
         cdef const uint8_t[:, ::1] x_uint8 = None

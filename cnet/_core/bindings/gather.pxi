@@ -1,4 +1,4 @@
-# Samples of a data set, collected into a mini-batch. uint8 becomes real on the way.
+# Samples of a data set, gathered into a mini-batch. uint8 is converted to real.
 
 
 cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
@@ -20,7 +20,7 @@ def gather(real[:, ::1] out, const real[:, ::1] x, const int64_t[::1] rows):
 
 
 def gather_uint8(real[:, ::1] out, const uint8_t[:, ::1] x, const int64_t[::1] rows):
-    """Write x[rows] to out."""
+    """Write x[rows] to out, converted to real."""
     cdef Py_ssize_t m = rows.shape[0], n = x.shape[1]
     _check2("out", out.shape[0], out.shape[1], m, n)
     _check_rows(rows, x.shape[0])

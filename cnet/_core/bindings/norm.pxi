@@ -26,7 +26,7 @@ cdef struct Norm:
     real *running_mean
     real *running_var
     int64_t *tracked
-    double momentum      # below 0: the mean over all batches
+    double momentum      # below 0: average over all batches
 
 
 cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:

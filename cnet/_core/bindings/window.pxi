@@ -1,8 +1,8 @@
-# What convolution and pooling have in common: images with channels last, and a window that slides
-# over them.
+# The window that convolution and pooling slide over images, and transposes to channels last.
 #
 # x is (B, H, W, C), out (B, OH, OW, O). The sizes of a window are a tuple (kernel height, kernel
-# width, stride y, stride x, pad y, pad x).
+# width, stride y, stride x, pad y, pad x). OH = (H + 2 * pad y - kernel height) // stride y + 1,
+# and OW likewise.
 
 
 cdef cnet_window _window(
@@ -27,7 +27,7 @@ cdef cnet_window _window(
 cdef cnet_window _window_of(
     const real[:, :, :, ::1] x, const real[:, :, :, ::1] out, tuple sizes
 ) except *:
-    """The window under which x becomes out."""
+    """The window of an operation from x to out."""
     cdef cnet_window g = _window(x.shape[1], x.shape[2], x.shape[3], out.shape[3], sizes)
     _check4("out", out, x.shape[0], g.out_height, g.out_width, g.filters)
     return g
@@ -45,12 +45,12 @@ cdef int _check4(
 
 
 cdef inline Py_ssize_t _image(const cnet_window *g) noexcept nogil:
-    """Elements of an input image."""
+    """Number of elements of an input image."""
     return g.height * g.width * g.channels
 
 
 cdef inline Py_ssize_t _out_image(const cnet_window *g) noexcept nogil:
-    """Elements of an output image."""
+    """Number of elements of an output image."""
     return g.out_height * g.out_width * g.filters
 
 

@@ -1,16 +1,17 @@
-/* Random distortions of an image: an affine map, an elastic field, noise; and standardization.
+/* Random augmentation of an image: affine map, elastic displacements, noise, standardization.
 
-   The counter of philox.h is here that of what is drawn, for which row, in which epoch: an image
-   comes out the same whichever thread or batch it meets.
+   Random numbers are those of philox.h. Their counter is the purpose, the index of the sample in
+   the data set and the epoch: the result does not depend on the thread or the mini-batch.
 
-   A pixel of the output is read from between four pixels of the input (bilinear interpolation).
-   Beyond its edges the input is 0: it is copied into a frame of zeros, of 1 pixel before and 2
-   after. */
+   Output pixels are interpolated bilinearly between four input pixels. Outside of the image the
+   input is 0: it is copied into a frame of zeros, 1 pixel wide before and 2 pixels wide after the
+   image. */
 #include <math.h>
 
 enum { DRAW_AFFINE, DRAW_ELASTIC, DRAW_NOISE };
 
-/* The n-th four words that are drawn for a purpose. */
+/* words (4) = Philox4x32-10 of the counter (purpose, n; row; epoch) with a->key. row: index of the
+   sample in the data set. n < 2^28. */
 INLINE void draw(const cnet_augment *a, int64_t row, uint32_t epoch, int purpose, ptrdiff_t n,
                  uint32_t words[4]) {
     uint32_t k0 = a->key[0], k1 = a->key[1];
@@ -22,23 +23,25 @@ INLINE void draw(const cnet_augment *a, int64_t row, uint32_t epoch, int purpose
         philox_round(1, &words[0], &words[1], &words[2], &words[3], k0, k1);
 }
 
-/* Uniform from -1 to 1. */
+/* word / 2^31, word taken as signed: uniform in [-1, 1]. */
 INLINE real uniform(uint32_t word) { return (real)(int32_t)word * (real)(1.0 / 2147483648.0); }
 
-/* Standard normal by inversion, from 16 bits: linear between the quantiles of 0/256, 1/256, ... */
+/* The quantile of (bits + 1/2) / 2^16, bits < 2^16: standard normal, by inversion. The quantile
+   function is linear between those of 0/256, 1/256, ..., 256/256; quantiles (257). */
 INLINE real normal(const real *quantiles, uint32_t bits) {
     const real *q = quantiles + (bits >> 8);
     return q[0] + ((real)(bits & 255) + (real)0.5) * (real)(1.0 / 256) * (q[1] - q[0]);
 }
 
-/* The place in the input of pixel (x, y) of the output: start + x * along_x + y * along_y, its x
-   before its y. */
+/* source(x, y) = start + x * along_x + y * along_y: the point of the input from which output pixel
+   (x, y) is read. Component 0 is x, component 1 is y. */
 typedef struct {
     real start[2], along_x[2], along_y[2];
 } affine;
 
-/* The inverse of: scale, shear along x, rotate, shift; about the center of the image. Then,
-   perhaps, mirror. */
+/* source(p) = center + F @ inv(S) @ inv(R) @ (p - center - shift) / scale, with the random rotation
+   R, shear S = [[1, t], [0, 1]], and F = diag(-1, 1) or the identity. The inverse is used because
+   each output pixel looks for its source. */
 static affine random_affine(const cnet_augment *a, int64_t row, uint32_t epoch) {
     uint32_t w[8];
     draw(a, row, epoch, DRAW_AFFINE, 0, w);
@@ -61,7 +64,8 @@ static affine random_affine(const cnet_augment *a, int64_t row, uint32_t epoch) 
     return map;
 }
 
-/* out = weights @ rows, each row of `span` elements. */
+/* out[j] = sum over k of weights[k] * rows[k, j]; weights (terms), rows (terms, span), out (span);
+   span is a multiple of VL. */
 INLINE void weighted_rows(ptrdiff_t terms, ptrdiff_t span, const real *weights, const real *rows,
                           real *out) {
     for (ptrdiff_t j = 0; j < span; j += VL) {
@@ -72,8 +76,11 @@ INLINE void weighted_rows(ptrdiff_t terms, ptrdiff_t span, const real *weights, 
     }
 }
 
-/* The noise of the two fields of displacements, along x and along y, smoothed along x: 2 * nodes_y
-   rows. */
+/* field[d, i, :] = sum over k of noise[d, i, k] * basis_x[k, :]; field (2, nodes_y, span), noise
+   (2, nodes_y, nodes_x), basis_x (nodes_x, span). d = 0: displacements along x, d = 1: along y.
+
+   noise is drawn here, four elements at a time: it has space for 3 more. The product with basis_y
+   follows in warp, row by row. */
 static void half_smoothed(const cnet_augment *a, int64_t row, uint32_t epoch, real *field,
                           real *noise) {
     const ptrdiff_t span = cnet_augment_span(a->width), nodes = 2 * a->nodes_y * a->nodes_x;
@@ -87,15 +94,19 @@ static void half_smoothed(const cnet_augment *a, int64_t row, uint32_t epoch, re
         weighted_rows(a->nodes_x, span, noise + i * a->nodes_x, a->basis_x, field + i * span);
 }
 
-/* Right from 0 to 2^22. */
+/* The largest integer <= x, for 0 <= x <= 2^22. Adding MAGIC rounds to the nearest integer. */
 INLINE vec v_floor(vec x) {
     const vec nearest = v_sub(v_add(x, v_set1(MAGIC)), v_set1(MAGIC));
     return v_select_lt(x, nearest, v_sub(nearest, v_set1(1)), nearest);
 }
 
-/* Where the pixels of row i of the output lie in a framed image: the number of the pixel before and
-   above, and the parts of a pixel beyond it, which overwrite the displacements. Places outside the
-   frame are drawn into it. */
+/* With s = source(j, i) + (x[j], y[j]) + 1, clamped to the framed image, for pixels j of output
+   row i:
+
+     place[j] = floor(s.y) * (width + 3) + floor(s.x)
+     (x[j], y[j]) = s - floor(s)
+
+   x, y, place (span); x and y hold the displacements on entry. */
 INLINE void find_places(const cnet_augment *a, ptrdiff_t i, const affine *map, real *x, real *y,
                         real *place) {
     static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -116,6 +127,9 @@ INLINE void find_places(const cnet_augment *a, ptrdiff_t i, const affine *map, r
     }
 }
 
+/* out[j] = (1 - y[j]) * above + y[j] * below, with p = place[j] and
+   above = (1 - x[j]) * framed[p] + x[j] * framed[p + 1], below the same for p + stride.
+   place, x, y, out (n). */
 INLINE void interpolate(ptrdiff_t n, const real *framed, ptrdiff_t stride, const real *place,
                         const real *x, const real *y, real *out) {
     for (ptrdiff_t j = 0; j < n; j++) {
@@ -125,6 +139,12 @@ INLINE void interpolate(ptrdiff_t n, const real *framed, ptrdiff_t stride, const
     }
 }
 
+/* out[c, i, j] = image[c] at source(j, i) + displacement[:, i, j], with
+   displacement[d] = basis_y (height, nodes_y) @ field[d] (nodes_y, span). image or bytes, and out
+   (channels, height, width); bytes is read unless it is NULL.
+
+   scratch holds, in this order: x, y, place (span each), field, the framed image, noise. The frame
+   must be 0 on entry, and stays 0. */
 static void warp(const cnet_augment *a, int64_t row, uint32_t epoch, const real *image,
                  const uint8_t *bytes, real *out, real *scratch) {
     const ptrdiff_t height = a->height, width = a->width, span = cnet_augment_span(width),
@@ -153,6 +173,9 @@ static void warp(const cnet_augment *a, int64_t row, uint32_t epoch, const real 
     }
 }
 
+/* out = (warp(image) + noise * z - mean) * factor, element by element, with z standard normal;
+   image or bytes, out, mean, factor (channels * height * width). Steps that `a` does not ask for
+   are left out. bytes is read unless it is NULL. scratch (cnet_augment_scratch(a)). */
 static void augment(const cnet_augment *a, int64_t row, uint32_t epoch, const real *image,
                     const uint8_t *bytes, real *out, real *scratch) {
     const ptrdiff_t n = a->channels * a->height * a->width;

@@ -1,9 +1,11 @@
-/* Whether other programs keep the processors busy.
+/* Detects whether other programs keep the processors busy.
 
-   The threads of a parallel region wait for the last of them. On a busy machine that one may have
-   to wait until the system takes a processor from another program, which is after several
-   milliseconds: work of less than that is quicker on one thread. Linux tells how long a thread was
-   ready to run and had to wait for a processor. */
+   The threads of a parallel region wait for the last one. On a busy machine that thread may wait
+   several milliseconds, until the system takes a processor from another program. Shorter work is
+   then faster on one thread.
+
+   The measure is the fraction of time that a thread was ready to run, but waited for a processor.
+   Only Linux reports it; elsewhere no machine counts as busy. */
 #ifndef CNET_BUSY_H
 #define CNET_BUSY_H
 
@@ -17,17 +19,19 @@
 #include <unistd.h>
 
 enum {
-    CNET_BUSY_WINDOW = 50, /* milliseconds that a thread ran or waited, to tell a share by */
-    CNET_BUSY_SHARE = 15,  /* of them, in hundredths, that it waited */
-    /* Milliseconds that a finding holds for: other threads may have had no time to find out. */
+    CNET_BUSY_WINDOW = 50, /* milliseconds that a thread ran or waited: the minimum to judge by */
+    CNET_BUSY_SHARE = 15,  /* percent of them that it waited: more is busy */
+    /* Milliseconds for which the result holds, for all threads: some may not have run enough. */
     CNET_BUSY_HOLD = 200
 };
 
-static cnet_shared cnet_busy_until; /* in milliseconds, as the next */
-static _Thread_local ptrdiff_t cnet_busy_next;
-/* Nanoseconds; at first 0: since the thread began. */
+static cnet_shared cnet_busy_until;            /* end of the busy time, in milliseconds */
+static _Thread_local ptrdiff_t cnet_busy_next; /* time of the next look, in milliseconds */
+/* Nanoseconds that this thread had run and waited at the last look; 0 before the first one. */
 static _Thread_local long long cnet_busy_ran, cnet_busy_waited;
 
+/* The machine is busy until now + CNET_BUSY_HOLD if waited / (waited + ran) > CNET_BUSY_SHARE / 100
+   since the last look. If waited + ran < CNET_BUSY_WINDOW, this look does not count. */
 static void cnet_busy_look(ptrdiff_t now) {
     char text[64];
     long long ran, waited;
@@ -47,6 +51,8 @@ static void cnet_busy_look(ptrdiff_t now) {
     cnet_busy_waited = waited;
 }
 
+/* Whether the machine is busy. Each thread looks at most every CNET_BUSY_WINDOW / 2 milliseconds:
+   a look reads a file. */
 static int cnet_is_busy(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -58,7 +64,7 @@ static int cnet_is_busy(void) {
     return now < cnet_get(&cnet_busy_until);
 }
 
-/* In a forked child the count of its thread begins again. */
+/* For a forked child, where the system counts the time of its thread from 0. */
 static inline void cnet_busy_reset(void) { cnet_busy_ran = cnet_busy_waited = 0; }
 
 #else

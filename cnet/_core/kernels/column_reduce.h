@@ -1,4 +1,5 @@
-/* Sums along the columns of a matrix. */
+/* Sums along the columns of a matrix. A vector holds elements of neighboring columns. The sum of a
+   column does not depend on the other columns. */
 
 enum { OF_VALUES, OF_PRODUCTS, OF_SQUARES };
 
@@ -6,7 +7,8 @@ enum { OF_VALUES, OF_PRODUCTS, OF_SQUARES };
    OF_SQUARES; x, y (n, lanes of mask), leading dimension ld. y may be NULL unless `of` is
    OF_PRODUCTS.
 
-   Rows go to four sums in turn, whose latencies overlap; these are added in a fixed order. */
+   Row i goes to sum i % 4: the latencies of the four sums overlap. They are added in a fixed
+   order. */
 INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real *y, ptrdiff_t ld,
                             vec shift, vmask mask) {
     vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
@@ -27,8 +29,8 @@ INLINE vec sum_along_column(const int of, ptrdiff_t n, const real *x, const real
 
 /* out[j] (+)= sum over i of x[i, j]; x (m, vecs * VL), out (vecs * VL).
 
-   Rows are summed in blocks, as the terms of a product are: a bias gradient is summed in the order
-   of the weight gradient of the same layer. */
+   Rows are summed in blocks, like the terms of a product: a bias gradient is summed in the same
+   order as the weight gradient of its layer. mask: of each vector. */
 INLINE void sum_columns(const int vecs, vmask mask, ptrdiff_t m, const real *x, ptrdiff_t ldx,
                         real *out, ptrdiff_t block, int accumulate) {
     vec total[COLUMN_VECS], sum[COLUMN_VECS];
@@ -49,7 +51,8 @@ INLINE void sum_columns(const int vecs, vmask mask, ptrdiff_t m, const real *x, 
         v_store_m(out + v * VL, total[v], mask);
 }
 
-/* out[j] (+)= sum over i of x[i, j]; x (m, n), out (n) */
+/* out[j] (+)= sum over i of x[i, j]; x (m, n), out (n). block: rows of a block, or 0 for
+   cnet_block_length(m). accumulate: add to out. */
 static void column_sums(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, real *out,
                         ptrdiff_t block, int accumulate) {
     ptrdiff_t j = 0;

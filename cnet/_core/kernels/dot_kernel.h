@@ -1,12 +1,13 @@
-/* Products whose factors are both contiguous along k, with few columns: the gradient of the input
-   of a layer with few inputs and many outputs. A register tile of gemm.h would leave most lanes of
-   a vector empty.
+/* Dense product with few columns, of two matrices that are contiguous along k: the gradient of the
+   input of a layer with few inputs and many outputs. A register tile of gemm.h would leave most
+   lanes of a vector empty.
 
-   Here vectors run along k: term k goes to the sum in lane k % VL. At the end the lanes of each
-   sum are added, first those at the same place in each 128-bit lane. cnet_use_dot_kernel says
-   which products are summed this way. */
-/* The tile: DOT_ROWS x DOT_COLS sums, DOT_COLS vectors of b and one of a: 21 of 32 registers, or 13
-   of 16. */
+   Here vectors run along k: lane k % VL sums term k. At the end the lanes of each sum are added,
+   first within each 128-bit lane, then across them. cnet_use_dot_kernel tells which products are
+   summed this way. */
+
+/* A tile of DOT_ROWS x DOT_COLS sums, with DOT_COLS vectors of b and one of a, uses 21 of 32
+   registers, or 13 of 16. */
 #define DOT_COLS 4
 #if VECTOR_REGISTERS >= 32
 #define DOT_ROWS 4
@@ -14,7 +15,7 @@
 #define DOT_ROWS 2
 #endif
 
-/* to[j] = sum over lanes of sums[j]; sums and to (DOT_COLS) */
+/* to[j] = sum over lanes of sums[j], which is overwritten; sums (DOT_COLS, VL), to (DOT_COLS) */
 INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     real parts[DOT_COLS * VL];
     UNROLL for (int j = 0; j < DOT_COLS; j += LANE) {
@@ -34,8 +35,8 @@ INLINE void add_lanes(vec sums[DOT_COLS], real to[DOT_COLS]) {
     }
 }
 
-/* acc[r, j] += a[r, k] * b[k, j], lane by lane, for one vector of k; a[r] and b[j] point to row
-   r of a and column j of b. full: the vector has all lanes, else those of mask. */
+/* acc[r, j] += a[r, k] * b[k, j], lane by lane, for one vector of k; a[r] and b[j] point to row r
+   of a and column j of b. full: the vector has all lanes, else those of mask. */
 INLINE void add_products(const int rows, const int full, const real *const a[DOT_ROWS],
                          const real *const b[DOT_COLS], ptrdiff_t k, vmask mask,
                          vec acc[DOT_ROWS][DOT_COLS]) {
@@ -49,8 +50,8 @@ INLINE void add_products(const int rows, const int full, const real *const a[DOT
     }
 }
 
-/* c[i, j] = sum over k of a[i, k] * b[k, j] for the `rows` rows from `row` and up to DOT_COLS
-   columns from `col`. Missing columns repeat the last one, and are not stored. */
+/* c[i, j] = sum over k of a[i, k] * b[k, j], for `rows` rows from `row` on, and up to DOT_COLS
+   columns from `col` on. Missing columns repeat the last one, and are not stored. */
 INLINE void dot_tile(const int rows, const cnet_gemm *g, ptrdiff_t row, ptrdiff_t col) {
     const ptrdiff_t full_k = g->k / VL * VL, cols = min_size(DOT_COLS, g->n - col);
     const vmask mask = v_mask((g->k - 1) % VL + 1);

@@ -1,18 +1,19 @@
-/* Dropout by a generator that counts instead of remembering: whether an element is dropped follows
-   from a key, a step and the element's position, so that any part of a batch can be made by any
-   thread, and again for the gradient.
+/* Dropout with the generator of philox.h. The key, the step and the position of an element in the
+   batch decide whether it is dropped. So any thread can compute any part of a batch, and the
+   backward pass computes the same mask again.
 
-   The counter of philox.h is here the number of a group of elements and the step. COUNTERS of them
-   are taken together, by loops that compilers turn into vectors; word w of the l-th is for element
-   w * COUNTERS + l of the 4 * COUNTERS that they serve. */
+   Elements are processed in groups of 4 * COUNTERS. Word w of counter l of a group belongs to its
+   element w * COUNTERS + l. Compilers vectorize the loops over counters. */
 
 #define COUNTERS 16
 
+/* One round of Philox on COUNTERS counters; w0, w1, w2, w3 (COUNTERS) */
 static void dropout_round(uint32_t *restrict w0, uint32_t *restrict w1, uint32_t *restrict w2,
                           uint32_t *restrict w3, uint32_t k0, uint32_t k1) {
     philox_round(COUNTERS, w0, w1, w2, w3, k0, k1);
 }
 
+/* words[:, l] = Philox4x32-10 of counter (first + l, step) with that key; words (4, COUNTERS) */
 static void dropout_words(uint64_t first, uint64_t step, uint64_t key,
                           uint32_t words[4][COUNTERS]) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
@@ -26,7 +27,8 @@ static void dropout_words(uint64_t first, uint64_t step, uint64_t key,
         dropout_round(words[0], words[1], words[2], words[3], k0, k1);
 }
 
-/* Elements first to first + n of a batch; x and y begin with the first of them. */
+/* y[i] = 0 if word < threshold, else scale * x[i], where word is that of element first + i of the
+   batch; x, y (n). With dy for x it computes the gradient. */
 static void dropout(ptrdiff_t first, ptrdiff_t n, const real *x, real *y, const cnet_dropout *d) {
     const ptrdiff_t served = 4 * COUNTERS;
     uint32_t words[4][COUNTERS];

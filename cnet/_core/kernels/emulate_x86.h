@@ -1,13 +1,14 @@
-/* x86 intrinsics as portable C, so that kernels for a processor one does not have can be tested
-   (not measured). */
+/* x86 intrinsics in portable C, by SIMDe: AVX-512 kernels can be tested, though not measured, on a
+   processor without AVX-512. */
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 #include <simde/x86/fma.h>
 
-/* SIMDe includes <complex.h>, whose name for the imaginary unit is in the way. */
+/* SIMDe includes <complex.h>, which defines I as the imaginary unit; simd_x86.h defines its own. */
 #undef I
 
-/* Debian 12's SIMDe has no masked loads and stores of floats. */
+/* SIMDe of Debian 12 has no masked loads and stores of floats. For the elements i of mask m:
+   lanes[i] = p[i] (the others are 0), or p[i] = a[i]. */
 #define EMULATED_MASKED_MOVES(suffix, number, vector, mask) \
     static inline vector emulated_maskz_loadu_##suffix(mask m, const number *p) { \
         number lanes[64 / sizeof(number)] = {0}; \

@@ -1,11 +1,9 @@
-/* The error function by vector, to about a unit in the last place of 1.
+/* The error function of a vector, to about a unit in the last place of 1.
 
-   erf(z) / z is an even function, here a Chebyshev series in t = 2 (z / ERF_END)^2 - 1, summed by
+   erf(z) / z is even, and a Chebyshev series in t = 2 (z / ERF_END)^2 - 1. It is summed by
    Clenshaw's recurrence (A note on the summation of Chebyshev series, Mathematics of Computation 9,
-   1955); beyond ERF_END erf is 1 to the last place. Rounding may take the sum past 1, where 1 - erf
-   would have the wrong sign: so the result is clamped. The coefficients were computed in 40 digits
-   by the discrete cosine transform of 200 values, and are cut where they are below a quarter of a
-   unit. */
+   1955). The coefficients were computed in 40 digits by the discrete cosine transform of 200
+   values, and are cut where they are below a quarter of a unit. */
 
 #ifdef CNET_F64
 #define ERF_END 6
@@ -34,10 +32,14 @@ static const real erf_series[] = {
 };
 #endif
 
+/* erf(x) = z * sum over i of erf_series[i] * T_i(t) by lane, z = x clamped to +-ERF_END.
+
+   Beyond ERF_END erf is 1 to the last place. Rounding may take the product past 1, where 1 - erf
+   would have the wrong sign: so the result is clamped too. */
 INLINE vec v_erf(vec x) {
     const int terms = sizeof(erf_series) / sizeof(erf_series[0]);
     const vec z = v_min(v_set1(ERF_END), v_max(v_set1(-ERF_END), x));
-    /* Twice the t above. */
+    /* 2 t: the recurrence needs it. */
     const vec t = v_fma(v_mul(z, z), v_set1((real)4 / (ERF_END * ERF_END)), v_set1(-2));
     vec b = v_set1(0), next = v_set1(0);
     for (int i = terms - 1; i > 0; i--) {

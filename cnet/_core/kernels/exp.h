@@ -1,10 +1,13 @@
-/* exp, expm1, tanh and the logistic function by vector, within a few units in the last place.
+/* exp, expm1, tanh and the logistic function of a vector, within a few units in the last place.
 
-   exp(x) = 2^n * exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2; ln 2 is split in two so that
-   n * LN2_HIGH is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980);
-   exp(r) is its Taylor series, cut where the next term is below half a unit in the last place.
-   Adding MAGIC rounds to an integer and leaves that integer in the low bits of the sum. Own code,
-   because a libm's bits differ between machines and versions. */
+     exp(x) = 2^n * exp(r)     n = round(x / ln 2), r = x - n * ln 2, |r| <= ln(2) / 2
+
+   ln 2 is split in two, so that n * LN2_HIGH is exact (Cody and Waite, Software Manual for the
+   Elementary Functions, 1980). exp(r) is its Taylor series, cut where the next term is below half a
+   unit in the last place. Adding MAGIC rounds to an integer, and leaves that integer in the low
+   bits of the sum.
+
+   No function of libm is used: its bits differ between machines and versions. */
 
 #ifdef CNET_F64
 #define MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
@@ -23,12 +26,14 @@
 #endif
 #define LOG2_E ((real)1.44269504088896340736)
 
-/* exp(x) - 1 as 2^n * series + (2^n - 1): no digits are lost near zero. x in [EXP_LOWEST,
-   EXP_HIGHEST]. */
+/* exp(x) - 1 = scale * series + (scale - 1), with scale = 2^n and series = exp(r) - 1. No digits
+   are lost near zero. */
 typedef struct {
     vec scale, series;
 } exp_parts;
 
+/* The parts of exp(x), for EXP_LOWEST <= x <= EXP_HIGHEST. The series is summed by Horner's
+   scheme. */
 INLINE exp_parts v_exp_parts(vec x) {
     static const real inverse_factorial[] = {
         (real)1.0,
@@ -56,34 +61,36 @@ INLINE exp_parts v_exp_parts(vec x) {
     return parts;
 }
 
-/* 0 below EXP_LOWEST, exp(EXP_HIGHEST) above EXP_HIGHEST, NaN for NaN. */
+/* exp(x) by lane: 0 below EXP_LOWEST, exp(EXP_HIGHEST) above EXP_HIGHEST, NaN for NaN. */
 INLINE vec v_exp(vec x) {
     exp_parts e = v_exp_parts(v_min(v_set1(EXP_HIGHEST), v_max(v_set1(EXP_LOWEST), x)));
     return v_select_lt(x, v_set1(EXP_LOWEST), v_set1(0), v_fma(e.scale, e.series, e.scale));
 }
 
-/* exp(x) - 1 for x <= 0, and 0 above; NaN for NaN. */
+/* exp(x) - 1 by lane for x <= 0, 0 for x > 0, NaN for NaN. */
 INLINE vec v_expm1_below(vec x) {
     exp_parts e = v_exp_parts(v_min(v_set1(0), v_max(v_set1(EXP_LOWEST), x)));
     return v_fma(e.scale, e.series, v_sub(e.scale, v_set1(1)));
 }
 
+/* tanh(x) = u / (u + 2) by lane, u = exp(2x) - 1. Beyond +-20 it is +-1 in either precision. */
 INLINE vec v_tanh(vec x) {
-    /* tanh(x) = u / (u + 2), u = exp(2x) - 1; beyond +-20 it is +-1 in either precision. */
     vec y = v_min(v_set1(20), v_max(v_set1(-20), x));
     exp_parts e = v_exp_parts(v_add(y, y));
     vec u = v_fma(e.scale, e.series, v_sub(e.scale, v_set1(1)));
     return v_div(u, v_add(u, v_set1(2)));
 }
 
+/* 1 / (1 + exp(-x)) by lane. With z = exp(-|x|) <= 1 nothing overflows: the result is 1 / (1 + z)
+   for x >= 0, and z / (1 + z) for x < 0. */
 INLINE vec v_sigmoid(vec x) {
-    /* With z = exp(-|x|) <= 1 nothing overflows: 1 / (1 + z) for x >= 0, z / (1 + z) below. */
     vec z = v_exp(v_min(x, v_sub(v_set1(0), x)));
     return v_div(v_select_lt(x, v_set1(0), z, v_set1(1)), v_add(v_set1(1), z));
 }
 
-/* Lanes are taken pairwise in a fixed order: the sum of a row does not depend on where the row
-   lies. */
+/* v_sum(a) = sum over lanes of a, v_largest(a) = maximum over lanes. Lane i is combined with lane
+   i + VL / 2, then with lane i + VL / 4, and so on: the sum of a row does not depend on the place
+   of the row. */
 #define FOLD_LANES(name, both) \
     INLINE real name(vec a) { \
         real lanes[VL]; \

@@ -1,12 +1,14 @@
-/* OpenMP in a process that was made by fork().
+/* OpenMP in a process created by fork().
 
-   GNU's runtime keeps a pool of threads for each thread that has run a parallel region. Only the
-   thread that calls fork() lives on in the child; its pool is still recorded, but the threads of
-   that pool are gone, and the next parallel region waits for them forever. The pool may belong to
-   any library that shares the runtime, so its own use tells cnet nothing. A thread that was started
-   in the child has no pool yet. So in a child, the thread that forked never begins a parallel
-   region itself: it has a helper, a thread that does, and waits for it. The other runtimes reset
-   themselves after a fork. */
+   The OpenMP runtime of GNU keeps a pool of threads for each thread that has run a parallel region.
+   After fork(), the child has only the thread that called it. The runtime still records a pool of
+   that thread, but the pool's threads do not exist: its next parallel region would wait forever.
+   Any library that shares the runtime may have created the pool, so cnet cannot know whether there
+   is one.
+
+   A thread that was started in the child has no pool yet. So in a child, the thread that forked
+   does not run parallel regions: it passes them to a helper thread, and waits for it. The other
+   runtimes reset themselves after a fork. */
 #ifndef CNET_FORK_H
 #define CNET_FORK_H
 
@@ -14,35 +16,39 @@
 #include "shared.h"
 
 static cnet_shared cnet_threaded; /* whether cnet had work for several threads in this process */
-static cnet_shared cnet_serial;   /* whether cnet is to compute on one thread in this process */
+static cnet_shared cnet_serial;   /* whether cnet must use one thread in this process */
 
 #if defined(_OPENMP) && !defined(_WIN32)
 
 #include <pthread.h>
 
-/* Both are written while the process has no other thread, or by the thread itself. */
+/* Whether the process is a forked child, and the thread that forked. They are written while the
+   process has no other thread, or by that thread. */
 static cnet_shared cnet_forked;
 static pthread_t cnet_forked_thread;
 
+/* Declares the calling thread to be the one that forked. */
 static void cnet_set_forked_thread(void) {
     cnet_forked_thread = pthread_self();
     cnet_set(&cnet_forked, 1);
 }
 
-/* Whether the calling thread may have a pool whose threads are gone. */
+/* Whether the calling thread may have a pool without threads. */
 static inline int cnet_in_forked_thread(void) {
     return cnet_get(&cnet_forked) && pthread_equal(cnet_forked_thread, pthread_self());
 }
 
-/* The thread that the forked thread hands its parallel regions to. */
+/* The helper thread, which runs the parallel regions of the thread that forked. lock protects run
+   and arguments. */
 static struct {
     int exists;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    void (*run)(void *); /* NULL when there is nothing to do */
+    void (*run)(void *); /* NULL if there is no region to run */
     void *arguments;
 } cnet_helper = {0, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL};
 
+/* The loop of the helper thread. */
 static void *cnet_help(void *unused) {
     (void)unused;
     pthread_mutex_lock(&cnet_helper.lock);
@@ -58,8 +64,8 @@ static void *cnet_help(void *unused) {
     return NULL;
 }
 
-/* Run a function that begins a parallel region, and return when it is done; 0 if that cannot be
-   done here. */
+/* run(arguments), which may begin a parallel region. Returns 1 when it is done, or 0 without a call
+   if the helper thread cannot be started. */
 static int cnet_run_region(void (*run)(void *), void *arguments) {
     if (!cnet_in_forked_thread()) {
         run(arguments);
@@ -82,8 +88,8 @@ static int cnet_run_region(void (*run)(void *), void *arguments) {
     return 1;
 }
 
-/* A child of a process in which cnet used threads computes on one: such a process often has as many
-   children as processors. */
+/* A child of a process in which cnet had work for several threads uses one: such a process often
+   has as many children as processors. */
 static void cnet_after_fork_in_child(void) {
     const pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

@@ -1,11 +1,11 @@
-/* Gathering samples of a data set into a mini-batch. uint8 is converted to real, and may be
-   rescaled.
+/* Gathers samples of a data set into a mini-batch. uint8 is converted to real, and may be rescaled.
 
    Shuffled samples lie anywhere in memory, and a small network is done with a sample before the
-   next one arrives. While a sample is copied, another is prefetched: that prefetch_distance rows
-   later, which belongs to the next batch and has a whole step to arrive, or if that is 0, the
-   sample after the next. It is prefetched into the level-2 cache, which can have more misses in
-   flight. */
+   next one arrives. So while a sample is copied, another is prefetched. It is the sample
+   prefetch_distance rows later: it belongs to the next mini-batch, and has a whole step to arrive.
+   If prefetch_distance is 0, it is the sample after the next.
+
+   Samples are prefetched into the level-2 cache, which can have more misses in flight. */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define PREFETCH(p) ((void)(p))
@@ -15,12 +15,14 @@
 #define LINE 64
 #define PREFETCH_ROWS_DENSE 2
 
+/* Prefetches each cache line of a row. */
 INLINE void prefetch_row(const void *row, ptrdiff_t bytes) {
     for (ptrdiff_t i = 0; i < bytes; i += LINE)
         PREFETCH((const char *)row + i);
 }
 
-/* The row to prefetch with row i of m, or NULL. */
+/* Address of the index to prefetch while row i of m is copied, or NULL. usual: distance if
+   prefetch_distance is 0. */
 INLINE const int64_t *row_to_prefetch(const int64_t *rows, ptrdiff_t i, ptrdiff_t m,
                                       ptrdiff_t prefetch_distance, ptrdiff_t usual) {
     return prefetch_distance ? rows + i + prefetch_distance
@@ -28,6 +30,7 @@ INLINE const int64_t *row_to_prefetch(const int64_t *rows, ptrdiff_t i, ptrdiff_
                              : NULL;
 }
 
+/* out[i, j] = x[rows[i], j]; out (m, n), rows (m + prefetch_distance), x has n columns */
 static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, const int64_t *rows,
                    ptrdiff_t prefetch_distance, real *out) {
     for (ptrdiff_t i = 0; i < m; i++) {
@@ -39,8 +42,8 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, const
     }
 }
 
-/* out[j] = scale * x[j] + offset, for x and out (n). Product and sum are rounded one after the
-   other, for bytes as for reals: a number gives the same bits whatever its type. */
+/* out[j] = scale * x[j] + offset; x, out (n). Product and sum are rounded separately, for uint8 as
+   for real: the result does not depend on the type of a number. */
 #define RESCALE(name, number) \
     INLINE void name(ptrdiff_t n, const number *x, real scale, real offset, real *out) { \
         for (ptrdiff_t j = 0; j < n; j++) \
@@ -49,11 +52,13 @@ static void gather(ptrdiff_t m, ptrdiff_t n, const real *x, ptrdiff_t ldx, const
 RESCALE(rescale_reals, real)
 RESCALE(rescale_bytes, uint8_t)
 
+/* out[j] = scale * x[j] + offset; x, out (n). out may be x. */
 static void rescale(ptrdiff_t n, const real *x, real scale, real offset, real *out) {
     rescale_reals(n, x, scale, offset, out);
 }
 
-/* out[i, j] = scale * x[rows[i], j] + offset, for out (m, n) */
+/* out[i, j] = scale * x[rows[i], j] + offset; out (m, n), rows (m + prefetch_distance), x has n
+   columns */
 static void gather_uint8(ptrdiff_t m, ptrdiff_t n, const uint8_t *x, ptrdiff_t ldx,
                          const int64_t *rows, ptrdiff_t prefetch_distance, real scale, real offset,
                          real *out) {

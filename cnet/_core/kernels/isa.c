@@ -1,8 +1,9 @@
-/* Processor detection, compiled for the baseline like everything but the kernels.
+/* Detection of instruction sets. Like all files except the kernels, it is compiled for the
+   baseline.
 
-   A set counts as supported when CPUID reports its instructions and XGETBV reports that the
-   operating system saves its registers: the second is forgotten easily and shows as a crash in a
-   virtual machine. */
+   An instruction set is supported if CPUID reports its instructions, and XGETBV reports that the
+   operating system saves its registers. In a virtual machine the second may be false: kernels would
+   crash there. */
 #include "isa.h"
 
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #define DECLARE(isa) \
     extern const struct cnet_kernels cnet_kernels_##isa##_f32, cnet_kernels_##isa##_f64;
 
+/* For an instruction set that each processor of the architecture has. */
 static int always(void) { return 1; }
 
 #if defined(CNET_HAVE_AVX2) || defined(CNET_HAVE_AVX512)
@@ -35,6 +37,7 @@ static uint64_t xgetbv(void) {
 
 enum { EAX, EBX, ECX, EDX };
 
+/* Whether the operating system saves these registers: bits of XCR0. */
 static int saved(uint64_t registers) {
     const uint32_t osxsave = 1u << 27;
     uint32_t leaf1[4];
@@ -42,6 +45,7 @@ static int saved(uint64_t registers) {
     return (leaf1[ECX] & osxsave) && (xgetbv() & registers) == registers;
 }
 
+/* Whether kernels with AVX2 and FMA run here. */
 static int has_avx2(void) {
     const uint32_t fma = 1u << 12, avx = 1u << 28, avx2 = 1u << 5;
     const uint64_t xmm_ymm = 0x6;
@@ -51,6 +55,7 @@ static int has_avx2(void) {
     return (leaf1[ECX] & fma) && (leaf1[ECX] & avx) && (leaf7[EBX] & avx2) && saved(xmm_ymm);
 }
 
+/* Whether kernels with AVX-512 F, DQ, BW and VL run here. Emulated ones need AVX2. */
 static int has_avx512(void) {
 #ifdef CNET_EMULATE_AVX512
     return has_avx2();

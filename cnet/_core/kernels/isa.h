@@ -1,4 +1,4 @@
-/* Which instruction sets this build holds kernels for, and which of them this processor runs. */
+/* The instruction sets of this build, with their tables of kernels. */
 #ifndef CNET_ISA_H
 #define CNET_ISA_H
 
@@ -7,10 +7,10 @@ struct cnet_kernels;
 typedef struct {
     const char *name;
     const struct cnet_kernels *f32, *f64;
-    int (*supported)(void);
+    int (*supported)(void); /* whether this processor and its operating system support it */
 } cnet_isa;
 
-/* From the plainest to the best; the last entry has no name. */
+/* From the baseline to the best. The last entry has no name. */
 extern const cnet_isa cnet_isas[];
 
 #endif

@@ -1,13 +1,15 @@
-/* Normalization: to mean 0 and variance 1, of each row (layer normalization) or of each column
-   (batch normalization).
+/* Layer normalization (Ba, Kiros and Hinton 2016) and batch normalization (Ioffe and Szegedy 2015),
+   with their gradients:
 
-   With xhat the normalized x and r = 1 / sqrt(variance + eps), the output is xhat * w + b; the
-   gradient of x is r * (g - mean(g) - xhat * mean(g * xhat)), g being the gradient of xhat, which
-   is dy * w; those of w and b are the sums of dy * xhat and of dy along columns (Ioffe and Szegedy
-   2015; Ba, Kiros and Hinton 2016).
+     out = xhat * w + b            xhat = (x - mean) * r, r = 1 / sqrt(variance + eps)
+     dx = r * (g - mean(g) - xhat * mean(g * xhat))     g = dy * w
+     dw = sum of dy * xhat, db = sum of dy              along columns
 
-   Columns are summed in blocks of rows, so that threads can share them out; what blocks give is put
-   together in order. */
+   Means and variances are those of each row in layer normalization, and of each column in batch
+   normalization.
+
+   Columns are summed in blocks of rows, which threads share. The sums of blocks are merged in
+   order. */
 #include <math.h>
 
 #ifdef CNET_F64
@@ -16,7 +18,7 @@
 #define SQRT sqrtf
 #endif
 
-/* The sum of a row of x, or of x * y unless y is NULL, in its own order. */
+/* sum over j of x[j] * y[j], or of x[j] if y is NULL; x, y (n). Term j is summed in lane j % VL. */
 INLINE real sum_along_row(ptrdiff_t n, const real *x, const real *y) {
     vec sum = v_set1(0);
     for (ptrdiff_t j = 0; j < n; j += VL) {
@@ -27,7 +29,8 @@ INLINE real sum_along_row(ptrdiff_t n, const real *x, const real *y) {
     return v_sum(sum);
 }
 
-/* xhat = (x - mean) * r, unless it is NULL, and out = xhat * w + b */
+/* xhat[j] = (x[j] - mean[j]) * r[j], out[j] = xhat[j] * w[j] + b[j], for one vector. xhat, w and b
+   may be NULL. whole: the vector has all lanes, else those of mask. */
 INLINE void scale_lanes(const int whole, const real *x, vec mean, vec r, const real *w,
                         const real *b, real *xhat, real *out, vmask mask) {
     const vec h = v_mul(v_sub(load_lanes(whole, x, mask), mean), r);
@@ -37,7 +40,7 @@ INLINE void scale_lanes(const int whole, const real *x, vec mean, vec r, const r
     store_lanes(whole, out, b ? v_add(scaled, load_lanes(whole, b, mask)) : scaled, mask);
 }
 
-/* dx = r * (g - mean_g - xhat * mean_gx) */
+/* dx[j] = r[j] * (g[j] - mean_g[j] - xhat[j] * mean_gx[j]), for one vector; whole as above. */
 INLINE void scale_back_lanes(const int whole, const real *g, const real *xhat, vec r, vec mean_g,
                              vec mean_gx, real *dx, vmask mask) {
     const vec centered = v_sub(load_lanes(whole, g, mask), mean_g);
@@ -45,7 +48,9 @@ INLINE void scale_back_lanes(const int whole, const real *g, const real *xhat, v
                 mask);
 }
 
-/* xhat (m, n) and rstd (m), which is r, may be NULL. */
+/* xhat[i, j] = (x[i, j] - mean[i]) * rstd[i], out[i, j] = xhat[i, j] * w[j] + b[j], with
+   rstd[i] = 1 / sqrt(variance[i] + eps); x, out, xhat (m, n), w, b (n), rstd (m). w, b, xhat and
+   rstd may be NULL. */
 static void norm_rows(ptrdiff_t m, ptrdiff_t n, const real *x, const real *w, const real *b,
                       real eps, real *out, real *xhat, real *rstd) {
     const vmask tail = v_mask(n % VL ? n % VL : VL), all = v_mask(VL);
@@ -68,6 +73,9 @@ static void norm_rows(ptrdiff_t m, ptrdiff_t n, const real *x, const real *w, co
     }
 }
 
+/* dx[i, j] = rstd[i] * (g[i, j] - mean_g[i] - xhat[i, j] * mean_gx[i]), with
+   g[i, j] = dy[i, j] * w[j], and mean_g and mean_gx the means over j of g and of g * xhat; dy,
+   xhat, dx (m, n), rstd (m), w (n) or NULL */
 static void norm_rows_backward(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat,
                                const real *rstd, const real *w, real *dx) {
     const vmask tail = v_mask(n % VL ? n % VL : VL), all = v_mask(VL);
@@ -84,8 +92,8 @@ static void norm_rows_backward(ptrdiff_t m, ptrdiff_t n, const real *dy, const r
     }
 }
 
-/* Of the columns of one block (m, n): their means, and the sums of the squares of what differs from
-   them, to sums (2, n) */
+/* sums[0, j] = mean over i of x[i, j], sums[1, j] = sum over i of (x[i, j] - sums[0, j])^2;
+   x (m, n), one block of rows; sums (2, n) */
 static void column_moments(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums) {
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const vmask mask = v_mask(min_size(VL, n - j));
@@ -96,9 +104,15 @@ static void column_moments(ptrdiff_t m, ptrdiff_t n, const real *x, real *sums) 
     }
 }
 
-/* Mean and variance of m rows, from the moments of their blocks (blocks, 2, n), put together as by
-   Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample
-   variances, 1979. */
+/* mean[j] and var[j] (divided by m) of m rows, from the moments of their blocks; blocks (number of
+   blocks, 2, n), mean, var (n). Block (mean_b, squares_b) of m_b rows joins the i rows before it:
+
+     d = mean_b - mean
+     mean += d * m_b / (i + m_b)
+     squares += squares_b + d^2 * i * m_b / (i + m_b)
+
+   (Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample
+   variances, 1979). */
 static void merge_moments(ptrdiff_t m, ptrdiff_t n, const real *blocks, real *mean, real *var) {
     const ptrdiff_t block = cnet_block_length(m);
     for (ptrdiff_t j = 0; j < n; j += VL) {
@@ -117,13 +131,14 @@ static void merge_moments(ptrdiff_t m, ptrdiff_t n, const real *blocks, real *me
     }
 }
 
+/* rstd[j] = 1 / sqrt(var[j] + eps); var, rstd (n) */
 static void inverse_deviation(ptrdiff_t n, const real *var, real eps, real *rstd) {
     for (ptrdiff_t j = 0; j < n; j++)
         rstd[j] = 1 / SQRT(var[j] + eps);
 }
 
-/* Running means of the mean and of the variance, which is made that of m - 1: a fraction of them is
-   new. */
+/* running_mean[j] = (1 - share) * running_mean[j] + share * mean[j], and running_var[j] likewise
+   from the unbiased variance var[j] * m / (m - 1); all (n); m >= 2 rows */
 static void track_moments(ptrdiff_t m, ptrdiff_t n, const real *mean, const real *var, real share,
                           real *running_mean, real *running_var) {
     const real unbiased = (real)m / (real)(m - 1);
@@ -133,7 +148,8 @@ static void track_moments(ptrdiff_t m, ptrdiff_t n, const real *mean, const real
     }
 }
 
-/* xhat (m, n) may be NULL. */
+/* xhat[i, j] = (x[i, j] - mean[j]) * rstd[j], out[i, j] = xhat[i, j] * w[j] + b[j]; x, out, xhat
+   (m, n), mean, rstd, w, b (n). w, b and xhat may be NULL. */
 static void norm_columns(ptrdiff_t m, ptrdiff_t n, const real *x, const real *mean,
                          const real *rstd, const real *w, const real *b, real *out, real *xhat) {
     const vmask tail = v_mask(n % VL ? n % VL : VL), all = v_mask(VL);
@@ -150,7 +166,8 @@ static void norm_columns(ptrdiff_t m, ptrdiff_t n, const real *x, const real *me
     }
 }
 
-/* Of one block (m, n): the sums of dy and of dy * xhat along columns, to sums (2, n) */
+/* sums[0, j] = sum over i of dy[i, j], sums[1, j] = sum over i of dy[i, j] * xhat[i, j]; dy, xhat
+   (m, n), one block of rows; sums (2, n) */
 static void column_products(ptrdiff_t m, ptrdiff_t n, const real *dy, const real *xhat,
                             real *sums) {
     for (ptrdiff_t j = 0; j < n; j += VL) {
@@ -161,8 +178,9 @@ static void column_products(ptrdiff_t m, ptrdiff_t n, const real *dy, const real
     }
 }
 
-/* m rows of a batch of `rows`; sums (2, n) are those of dy and of dy * xhat over the whole batch.
- */
+/* dx[i, j] = rstd[j] * w[j] * (dy[i, j] - sums[0, j] / rows - xhat[i, j] * sums[1, j] / rows); dy,
+   xhat, dx (m, n), rstd (n), w (n) or NULL. sums (2, n): the sums of dy and of dy * xhat over the
+   whole batch of `rows` rows, of which these are m. */
 static void norm_columns_backward(ptrdiff_t m, ptrdiff_t n, ptrdiff_t rows, const real *dy,
                                   const real *xhat, const real *rstd, const real *w,
                                   const real *sums, real *dx) {

@@ -1,12 +1,16 @@
-/* Pooling, with channels last: a vector holds channels of one pixel. */
+/* Max and average pooling, with their gradients. Channels are last: x (n, height, width, channels),
+   out (n, out height, out width, channels). A vector holds channels of one pixel.
+
+   Padding is never a maximum; the average counts it as zeros. */
 #include <math.h>
 #include <string.h>
 
-/* A window without padding: rows and columns of the image. */
+/* A window clipped to the image: rows [top, bottom), columns [left, right). */
 typedef struct {
     ptrdiff_t top, bottom, left, right;
 } cut_window;
 
+/* The window of output pixel (y, x). */
 INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     const ptrdiff_t top = y * g->stride_y - g->pad_y, left = x * g->stride_x - g->pad_x;
     const cut_window w = {
@@ -18,19 +22,22 @@ INLINE cut_window window_at(const cnet_window *g, ptrdiff_t y, ptrdiff_t x) {
     return w;
 }
 
-/* 1 / pixels of a window. A window may be so large that this number does not fit into a ptrdiff_t.
- */
+/* 1 / (kernel_height * kernel_width). The product is computed in real numbers: it may not fit into
+   a ptrdiff_t. */
 INLINE vec pixel_weight(const cnet_window *g) {
     return v_set1(1 / ((real)g->kernel_height * (real)g->kernel_width));
 }
 
-/* max(best, x), or NaN if either is NaN: a value that is not less than infinity may be one. */
+/* max(best, x), or NaN if either is NaN. If x < infinity is false, x is infinite or NaN: then
+   x + max(0, best) is the result. */
 INLINE vec larger(vec best, vec x) {
     return v_select_lt(x, v_set1((real)INFINITY), v_select_lt(best, x, x, best),
                        v_add(x, v_max(v_set1(0), best)));
 }
 
-/* out[c] = max or mean of x[y, x, c] over one window, for a vector of channels c. */
+/* out[c] = maximum or mean over pixels p of one window of x[p, c], for one vector of channels c;
+   x (height, width, channels), out (channels). full: the vector has all lanes, else those of
+   mask. */
 INLINE void pool_window(const int max, const int full, const cnet_window *g, cut_window w,
                         vmask mask, const real *x, real *out) {
     vec value = v_set1(max ? -(real)INFINITY : 0);
@@ -44,8 +51,9 @@ INLINE void pool_window(const int max, const int full, const cnet_window *g, cut
     store_lanes(full, out, value, mask);
 }
 
-/* dx (+)= the gradient of one window: for max, that of the first pixel with the maximum; for the
-   mean, an equal fraction for each pixel. */
+/* dx[p, c] (+)= dout[c] if p is the first pixel of the window with the maximum, else 0; or for the
+   mean, dout[c] / (kernel_height * kernel_width) for each pixel p. x, dx (height, width, channels),
+   out, dout (channels). add: windows overlap, so dx is added to. */
 INLINE void unpool_window(const int max, const int full, const cnet_window *g, cut_window w,
                           vmask mask, const real *x, const real *out, const real *dout, real *dx,
                           int add) {
@@ -64,6 +72,8 @@ INLINE void unpool_window(const int max, const int full, const cnet_window *g, c
         }
 }
 
+/* out[i, y, x, c] = maximum or mean over the window of pixel (y, x) of x[i, :, :, c], for n images;
+   shapes as in the head of the file. max is a constant where this is inlined. */
 INLINE void pool_images(const int max, const cnet_window *g, ptrdiff_t n, const real *x,
                         real *out) {
     const ptrdiff_t C = g->channels;
@@ -79,7 +89,11 @@ INLINE void pool_images(const int max, const cnet_window *g, ptrdiff_t n, const 
             }
 }
 
-/* two_by_two is a constant: the loops over a window of 2 x 2 are unrolled. */
+/* dx[i, p, c] = sum over windows of the gradient of pixel p, as in unpool_window, for n images;
+   x, dx (n, height, width, channels), out, dout (n, out height, out width, channels).
+
+   max and two_by_two are constants where this is inlined: the loops over a window of 2 x 2 are
+   unrolled. */
 INLINE void unpool_images(const int max, const int two_by_two, const cnet_window *g, ptrdiff_t n,
                           const real *x, const real *out, const real *dout, real *dx) {
     const ptrdiff_t C = g->channels, image = g->height * g->width * C;
@@ -104,10 +118,12 @@ INLINE void unpool_images(const int max, const int two_by_two, const cnet_window
     }
 }
 
+/* out[i, y, x, c] = maximum over the window of pixel (y, x) of x[i, :, :, c] */
 static void max_pool(const cnet_window *g, ptrdiff_t n, const real *x, real *out) {
     pool_images(1, g, n, x, out);
 }
 
+/* dx[i, p, c] = sum of dout[i, y, x, c] over the windows (y, x) with their first maximum at p */
 static void max_pool_backward(const cnet_window *g, ptrdiff_t n, const real *x, const real *out,
                               const real *dout, real *dx) {
     if (g->kernel_height == 2 && g->kernel_width == 2 && g->pad_y == 0 && g->pad_x == 0)
@@ -116,11 +132,14 @@ static void max_pool_backward(const cnet_window *g, ptrdiff_t n, const real *x, 
         unpool_images(1, 0, g, n, x, out, dout, dx);
 }
 
+/* out[i, y, x, c] = sum over the window of pixel (y, x) of x[i, :, :, c], divided by
+   kernel_height * kernel_width */
 static void avg_pool(const cnet_window *g, ptrdiff_t n, const real *x, real *out) {
     pool_images(0, g, n, x, out);
 }
 
-/* x and out are not read: dout is passed for them. */
+/* dx[i, p, c] = sum of dout[i, y, x, c] over the windows (y, x) that contain pixel p, divided by
+   kernel_height * kernel_width. x and out are not read: dout is passed in their place. */
 static void avg_pool_backward(const cnet_window *g, ptrdiff_t n, const real *dout, real *dx) {
     unpool_images(0, 0, g, n, dout, dout, dout, dx);
 }

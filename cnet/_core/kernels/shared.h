@@ -1,5 +1,4 @@
-/* Numbers that threads read while another writes them. A read gives some value that was written; it
-   says nothing about any other memory. */
+/* Atomics: a number that threads share, and a try-lock. */
 #ifndef CNET_SHARED_H
 #define CNET_SHARED_H
 
@@ -7,7 +6,7 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 
-/* Its C has no atomics; it reads and writes such a number at once. */
+/* C of MSVC has no atomics. It reads and writes a volatile number of this size at once. */
 typedef struct {
     volatile ptrdiff_t value;
 } cnet_shared;
@@ -27,6 +26,8 @@ static inline void cnet_release(cnet_claim *c) { _InterlockedExchange8(&c->taken
 
 #include <stdatomic.h>
 
+/* A number that threads read while another writes it. Accesses are relaxed: a read gives some value
+   that was written, and orders no other memory. */
 typedef struct {
     atomic_ptrdiff_t value;
 } cnet_shared;
@@ -38,7 +39,7 @@ static inline void cnet_set(cnet_shared *s, ptrdiff_t value) {
     atomic_store_explicit(&s->value, value, memory_order_relaxed);
 }
 
-/* What one thread at a time may have. Nobody waits for it. */
+/* A try-lock. cnet_take returns 1 if it got the lock, and 0 at once if another thread holds it. */
 typedef struct {
     atomic_flag taken;
 } cnet_claim;

@@ -1,32 +1,37 @@
 /* clang-format off */
-/* The vector vocabulary that every kernel is written in.
+/* Vectors: the types and operations that all kernels use.
 
    One header per family of instruction sets defines, for `real` (float, or double with CNET_F64):
 
-     vec, VL                      a vector of VL lanes
-     vmask, v_mask(n)             the first n lanes, 0 < n <= VL
-     v_load, v_store              unaligned; v_load_m, v_store_m only the lanes of a mask (others:
-                                  zero, untouched)
-     v_set1, v_add, v_sub, v_mul, v_div, v_sqrt
-     v_fma(a, b, c)               a*b + c; one rounding where the set has it, two on the x86
-                                  baseline
-     v_max(a, b), v_min(a, b)     b where either is NaN or the two are equal
-     v_select_lt(a, b, t, f)      a < b ? t : f by lane; a NaN takes f
-     v_exp2_bits(t)               2^n, n being the integer in the low bits of t + MAGIC (see exp.h)
-     LANE                         elements of a 128-bit lane, the widest that all sets can
-                                  transpose alike
+     vec, VL                      a vector, and its number of elements
+     vmask, v_mask(n)             the first n elements of a vector, 0 < n <= VL
+     v_load(p), v_store(p, a)     p need not be aligned
+     v_load_m(p, mask), v_store_m(p, a, mask)
+                                  only the elements of the mask; others are loaded as zero, and are
+                                  not stored
+     v_set1(x)                    x in all elements
+     v_add, v_sub, v_mul, v_div, v_sqrt
+     v_fma(a, b, c)               a * b + c; rounded once if the instruction set has such an
+                                  operation, else twice
+     v_max(a, b), v_min(a, b)     b if either is NaN, or if they are equal
+     v_select_lt(a, b, t, f)      a < b ? t : f; f if either is NaN
+     v_exp2_bits(t)               2^n for t = n + MAGIC, n an integer (exp.h)
+     LANE                         elements of a 128-bit lane, the widest that all instruction sets
+                                  transpose in the same way
      v_load_lanes(p, stride), v_store_lanes(p, stride, a)
-                                  lane l at p + l * stride
-     v_transpose_lanes(a)         of LANE vectors: element j of lane l of a[i] and element i of
-                                  lane l of a[j] change places
-     MR, NR_VECS         the register tile of the matrix product, in rows and vectors
-     SPMM_VECS                    vectors that a product with lists sums at a time: 8 sums keep two
-                                  pipelines busy
+                                  lane l is at p + l * stride
+     v_transpose_lanes(a)         transposes lane l of a[0], ..., a[LANE - 1], for each l
+     DEFAULT_MR, DEFAULT_NR_VECS  the register tile of a dense product, in rows and vectors
+     MR_NARROW                    rows of a tile of one vector, if they are not MR
+     SPMM_VECS                    vectors of a row of c that a sparse product sums at a time
+     VECTOR_REGISTERS             number of vector registers
+     NO_MASKED_LOADS              1 if masked loads are slow
 
-   INLINE is for what becomes part of every kernel that calls it, OUTLINE for what is rare, and
-   would be there a hundred times.
-   Tails go through the masked operations and never through scalar code, so that a value does not
-   depend on where in an array its element lies. */
+   The tail of an array goes through masked operations, not through scalar code: a result does not
+   depend on the place of its element in the array.
+
+   An INLINE function becomes part of each kernel that calls it. An OUTLINE function is rarely
+   called: inlined, it would be copied a hundred times. */
 /* clang-format on */
 #ifndef CNET_SIMD_H
 #define CNET_SIMD_H
@@ -50,6 +55,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* min(n, most) */
 INLINE ptrdiff_t min_size(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : most; }
 
 #if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2) || \
@@ -64,7 +70,7 @@ INLINE ptrdiff_t min_size(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : m
 #ifndef NO_MASKED_LOADS
 #define NO_MASKED_LOADS 0
 #endif
-#ifndef MR /* the compiler may be given -DMR=8 -DNR_VECS=3: ukernel.h checks that it fits */
+#ifndef MR /* the compiler may get -DMR=8 -DNR_VECS=3; ukernel.h checks the number of registers */
 #define MR DEFAULT_MR
 #endif
 #ifndef NR_VECS
@@ -75,7 +81,8 @@ INLINE ptrdiff_t min_size(ptrdiff_t n, ptrdiff_t most) { return n < most ? n : m
 #endif
 #define NR (NR_VECS * VL)
 
-/* All lanes, or those of a mask: `whole` is a constant where these are inlined. */
+/* Load or store all elements if whole, else those of the mask. whole is a constant where these are
+   inlined. */
 INLINE vec load_lanes(const int whole, const real *p, vmask mask) {
     return whole ? v_load(p) : v_load_m(p, mask);
 }

@@ -1,13 +1,13 @@
-/* AArch64: NEON, which every 64-bit ARM has. */
+/* AArch64: NEON, which each 64-bit ARM processor has. N(op) is an intrinsic for vectors of real. */
 #include <arm_neon.h>
 
-/* 6 x 4: 24 sums, 4 vectors of b and 1 of a are 29 registers. */
+/* A tile of 6 x 4 uses 29 registers: 24 sums, 4 vectors of b, 1 of a. */
 #define VECTOR_REGISTERS 32
 #define DEFAULT_MR 6
 #define DEFAULT_NR_VECS 4
 #define SPMM_VECS 4
 
-typedef int vmask; /* the number of lanes: NEON has no masked move */
+typedef int vmask; /* number of elements: NEON has no masked moves */
 
 #ifdef CNET_F64
 typedef float64x2_t vec;
@@ -46,6 +46,7 @@ INLINE vec v_min(vec a, vec b) { return N(vbsl)(N(vclt)(a, b), a, b); }
 INLINE vmask v_mask(ptrdiff_t n) { return (int)n; }
 #include "simd_partial.h"
 
+/* A vector is one lane of 128 bits. */
 #define LANE VL
 INLINE vec v_load_lanes(const real *p, ptrdiff_t stride) {
     (void)stride;
@@ -55,6 +56,8 @@ INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
     (void)stride;
     v_store(p, a);
 }
+
+/* a[i][j] = a[j][i]; a (LANE vectors) */
 INLINE void v_transpose_lanes(vec a[LANE]) {
 #ifdef CNET_F64
     const vec low = vzip1q_f64(a[0], a[1]), high = vzip2q_f64(a[0], a[1]);

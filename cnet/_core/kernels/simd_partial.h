@@ -1,7 +1,8 @@
-/* Masked loads and stores of sets that have none; a mask is a number of lanes. They are slow: loops
-   load whole vectors. */
+/* Masked loads and stores for instruction sets without them. A mask is a number of elements. They
+   are slow, so loops load full vectors. */
 #define NO_MASKED_LOADS 1
 
+/* p[i] for i < n, 0 for the other elements of the vector */
 OUTLINE vec load_partial(const real *p, int n) {
     real lanes[VL] = {0};
     for (int i = 0; i < n; i++)
@@ -9,6 +10,7 @@ OUTLINE vec load_partial(const real *p, int n) {
     return v_load(lanes);
 }
 
+/* p[i] = a[i] for i < n */
 OUTLINE void store_partial(real *p, vec a, int n) {
     real lanes[VL];
     v_store(lanes, a);

@@ -1,4 +1,4 @@
-/* Any other machine: plain C, with vectors of one lane. */
+/* Other processors: plain C. A vector has one element. A mask is always 1. v_fma rounds twice. */
 #include <string.h>
 
 #define VECTOR_REGISTERS 32
@@ -43,6 +43,7 @@ typedef uint64_t bits;
 typedef uint32_t bits;
 #define EXPONENT(i) (((i) + 127u) << 23)
 #endif
+/* 2^n for t = n + MAGIC, as in simd_x86.h. */
 INLINE vec v_exp2_bits(vec t) {
     bits i;
     memcpy(&i, &t, sizeof i);

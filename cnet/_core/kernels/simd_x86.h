@@ -1,7 +1,7 @@
-/* x86-64: SSE2 (the baseline of the architecture), AVX2 with FMA, AVX-512 F.
+/* x86-64: SSE2 (the baseline of the architecture), AVX2 with FMA, AVX-512.
 
-   The three spell an operation alike but for the prefix of its name, so most of this file is
-   written once. */
+   The name of an intrinsic differs only in its prefix and suffix. V(op) is that for vectors of
+   real, I(op) that for integers of the same size. */
 #if defined(CNET_EMULATE)
 #include "emulate_x86.h"
 #else
@@ -11,8 +11,8 @@
 #if defined(CNET_ISA_AVX512)
 #define PREFIX _mm512_
 #define VBYTES 64
-/* 6 x 4: 24 sums, 4 vectors of b and 1 of a are 29 registers. A tile of one vector has 12 rows: 12
-   sums keep both pipelines busy, 6 do not. */
+/* A tile of 6 x 4 uses 29 registers: 24 sums, 4 vectors of b, 1 of a. A tile of one vector has 12
+   rows: 12 sums keep both pipelines busy, 6 do not. */
 #define VECTOR_REGISTERS 32
 #define DEFAULT_MR 6
 #define DEFAULT_NR_VECS 4
@@ -21,7 +21,8 @@
 #elif defined(CNET_ISA_AVX2)
 #define PREFIX _mm256_
 #define VBYTES 32
-/* 6 x 2: 12 sums, 2 vectors of b and 1 of a are 15 registers. */
+/* A tile of 6 x 2 uses 15 registers: 12 sums, 2 vectors of b, 1 of a. The 8 sums of a sparse
+   product keep both pipelines busy. */
 #define VECTOR_REGISTERS 16
 #define DEFAULT_MR 6
 #define DEFAULT_NR_VECS 2
@@ -88,7 +89,7 @@ typedef __m128 vec;
 #define AS_REAL(i) _mm_castsi128_ps(i)
 #endif
 typedef __m128i ivec;
-typedef int vmask; /* the number of lanes: SSE2 has no masked move */
+typedef int vmask; /* number of elements: SSE2 has no masked moves */
 #endif
 
 INLINE vec v_load(const real *p) { return V(loadu)(p); }
@@ -102,14 +103,15 @@ INLINE vec v_sqrt(vec a) { return V(sqrt)(a); }
 INLINE vec v_max(vec a, vec b) { return V(max)(a, b); }
 INLINE vec v_min(vec a, vec b) { return V(min)(a, b); }
 
+/* a * b + c; SSE2 rounds twice. */
 #if defined(CNET_ISA_AVX512) || defined(CNET_ISA_AVX2)
 INLINE vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
 #else
 INLINE vec v_fma(vec a, vec b, vec c) { return V(add)(V(mul)(a, b), c); }
 #endif
 
-/* The integer left in the low bits of t becomes an exponent: whatever else the bits hold is shifted
-   out. */
+/* 2^n for t = n + MAGIC. The low bits of t hold n: with the bias added, they are shifted to the
+   place of the exponent. The other bits of t are shifted out. */
 INLINE vec v_exp2_bits(vec t) {
 #if defined(CNET_F64) && !defined(CNET_ISA_AVX512)
     ivec bias = JOIN(PREFIX, set1, _epi64x)(1023);
@@ -137,7 +139,8 @@ INLINE vmask v_mask(ptrdiff_t n) {
     return mask;
 }
 INLINE vec v_load_m(const real *p, vmask m) { return V(maskload)(p, m.lanes); }
-/* By halves: AMD's masked store takes as long as a dozen others. */
+/* p[i] = a[i] for i < n, n < VL, by halves: on processors of AMD, a masked store takes as long as a
+   dozen others. */
 OUTLINE void store_partial(real *p, vec a, int n) {
 #ifdef CNET_F64
     __m128d half = _mm256_castpd256_pd128(a);
@@ -182,7 +185,8 @@ INLINE vec v_select_lt(vec a, vec b, vec t, vec f) {
 }
 #endif
 
-/* Lanes of 128 bits, LANE elements each, lie `stride` elements apart in memory. */
+/* Lane l of 128 bits, LANE elements, is at p + l * stride in memory. INSERT and EXTRACT load and
+   store one lane of a vector, LOW and STORE_LOW lane 0. */
 #define LANE (16 / (int)sizeof(real))
 #ifdef CNET_F64
 #define INSERT256(a, p) _mm256_insertf128_pd(a, _mm_loadu_pd(p), 1)
@@ -241,6 +245,7 @@ INLINE void v_store_lanes(real *p, ptrdiff_t stride, vec a) {
 }
 #endif
 
+/* a[i][l, j] = a[j][l, i] for each lane l; a (LANE vectors) */
 INLINE void v_transpose_lanes(vec a[LANE]) {
 #ifdef CNET_F64
     const vec low = V(unpacklo)(a[0], a[1]), high = V(unpackhi)(a[0], a[1]);

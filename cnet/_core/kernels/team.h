@@ -1,18 +1,16 @@
-/* The threads of one parallel region that run a program together, and what they need to wait for
-   each other.
+/* The team of threads that run a program in one parallel region: its size, barrier and clock.
 
-   A step of a small network takes tens of microseconds and has two points at which all threads must
-   have come. OpenMP's barrier takes its turn with the operating system where threads have to wait;
-   these threads wait by looking, for about as long as a step lasts, and only then let others have
-   the processor: on a machine that is busy otherwise, the one that is waited for may need it. */
+   A step of a small network takes tens of microseconds, and has two barriers. A barrier of OpenMP
+   may put waiting threads to sleep. This barrier spins for about as long as a step takes, and then
+   yields the processor: on a busy machine, the last thread may need it. */
 #ifndef CNET_TEAM_H
 #define CNET_TEAM_H
 
 #include <stddef.h>
 #include <time.h>
 
-/* Seconds since some moment. Where the system has no clock that nobody sets, a call of a program
-   may end early or late. */
+/* Seconds since an arbitrary moment. Without a monotonic clock, a call of a program may end early
+   or late when the clock is set. */
 static inline double cnet_seconds(void) {
     struct timespec now;
 #ifdef CLOCK_MONOTONIC
@@ -25,6 +23,7 @@ static inline double cnet_seconds(void) {
 
 #ifdef _OPENMP
 #include <omp.h>
+/* Number of threads of the current parallel region. */
 static inline int cnet_team_size(void) { return omp_get_num_threads(); }
 #else
 static inline int cnet_team_size(void) { return 1; }
@@ -32,7 +31,7 @@ static inline int cnet_team_size(void) { return 1; }
 
 #if defined(_MSC_VER) && !defined(__clang__)
 
-/* Its C has no atomics: OpenMP's own barrier. */
+/* C of MSVC has no atomics: this is OpenMP's barrier. */
 typedef struct {
     int size;
 } cnet_barrier;
@@ -57,16 +56,19 @@ static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
 #define CNET_PAUSE() ((void)0)
 #endif
 
+/* Looks at the round before a waiting thread yields the processor. */
 enum { CNET_SPINS = 4000 };
 
-/* Zero before its first use. The counters lie a cache line apart: one is written by all, the other
-   looked at by all. */
+/* Must be zero before its first use. The counters are a cache line apart: all threads write
+   arrived, and poll round. */
 typedef struct {
     atomic_int arrived;
     char apart[64 - sizeof(atomic_int)];
     atomic_int round;
 } cnet_barrier;
 
+/* Returns when all `size` threads have called it. Memory that one of them wrote before the call is
+   visible to all after it. The last thread starts the next round. */
 static inline void cnet_barrier_wait(cnet_barrier *b, int size) {
     if (size == 1)
         return;
