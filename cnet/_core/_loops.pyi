@@ -28,6 +28,7 @@ class Program:
         eps: float,
         summed: bool = ...,
         inner: bool = ...,
+        setting: float = ...,
     ) -> None: ...
     def penalize(self, w: Array) -> None: ...
     def make_clip(self, chunks: int) -> None: ...
@@ -99,6 +100,7 @@ class Loops(Protocol):
         eps: float,
         summed: bool = ...,
         inner: bool = ...,
+        setting: float = ...,
         weight: float = ...,
     ) -> None: ...
     def append_update(

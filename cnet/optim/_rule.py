@@ -29,6 +29,7 @@ class Rule(NamedTuple):
     eps: float = 0.0
     summed: bool = False
     inner: bool = False
+    setting: float = 0.0
 
 
 class State:

@@ -39,7 +39,7 @@ cdef extern from "kernels/kernels.h":
 
     ctypedef struct cnet_rule:
         int kind, decoupled, summed, inner
-        double lr, weight_decay, beta1, beta2, eps
+        double lr, weight_decay, beta1, beta2, eps, setting
         int64_t steps
 
     ctypedef struct cnet_update:

@@ -11,11 +11,13 @@ cdef struct Update:
 
 cdef cnet_rule _rule(
     int64_t steps, int kind, double lr, double weight_decay, bint decoupled, double beta1,
-    double beta2, double eps, bint summed, bint inner
+    double beta2, double eps, bint summed, bint inner, double setting
 ) except *:
     if not 0 <= kind < CNET_OPTIMIZER_COUNT:
         raise ValueError(f"update {kind} is outside 0..{CNET_OPTIMIZER_COUNT - 1}")
-    return cnet_rule(kind, decoupled, summed, inner, lr, weight_decay, beta1, beta2, eps, steps)
+    return cnet_rule(
+        kind, decoupled, summed, inner, lr, weight_decay, beta1, beta2, eps, setting, steps
+    )
 
 
 cdef Update _update_of(const cnet_rule *rule, real[::1] w, real[:, ::1] state) except *:
@@ -66,13 +68,13 @@ cdef void _run_update(
 
 def states(int kind) -> int:
     """How many arrays an optimizer of this kind remembers."""
-    return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False).kind)
+    return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False, 0).kind)
 
 
 def update_step(
     real[::1] w, const real[::1] grad, real[:, ::1] state, int64_t steps, int kind, double lr,
     double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed=False,
-    bint inner=False, double weight=1
+    bint inner=False, double setting=0, double weight=1
 ):
     """The step after `steps` others on w, in place; state has a row for each array that the
     optimizer remembers.
@@ -80,7 +82,7 @@ def update_step(
     `weight` is that of the batch, for a penalty that is summed.
     """
     cdef cnet_rule rule = _rule(
-        steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
+        steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner, setting
     )
     _check1("grad", grad.shape[0], w.shape[0])
     # The gradient is only read, as no clipping scales it.

@@ -232,13 +232,14 @@ cdef class Program:
 
     def set_rule(
         self, int rule, int64_t steps, int kind, double lr, double weight_decay, bint decoupled,
-        double beta1, double beta2, double eps, bint summed=False, bint inner=False
+        double beta1, double beta2, double eps, bint summed=False, bint inner=False,
+        double setting=0
     ):
         """Set the update rule of a parameter after `steps` steps. It may be replaced later by a
         rule with as much state.
         """
         cdef cnet_rule new = _rule(
-            steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner
+            steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner, setting
         )
         if not 0 <= rule < self.n_rules:
             raise IndexError(f"rule {rule} is outside 0..{self.n_rules - 1}")

@@ -32,6 +32,7 @@ static inline int cnet_state_count(int kind) {
 typedef struct {
     int kind, decoupled, summed, inner;
     double lr, weight_decay, beta1, beta2, eps;
+    double setting; /* of one kind alone */
     int64_t steps; /* steps taken so far */
 } cnet_rule;
 
