@@ -999,6 +999,7 @@ CASES = [
     ),
     _update("adam_amsgrad", optim.Adam, reference.adam, **ADAM, amsgrad=True),
     _update("adamw", optim.AdamW, reference.adam, **ADAM, decoupled=True),
+    _update("nadam", optim.NAdam, reference.nadam, **ADAM, momentum_decay=0.1),
     _update("rmsprop", optim.RMSprop, reference.rmsprop, **RMSPROP),
     _update("rmsprop_momentum", optim.RMSprop, reference.rmsprop, **RMSPROP, momentum=0.9),
     _update(

@@ -218,6 +218,18 @@ def adam(w, g, v, step, lr, betas, eps, weight_decay=0, amsgrad=False, decoupled
     return w - lr * (m / (1 - betas[0] ** step)) / (root + eps), [m, s, *largest]
 
 
+def nadam(w, g, v, step, lr, betas, eps, weight_decay, momentum_decay):
+    """v[2] is 1 - the product of all momenta."""
+    g = g + weight_decay * w
+    mu, after = (betas[0] * (1 - 0.96 ** (t * momentum_decay) / 2) for t in (step, step + 1))
+    product = (1 - v[2]) * mu
+    m = betas[0] * v[0] + (1 - betas[0]) * g
+    s = betas[1] * v[1] + (1 - betas[1]) * g**2
+    mean = (1 - mu) / (1 - product) * g + after / (1 - product * after) * m
+    root = np.sqrt(s / (1 - betas[1] ** step)) + eps
+    return w - lr * mean / root, [m, s, 1 - product]
+
+
 def rmsprop(w, g, v, step, lr, alpha, eps, weight_decay=0, momentum=0, centered=False):
     g = g + weight_decay * w
     s = alpha * v[0] + (1 - alpha) * g**2

@@ -33,7 +33,7 @@ OPTIMIZERS = {
     ),
     **{
         name: lambda model, name=name: getattr(optim, name)(model.parameters(), lr=0.01)
-        for name in ("Adam", "AdamW", "RMSprop")
+        for name in ("Adam", "AdamW", "NAdam", "RMSprop")
         if hasattr(optim, name)
     },
 }

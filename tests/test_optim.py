@@ -233,6 +233,7 @@ OPTIMIZERS = {
     "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
     "Adam": lambda p: optim.Adam(p, lr=0.01),
     "AMSGrad": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
+    "NAdam": lambda p: optim.NAdam(p, lr=0.01),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.01),
     "centered": lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.5),
     "own": lambda p: Mean(p),

@@ -116,6 +116,7 @@ OPTIMIZERS = [
     {"optimizer": optim.Adam, "lr": 0.01, "weight_decay": 0.1},
     {"optimizer": optim.Adam, "lr": 0.01, "amsgrad": True},
     {"optimizer": optim.AdamW, "lr": 0.01},
+    {"optimizer": optim.NAdam, "lr": 0.01},
     {"optimizer": optim.RMSprop, "lr": 0.01},
     {"optimizer": optim.RMSprop, "lr": 0.01, "momentum": 0.5, "weight_decay": 0.1},
     {"optimizer": optim.RMSprop, "lr": 0.01, "centered": True},

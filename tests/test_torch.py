@@ -366,6 +366,14 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
     assert relative(ours(x), theirs.eval()(torch.from_numpy(x)).detach().numpy()) <= tolerance
 
 
+@pytest.fixture
+def double_precision():
+    """PyTorch keeps the product of NAdam's momenta in the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -375,6 +383,9 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
         ("Adam", {"lr": 0.01, "amsgrad": True}),
         ("AdamW", {}),
         ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+        ("NAdam", {}),
+        ("NAdam", {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": 0.1, "momentum_decay": 0.1}),
+        ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True}),
         ("RMSprop", {}),
         ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
         ("RMSprop", {"lr": 0.001, "momentum": 0.9}),
@@ -382,7 +393,7 @@ def test_batch_norm(kind, settings, isa, dtype, rng):
         ("RMSprop", {"lr": 0.001, "centered": True}),
     ],
 )
-def test_300_steps_of_each_optimizer_follow_pytorch(name, settings, isa, rng):
+def test_300_steps_of_each_optimizer_follow_pytorch(name, settings, isa, rng, double_precision):
     """Gradients are given, so that nothing but the optimizer's arithmetic may differ."""
     ours, theirs = (
         nn.Linear(5, 4, seed=0, dtype="float64"),
@@ -405,7 +416,7 @@ def test_300_steps_of_each_optimizer_follow_pytorch(name, settings, isa, rng):
         assert relative(parameter.data.T, tensor.detach().numpy()) <= 1e-11
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop"])
 def test_settings_of_optimizers_have_pytorchs_names_and_defaults(name):
     def defaults(kind):
         return {key: value.default for key, value in inspect.signature(kind).parameters.items()}

@@ -11,7 +11,7 @@ OWN_LOSS = (
     "cnet does not have it; a custom loss is a function or a small class, see docs/extending.md"
 )
 OWN_OPTIMIZER = (
-    "cnet has SGD, Adam, AdamW, RMSprop and LBFGS; a custom optimizer is a small class, "
+    "cnet has SGD, Adam, AdamW, NAdam, RMSprop and LBFGS; a custom optimizer is a small class, "
     "see docs/extending.md"
 )
 _AT_CONSTRUCTION = (

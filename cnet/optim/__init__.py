@@ -8,11 +8,12 @@ from cnet._utils.hints import no_attribute
 from cnet.optim import lr_scheduler as lr_scheduler
 from cnet.optim._adam import Adam, AdamW
 from cnet.optim._lbfgs import LBFGS
+from cnet.optim._nadam import NAdam
 from cnet.optim._optimizer import Optimizer
 from cnet.optim._rmsprop import RMSprop
 from cnet.optim._sgd import SGD
 
-__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "NAdam", "Optimizer", "RMSprop", "lr_scheduler"]
 
 if not TYPE_CHECKING:  # to mypy, every name would be there
 

@@ -11,6 +11,13 @@ from cnet.optim._optimizer import check_numbers
 from cnet.optim._rule import Rule, RuleOptimizer
 
 
+def check_betas(betas: Any) -> None:
+    """Raise ValueError unless these are two decay rates."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
+    check_numbers({"betas[0]": betas[0], "betas[1]": betas[1]}, "betas[0]", "betas[1]", below=1)
+
+
 class Adam(RuleOptimizer):
     """Adam: steps scaled by running means of the gradient and of its square.
 
@@ -100,10 +107,7 @@ class Adam(RuleOptimizer):
 
     def _check(self, settings: dict[str, Any]) -> None:
         check_numbers(settings, "lr", "eps", "weight_decay")
-        betas = settings["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(f"betas is {betas!r}, expected two numbers such as (0.9, 0.999)")
-        check_numbers({"betas[0]": betas[0], "betas[1]": betas[1]}, "betas[0]", "betas[1]", below=1)
+        check_betas(settings["betas"])
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = code("AMSGRAD") if settings["amsgrad"] else code("ADAM")

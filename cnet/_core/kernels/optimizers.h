@@ -11,7 +11,8 @@
     X(AMSGRAD, 3) \
     X(RMSPROP, 1) \
     X(RMSPROP_MOMENTUM, 2) \
-    X(RMSPROP_CENTERED, 3)
+    X(RMSPROP_CENTERED, 3) \
+    X(NADAM, 3)
 
 #define CNET_OPTIMIZER(name, states) CNET_##name,
 enum { CNET_OPTIMIZERS(CNET_OPTIMIZER) CNET_OPTIMIZER_COUNT };
@@ -32,8 +33,8 @@ static inline int cnet_state_count(int kind) {
 typedef struct {
     int kind, decoupled, summed, inner;
     double lr, weight_decay, beta1, beta2, eps;
-    double setting; /* of one kind alone */
-    int64_t steps; /* steps taken so far */
+    double setting; /* of one kind alone: the momentum decay of CNET_NADAM */
+    int64_t steps;  /* steps taken so far */
 } cnet_rule;
 
 /* Coefficients of one step, each rounded from double once. */
@@ -41,14 +42,24 @@ typedef struct {
     int kind;
     real step_size, l2, decay_factor;
     real beta1, one_minus_beta1, beta2, one_minus_beta2, inv_bias_correction2, eps;
+    real mu, one_minus_mu, next_mu,
+        one_minus_next_mu; /* momentum of CNET_NADAM, and of its next step */
 } cnet_update;
+
+/* Momentum of step `step` of CNET_NADAM (Dozat 2016). */
+static inline double cnet_nadam_momentum(const cnet_rule *r, double step) {
+    return r->beta1 * (1 - pow(0.96, step * r->setting) / 2);
+}
 
 /* Coefficients of step `step`, counted from 1, on a batch of that total sample weight.
    inv_bias_correction2 = 1 / sqrt(1 - beta2^step); that of the first moment is in step_size. */
 static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step, double weight) {
     const int adam = r->kind == CNET_ADAM || r->kind == CNET_AMSGRAD;
     const double lr = adam ? r->lr / (1 - pow(r->beta1, (double)step)) : r->lr;
-    const double correction = adam ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
+    const double mu = cnet_nadam_momentum(r, (double)step);
+    const double next_mu = cnet_nadam_momentum(r, (double)step + 1);
+    const double correction =
+        adam || r->kind == CNET_NADAM ? 1 / sqrt(1 - pow(r->beta2, (double)step)) : 1;
     const double decay = !r->summed ? r->weight_decay : weight > 0 ? r->weight_decay / weight : 0;
     const cnet_update u = {
         .kind = r->kind,
@@ -60,6 +71,10 @@ static inline cnet_update cnet_update_at(const cnet_rule *r, int64_t step, doubl
         .beta2 = (real)r->beta2,
         .one_minus_beta2 = (real)(1 - r->beta2),
         .inv_bias_correction2 = (real)correction,
+        .mu = (real)mu,
+        .one_minus_mu = (real)(1 - mu),
+        .next_mu = (real)next_mu,
+        .one_minus_next_mu = (real)(1 - next_mu),
         .eps = (real)(r->inner ? r->eps * correction : r->eps),
     };
     return u;
@@ -86,6 +101,18 @@ INLINE vec update_of(const int kind, vec w, vec g, vec *v, const cnet_update *u)
         w = v_mul(v_set1(u->decay_factor), w);
         g = v_div(v[0], v_fma(v_sqrt(kind == CNET_AMSGRAD ? v[2] : v[1]),
                               v_set1(u->inv_bias_correction2), v_set1(u->eps)));
+        break;
+    }
+    case CNET_NADAM: { /* v[2] is 1 - the product of all momenta */
+        const vec next_mu = v_set1(u->next_mu);
+        v[0] = v_fma(v_set1(u->one_minus_beta1), v_sub(g, v[0]), v[0]);
+        v[1] = v_fma(v_mul(v_set1(u->one_minus_beta2), g), g, v_mul(beta2, v[1]));
+        v[2] = v_fma(v_set1(u->mu), v[2], v_set1(u->one_minus_mu));
+        w = v_mul(v_set1(u->decay_factor), w);
+        g = v_div(v_mul(v_set1(u->one_minus_mu), g), v[2]);
+        g = v_add(g,
+                  v_div(v_mul(next_mu, v[0]), v_fma(next_mu, v[2], v_set1(u->one_minus_next_mu))));
+        g = v_div(g, v_fma(v_sqrt(v[1]), v_set1(u->inv_bias_correction2), v_set1(u->eps)));
         break;
     }
     case CNET_RMSPROP:
