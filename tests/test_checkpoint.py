@@ -222,7 +222,7 @@ def test_schedules_that_do_not_fit(change, problem, path):
         {"last_epoch": 2**63},
         {"base_lrs": ["x"]},
         {"base_lrs": [None]},
-        {"base_lrs": [10**400]},
+        pytest.param({"base_lrs": [10**400]}, id="{'base_lrs': [10**400]}"),
         {"base_lrs": [float("nan")]},
         {"_last_lr": [float("inf")]},
         {"base_lrs": [0.1, 0.1]},

@@ -533,6 +533,7 @@ def test_remarks_on_many_images_do_not_fill_the_screen(digits, unsure, tmp_path,
             "Pillow does not recognize it; expected an image, or a NumPy array (.npy)",
         ),
     ],
+    ids=["HEIC", "HEIF", "HTML", "SVG", "PDF", "zip", "CSV"],
 )
 def test_other_kinds_of_files(content, problem, tmp_path):
     path = tmp_path / "photo.jpg"

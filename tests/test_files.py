@@ -466,7 +466,11 @@ def test_folders_with_few_permissions(mode, error):
 
 
 @posix
-@pytest.mark.parametrize("name", ["m", "epoch-01.safetensors", "ü 模型" * 20, "x" * 255])
+@pytest.mark.parametrize(
+    "name",
+    ["m", "epoch-01.safetensors", "ü 模型" * 20, "x" * 255],
+    ids=["short", "epoch", "Unicode", "255 characters"],
+)
 def test_temporary_files_of_a_killed_process_are_removed_by_the_next_save(name, tmp_path):
     code = (
         "import os, signal, sys\nfrom cnet import nn\nos.fsync = lambda fd: os.kill(os.getpid(), "

@@ -42,6 +42,19 @@ def test_they_train_as_the_layer_and_the_loss_do():
     np.testing.assert_allclose(by_function[1], by_class[1], rtol=1e-9)
 
 
+def test_a_gradient_may_be_a_list():
+    def listed(output, target):
+        loss, grad = squares(output, target)
+        return loss, grad.tolist()
+
+    (history, out), (expected, expected_out) = (
+        trained(tanh, loss, np.random.default_rng(0)) for loss in (listed, squares)
+    )
+    for name in ("loss", "val_loss"):
+        assert history[name] == expected[name]
+    np.testing.assert_array_equal(out, expected_out)
+
+
 def test_rows_have_weights_and_heads_have_functions(rng):
     history, _ = trained(tanh, squares, rng, sample_weight=np.arange(40.0))
     assert np.isfinite(history["loss"]).all()

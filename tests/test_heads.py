@@ -304,6 +304,13 @@ def test_targets_that_do_not_fit(y, message):
         trainer(model, nn.HeadsLoss(heads, LOSSES)).fit(np.ones((2, 3)), y, verbose=False)
 
 
+def test_targets_of_the_wrong_type_name_their_head():
+    model, heads = net(seed=0)
+    y = [["a", "b"], [0, 1], [0.5, 1]]
+    with pytest.raises(TypeError, match="head digit: y has dtype <U1"):
+        trainer(model, nn.HeadsLoss(heads, LOSSES)).fit(np.ones((2, 3)), y, verbose=False)
+
+
 def test_a_model_that_does_not_end_with_the_heads():
     model, heads = net(seed=0)
     with pytest.raises(

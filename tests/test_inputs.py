@@ -636,7 +636,26 @@ def test_inputs_that_do_not_fit(x, message):
         ),
         ({"callbacks": [dict]}, TypeError, "is not a callback"),
     ],
-    ids=str,
+    ids=[
+        "epochs -1",
+        "epochs 2.5",
+        "epochs in text",
+        "epochs None",
+        "batch_size 0",
+        "batch_size -5",
+        "batch_size 32.0",
+        "seed -1",
+        "seed 1.5",
+        "validation x alone",
+        "validation with two arrays too many",
+        "validation x in a tuple",
+        "validation fraction",
+        "validation targets too few",
+        "validation without rows",
+        "callbacks a number",
+        "callbacks with a number",
+        "callbacks with a class",
+    ],
 )
 def test_settings_of_fit_are_checked_before_the_first_step(settings, error, message):
     t = trainer()

@@ -266,7 +266,7 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
         k.loss(cross_entropy, 0, None, None, a, np.zeros(4, np.int64), None, np.ones(2, dtype))
     with pytest.raises(ValueError, match="row_weights has 3 elements, expected 4"):
         k.loss(
-            code("CROSS_ENTROPY"),
+            cross_entropy,
             0,
             None,
             None,
@@ -280,8 +280,15 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
         k.loss(code("MSE"), 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
     with pytest.raises(ValueError, match="loss 2 needs targets"):
         k.loss(code("MSE"), 0, None, None, a, np.zeros(4, np.int64), None)
-    with pytest.raises(IndexError, match="row -1 is outside a data set of 4 rows"):
-        k.gather(np.zeros((1, 3), dtype), a, np.array([-1]))
+    for row in (-1, 4):
+        with pytest.raises(IndexError, match=f"row {row} is outside a data set of 4 rows"):
+            k.gather(np.zeros((1, 3), dtype), a, np.array([row]))
+    x = np.zeros((2, 4, 3), dtype)
+    for shape in ((2, 4, 3), (1, 3, 4), (2, 3, 5), (2, 2, 4)):
+        out = np.ones(shape, dtype)
+        with pytest.raises(ValueError, match=r"out has shape .*, expected \(2, 3, 4\)"):
+            k.transpose(out, x)
+        assert (out == 1).all()
 
 
 @pytest.mark.parametrize(

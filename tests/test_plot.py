@@ -209,6 +209,7 @@ def test_largest_weights_are_recorded_before_training_and_after_each_epoch(model
     for name, line in curves(ax).items():
         np.testing.assert_array_equal(line.get_ydata(), recorder.max_abs[name])
     assert len(plot.max_weights(recorder.max_abs).get_lines()) == 2
+    assert ax.get_ylim()[0] == 0
 
 
 def test_names_are_listed_as_the_curves_end():
@@ -280,6 +281,20 @@ def test_images_in_order_with_their_labels(rng):
     for ax, image in zip(shown(axes), x, strict=True):
         np.testing.assert_array_equal(ax.images[0].get_array(), image)
         assert ax.images[0].get_clim() == (x.min(), x.max())
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (30, 20), (28, 28)])
+def test_cells_have_the_shape_of_the_images(height, width, rng):
+    """Two columns of three images each: a cell is as wide as any, and its height follows."""
+    x = rng.random((6, height, width))
+    plain, titled = (
+        plot.images(x, titles, columns=2)[0, 0].figure.get_size_inches()
+        for titles in (None, list("abcdef"))
+    )
+    cell = plain[0] / 2
+    assert plain[1] == pytest.approx(3 * cell * height / width)
+    assert titled[0] == plain[0]
+    assert 0.3 < titled[1] - plain[1] < cell  # a line of text above each row
 
 
 def test_wrong_predictions_stand_out():

@@ -651,7 +651,9 @@ def trainer():
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"\x80\x06\x95", b"PK\x05\x06" + bytes(18)]
+    "content",
+    [b"\x00" * 7, b"\x00" * 8, b"\xff" * 100, b"\x80\x06\x95", b"PK\x05\x06" + bytes(18)],
+    ids=["7 zero bytes", "8 zero bytes", "100 bytes of 255", "pickle", "empty zip"],
 )
 def test_files_of_unknown_kinds(content, path):
     path.write_bytes(content)

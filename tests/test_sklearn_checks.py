@@ -108,7 +108,7 @@ def test_every_check_passes_for_counts_that_passes_for_scikit_learns_own():
             },
         ),
     ],
-    ids=repr,
+    ids=["elu", "batch_norm", "class_weight"],
 )
 def test_checks_of_what_scikit_learn_has_not(settings, expected):
     assert (

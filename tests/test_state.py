@@ -176,7 +176,7 @@ def test_without_strict_something_has_to_match(state):
         (pathlib.Path("m"), "expected a dict of arrays: for a file use cnet.load"),
         (None, "state is of type NoneType"),
     ],
-    ids=str,
+    ids=["list", "model", "text", "path", "None"],
 )
 def test_what_is_no_state(state, message):
     with pytest.raises(TypeError, match=message):

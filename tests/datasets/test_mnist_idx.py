@@ -59,6 +59,7 @@ def test_another_magic_number(magic, refused):
         (b"BZh91AY", "compressed with bzip2: unpack it"),
         (bytes(257) + b"ustar" + bytes(250), "a tar archive: unpack it"),
     ],
+    ids=["HTML", "HTML with a BOM", "XML", "Git LFS", "zip", "gzip", "bzip2", "tar"],
 )
 def test_another_kind_of_file(content, kind, refused):
     assert f"; it looks like {kind}" in refused(IMAGES, content)
@@ -76,7 +77,9 @@ def test_labels_in_place_of_images(files, few, refused):
     )
 
 
-@pytest.mark.parametrize("broken", [b"", b"<html>", bytes(100)])
+@pytest.mark.parametrize(
+    "broken", [b"", b"<html>", bytes(100)], ids=["nothing", "HTML", "zero bytes"]
+)
 def test_a_broken_file_that_hides_a_good_one(broken, files, few, refused, tmp_path):
     files.idx(tmp_path / "mnist", few, ".gz")
     message = refused(IMAGES, broken)
