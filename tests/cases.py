@@ -436,6 +436,57 @@ def _batch_norm_backward(loops, a, out):
     return {"dx": dx, "db": sums[0], "dw": sums[1]}
 
 
+# (samples, pixels, channels, groups): no samples, one channel, one group, and pixels of several
+# blocks.
+GROUP_NORM = [
+    (0, 4, 6, 2),
+    (1, 1, 1, 1),
+    (3, 1, 20, 2),
+    (5, 9, 17, 1),
+    (2, 450, 12, 4),
+    (37, 4, 3, 3),
+]
+
+
+def _group_norm_inputs(rng, shape, dtype):
+    m, pixels, n, groups = shape
+    return {
+        **_norm_inputs(rng, (m * pixels, n), dtype),
+        "m": m,
+        "pixels": pixels,
+        "groups": groups,
+    }
+
+
+def _group_norm(loops, a, out):
+    m, rows = a["m"], a["x"].shape
+    y, xhat, moments = out(*rows), out(*rows), out(m, 2 * rows[1])
+    scratch = out(3 * loops.group_norm_scratch(a["pixels"], rows[1]))
+    loops.group_norm_forward(
+        y, xhat, moments, a["x"], a["groups"], a["w"], a["b"], a["eps"], scratch
+    )
+    return y, xhat, moments, scratch
+
+
+def _group_norm_forward(loops, a, out):
+    y, xhat, _, _ = _group_norm(loops, a, out)
+    return {"out": y, "xhat": xhat}
+
+
+def _group_norm_backward(loops, a, out):
+    _, xhat, moments, scratch = _group_norm(loops, a, out)
+    sums, dx = out(2, len(a["w"])), out(*xhat.shape)
+    loops.norm_backward_params(
+        sums, a["dout"], xhat, out(loops.norm_blocks(len(xhat)), 2 * len(a["w"]))
+    )
+    loops.group_norm_backward(dx, a["dout"], xhat, moments, a["groups"], a["w"], scratch)
+    return {"dx": dx, "db": sums[0], "dw": sums[1]}
+
+
+def _group_normed(a):
+    return reference.group_norm(a["x"], a["groups"], a["pixels"], a["w"], a["b"], a["eps"])
+
+
 def _softmax_inputs(rng, shape, dtype):
     return {"x": 3 * _normal(rng, shape, dtype), "dout": _normal(rng, shape, dtype)}
 
@@ -832,6 +883,21 @@ CASES = [
         _dropout("dout"),
         loss=lambda a: (_dropped(a, "x") * a["dout"]).sum(),
         wrt={"out": "x"},
+    ),
+    Case(
+        "group_norm_forward",
+        GROUP_NORM,
+        _group_norm_inputs,
+        _group_norm_forward,
+        lambda a: dict(zip(("out", "xhat"), _group_normed(a), strict=True)),
+    ),
+    Case(
+        "group_norm_backward",
+        GROUP_NORM,
+        _group_norm_inputs,
+        _group_norm_backward,
+        loss=lambda a: (_group_normed(a)[0] * a["dout"]).sum(),
+        wrt={"dx": "x", "dw": "w", "db": "b"},
     ),
     Case(
         "layer_norm_forward",

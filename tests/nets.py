@@ -34,6 +34,9 @@ LAYERS = [
     ("LayerNorm", {"normalized_shape": 5}, (5,)),
     ("LayerNorm", {"normalized_shape": (9, 11), "eps": 0.01, "bias": False}, (3, 9, 11)),
     ("LayerNorm", {"normalized_shape": (3, 9, 11), "elementwise_affine": False}, (3, 9, 11)),
+    ("GroupNorm", {"num_groups": 2, "num_channels": 6}, (6,)),
+    ("GroupNorm", {"num_groups": 3, "num_channels": 6, "eps": 0.01}, (6, 9, 11)),
+    ("GroupNorm", {"num_groups": 1, "num_channels": 3, "affine": False}, (3, 9, 11)),
     ("Dropout", {"p": 0.3}, (5,)),
     ("Flatten", {}, (3, 9, 11)),
     ("Identity", {}, (3, 9, 11)),
@@ -140,6 +143,11 @@ def fitting(kind, shape, rng):
         "AvgPool2d": lambda: {"padding": min(window["kernel_size"]) // 2, **window},
         "BatchNorm1d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
         "BatchNorm2d": lambda: {"num_features": shape[0], "affine": bool(rng.integers(2))},
+        "GroupNorm": lambda: {
+            "num_groups": shape[0] if rng.integers(2) else 1,
+            "num_channels": shape[0],
+            "affine": bool(rng.integers(2)),
+        },
         "LayerNorm": lambda: {
             "normalized_shape": shape[rng.integers(len(shape)) :],
             "elementwise_affine": bool(rng.integers(2)),

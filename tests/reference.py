@@ -136,6 +136,15 @@ def dropout(x, p, key, step):
     return np.where(words < np.uint64(p * 2**32), 0, x * (1 / (1 - p) if p < 1 else 0))
 
 
+def group_norm(x, groups, pixels, w, b, eps):
+    """x (m * pixels, n); returns out and xhat."""
+    n = x.shape[1]
+    grouped = x.reshape(-1, pixels, groups, n // groups)
+    mean, var = (f(grouped, axis=(1, 3), keepdims=True) for f in (np.mean, np.var))
+    xhat = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
+    return w * xhat + b, xhat
+
+
 def layer_norm(x, w, b, eps):
     centered = x - x.mean(axis=1, keepdims=True)
     rstd = 1 / np.sqrt((centered**2).mean(axis=1) + eps)

@@ -20,6 +20,7 @@ LAYERS = {
     "gelu tanh": lambda: nn.GELU("tanh"),
     "silu": nn.SiLU,
     "softplus": lambda: nn.Softplus(2.0),
+    "group norm": lambda: nn.GroupNorm(3, 6),
     "layer norm": lambda: nn.LayerNorm(6),
     "layer norm alone": lambda: nn.LayerNorm(6, eps=1e-3, elementwise_affine=False),
     "flatten": nn.Flatten,

@@ -149,6 +149,9 @@ def test_layouts(rng):
     np.testing.assert_array_equal(layer(pixels), layer(pixels.astype(np.float32)))
     rows = nn.LayerNorm(6)
     np.testing.assert_array_equal(rows(turned), rows(x))
+    groups = nn.GroupNorm(3, 3)
+    np.testing.assert_array_equal(groups(turned), groups(x))
+    np.testing.assert_allclose(groups(x), nn.LayerNorm((5, 6))(x), atol=1e-5)
 
 
 def test_a_dtype_for_the_whole_net(x):
@@ -253,6 +256,13 @@ def test_divergence_gives_the_statistics_back(rng):
             r"normalized_shape is \(\), expected at least one axis",
         ),
         (lambda: nn.LayerNorm((2, 0)), ValueError, "normalized_shape is 0"),
+        (
+            lambda: nn.GroupNorm(3, 4),
+            ValueError,
+            "num_channels is 4, expected a multiple of num_groups, which is 3",
+        ),
+        (lambda: nn.GroupNorm(0, 4), ValueError, "num_groups is 0"),
+        (lambda: nn.GroupNorm(2, 4)(np.zeros((2, 3))), ValueError, r"takes .* \(n, 4\)"),
         (lambda: nn.LayerNorm(2, dtype="int8"), ValueError, "dtype is 'int8'"),
         (
             lambda: nn.BatchNorm1d(2)(np.zeros((4, 3))),

@@ -23,6 +23,7 @@ ROUNDED = {
     "GELU",
     "BatchNorm1d",
     "BatchNorm2d",
+    "GroupNorm",
     "LayerNorm",
 }  # attributes of ONNX are of float32
 NO_DOUBLE = {"Conv2d", "AvgPool2d", "LeakyReLU", "ELU", "GELU", "Softplus"}  # in ONNX Runtime
@@ -178,7 +179,7 @@ def test_what_the_file_says(export):
     assert export(model, (1, 8, 8)).read_bytes() == before
 
 
-LOWEST = {"LayerNorm": (17, 8), "GELU": (20, 9)}
+LOWEST = {"LayerNorm": (17, 8), "GELU": (20, 9), "GroupNorm": (21, 10)}
 """Opset, and version of the file's format; of the others 13 and 7."""
 
 

@@ -53,6 +53,18 @@ NETS = {
         nn.LayerNorm(12, bias=False), nn.ELU, lambda: nn.Linear(12, 3),
         lambda: nn.LayerNorm(3, elementwise_affine=False),
     ]),
+    "group norms": (
+        (4, 6, 5),
+        [
+            lambda: nn.GroupNorm(2, 4),
+            lambda: nn.Conv2d(4, 6, 3),
+            lambda: nn.GroupNorm(3, 6, eps=0.1),
+            nn.ReLU,
+            nn.Flatten,
+            lambda: nn.GroupNorm(8, 72, affine=False),
+            lambda: nn.Linear(72, 3),
+        ],
+    ),
     "only norms": ((3,), [lambda: nn.BatchNorm1d(3, momentum=0.3), lambda: nn.LayerNorm(3)]),
 }  # fmt: skip
 nets = pytest.mark.parametrize("net", NETS)

@@ -20,6 +20,7 @@ from cnet._compiler.ops import (
     Dense,
     Dropout,
     Elementwise,
+    GroupNorm,
     LayerNorm,
     Op,
     Pooling,
@@ -191,6 +192,13 @@ def _layer_norm(lowering: Lowering, layer: nn.LayerNorm) -> bool:
     lowering.set_layout(channels_last=False)
     lowering.emit(LayerNorm(layer, layer.normalized_shape[0]), layer)
     return True
+
+
+@lowers(nn.GroupNorm)
+def _group_norm(lowering: Lowering, layer: nn.GroupNorm) -> None:
+    if len(lowering.shape) == 3:
+        lowering.set_layout(channels_last=True)
+    lowering.emit(GroupNorm(layer, layer.num_channels), layer)
 
 
 @lowers(nn.BatchNorm1d, nn.BatchNorm2d)

@@ -495,3 +495,49 @@ class BatchNorm(LayerNorm):
             sums = [super()._sums(builder, dout)]
             builder.saved[self] = xhat, moments, *sums
         return sums[0]
+
+
+class GroupNorm(LayerNorm):
+    """Normalization of groups of channels of each sample; images have channels last."""
+
+    layer: nn.GroupNorm
+
+    def _scratch(self, builder: ProgramBuilder, x: Array) -> Array:
+        each = builder.kernels.group_norm_scratch(x.shape[1] // self.width, self.width)
+        return empty((builder.threads * each,), builder.dtype)
+
+    def forward(self, builder: ProgramBuilder, x: Array) -> Array:
+        out = builder.buffer(x.shape[1])
+        rows, moments = self._rows(out), builder.buffer(2 * self.width)
+        xhat = np.empty_like(rows) if builder.training else None
+        builder.kernels.group_norm_forward(
+            rows,
+            xhat,
+            moments,
+            self._rows(x),
+            self.layer.num_groups,
+            *self._affine(),
+            self.layer.eps,
+            self._scratch(builder, x),
+            builder.program,
+        )
+        if xhat is not None:
+            builder.saved[self] = xhat, moments
+        return out
+
+    def backward(
+        self, builder: ProgramBuilder, dout: Array, x: Array, out: Array, previous: Activation
+    ) -> Array:
+        dx = builder.buffer(x.shape[1])
+        xhat, moments = builder.saved[self]
+        builder.kernels.group_norm_backward(
+            self._rows(dx),
+            self._rows(dout),
+            xhat,
+            moments,
+            self.layer.num_groups,
+            self._affine()[0],
+            self._scratch(builder, dout),
+            builder.program,
+        )
+        return dx

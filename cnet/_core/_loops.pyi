@@ -304,6 +304,31 @@ class Loops(Protocol):
         sums: Array,
         program: _Program | None = ...,
     ) -> None: ...
+    def group_norm_scratch(self, pixels: int, n: int) -> int: ...
+    def group_norm_forward(
+        self,
+        out: Array,
+        xhat: Array,
+        moments: Array,
+        x: Array,
+        groups: int,
+        w: Array,
+        b: Array,
+        eps: float,
+        scratch: Array,
+        program: _Program | None = ...,
+    ) -> None: ...
+    def group_norm_backward(
+        self,
+        dx: Array,
+        dout: Array,
+        xhat: Array,
+        moments: Array,
+        groups: int,
+        w: Array,
+        scratch: Array,
+        program: _Program | None = ...,
+    ) -> None: ...
     def loss(
         self,
         kind: int,

@@ -21,7 +21,11 @@ from cnet.nn._module import is_builtin
 from cnet.nn._sizes import positive
 
 _LEAST_OPSET = 13  # since then each operator below means what it means today
-_SINCE = {"LayerNormalization": 17, "Gelu": 20}  # opsets that first have an operator
+_SINCE = {
+    "LayerNormalization": 17,
+    "Gelu": 20,
+    "GroupNormalization": 21,
+}  # opsets that first have an operator
 _INPUT = "input"
 
 
@@ -98,8 +102,8 @@ def to_onnx(
         windows and some activations in float32 only.
     opset : int, optional
         Version of ONNX's operators, at least 13. By default the lowest that has all operators of
-        the model, for runtimes of any age: 13, with `nn.LayerNorm` 17, and with `nn.GELU` 20. The
-        version of the file's format is the lowest for that opset.
+        the model, for runtimes of any age: 13, with `nn.LayerNorm` 17, with `nn.GELU` 20, and with
+        `nn.GroupNorm` 21. The version of the file's format is the lowest for that opset.
 
     Raises
     ------
@@ -142,7 +146,8 @@ def to_onnx(
         )
     shape = tuple(positive("input_shape", size) for size in shape)
     arithmetic = model.dtype if dtype is None else real_dtype(dtype)
-    graph = _Graph(helper.make_node)
+    element = helper.np_dtype_to_tensor_dtype(arithmetic)
+    graph = _Graph(helper.make_node, element)
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
         raise ValueError(
@@ -151,7 +156,6 @@ def to_onnx(
         )
     version = graph.opset(opset, defs.onnx_opset_version())
     graph.name_outputs(outputs)
-    element = helper.np_dtype_to_tensor_dtype(arithmetic)
     content = helper.make_graph(
         graph.nodes,
         "cnet",
@@ -190,8 +194,10 @@ class _Graph:
     and end in a dot.
     """
 
-    def __init__(self, make_node: Callable[..., Any]) -> None:
+    def __init__(self, make_node: Callable[..., Any], element: int) -> None:
         self._make_node = make_node
+        self.element = element
+        """ONNX's number of the dtype of all values."""
         self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
 
@@ -324,8 +330,25 @@ def _softplus(graph: _Graph, layer: nn.Softplus, path: str, value: _Value) -> _V
     return graph.add("Div", path, [softplus.name, beta], value.shape)
 
 
+def _group_norm(graph: _Graph, layer: nn.GroupNorm, path: str, value: _Value) -> _Value:
+    """Mean and variance are computed in the dtype of the values."""
+    names = [f"{path}weight", f"{path}bias"]
+    for name in ("weight", "bias"):
+        graph.weights[f"{path}{name}"] = _norm_weight(layer, name, layer.num_channels)
+    return graph.add(
+        "GroupNormalization",
+        path,
+        [value.name, *names],
+        value.shape,
+        num_groups=layer.num_groups,
+        epsilon=layer.eps,
+        stash_type=graph.element,
+    )
+
+
 _COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
     "Rescale": _rescale,
+    "GroupNorm": _group_norm,
     "SiLU": _silu,
     "Softplus": _softplus,
 }
@@ -336,11 +359,17 @@ def _weight(layer: Any, name: str) -> Array | None:
     """An array in ONNX's shape. Normalization has to have all of them there; other layers leave out
     those they have not.
     """
-    array = getattr(layer, name)
-    if array is not None:
-        return np.ascontiguousarray(array.data.T)
     if hasattr(layer, "eps"):
-        return np.full(
-            getattr(layer, "normalized_shape", None) or layer.num_features, float(name == "weight")
+        return _norm_weight(
+            layer, name, getattr(layer, "normalized_shape", None) or layer.num_features
         )
-    return None
+    array = getattr(layer, name)
+    return None if array is None else np.ascontiguousarray(array.data.T)
+
+
+def _norm_weight(layer: Any, name: str, shape: int | tuple[int, ...]) -> Array:
+    """The weight or the bias of a normalization, which ONNX always has: else 1 or 0."""
+    array = getattr(layer, name)
+    if array is None:
+        return np.full(shape, float(name == "weight"))
+    return np.ascontiguousarray(array.data.T)

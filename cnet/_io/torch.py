@@ -11,7 +11,6 @@ from typing import Any
 
 from cnet import nn
 from cnet._utils.arrays import real_dtype
-from cnet.nn._activations import ElementwiseActivation
 from cnet.nn._module import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
@@ -41,11 +40,7 @@ _LAYERS = {
     "Identity": (),
     "Rescale": ("scale", "offset"),
     "Softmax": ("dim",),
-    **{
-        kind.__name__: kind.settings
-        for kind in ElementwiseActivation.__subclasses__()
-        if kind.__module__.startswith("cnet.nn.")
-    },
+    **{kind.__name__: kind._settings for kind in vars(nn).values() if hasattr(kind, "_settings")},
 }
 _FOR_PYTORCH = {"Softmax": {"dim": -1}}  # where PyTorch's default means something else
 _HOOKS = {

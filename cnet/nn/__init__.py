@@ -19,6 +19,7 @@ from cnet.nn._element_losses import (
     QuantileLoss,
     SmoothL1Loss,
 )
+from cnet.nn._group_norm import GroupNorm
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._linear import Linear
 from cnet.nn._losses import Loss
@@ -42,6 +43,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "Heads",
     "HeadsLoss",
     "HuberLoss",

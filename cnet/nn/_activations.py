@@ -25,7 +25,7 @@ class ElementwiseActivation(Module):
     slope: float = 0.0
     grad_needs_input = False
     """Whether the derivative is told by the input, and not by the output."""
-    settings: tuple[str, ...] = ()
+    _settings: tuple[str, ...] = ()
     """Names of the arguments of the constructor that change the function."""
     _kept = ("_y",)
 
@@ -33,7 +33,7 @@ class ElementwiseActivation(Module):
         self._y: Array | None = None
 
     def config(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.settings}
+        return {name: getattr(self, name) for name in self._settings}
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
@@ -101,7 +101,7 @@ class LeakyReLU(ElementwiseActivation):
     """
 
     kind = code("LEAKY_RELU")
-    settings = ("negative_slope",)
+    _settings = ("negative_slope",)
     suggested_init = init.He()
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -171,7 +171,7 @@ class ELU(ElementwiseActivation):
     """
 
     kind = code("ELU")
-    settings = ("alpha",)
+    _settings = ("alpha",)
     suggested_init = init.He()
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -206,7 +206,7 @@ class GELU(ElementwiseActivation):
     array([[-0.1587,  0.    ,  0.8413]])
     """
 
-    settings = ("approximate",)
+    _settings = ("approximate",)
     grad_needs_input = True
     suggested_init = init.He()
 
@@ -277,7 +277,7 @@ class Softplus(ElementwiseActivation):
     """
 
     kind = code("SOFTPLUS")
-    settings = ("beta",)
+    _settings = ("beta",)
     suggested_init = init.He()
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:

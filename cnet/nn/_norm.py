@@ -20,7 +20,7 @@ from cnet.nn._parameter import Buffer, Parameter, make_writable
 from cnet.nn._sizes import number, positive
 
 
-class _Norm(Module):
+class Norm(Module):
     """What batch and layer normalization have in common: a learned scale and shift for each value
     of a row.
     """
@@ -73,7 +73,7 @@ class TooFewValues(ValueError):
     """A training mini-batch has too few values of a feature to be normalized."""
 
 
-class _BatchNorm(_Norm):
+class _BatchNorm(Norm):
     def __init__(
         self,
         num_features: int,
@@ -305,7 +305,7 @@ class BatchNorm2d(_BatchNorm):
         return channels_first(rows.reshape(batch, height, width, channels))
 
 
-class LayerNorm(_Norm):
+class LayerNorm(Norm):
     """Layer normalization: of each row by its own mean and variance, over its last axes.
 
     Parameters
