@@ -329,7 +329,8 @@ def test_several_columns_of_classes(solver, iris):
     ):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         np.testing.assert_allclose(np.exp(logarithms), probabilities, atol=1e-12)
-        assert np.isfinite(logarithms).all()
+        # L-BFGS makes probabilities of 0 on some machines.
+        np.testing.assert_array_equal(np.isfinite(logarithms), probabilities > 0)
         np.testing.assert_array_equal(
             model.classes_[column][probabilities.argmax(axis=1)], predicted[:, column]
         )
