@@ -70,8 +70,8 @@ class NAdam(RuleOptimizer):
     >>> grad = model.backward([[1.0]])
     >>> optimizer.step()
     >>> model.weight.data.round(3)
-    array([[-0.536],
-           [ 0.536]], dtype=float32)
+    array([[-0.528],
+           [ 0.528]], dtype=float32)
     """
 
     _names = ("exp_avg", "exp_avg_sq", "one_minus_mu_product")
