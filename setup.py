@@ -50,7 +50,10 @@ if sys.platform == "darwin":
 
 AVX2 = (["-mavx2", "-mfma"], ["/arch:AVX2"])
 AVX512 = (
-    ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+    [
+        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mpopcnt"),
+        "-mprefer-vector-width=512",
+    ],
     ["/arch:AVX512"],
 )
 EMULATED = ([*AVX2[0], "-O1"], [])  # at -O3 a compiler spends minutes on it

@@ -55,17 +55,19 @@ static int has_avx2(void) {
     return (leaf1[ECX] & fma) && (leaf1[ECX] & avx) && (leaf7[EBX] & avx2) && saved(xmm_ymm);
 }
 
-/* Whether kernels with AVX-512 F, DQ, BW and VL run here. Emulated ones need AVX2. */
+/* Whether kernels with AVX-512 F, DQ, BW and VL, and POPCNT run here. Emulated ones need AVX2. */
 static int has_avx512(void) {
 #ifdef CNET_EMULATE_AVX512
     return has_avx2();
 #endif
     const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     const uint64_t xmm_ymm_zmm = 0xe6;
-    uint32_t leaf7[4];
+    const uint32_t popcnt = 1u << 23;
+    uint32_t leaf1[4], leaf7[4];
+    cpuid(1, leaf1);
     cpuid(7, leaf7);
-    return (leaf7[EBX] & f) && (leaf7[EBX] & dq) && (leaf7[EBX] & bw) && (leaf7[EBX] & vl) &&
-           has_avx2() && saved(xmm_ymm_zmm);
+    return (leaf1[ECX] & popcnt) && (leaf7[EBX] & f) && (leaf7[EBX] & dq) && (leaf7[EBX] & bw) &&
+           (leaf7[EBX] & vl) && has_avx2() && saved(xmm_ymm_zmm);
 }
 
 #endif
