@@ -6,6 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+
+# With a worker of pytest-xdist for each processor, threads that spin while they wait for each other
+# only take time from other workers. OpenMP looks when it is loaded, with cnet's core.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from interpreter import WORK
 
 from cnet._core import _isa, _threads

@@ -368,14 +368,18 @@ def test_a_seed_that_a_checkpoint_cannot_hold_is_refused_when_it_is_saved(tmp_pa
 # Ctrl-C
 
 
+PACKAGE = pathlib.Path(cnet.__file__).parent
 FILES = {
-    "_checkpoint.py",
-    "_module.py",
-    "_parameter.py",
-    "_optimizer.py",
-    "_dropout.py",
-    "_undo.py",
-    "_trainer.py",
+    str(PACKAGE / name)
+    for name in (
+        "_io/checkpoint.py",
+        "_training/trainer.py",
+        "nn/_dropout.py",
+        "nn/_module.py",
+        "nn/_parameter.py",
+        "nn/_undo.py",
+        "optim/_optimizer.py",
+    )
 }
 
 
@@ -386,7 +390,7 @@ def run(work, number=None):
     lines = []
 
     def trace(frame, event, arg):
-        if pathlib.Path(frame.f_code.co_filename).name not in FILES:
+        if frame.f_code.co_filename not in FILES:
             return None
         if event == "line":
             lines.append(frame.f_code.co_name)
@@ -401,6 +405,10 @@ def run(work, number=None):
     finally:
         sys.settrace(before)
     return lines
+
+
+def test_the_files_whose_lines_are_run_are_there():
+    assert all(pathlib.Path(name).exists() for name in FILES)
 
 
 def test_ctrl_c_while_a_checkpoint_is_loaded_changes_nothing(file):
