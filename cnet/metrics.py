@@ -1,5 +1,7 @@
 """How well predicted classes agree with the true ones."""
 
+from __future__ import annotations
+
 import operator
 
 import numpy as np

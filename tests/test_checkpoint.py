@@ -405,7 +405,7 @@ def assert_refused(path, problem, **arguments):
         trainer.load_checkpoint(path)
     assert str(caught.value).startswith(f"{path} cannot be read as a checkpoint: ")
     assert_same(trainer, same)
-    assert not trainer.optimizer.copy_state()
+    assert not trainer.optimizer._copy_state()
     assert [group["lr"] for group in trainer.optimizer.param_groups] == [
         group["lr"] for group in same.optimizer.param_groups
     ]
@@ -436,7 +436,7 @@ def test_another_optimizer(path):
 
 def test_a_state_that_is_no_array(path):
     trainer = saved(path)
-    trainer.optimizer.copy_state = lambda: {trainer.model[0].weight: "secret"}
+    trainer.optimizer._copy_state = lambda: {trainer.model[0].weight: "secret"}
     with pytest.raises(TypeError, match="keeps a str for Parameter"):
         trainer.save_checkpoint(path)
 

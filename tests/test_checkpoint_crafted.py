@@ -82,7 +82,7 @@ def digest(trainer):
     memory = [
         (name, state.arrays.tobytes(), state.steps)
         for name, state in zip(
-            names(trainer), trainer.optimizer.copy_state().values(), strict=False
+            names(trainer), trainer.optimizer._copy_state().values(), strict=False
         )
     ]
     rates = [

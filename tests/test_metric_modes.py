@@ -63,7 +63,7 @@ class Counts(nn.Loss):
     ],
 )
 def test_a_loss_knows_its_accuracies(loss, names):
-    assert loss.accuracy_names() == names
+    assert loss._accuracy_names() == names
 
 
 @pytest.mark.parametrize("validates", [False, True])

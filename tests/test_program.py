@@ -68,7 +68,7 @@ def train(
         history = trainer.fit(
             x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
         )
-    states = trainer.optimizer.copy_state()
+    states = trainer.optimizer._copy_state()
     remembered = [states[parameter] for parameter in model.parameters() if parameter in states]
     return [
         *model.state_dict().values(),
@@ -273,7 +273,7 @@ def test_what_an_optimizer_remembers_is_kept_while_settings_come_and_go(rng):
         def change(trainer, logs, optimizer=optimizer):
             optimizer.param_groups[0]["momentum"] = 0.9 if trainer.epoch % 3 == 1 else 0
             if trainer.epoch == 4:
-                optimizer.set_state(optimizer.copy_state())
+                optimizer._set_state(optimizer._copy_state())
 
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
@@ -673,9 +673,10 @@ def test_compile_false_runs_eagerly_to_the_same_bits(caplog):
         with caplog.at_level("DEBUG", "cnet"):
             history = trainer.fit(x, y, epochs=2, seed=0, verbose=False)
         results.append((history, *(p.data.tobytes() for p in model.parameters())))
+        assert ("compile is False" in trainer.explain()) is not compiled
     assert results[0] == results[1]
     assert [record.message for record in caplog.records] == [
-        "Sequential runs eagerly: compile is False"
+        "Sequential: Training runs layer by layer: compile is False."
     ]
 
 
@@ -694,4 +695,8 @@ def test_the_log_says_why_a_model_runs_eagerly(caplog):
     trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
     with caplog.at_level("DEBUG", "cnet"):
         trainer.fit(np.zeros((8, 6)), np.arange(8) % 3, verbose=False)
-    assert caplog.messages == ["Sequential runs eagerly: Twice() has no compiled form"]
+    assert (
+        caplog.messages
+        == [f"Sequential: {trainer.explain()}"]
+        == ["Sequential: Training runs layer by layer: Twice() has no compiled form."]
+    )

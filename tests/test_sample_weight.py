@@ -423,7 +423,7 @@ def test_a_stream_in_which_no_row_counts_is_an_error_that_changes_nothing(optimi
     trainer.fit(X, LABELS, seed=0, verbose=False)
     before, memory = (
         weights(trainer),
-        [state.arrays for state in trainer.optimizer.copy_state().values()],
+        [state.arrays for state in trainer.optimizer._copy_state().values()],
     )
     with pytest.raises(
         ValueError,
@@ -431,7 +431,7 @@ def test_a_stream_in_which_no_row_counts_is_an_error_that_changes_nothing(optimi
     ):
         trainer.fit(iter(batches), verbose=False)
     np.testing.assert_array_equal(weights(trainer), before)
-    for state, values in zip(trainer.optimizer.copy_state().values(), memory, strict=True):
+    for state, values in zip(trainer.optimizer._copy_state().values(), memory, strict=True):
         np.testing.assert_array_equal(state.arrays, values)
     assert (trainer.epoch, trainer.history) == (1, {})
     with pytest.raises(ValueError, match=r"^sample_weight is 0 for every row"):

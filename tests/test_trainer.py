@@ -645,7 +645,7 @@ def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(
     y = x.sum(axis=1)
     trainer = exploding(dtype, lr=0.01, momentum=momentum)
     calm = trainer.fit(x, y, epochs=2, seed=0, verbose=False)
-    before, velocities = digest(trainer), trainer.optimizer.copy_state()
+    before, velocities = digest(trainer), trainer.optimizer._copy_state()
     trainer.optimizer.param_groups[0]["lr"] = 1e6
     message = (
         r"training diverged in epoch 3: .*\. The weights are those from before the epoch; a "
@@ -656,7 +656,7 @@ def test_divergence_is_an_error_and_leaves_the_weights_from_before_the_epoch(
     assert digest(trainer) == before
     assert trainer.history == {}
     assert trainer.epoch == 2
-    after = trainer.optimizer.copy_state()
+    after = trainer.optimizer._copy_state()
     assert after.keys() == velocities.keys()
     for parameter, state in velocities.items():
         np.testing.assert_array_equal(after[parameter].arrays, state.arrays)

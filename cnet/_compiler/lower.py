@@ -140,7 +140,7 @@ def _linear(lowering: Lowering, layer: nn.Linear) -> None:
 
 @lowers(ElementwiseActivation)
 def _activation(lowering: Lowering, layer: ElementwiseActivation) -> None:
-    activation = Activation(layer.kind, layer.slope, layer.grad_needs_input)
+    activation = Activation(layer._kind, layer._slope, layer._grad_needs_input)
     last = lowering.ops[-1] if lowering.ops else None
     fused = isinstance(last, Dense | Convolution) and last.activation is NONE
     if last is not None and fused and not activation.grad_needs_input:

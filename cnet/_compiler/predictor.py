@@ -33,7 +33,7 @@ class _Predictor:
     def __init__(self, model: Module, x: Array) -> None:
         key = id(model)
         self.model = weakref.ref(model, lambda _: _predictors.pop(key, None))
-        self.changes, self.exchanges = Module.changes, Parameter.exchanges
+        self.changes, self.exchanges = Module._changes, Parameter._exchanges
         self.row_shape, self.dtype = x.shape[1:], x.dtype
         self.width = math.prod(self.row_shape)
         outputs = model.output_shape(self.row_shape)
@@ -55,8 +55,8 @@ class _Predictor:
         """Whether it is for this model, as it is now, and for such samples."""
         return (
             self.model() is model
-            and self.changes == Module.changes
-            and self.exchanges == Parameter.exchanges
+            and self.changes == Module._changes
+            and self.exchanges == Parameter._exchanges
             and x.dtype == self.dtype
             and x.shape[1:] == self.row_shape
         )

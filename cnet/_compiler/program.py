@@ -173,7 +173,7 @@ def build(
     trunk, branches = emit_forward(builder, lowered, x)
     grads = [builder.buffer(values[-1].shape[1]) for values in branches]
     for i, (term, grad) in enumerate(zip(terms, grads, strict=True)):
-        kind, setting, class_weight = term.loss.program_loss(dtype)
+        kind, setting, class_weight = term.loss._program_loss(dtype)
         kernels.append_loss(
             program,
             i,

@@ -5,6 +5,8 @@ NumPy, row by row, and converted on the way. Data may be larger than memory if i
 or lies in a file of h5py or zarr.
 """
 
+from __future__ import annotations
+
 import math
 import mmap
 from typing import Any

@@ -40,7 +40,7 @@ def save(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
     tensors = {f"model.{name}": values for name, values in trainer.model.state_dict().items()}
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     steps = {}
-    for parameter, state in trainer.optimizer.copy_state().items():
+    for parameter, state in trainer.optimizer._copy_state().items():
         arrays = getattr(state, "arrays", state)  # an array, or arrays and a number of steps
         if not isinstance(arrays, np.ndarray) or parameter not in names:
             raise TypeError(
@@ -225,8 +225,8 @@ def _take_up(
     memory: dict[Parameter, Any],
 ) -> None:
     trainer.model.load_state_dict(weights)
-    trainer.optimizer.set_state(memory)
-    trainer.optimizer.set_settings(
+    trainer.optimizer._set_state(memory)
+    trainer.optimizer._set_settings(
         [
             {
                 name: tuple(value) if isinstance(value, list) and name != "params" else value

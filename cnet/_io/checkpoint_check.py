@@ -125,7 +125,7 @@ def _check_optimizer(
                 raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
             if name not in _OF_SCHEDULES and not _alike(value, now[name]):
                 raise ValueError(f"{name} is {value!r}, expected a value such as {now[name]!r}")
-        optimizer.check_group(
+        optimizer._check_group(
             i,
             {
                 name: tuple(value) if isinstance(value, list) else value

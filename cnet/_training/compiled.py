@@ -71,7 +71,7 @@ class _StagingBuffer:
 
 def _loss_term(loss: Any, weight: float, target: Array, weights: Array | None) -> LossTerm:
     targets = None if target.ndim == 1 else target.reshape(len(target), math.prod(target.shape[1:]))
-    return LossTerm(loss, weight, loss.program_labels(target), targets, weights)
+    return LossTerm(loss, weight, loss._program_labels(target), targets, weights)
 
 
 class CompiledEngine:
@@ -121,7 +121,7 @@ class CompiledEngine:
         """State and update rule of each trained parameter; None in evaluation."""
         if self.optimizer is None:
             return None
-        self.optimizer.check_groups()
+        self.optimizer._check_groups()
         rules = [
             (parameter, self.optimizer._rule(group))
             for group in self.optimizer.param_groups
@@ -155,7 +155,7 @@ class CompiledEngine:
 
     def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
         threads = get_num_threads()
-        clipping = self.optimizer.limits if self.optimizer else None
+        clipping = self.optimizer._limits if self.optimizer else None
         arrays = (id(parameter.data) for parameter in self.parameters)  # callbacks may replace them
         key = (
             batch,

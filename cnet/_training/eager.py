@@ -37,14 +37,14 @@ class EagerEngine:
                 if isinstance(layer, BatchNorm1d):
                     layer.check_batch(len(order) % batch or batch)
         rules = self.optimizer if isinstance(self.optimizer, RuleOptimizer) else None
-        penalized = rules.penalized() if rules else []
+        _penalized = rules._penalized() if rules else []
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
             x, target = self.rows.take(indices), self.targets[indices]
             weights = None if self.weights is None else self.weights[indices]
-            squares = [square_sum(penalized)] if penalized else None
+            squares = [square_sum(_penalized)] if _penalized else None
             if rules:
-                rules.batch_weight = (
+                rules._batch_weight = (
                     len(indices) if weights is None else loops(weights.dtype).weight_sum(weights)
                 )
             loss, output = (

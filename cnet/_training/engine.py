@@ -1,4 +1,6 @@
-"""The choice of an engine: compiled where model, loss and optimizer allow it, else eager."""
+"""The choice of an engine: compiled if model, loss and optimizer allow it, else eager."""
+
+from __future__ import annotations
 
 import logging
 
@@ -30,7 +32,9 @@ def make_engine(
     engine: EagerEngine | CompiledEngine
     if lowered is None:
         _logger.debug(
-            "%s runs eagerly: %s", type(model).__name__, reason(model, loss, optimizer, compiled)
+            "%s: %s",
+            type(model).__name__,
+            explain(model, loss, optimizer, compiled, rows.row_shape),
         )
         engine = EagerEngine(model, loss, optimizer)
     else:
@@ -39,8 +43,21 @@ def make_engine(
     return engine
 
 
-def reason(model: Module, loss: Loss, optimizer: Optimizer | None, compiled: bool = True) -> str:
-    """A sentence on why a model runs eagerly."""
+def explain(
+    model: Module,
+    loss: Loss,
+    optimizer: Optimizer | None,
+    compiled: bool,
+    shape: tuple[int, ...] | None,
+) -> str:
+    """Return a sentence on whether training is compiled; if not, with the reason.
+
+    `shape` is that of a sample; None if it is not known.
+    """
     if not compiled:
-        return "compile is False"
-    return why_eager(model, loss, optimizer) or "a layer has no compiled form with its options"
+        reason = "compile is False"
+    elif not (reason := why_eager(model, loss, optimizer)):
+        if shape is None or lower(model, loss, optimizer, shape):
+            return "Training is compiled."
+        reason = "a layer has no compiled form with its options"
+    return f"Training runs layer by layer: {reason}."

@@ -21,7 +21,7 @@ class Epoch:
     def __init__(self, trainer: TrainerState) -> None:
         self._trainer = trainer
         self._values = [(state, state.data.copy()) for state in trainer.model._states()]
-        self._optimizer = trainer.optimizer.copy_state()
+        self._optimizer = trainer.optimizer._copy_state()
         self._random = [(layer, layer.step) for layer in random_layers(trainer.model)]
 
     def check_loss(self, loss: float, step: int) -> None:
@@ -38,7 +38,7 @@ class Epoch:
         """Set all that the epoch changed to its values from before."""
         for state, values in self._values:
             state.data = values
-        self._trainer.optimizer.set_state(self._optimizer)
+        self._trainer.optimizer._set_state(self._optimizer)
         for layer, step in self._random:
             layer.step = step
 

@@ -1,5 +1,7 @@
 """The base class of callbacks, and the conversion of functions and schedulers to callbacks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
@@ -54,19 +56,19 @@ class Callback:
     _catches_up = True
     """Whether a callback that missed the epoch of a checkpoint is notified after loading it."""
 
-    def on_train_begin(self, trainer: "Trainer", epochs: int, steps: int | None) -> None:
+    def on_train_begin(self, trainer: Trainer, epochs: int, steps: int | None) -> None:
         """Called before the first epoch. `steps` per epoch is None for batches without a length."""
 
-    def on_batch_end(self, trainer: "Trainer", step: int, loss: float) -> None:
+    def on_batch_end(self, trainer: Trainer, step: int, loss: float) -> None:
         """Called after step `step` (from 1) of an epoch, if a subclass overrides it."""
 
-    def on_epoch_end(self, trainer: "Trainer", logs: Logs) -> None:
+    def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         """Called after an epoch and its validation, with the epoch's metrics in `logs`.
 
         Setting ``trainer.stop`` to True ends training.
         """
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         """Called after the last epoch or an interruption, unless `on_train_begin` failed."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,7 +90,7 @@ class Callback:
         return {}
 
     @classmethod
-    def _check_state(cls, state: dict[str, Any], model: "Module") -> None:
+    def _check_state(cls, state: dict[str, Any], model: Module) -> None:
         """Raise ValueError if `load_state_dict` would reject a state from a file.
 
         It is only called for callbacks of cnet itself.

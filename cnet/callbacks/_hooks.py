@@ -1,5 +1,7 @@
 """Methods of callbacks, and checks for methods with unknown names or wrong arguments."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from typing import Any

@@ -21,9 +21,9 @@ from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 
 class ElementwiseActivation(Module):
-    kind: int
-    slope: float = 0.0
-    grad_needs_input = False
+    _kind: int
+    _slope: float = 0.0
+    _grad_needs_input = False
     """Whether the derivative is told by the input, and not by the output."""
     _settings: tuple[str, ...] = ()
     """Names of the arguments of the constructor that change the function."""
@@ -38,8 +38,8 @@ class ElementwiseActivation(Module):
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         x = as_elements(x)
         out = np.empty_like(x)
-        loops(x.dtype).activation_forward(as_column(out), as_column(x), self.kind, self.slope)
-        self._y = (x if self.grad_needs_input else out) if training else None
+        loops(x.dtype).activation_forward(as_column(out), as_column(x), self._kind, self._slope)
+        self._y = (x if self._grad_needs_input else out) if training else None
         return out
 
     def backward(self, grad: ArrayLike) -> Array:
@@ -48,7 +48,7 @@ class ElementwiseActivation(Module):
         check_grad(self, grad.shape, y.shape)
         dx, dout = np.empty_like(y), in_order_of(y, grad)
         loops(y.dtype).activation_backward(
-            as_column(dx), as_column(dout), as_column(y), self.kind, self.slope
+            as_column(dx), as_column(dout), as_column(y), self._kind, self._slope
         )
         return dx
 
@@ -69,8 +69,8 @@ class ReLU(ElementwiseActivation):
     array([[0., 2.]])
     """
 
-    kind = code("RELU")
-    suggested_init = init.He()
+    _kind = code("RELU")
+    _default_init = init.He()
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -100,14 +100,14 @@ class LeakyReLU(ElementwiseActivation):
     array([[-0.5,  2. ]])
     """
 
-    kind = code("LEAKY_RELU")
+    _kind = code("LEAKY_RELU")
     _settings = ("negative_slope",)
-    suggested_init = init.He()
+    _default_init = init.He()
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
-        self.slope = self.negative_slope = number(
+        self._slope = self.negative_slope = number(
             "negative_slope", negative_slope, 0, LARGEST_FLOAT32
         )
 
@@ -123,8 +123,8 @@ class Tanh(ElementwiseActivation):
     array([[0., 1.]])
     """
 
-    kind = code("TANH")
-    suggested_init = init.Xavier()
+    _kind = code("TANH")
+    _default_init = init.Xavier()
 
 
 class Sigmoid(ElementwiseActivation):
@@ -138,8 +138,8 @@ class Sigmoid(ElementwiseActivation):
     array([[0.5, 0. ]])
     """
 
-    kind = code("SIGMOID")
-    suggested_init = init.Xavier()
+    _kind = code("SIGMOID")
+    _default_init = init.Xavier()
 
 
 class ELU(ElementwiseActivation):
@@ -170,14 +170,14 @@ class ELU(ElementwiseActivation):
     array([[-1.,  2.]])
     """
 
-    kind = code("ELU")
+    _kind = code("ELU")
     _settings = ("alpha",)
-    suggested_init = init.He()
+    _default_init = init.He()
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
-        self.slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
+        self._slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
 
 
 class GELU(ElementwiseActivation):
@@ -207,15 +207,15 @@ class GELU(ElementwiseActivation):
     """
 
     _settings = ("approximate",)
-    grad_needs_input = True
-    suggested_init = init.He()
+    _grad_needs_input = True
+    _default_init = init.He()
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
             raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
         self.approximate = approximate
-        self.kind = code("GELU") if approximate == "none" else code("GELU_TANH")
+        self._kind = code("GELU") if approximate == "none" else code("GELU_TANH")
 
 
 class SiLU(ElementwiseActivation):
@@ -239,9 +239,9 @@ class SiLU(ElementwiseActivation):
     array([[-0.2689,  0.    ,  0.7311]])
     """
 
-    kind = code("SILU")
-    grad_needs_input = True
-    suggested_init = init.He()
+    _kind = code("SILU")
+    _grad_needs_input = True
+    _default_init = init.He()
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -276,9 +276,9 @@ class Softplus(ElementwiseActivation):
     array([[ 0.3133,  0.6931, 30.    ]])
     """
 
-    kind = code("SOFTPLUS")
+    _kind = code("SOFTPLUS")
     _settings = ("beta",)
-    suggested_init = init.He()
+    _default_init = init.He()
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class Softplus(ElementwiseActivation):
                 f"threshold is {threshold!r}, and cnet has only 20: beyond it the output is x to "
                 "within 3e-9"
             )
-        self.slope = self.beta = number("beta", beta, 0, LARGEST_FLOAT32)
+        self._slope = self.beta = number("beta", beta, 0, LARGEST_FLOAT32)
         if self.beta == 0:
             raise ValueError("beta is 0, expected a number above 0")
 
@@ -318,7 +318,7 @@ class Softmax(Module):
            [1. , 0. ]])
     """
 
-    suggested_init = init.Xavier()
+    _default_init = init.Xavier()
     _kept = ("_out",)
 
     def __init__(self, dim: int | None = -1) -> None:

@@ -4,6 +4,8 @@ Targets are labels of shape (n,) or (n, 1), or soft targets of shape (n, classes
 arrays or probabilities.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -102,12 +104,12 @@ class _ClassificationLoss(KernelLoss):
         self._check_output(output)
         return output, target
 
-    def program_labels(self, target: Array) -> Array:
+    def _program_labels(self, target: Array) -> Array:
         labels = target if target.ndim == 1 else target.argmax(axis=1)
         return labels.astype(np.int64, copy=False)
 
     def count_correct(self, output: Array, target: Array) -> int | None:
-        correct: int = loops(output.dtype).count_correct(output, self.program_labels(target))
+        correct: int = loops(output.dtype).count_correct(output, self._program_labels(target))
         return correct
 
 
@@ -199,7 +201,7 @@ class CrossEntropyLoss(_ClassificationLoss):
             )
         self.label_smoothing = label_smoothing
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return (
             code("CROSS_ENTROPY"),
             self.label_smoothing,

@@ -2,6 +2,8 @@
 several labels at a time.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
@@ -148,7 +150,7 @@ class HuberLoss(_ElementLoss):
             raise ValueError(f"delta is {delta!r}, expected a finite number above 0")
         self.delta = delta
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return code("HUBER"), self.delta, None
 
 
@@ -188,7 +190,7 @@ class SmoothL1Loss(_ElementLoss):
             raise ValueError(f"beta is {beta!r}, expected a finite number of at least 0")
         self.beta = beta
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return code(self._kind), self.beta, None
 
 
@@ -228,7 +230,7 @@ class QuantileLoss(_ElementLoss):
             raise ValueError(f"quantile is {quantile!r}, expected a number above 0 and below 1")
         self.quantile = quantile
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return code("QUANTILE"), self.quantile, None
 
 
@@ -280,7 +282,7 @@ class PoissonNLLLoss(_ElementLoss):
                 f"output holds {low}: with log_input=False outputs are means, at least 0"
             )
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return code("POISSON_LOG") if self.log_input else code("POISSON"), self.eps, None
 
 

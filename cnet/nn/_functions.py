@@ -5,6 +5,8 @@ that of the input. A function for a loss returns the loss and its gradient. Netw
 functions run in the eager engine, as those with custom classes do.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,10 @@ def as_layer(value: Any) -> Any:
 def as_loss(value: Any) -> Any:
     """Return a loss for a plain function, and any other value unchanged."""
     return FunctionLoss(value) if _is_function(value) else value
+
+
+LossFunction = Callable[[Array, Array], tuple[float, ArrayLike]]
+"""A function of output and target that returns the mean loss of a mini-batch, and its gradient."""
 
 
 def _name(function: Callable[..., Any]) -> str:

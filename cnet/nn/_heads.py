@@ -365,8 +365,8 @@ class HeadsLoss(Loss):
         }
         return {name: count for name, count in counts.items() if count is not None} or None
 
-    def accuracy_names(self) -> list[str]:
-        return [f"accuracy_{name}" for name, loss in self.losses.items() if loss.accuracy_names()]
+    def _accuracy_names(self) -> list[str]:
+        return [f"accuracy_{name}" for name, loss in self.losses.items() if loss._accuracy_names()]
 
     def __repr__(self) -> str:
         terms = (f"{name}={self.weights[name]:g} * {loss!r}" for name, loss in self.losses.items())

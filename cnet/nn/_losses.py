@@ -4,6 +4,8 @@
 one pass, which is faster.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -178,7 +180,7 @@ class Loss:
         """
         return None
 
-    def accuracy_names(self) -> list[str]:
+    def _accuracy_names(self) -> list[str]:
         """Return the names of the accuracies in a history with this loss.
 
         The list is empty for a loss that does not classify.
@@ -230,11 +232,11 @@ class KernelLoss(Loss):
         neutral(reduction=reduction)
         self._batch: tuple[Array, Array] | None = None
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         """Return the kind, the setting and the class weights for the compiled core."""
         return code(self._kind), 0.0, None
 
-    def program_labels(self, target: Array) -> Array | None:
+    def _program_labels(self, target: Array) -> Array | None:
         """Return the correct class of each sample, from which the accuracy is computed.
 
         It is None for a loss that does not classify.
@@ -254,7 +256,7 @@ class KernelLoss(Loss):
         It writes the gradient to `grad` and the losses of the samples to `row_loss`, unless they
         are None. `row_weights` are the sample weights.
         """
-        kind, setting, weights = self.program_loss(output.dtype)
+        kind, setting, weights = self._program_loss(output.dtype)
         labels, rows = (target, None) if target.ndim == 1 else (None, target)
         loss: float = loops(output.dtype).loss(
             kind, setting, row_loss, grad, output, labels, rows, weights, row_weights

@@ -52,7 +52,7 @@ class Module(Habits):
     (2, 3)
     """
 
-    suggested_init: Initializer | None = None
+    _default_init: Initializer | None = None
     """Suggested initializer of the weights of the layer before this one; None if it has none."""
 
     _kept: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Module(Habits):
 
     _has_branches = False
     """Whether all children take the same input, instead of the output of the previous child."""
-    changes = 0
+    _changes = 0
     """Number of assignments to public attributes of any module. Programs that were compiled before
     may be out of date.
     """
@@ -88,7 +88,7 @@ class Module(Habits):
                 "parameters of a module"
             )
         object.__setattr__(self, name, value)
-        Module.changes += 1
+        Module._changes += 1
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:

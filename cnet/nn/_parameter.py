@@ -123,7 +123,7 @@ class Parameter(_State):
     (3, 2)
     """
 
-    exchanges = 0
+    _exchanges = 0
     """Number of times that a parameter or a buffer has replaced its array. Programs that were
     compiled before may hold an old array.
     """
@@ -198,7 +198,7 @@ class Parameter(_State):
         self._suggestion = self._suggestion or suggestion
         self._data = self._draw(rng)
         self._settled = settled
-        Parameter.exchanges += 1
+        Parameter._exchanges += 1
 
     def _draw(self, rng: np.random.Generator) -> Array:
         """Return initial values."""
@@ -223,7 +223,7 @@ class Parameter(_State):
         self.grad = None
         if "_data" in vars(self):
             self._data = self._copy(self._data)
-            Parameter.exchanges += 1
+            Parameter._exchanges += 1
 
     @property
     def data(self) -> Array:
@@ -299,7 +299,7 @@ class Buffer(_State):
         if self.dtype.kind == "f":
             self.dtype = dtype
             self._data = None if self._data is None else self._data.astype(dtype)
-            Parameter.exchanges += 1
+            Parameter._exchanges += 1
 
     @property
     def data(self) -> Array:
@@ -334,5 +334,5 @@ def exchange(state: Parameter | Buffer, values: Array) -> Array:
     """
     state._data = own = empty(state.shape, state.dtype)
     own[...] = values
-    Parameter.exchanges += 1
+    Parameter._exchanges += 1
     return own

@@ -116,18 +116,18 @@ class Sequential(Module):
             rng = np.random.default_rng(seeds[i])
             for parameter in layer.parameters():
                 if not parameter.initialized:
-                    parameter.initialize(rng, self._suggested_init(i), settled=seed is not None)
+                    parameter.initialize(rng, self._init_of(i), settled=seed is not None)
             for module in layer.modules():
                 module._take_seed(seeds[i].spawn(1)[0], settled=seed is not None)
 
-    def _suggested_init(self, index: int) -> Initializer | None:
+    def _init_of(self, index: int) -> Initializer | None:
         """Return the initializer that the first activation after a layer suggests.
 
         Layers without parameters and without a suggestion, such as pooling, are skipped.
         """
         for layer in self.layers[index + 1 :]:
-            if layer.suggested_init or layer.parameters():
-                return layer.suggested_init
+            if layer._default_init or layer.parameters():
+                return layer._default_init
         return None
 
     @property

@@ -175,7 +175,7 @@ class LBFGS(Optimizer):
                 "LBFGS evaluates the loss several times: call step(closure), where closure() "
                 "sets the gradients and returns the loss"
             )
-        self.check_groups()
+        self._check_groups()
         settings = self.param_groups[0]
         parameters: list[Parameter] = [
             parameter for parameter in settings["params"] if parameter.requires_grad

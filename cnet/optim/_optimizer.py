@@ -1,5 +1,7 @@
 """Base of the optimizers: parameter groups with their own settings, clipping, and state."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
@@ -104,7 +106,7 @@ class Optimizer:
         self._state: dict[Parameter, Any] = {}
         self._construction = Construction()
         self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.limits  # noqa: B018 - raises now, not in the first step
+        self._limits  # noqa: B018 - raises now, not in the first step
         for group in groups:
             Optimizer.add_param_group(self, group)
 
@@ -155,13 +157,13 @@ class Optimizer:
                 raise ValueError("a parameter appears twice: each belongs to one group, once")
             seen.add(id(parameter))
         settings = {**self.defaults, **param_group, "params": params}
-        self.check_group(index, settings)
+        self._check_group(index, settings)
         self.param_groups.append(settings)
 
     def _check(self, settings: dict[str, Any]) -> None:
         """Raise ValueError if a setting is out of bounds. Subclasses override it."""
 
-    def check_group(self, index: int, settings: dict[str, Any]) -> None:
+    def _check_group(self, index: int, settings: dict[str, Any]) -> None:
         """Raise ValueError if a setting of a group is out of bounds, unknown or missing."""
         if (
             len(settings) != len(self.defaults) + 1
@@ -187,7 +189,7 @@ class Optimizer:
         except ValueError as error:
             raise ValueError(f"parameter group {index}: {error}" if index else str(error)) from None
 
-    def check_model(self, model: Module) -> None:
+    def _check_model(self, model: Module) -> None:
         """Raise ValueError unless this optimizer can train a model.
 
         It must hold a parameter of the model that is not frozen, and its settings must be within
@@ -206,12 +208,12 @@ class Optimizer:
                 "every parameter that the optimizer holds is frozen: requires_grad is False, so "
                 "that nothing would be learned"
             )
-        self.check_groups()
+        self._check_groups()
 
-    def check_groups(self) -> None:
+    def _check_groups(self) -> None:
         """Check the settings of all groups again, which may have been changed since."""
         for i, group in enumerate(self.param_groups):
-            self.check_group(i, group)
+            self._check_group(i, group)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update every parameter that has a gradient.
@@ -231,7 +233,7 @@ class Optimizer:
         ValueError
             If a setting of a group is out of bounds or unknown. Then no parameter is changed.
         """
-        self.check_groups()
+        self._check_groups()
         loss = None if closure is None else closure()
         self._clip()
         for group in self.param_groups:
@@ -242,7 +244,7 @@ class Optimizer:
         return loss
 
     @property
-    def limits(self) -> tuple[float, float] | None:
+    def _limits(self) -> tuple[float, float] | None:
         """The maximum absolute value and the maximum norm of gradients; None without limits."""
         for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
             if limit is not None and not 0 < _real(limit) < math.inf:
@@ -256,7 +258,7 @@ class Optimizer:
 
     def _clip(self) -> None:
         """Limit the gradients, first by value, then by norm."""
-        if (limits := self.limits) is None:
+        if (limits := self._limits) is None:
             return
         most, squares = limits[0], 0.0
         grads = []
@@ -279,12 +281,12 @@ class Optimizer:
         """Update one parameter from its gradient. Subclasses override it."""
         raise TypeError(f"{type(self).__name__} does not define _update(parameter, settings)")
 
-    def copy_state(self) -> dict[Parameter, Any]:
+    def _copy_state(self) -> dict[Parameter, Any]:
         """Return a copy of the optimizer state, such as momentum, by parameter."""
         return {parameter: state.copy() for parameter, state in self._state.items()}
 
-    def set_state(self, state: dict[Parameter, Any]) -> None:
-        """Restore an optimizer state that `copy_state` returned, without copying it."""
+    def _set_state(self, state: dict[Parameter, Any]) -> None:
+        """Restore an optimizer state that `_copy_state` returned, without copying it."""
         self._state = state
 
     def state_dict(self) -> dict[str, Any]:
@@ -370,7 +372,7 @@ class Optimizer:
             {name: value for name, value in group.items() if name != "params"} for group in groups
         ]
         for i, group in enumerate(settings):
-            self.check_group(i, group)
+            self._check_group(i, group)
         parameters = self._parameters()
         memory = {}
         for number, packed in state.items():
@@ -385,14 +387,14 @@ class Optimizer:
                 raise ValueError(f"parameter {number} of the state: {error}") from None
         groups_before, memory_before = [{**group} for group in self.param_groups], self._state
         try:
-            self.set_settings(settings)
-            self.set_state(memory)
+            self._set_settings(settings)
+            self._set_state(memory)
         except BaseException:  # Ctrl-C
-            self.set_settings(groups_before)
-            self.set_state(memory_before)
+            self._set_settings(groups_before)
+            self._set_state(memory_before)
             raise
 
-    def set_settings(self, settings: Sequence[dict[str, Any]]) -> None:
+    def _set_settings(self, settings: Sequence[dict[str, Any]]) -> None:
         """Replace the settings of each group by others, which have been checked."""
         for group, values in zip(self.param_groups, settings, strict=True):
             for name in group.keys() - values.keys() - {"params"}:

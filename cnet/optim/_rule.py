@@ -51,7 +51,7 @@ class RuleOptimizer(Optimizer):
     _names: tuple[str, ...]
     """Names of the arrays of optimizer state, as in PyTorch."""
 
-    batch_weight = 1.0
+    _batch_weight = 1.0
     """Total weight of the samples of the current mini-batch. The eager engine sets it for penalties
     that are summed.
     """
@@ -78,7 +78,7 @@ class RuleOptimizer(Optimizer):
             state.arrays = arrays
         return state
 
-    def penalized(self) -> list[Parameter]:
+    def _penalized(self) -> list[Parameter]:
         """Return the parameters with a summed penalty, whose squares the training loop reports."""
         return [
             parameter
@@ -97,7 +97,7 @@ class RuleOptimizer(Optimizer):
             flat(state.arrays[: kinds.states(rule.kind)]),
             state.steps,
             *rule,
-            self.batch_weight,
+            self._batch_weight,
         )
         state.steps += 1
 

@@ -49,8 +49,8 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
     decay = e.alpha / (len(samples.x) if samples.weights is None else samples.weights.sum())
     targets = loss.prepare_target(samples.encoded, (e.n_outputs_,), samples.x.dtype)
     layers = dense(model)
-    penalized = [layer.weight for layer in layers]
-    parameters = [*penalized, *(layer.bias for layer in layers if layer.bias)]
+    _penalized = [layer.weight for layer in layers]
+    parameters = [*_penalized, *(layer.bias for layer in layers if layer.bias)]
     evaluating = Trainer(model, loss, optim.SGD(parameters))
     told = tasks(e, "lbfgs-iter", e.max_iter + 1, samples)
     plain = 0.0  # loss without the penalty, where it was last computed
@@ -68,7 +68,7 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
         if e.verbose:
             print(
                 f"Iteration {iteration}, loss = "
-                f"{report * plain + 0.5 * decay * square_sum(penalized):.8f}"
+                f"{report * plain + 0.5 * decay * square_sum(_penalized):.8f}"
             )
         return told is not None and told.next()
 
@@ -84,16 +84,16 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
         for parameter in parameters:
             assert parameter.grad is not None
             parameter.grad = np.multiply(scale, parameter.grad, dtype=np.float64)
-            if parameter in penalized:
+            if parameter in _penalized:
                 parameter.grad += decay * parameter.data
-        return float(scale * plain + 0.5 * decay * square_sum(penalized))
+        return float(scale * plain + 0.5 * decay * square_sum(_penalized))
 
     optimizer = _Listening(parameters, max_eval=e.max_fun, max_iter=e.max_iter, tol=e.tol)
     optimizer.listener = listen
     with told or nullcontext():
         optimizer.step(closure)
     e.n_iter_ = len(optimizer.losses) - 1
-    penalty = 0.5 * decay * square_sum(penalized)
+    penalty = 0.5 * decay * square_sum(_penalized)
     e.loss_ = np.float64(report * (optimizer.losses[-1] - penalty) / scale + penalty)
     if not optimizer.converged and not optimizer.stopped:
         warn(

@@ -20,8 +20,8 @@ class LogLoss(nn.CrossEntropyLoss):
 
     _compiled = True
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        kind, _, weights = super().program_loss(dtype)
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        kind, _, weights = super()._program_loss(dtype)
         return kind, _BOUNDED, weights
 
 
@@ -30,8 +30,8 @@ class BinaryLogLoss(nn.BCEWithLogitsLoss):
 
     _compiled = True
 
-    def program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        kind, _, weights = super().program_loss(dtype)
+    def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
+        kind, _, weights = super()._program_loss(dtype)
         return kind, _BOUNDED, weights
 
 

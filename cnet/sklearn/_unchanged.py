@@ -91,4 +91,4 @@ class _Before:
                 array[...] = values
         for figures, length in self._lists:
             del figures[length:]
-        Parameter.exchanges += 1
+        Parameter._exchanges += 1

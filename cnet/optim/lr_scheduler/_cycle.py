@@ -47,7 +47,7 @@ class Cycle(LRScheduler):
             for i, (group, momentum) in enumerate(
                 zip(optimizer.param_groups, momenta, strict=True)
             ):
-                optimizer.check_group(i, {**group, **_moved(optimizer, group, momentum)})
+                optimizer._check_group(i, {**group, **_moved(optimizer, group, momentum)})
 
     @classmethod
     def _check_together(cls, values: State) -> None:

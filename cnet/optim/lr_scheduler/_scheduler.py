@@ -324,7 +324,7 @@ def check_optimizer(optimizer: Any) -> None:
         raise ValueError(
             f"{type(optimizer).__name__} has no setting lr that could follow a schedule"
         )
-    optimizer.check_groups()
+    optimizer._check_groups()
 
 
 def check_schedulers(schedulers: Iterable[LRScheduler], optimizer: Optimizer) -> None:

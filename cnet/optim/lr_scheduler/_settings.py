@@ -5,6 +5,8 @@ value as plain Python data. It raises TypeError for a value of the wrong type, a
 value that is out of bounds.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
