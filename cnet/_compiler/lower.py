@@ -12,22 +12,17 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from cnet import nn
+from cnet._compiler.image_ops import Convolution, Pooling, Transpose, Window
+from cnet._compiler.norm_ops import BatchNorm, GroupNorm, LayerNorm
 from cnet._compiler.ops import (
     NONE,
     Activation,
-    BatchNorm,
-    Convolution,
     Dense,
     Dropout,
     Elementwise,
-    GroupNorm,
-    LayerNorm,
     Op,
-    Pooling,
     Rescale,
     Softmax,
-    Transpose,
-    Window,
 )
 from cnet.nn._activations import ElementwiseActivation
 from cnet.nn._module import is_builtin

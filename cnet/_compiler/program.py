@@ -10,8 +10,9 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from cnet._compiler.image_ops import Convolution
 from cnet._compiler.lower import Lowered, Lowering
-from cnet._compiler.ops import NONE, Convolution, Dense, Op, ProgramBuilder, Rules
+from cnet._compiler.ops import NONE, Dense, Op, ProgramBuilder, Rules
 from cnet._core import loops
 from cnet._utils.arrays import Array, empty
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
