@@ -155,9 +155,9 @@ def test_what_goes_to_pytorch_is_trained_pickled_and_draws_no_random_numbers(rng
             lambda: torch.nn.Sequential(
                 torch.nn.Linear(3, 4),
                 torch.nn.Sequential(torch.nn.ReLU(), torch.nn.LSTM(3, 4)),
-                torch.nn.SiLU(),
+                torch.nn.Mish(),
             ),
-            r"^layer 1\.1 is torch\.nn\.LSTM, layer 2 is torch\.nn\.SiLU: ",
+            r"^layer 1\.1 is torch\.nn\.LSTM, layer 2 is torch\.nn\.Mish: ",
         ),
         (
             lambda: type("Net", (torch.nn.Sequential,), {})(torch.nn.ReLU()),

@@ -36,7 +36,7 @@ def export(tmp_path):
     def export(model, shape=None, **settings):
         path = tmp_path / "m.onnx"
         cnet.to_onnx(model, path, input_shape=shape, **settings)
-        onnx.checker._check_model(str(path), full_check=True)
+        onnx.checker.check_model(str(path), full_check=True)
         return path
 
     return export
@@ -259,7 +259,7 @@ def test_nothing_stands_behind_the_last_layer(export, rng):
         path = export(plain, opset=opset)
         for older in (15, 14, 13):
             converted = onnx.version_converter.convert_version(onnx.load(path), older)
-            onnx.checker._check_model(converted, full_check=True)
+            onnx.checker.check_model(converted, full_check=True)
             onnx.save(converted, path.with_suffix(".older"))
             assert relative(run(path.with_suffix(".older"), x)[0], plain(x)) <= 1e-5
 
