@@ -13,7 +13,7 @@ import numpy as np
 import reference
 
 from cnet import optim
-from cnet._core import code
+from cnet._core import CODES
 from cnet.nn import Parameter
 from cnet.optim._rule import kinds
 
@@ -278,7 +278,7 @@ def _transpose(loops, a, out):
 
 
 def _activation(name):
-    kind = code(name.upper())
+    kind = CODES[name.upper()]
     function = getattr(reference, name)
     from_input = name.startswith("gelu") or name == "silu"
 
@@ -506,7 +506,7 @@ def _softmax_backward(loops, a, out):
 
 def _loss_cases(name, function, inputs, setting=0.0, mean=None, relative_step=False, slack=1):
     """function(inputs) -> the loss of each row; mean(rows, inputs) -> that of all."""
-    kind = code(name.upper().split("__")[0])
+    kind = CODES[name.upper().split("__")[0]]
     mean = mean or (lambda rows, a: rows.mean())
 
     def call(loops, a, row_loss, dx):

@@ -7,7 +7,7 @@ import pytest
 import reference
 from cases import CASES, Guarded
 
-from cnet._core import code, loops
+from cnet._core import CODES, loops
 
 TOLERANCE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 4e-15}
 
@@ -129,7 +129,7 @@ def activate(x, kind, slope=0.0):
 @pytest.mark.parametrize(("name", "low", "high"), [("TANH", -1, 1), ("SIGMOID", 0, 1)])
 def test_saturating_activations_at_any_magnitude(name, low, high, isa, dtype):
     x = EXTREME.astype(dtype)
-    y = activate(x, code(name))
+    y = activate(x, CODES[name])
     assert y[0] == low
     assert y[-1] == high
     assert ((y >= low) & (y <= high)).all()
@@ -138,7 +138,7 @@ def test_saturating_activations_at_any_magnitude(name, low, high, isa, dtype):
 
 def test_activations_pass_nan_on(isa, dtype):
     x = np.full(37, np.nan, dtype)
-    for kind in range(code("SOFTPLUS") + 1):
+    for kind in range(CODES["SOFTPLUS"] + 1):
         assert np.isnan(activate(x, kind, 0.1)).all()
 
 
@@ -172,14 +172,14 @@ def test_philox_gives_the_numbers_of_its_authors():
 def test_erf_to_a_few_units_in_the_last_place_of_one(isa, dtype):
     """Through GELU, which is x * (1 + erf(x / sqrt(2))) / 2."""
     x = np.concatenate([np.linspace(-9, 9, 20001), np.geomspace(1e-20, 1, 100)]).astype(dtype)
-    y = activate(x, code("GELU"))
+    y = activate(x, CODES["GELU"])
     expected = reference.gelu(x.astype(np.float64))
     assert (np.abs(y - expected) <= 4 * np.finfo(dtype).eps * np.abs(x)).all()
 
 
 def test_elu_keeps_its_digits_near_zero(isa, dtype):
     x = -np.geomspace(1e-30, 1e-2, 100).astype(dtype)
-    y = activate(x, code("ELU"), 1)
+    y = activate(x, CODES["ELU"], 1)
     np.testing.assert_allclose(y, np.expm1(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
 
 
@@ -187,18 +187,18 @@ def test_softplus_at_any_magnitude(isa, dtype):
     x = np.concatenate([np.linspace(-80, 80, 2001), np.geomspace(1e-20, 1, 50)]).astype(dtype)
     exact = np.logaddexp(0, 2 * x.astype(np.float64)) / 2
     np.testing.assert_allclose(
-        activate(x, code("SOFTPLUS"), 2), exact, rtol=16 * np.finfo(dtype).eps + 1e-9, atol=1e-37
+        activate(x, CODES["SOFTPLUS"], 2), exact, rtol=16 * np.finfo(dtype).eps + 1e-9, atol=1e-37
     )
     y, dx = exact.astype(dtype), np.empty_like(x)
     loops(dtype).activation_backward(
-        dx[:, None], np.ones_like(x)[:, None], y[:, None], code("SOFTPLUS"), 2
+        dx[:, None], np.ones_like(x)[:, None], y[:, None], CODES["SOFTPLUS"], 2
     )
     np.testing.assert_allclose(dx, -np.expm1(-2 * y.astype(np.float64)), rtol=1e-6)
 
 
 def test_tanh_keeps_its_digits_near_zero(isa, dtype):
     x = np.geomspace(1e-30, 1e-2, 100).astype(dtype)
-    y = activate(x, code("TANH"))
+    y = activate(x, CODES["TANH"])
     np.testing.assert_allclose(y, np.tanh(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
 
 
@@ -218,10 +218,10 @@ def test_softmax_cross_entropy_at_any_magnitude(scale, isa, dtype):
     y, rows, dx = np.empty_like(x), np.empty(3, dtype), np.empty_like(x)
     loops(dtype).softmax_forward(y, x)
     np.testing.assert_allclose(y, [[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]], rtol=1e-6)
-    loops(dtype).loss(code("CROSS_ENTROPY"), 0, rows, dx, x, np.array([0, 1, 1]), None)
+    loops(dtype).loss(CODES["CROSS_ENTROPY"], 0, rows, dx, x, np.array([0, 1, 1]), None)
     np.testing.assert_allclose(rows, [0, np.log(3), np.log(2)], rtol=1e-6, atol=1e-12)
     assert np.isfinite(dx).all()
-    loops(dtype).loss(code("CROSS_ENTROPY"), 0, rows, dx, x, np.array([2, 1, 1]), None)
+    loops(dtype).loss(CODES["CROSS_ENTROPY"], 0, rows, dx, x, np.array([2, 1, 1]), None)
     np.testing.assert_allclose(rows[0], 2 * scale, rtol=1e-6)
 
 
@@ -250,7 +250,7 @@ def test_one_number_that_is_not_finite_is_found_anywhere(bad, isa, dtype, thread
 
 
 def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
-    k, cross_entropy = loops(dtype), code("CROSS_ENTROPY")
+    k, cross_entropy = loops(dtype), CODES["CROSS_ENTROPY"]
     a = np.zeros((4, 3), dtype)
     with pytest.raises(ValueError, match=r"w has shape \(2, 5\), expected \(3, 5\)"):
         k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((2, 5), dtype), None)
@@ -277,9 +277,9 @@ def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
             np.ones(3, dtype),
         )
     with pytest.raises(ValueError, match=r"targets has shape \(4, 2\), expected \(4, 3\)"):
-        k.loss(code("MSE"), 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
+        k.loss(CODES["MSE"], 0, None, None, a, np.zeros(4, np.int64), np.zeros((4, 2), dtype))
     with pytest.raises(ValueError, match="loss 2 needs targets"):
-        k.loss(code("MSE"), 0, None, None, a, np.zeros(4, np.int64), None)
+        k.loss(CODES["MSE"], 0, None, None, a, np.zeros(4, np.int64), None)
     for row in (-1, 4):
         with pytest.raises(IndexError, match=f"row {row} is outside a data set of 4 rows"):
             k.gather(np.zeros((1, 3), dtype), a, np.array([row]))
@@ -298,11 +298,11 @@ def test_losses_of_elements_at_any_magnitude(kind, isa, dtype):
     x = np.array([[-1e4, -100, -0.0, 0.0, 50, 1e4]], dtype)
     x = x[:, :5] if kind == "POISSON_LOG" else x
     rows, dx = np.empty(1, dtype), np.empty_like(x)
-    value = loops(dtype).loss(code(kind), 0.5, rows, dx, x, None, np.zeros_like(x))
+    value = loops(dtype).loss(CODES[kind], 0.5, rows, dx, x, None, np.zeros_like(x))
     assert np.isfinite(value)
     assert np.isfinite(dx).all()
     x[0, 2] = np.nan
-    loops(dtype).loss(code(kind), 0.5, rows, dx, x, None, np.zeros_like(x))
+    loops(dtype).loss(CODES[kind], 0.5, rows, dx, x, None, np.zeros_like(x))
     assert np.isnan(rows).all()
     assert np.isnan(dx[0, 2])
 
@@ -319,8 +319,10 @@ def test_a_bounded_loss_takes_probabilities_as_within_epsilon_of_0_and_1(isa, dt
         x = np.full((len(logits), n), -1e30, dtype)
         x[:, 0], x[:, 1] = logits, 0
         rows, dx, free = np.empty(len(x), dtype), np.empty_like(x), np.empty_like(x)
-        loops(dtype).loss(code("CROSS_ENTROPY"), -1, rows, dx, x, np.zeros(len(x), np.int64), None)
-        loops(dtype).loss(code("CROSS_ENTROPY"), 0, None, free, x, np.zeros(len(x), np.int64), None)
+        loops(dtype).loss(CODES["CROSS_ENTROPY"], -1, rows, dx, x, np.zeros(len(x), np.int64), None)
+        loops(dtype).loss(
+            CODES["CROSS_ENTROPY"], 0, None, free, x, np.zeros(len(x), np.int64), None
+        )
         np.testing.assert_allclose(
             rows[:5],
             np.logaddexp(0, -logits[:5].astype(np.float64)).clip(eps, -np.log(eps)),
@@ -334,8 +336,8 @@ def test_a_bounded_loss_takes_probabilities_as_within_epsilon_of_0_and_1(isa, dt
         np.broadcast_to(np.array([1, 0], dtype), (len(logits), 2)).copy(),
     )
     rows, dx, free = np.empty(len(x), dtype), np.empty_like(x), np.empty_like(x)
-    loops(dtype).loss(code("BCE"), -1, rows, dx, x, None, t)
-    loops(dtype).loss(code("BCE"), 0, None, free, x, None, t)
+    loops(dtype).loss(CODES["BCE"], -1, rows, dx, x, None, t)
+    loops(dtype).loss(CODES["BCE"], 0, None, free, x, None, t)
     with np.errstate(over="ignore"):
         p = (1 / (1 + np.exp(-x[:5]))).clip(eps, 1 - eps)
     np.testing.assert_allclose(

@@ -53,12 +53,10 @@ _LOOPS: dict[np.dtype[Any], Loops] = {
     FLOAT64: cast("Loops", _float64),
 }
 
+CODES: dict[str, int] = _LOOPS[FLOAT32].CODES
+"""Codes of activations, losses and optimizers, by their names in the kernels."""
+
 
 def loops(dtype: np.dtype[Any]) -> Loops:
     """The compiled functions for float32 or float64."""
     return _LOOPS[dtype]
-
-
-def code(name: str) -> int:
-    """The code of an activation, a loss or an optimizer, by its name in the kernels."""
-    return _LOOPS[FLOAT32].CODES[name]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import code, loops
+from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real
 from cnet.nn import init
 from cnet.nn._images import as_column, as_elements, in_order_of
@@ -69,7 +69,7 @@ class ReLU(ElementwiseActivation):
     array([[0., 2.]])
     """
 
-    _kind = code("RELU")
+    _kind = CODES["RELU"]
     _default_init = init.He()
 
     def __init__(self, inplace: bool = False) -> None:
@@ -100,7 +100,7 @@ class LeakyReLU(ElementwiseActivation):
     array([[-0.5,  2. ]])
     """
 
-    _kind = code("LEAKY_RELU")
+    _kind = CODES["LEAKY_RELU"]
     _settings = ("negative_slope",)
     _default_init = init.He()
 
@@ -123,7 +123,7 @@ class Tanh(ElementwiseActivation):
     array([[0., 1.]])
     """
 
-    _kind = code("TANH")
+    _kind = CODES["TANH"]
     _default_init = init.Xavier()
 
 
@@ -138,7 +138,7 @@ class Sigmoid(ElementwiseActivation):
     array([[0.5, 0. ]])
     """
 
-    _kind = code("SIGMOID")
+    _kind = CODES["SIGMOID"]
     _default_init = init.Xavier()
 
 
@@ -170,7 +170,7 @@ class ELU(ElementwiseActivation):
     array([[-1.,  2.]])
     """
 
-    _kind = code("ELU")
+    _kind = CODES["ELU"]
     _settings = ("alpha",)
     _default_init = init.He()
 
@@ -215,7 +215,7 @@ class GELU(ElementwiseActivation):
         if approximate not in ("none", "tanh"):
             raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
         self.approximate = approximate
-        self._kind = code("GELU") if approximate == "none" else code("GELU_TANH")
+        self._kind = CODES["GELU"] if approximate == "none" else CODES["GELU_TANH"]
 
 
 class SiLU(ElementwiseActivation):
@@ -239,7 +239,7 @@ class SiLU(ElementwiseActivation):
     array([[-0.2689,  0.    ,  0.7311]])
     """
 
-    _kind = code("SILU")
+    _kind = CODES["SILU"]
     _grad_needs_input = True
     _default_init = init.He()
 
@@ -276,7 +276,7 @@ class Softplus(ElementwiseActivation):
     array([[ 0.3133,  0.6931, 30.    ]])
     """
 
-    _kind = code("SOFTPLUS")
+    _kind = CODES["SOFTPLUS"]
     _settings = ("beta",)
     _default_init = init.He()
 

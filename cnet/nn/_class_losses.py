@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import FLOAT64, code, loops
+from cnet._core import CODES, FLOAT64, loops
 from cnet._utils.answers import LOSS_ARGUMENTS
 from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet._utils.hints import answers_keywords
@@ -203,7 +203,7 @@ class CrossEntropyLoss(_ClassificationLoss):
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         return (
-            code("CROSS_ENTROPY"),
+            CODES["CROSS_ENTROPY"],
             self.label_smoothing,
             None if self.weight is None else self.weight.astype(dtype),
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import code, loops
+from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
@@ -151,7 +151,7 @@ class HuberLoss(_ElementLoss):
         self.delta = delta
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return code("HUBER"), self.delta, None
+        return CODES["HUBER"], self.delta, None
 
 
 class SmoothL1Loss(_ElementLoss):
@@ -191,7 +191,7 @@ class SmoothL1Loss(_ElementLoss):
         self.beta = beta
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return code(self._kind), self.beta, None
+        return CODES[self._kind], self.beta, None
 
 
 class QuantileLoss(_ElementLoss):
@@ -231,7 +231,7 @@ class QuantileLoss(_ElementLoss):
         self.quantile = quantile
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return code("QUANTILE"), self.quantile, None
+        return CODES["QUANTILE"], self.quantile, None
 
 
 class PoissonNLLLoss(_ElementLoss):
@@ -283,7 +283,7 @@ class PoissonNLLLoss(_ElementLoss):
             )
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
-        return code("POISSON_LOG") if self.log_input else code("POISSON"), self.eps, None
+        return CODES["POISSON_LOG"] if self.log_input else CODES["POISSON"], self.eps, None
 
 
 class BCEWithLogitsLoss(_ElementLoss):

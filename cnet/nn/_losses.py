@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._core import FLOAT32, FLOAT64, code, loops
+from cnet._core import CODES, FLOAT32, FLOAT64, loops
 from cnet._utils.answers import LOSS_ARGUMENTS, LOSS_VALUE
 from cnet._utils.arrays import Array, as_array, as_real, float_dtype
 from cnet._utils.hints import answers_keywords, no_attribute
@@ -234,7 +234,7 @@ class KernelLoss(Loss):
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
         """Return the kind, the setting and the class weights for the compiled core."""
-        return code(self._kind), 0.0, None
+        return CODES[self._kind], 0.0, None
 
     def _program_labels(self, target: Array) -> Array | None:
         """Return the correct class of each sample, from which the accuracy is computed.

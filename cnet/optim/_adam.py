@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._core import code
+from cnet._core import CODES
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
@@ -110,7 +110,7 @@ class Adam(RuleOptimizer):
         check_betas(settings["betas"])
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
-        kind = code("AMSGRAD") if settings["amsgrad"] else code("ADAM")
+        kind = CODES["AMSGRAD"] if settings["amsgrad"] else CODES["ADAM"]
         beta1, beta2 = settings["betas"]
         return Rule(
             kind,

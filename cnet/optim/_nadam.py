@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._core import code
+from cnet._core import CODES
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
@@ -111,7 +111,7 @@ class NAdam(RuleOptimizer):
     def _rule(self, settings: dict[str, Any]) -> Rule:
         beta1, beta2 = settings["betas"]
         return Rule(
-            code("NADAM"),
+            CODES["NADAM"],
             settings["lr"],
             settings["weight_decay"],
             bool(settings["decoupled_weight_decay"]),

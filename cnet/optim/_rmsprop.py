@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._core import code
+from cnet._core import CODES
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
@@ -104,11 +104,11 @@ class RMSprop(RuleOptimizer):
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = (
-            code("RMSPROP_CENTERED")
+            CODES["RMSPROP_CENTERED"]
             if settings["centered"]
-            else code("RMSPROP_MOMENTUM")
+            else CODES["RMSPROP_MOMENTUM"]
             if settings["momentum"]
-            else code("RMSPROP")
+            else CODES["RMSPROP"]
         )
         return Rule(
             kind,

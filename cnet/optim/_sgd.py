@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cnet._core import code
+from cnet._core import CODES
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.hints import answers_keywords
 from cnet.nn import Parameter
@@ -97,10 +97,10 @@ class SGD(RuleOptimizer):
 
     def _rule(self, settings: dict[str, Any]) -> Rule:
         kind = (
-            code("SGD")
+            CODES["SGD"]
             if not settings["momentum"]
-            else code("NESTEROV")
+            else CODES["NESTEROV"]
             if settings["nesterov"]
-            else code("MOMENTUM")
+            else CODES["MOMENTUM"]
         )
         return Rule(kind, settings["lr"], settings["weight_decay"], beta1=settings["momentum"])
