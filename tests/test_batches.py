@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnet import Trainer, datasets, nn, optim
-from cnet._data.samples import Rows
-from cnet._training import engine as _engine
 from cnet.augment import Augment
 from cnet.callbacks import Callback, ProgressBar
 
@@ -23,12 +21,15 @@ Y = X[:, :CLASSES].argmax(axis=1)
 DATA = datasets.split(X, Y)
 
 
-def make(dtype="float32", loss=None, layers=(), n_in=6):
+def make(dtype="float32", loss=None, layers=(), n_in=6, compiled=True):
     model = nn.Sequential(
         nn.Linear(n_in, 8), nn.Tanh(), *layers, nn.Linear(8, CLASSES), seed=0, dtype=dtype
     )
     return Trainer(
-        model, loss or nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        model,
+        loss or nn.CrossEntropyLoss(),
+        optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        compile=compiled,
     )
 
 
@@ -68,19 +69,17 @@ class Tensor:
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "loop"])
 @pytest.mark.parametrize("size", [1, 7, 8, 50, 64])
 @pytest.mark.parametrize("kind", ["f4", "f8", "u1", "F"])
-def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa, monkeypatch):
-    if not compiled:
-        monkeypatch.setattr(_engine, "lower", lambda *parts: None)
+def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa):
     x = np.asfortranarray(X) if kind == "F" else (np.abs(X) * 5).astype(kind)
-    one, other = make(dtype, layers=[nn.Dropout(0.3)]), make(dtype, layers=[nn.Dropout(0.3)])
+    one, other = (make(dtype, layers=[nn.Dropout(0.3)], compiled=compiled) for _ in range(2))
     expected = one.fit(x, Y, epochs=3, batch_size=size, shuffle=False, verbose=False)
     loader = Loader(cut(size, x, Y))
     assert other.fit(loader, epochs=3, verbose=False) == expected
     assert loader.began == 3
     assert state(one) == state(other)
     assert (other.epoch, other.step) == (one.epoch, one.step)
-    assert type(_engine.make_engine(one.model, one.loss, one.optimizer, Rows(x, dtype), Y)) is (
-        _engine.CompiledEngine if compiled else _engine.EagerEngine
+    assert one.explain().startswith(
+        "Training is compiled." if compiled else "Training runs layer by layer: "
     )
 
 
@@ -128,12 +127,10 @@ def test_batches_larger_than_a_block(rng):
     x, y = rng.standard_normal((5000, 6)).astype(np.float32), rng.integers(0, CLASSES, 5000)
     batches = [(x[i:j], y[i:j]) for i, j in itertools.pairwise([0, 3, 1200, 1210, 4000, 5000])]
     results = set()
-    for lower in (_engine.lower, lambda *parts: None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_engine, "lower", lower)
-            trainer = make()
-            trainer.fit(batches, verbose=False)
-            results.add(state(trainer))
+    for compiled in (True, False):
+        trainer = make(compiled=compiled)
+        trainer.fit(batches, verbose=False)
+        results.add(state(trainer))
     assert len(results) == 1
 
 
@@ -173,13 +170,11 @@ def test_images_and_heads(rng):
 
 def test_normalization():
     results = []
-    for lower in (_engine.lower, lambda *parts: None):
+    for compiled in (True, False):
         for arguments in ({"x": X, "y": Y, "batch_size": 8, "shuffle": False}, {"x": cut(8, X, Y)}):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(_engine, "lower", lower)
-                trainer = make(layers=[nn.BatchNorm1d(8), nn.LayerNorm(8)])
-                history = trainer.fit(**arguments, epochs=3, verbose=False)
-                results.append((history, state(trainer), trainer.model(X).tobytes()))
+            trainer = make(layers=[nn.BatchNorm1d(8), nn.LayerNorm(8)], compiled=compiled)
+            history = trainer.fit(**arguments, epochs=3, verbose=False)
+            results.append((history, state(trainer), trainer.model(X).tobytes()))
     assert all(result == results[0] for result in results)
 
 

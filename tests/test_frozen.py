@@ -66,7 +66,7 @@ def parts(names, model):
     return [parameter for name, parameter in model.named_parameters() if name not in names]
 
 
-@pytest.mark.parametrize("lower", [True, False], ids=["compiled", "by layers"])
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "by layers"])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize(
     "names",
@@ -79,10 +79,8 @@ def parts(names, model):
     ],
 )
 def test_a_frozen_parameter_is_as_one_that_the_optimizer_does_not_have(
-    names, make, lower, dtype, monkeypatch
+    names, make, compiled, dtype
 ):
-    if not lower:
-        monkeypatch.setattr("cnet._training.engine.lower", lambda *parts: None)
     frozen, left_out = net(dtype), net(dtype)
     for name, parameter in frozen.named_parameters():
         parameter.requires_grad = name not in names
@@ -92,7 +90,7 @@ def test_a_frozen_parameter_is_as_one_that_the_optimizer_does_not_have(
         (left_out, make(parts(names, left_out))),
     ):
         results.append(
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
+            Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled).fit(
                 X, Y, epochs=3, batch_size=16, seed=0, verbose=False
             )
         )
@@ -119,24 +117,21 @@ def test_parameters_are_frozen_and_thawed_at_any_time(data):
             for i, parameter in enumerate(parameters):
                 parameter.requires_grad = epoch >= len(plan) or i not in plan[epoch]
 
-        trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr("cnet._training.engine.lower", lambda *parts: None)
-            freeze(0)
-            if by_callback:
-                trainer.fit(
-                    X,
-                    Y,
-                    epochs=len(plan),
-                    seed=0,
-                    callbacks=[lambda trainer, logs: freeze(trainer.epoch)],
-                    verbose=False,
-                )
-            else:
-                for epoch in range(len(plan)):
-                    freeze(epoch)
-                    trainer.fit(X, Y, seed=0, verbose=False)
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled)
+        freeze(0)
+        if by_callback:
+            trainer.fit(
+                X,
+                Y,
+                epochs=len(plan),
+                seed=0,
+                callbacks=[lambda trainer, logs: freeze(trainer.epoch)],
+                verbose=False,
+            )
+        else:
+            for epoch in range(len(plan)):
+                freeze(epoch)
+                trainer.fit(X, Y, seed=0, verbose=False)
         return state(model)
 
     expected = train(True, False)

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnet import Trainer, nn, optim
-from cnet._training import engine as _engine
 from cnet.callbacks import Callback
 from cnet.optim import lr_scheduler as L
 
@@ -997,21 +996,18 @@ def trained(*construct, epochs=3, optimizer=None, compiled=True, n=40, **argumen
     optimizer = (optimizer or (lambda p: optim.SGD(p, lr=0.1)))(model.parameters())
     x, y = data(n)
     seen = Rates(optimizer)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled)
     schedulers = [c(optimizer) for c in construct]
-    with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_engine, "lower", lambda *parts: None)
-        trainer.fit(
-            x,
-            y,
-            epochs=epochs,
-            batch_size=10,
-            seed=0,
-            callbacks=[seen, *schedulers],
-            verbose=False,
-            **{"validation_data": (x, y), **arguments},
-        )
+    trainer.fit(
+        x,
+        y,
+        epochs=epochs,
+        batch_size=10,
+        seed=0,
+        callbacks=[seen, *schedulers],
+        verbose=False,
+        **{"validation_data": (x, y), **arguments},
+    )
     return trainer, seen, schedulers
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from cnet import Trainer, nn, optim
 from cnet._compiler import program as _program
-from cnet._training import engine as _engine
 from cnet._training.mean import Mean
 
 PENALTY = 0.3
@@ -32,8 +31,8 @@ class Adam(optim.Adam):
 class Squares(Trainer):
     """Keeps the sums of squares of each epoch."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
         self.squares = []
 
     def _mean(self):
@@ -47,7 +46,7 @@ class Squares(Trainer):
         return Kept()
 
 
-def make(kind, dtype, **settings):
+def make(kind, dtype, compiled=True, **settings):
     model = nn.Sequential(
         nn.Linear(5, 70),
         nn.Tanh(),
@@ -65,14 +64,12 @@ def make(kind, dtype, **settings):
         kind(
             [{"params": weights, "weight_decay": PENALTY}, {"params": biases}], lr=0.01, **settings
         ),
+        compile=compiled,
     )
 
 
-def train(trainer, x, y, weights, batch, compiled):
-    with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_engine, "lower", lambda *parts: None)
-        trainer.fit(x, y, sample_weight=weights, epochs=2, batch_size=batch, seed=0, verbose=False)
+def train(trainer, x, y, weights, batch):
+    trainer.fit(x, y, sample_weight=weights, epochs=2, batch_size=batch, seed=0, verbose=False)
     return [*trainer.model.state_dict().values(), np.array(trainer.squares)]
 
 
@@ -95,12 +92,12 @@ def test_same_bits_compiled_and_layer_by_layer(
     n = 37 if batch < 300 else 701
     x, y = rng.standard_normal((n, 5)).astype(dtype), rng.integers(0, 3, n)
     weights = rng.uniform(0, 3, n) if weighted else None
-    by_hand = train(make(kind, dtype, **settings), x, y, weights, batch, compiled=False)
+    by_hand = train(make(kind, dtype, compiled=False, **settings), x, y, weights, batch)
     assert len(by_hand[-1]) == 2 * -(-n // batch)
     for count in (1, 7) if weighted else (1, 2):
         threads(count)
         for a, b in zip(
-            train(make(kind, dtype, **settings), x, y, weights, batch, compiled=True),
+            train(make(kind, dtype, **settings), x, y, weights, batch),
             by_hand,
             strict=True,
         ):
@@ -142,23 +139,20 @@ def test_penalty_and_squares_are_those_of_the_formula(weighted, rng):
 def test_a_mini_batch_that_weighs_nothing_has_no_penalty(rng):
     x, y = rng.standard_normal((4, 5)), rng.integers(0, 3, 4)
     for compiled in (True, False):
-        trainer = make(SGD, "float64")
+        trainer = make(SGD, "float64", compiled)
         before = trainer.model.state_dict()
-        train(trainer, x[:2], y[:2], None, 2, compiled)
+        train(trainer, x[:2], y[:2], None, 2)
         one = trainer.model.state_dict()
         assert not np.array_equal(one["0.weight"], before["0.weight"])
-        again = make(SGD, "float64")
-        train(again, x, y, [1.0, 1.0, 0.0, 0.0], 4, compiled)
+        again = make(SGD, "float64", compiled)
+        train(again, x, y, [1.0, 1.0, 0.0, 0.0], 4)
         assert all(np.isfinite(values).all() for values in again.model.state_dict().values())
-        empty = make(SGD, "float64")
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(_engine, "lower", lambda *parts: None)
-            empty.fit(
-                x, y, sample_weight=[1.0, 1.0, 0.0, 0.0], batch_size=2, shuffle=False, verbose=False
-            )
-            first = make(SGD, "float64")
-            first.fit(x[:2], y[:2], batch_size=2, shuffle=False, verbose=False)
+        empty = make(SGD, "float64", compiled)
+        empty.fit(
+            x, y, sample_weight=[1.0, 1.0, 0.0, 0.0], batch_size=2, shuffle=False, verbose=False
+        )
+        first = make(SGD, "float64", compiled)
+        first.fit(x[:2], y[:2], batch_size=2, shuffle=False, verbose=False)
         np.testing.assert_array_equal(empty.model[0].weight.data, first.model[0].weight.data)
 
 

@@ -186,12 +186,12 @@ def test_heads_that_rescale(rng, threads):
         )
         model = nn.Sequential(nn.Rescale(0.9), heads, seed=0)
         trainer = cnet.Trainer(
-            model, nn.HeadsLoss(heads, nn.CrossEntropyLoss()), optim.SGD(model.parameters(), lr=0.1)
+            model,
+            nn.HeadsLoss(heads, nn.CrossEntropyLoss()),
+            optim.SGD(model.parameters(), lr=0.1),
+            compile=compiled,
         )
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr("cnet._training.engine.lower", lambda *parts: None)
-            history = trainer.fit(x, [y, y], epochs=2, batch_size=8, seed=0, verbose=False)
+        history = trainer.fit(x, [y, y], epochs=2, batch_size=8, seed=0, verbose=False)
         results.append(([*model.state_dict().values()], history))
     same(*results)
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from cnet import Trainer, nn, optim
 from cnet._training import compiled as _compiled
-from cnet._training import engine as _engine
 
 # One network for all losses, also for those of logits.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the network ends in Softmax\(\), but")
@@ -51,7 +50,7 @@ LOSSES = {
 losses = pytest.mark.parametrize(("loss", "y"), LOSSES.values(), ids=LOSSES)
 
 
-def make(loss, dtype="float64", optimizer=None):
+def make(loss, dtype="float64", optimizer=None, compiled=True):
     model = nn.Sequential(
         nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, CLASSES), nn.Softmax(), seed=0, dtype=dtype
     )
@@ -59,6 +58,7 @@ def make(loss, dtype="float64", optimizer=None):
         model,
         loss(),
         (optimizer or (lambda p: optim.SGD(p, lr=0.1, momentum=0.9)))(model.parameters()),
+        compile=compiled,
     )
 
 
@@ -66,8 +66,8 @@ def weights(trainer):
     return np.concatenate([p.data.ravel() for p in trainer.model.parameters()])
 
 
-def fit(loss, x, y, dtype="float64", optimizer=None, **arguments):
-    trainer = make(loss, dtype, optimizer)
+def fit(loss, x, y, dtype="float64", optimizer=None, compiled=True, **arguments):
+    trainer = make(loss, dtype, optimizer, compiled)
     return trainer, trainer.fit(x, y, **{"seed": 0, "verbose": False, **arguments})
 
 
@@ -215,55 +215,53 @@ def test_several_heads():
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 def test_the_program_gives_the_bits_of_the_loop(loss, y, batch_size, dtype, isa):
     results = []
-    for lower in (_engine.lower, lambda *parts: None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_engine, "lower", lower)
-            trainer, history = fit(
-                loss,
-                X,
-                y,
-                dtype,
-                lambda p: optim.Adam(p, clip_norm=1.0),
-                epochs=2,
-                batch_size=batch_size,
-                sample_weight=W + 0.5,
-                validation_data=(X, y, W),
-            )
-            results.append((history, weights(trainer).tobytes()))
+    for compiled in (True, False):
+        trainer, history = fit(
+            loss,
+            X,
+            y,
+            dtype,
+            lambda p: optim.Adam(p, clip_norm=1.0),
+            compiled,
+            epochs=2,
+            batch_size=batch_size,
+            sample_weight=W + 0.5,
+            validation_data=(X, y, W),
+        )
+        results.append((history, weights(trainer).tobytes()))
     assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 def test_the_program_of_several_heads_gives_the_bits_of_the_loop(batch_size, dtype):
     results = []
-    for lower in (_engine.lower, lambda *parts: None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_engine, "lower", lower)
-            heads = nn.Heads(a=nn.Linear(8, CLASSES), b=nn.Sequential(nn.Linear(8, 1)))
-            model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), heads, seed=0, dtype=dtype)
-            loss = nn.HeadsLoss(
-                heads,
-                {"a": nn.CrossEntropyLoss(weight=[1, 2, 3]), "b": nn.MSELoss()},
-                weights={"b": 0.3},
-            )
-            trainer = Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
-            targets = {"a": LABELS, "b": X[:, 0]}
-            history = trainer.fit(
-                X,
-                targets,
-                epochs=2,
-                batch_size=batch_size,
-                seed=0,
-                sample_weight=W + 0.5,
-                validation_data=(X, targets, W + 0.5),
-                verbose=False,
-            )
-            batches = [
-                (X[:25], {"a": LABELS[:25], "b": X[:25, 0]}, W[:25]),
-                (X[25:], {"a": LABELS[25:], "b": X[25:, 0]}, W[25:]),
-            ]
-            history |= trainer.fit(batches, epochs=2, verbose=False)
-            results.append((history, weights(trainer).tobytes()))
+    for compiled in (True, False):
+        heads = nn.Heads(a=nn.Linear(8, CLASSES), b=nn.Sequential(nn.Linear(8, 1)))
+        model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), heads, seed=0, dtype=dtype)
+        loss = nn.HeadsLoss(
+            heads,
+            {"a": nn.CrossEntropyLoss(weight=[1, 2, 3]), "b": nn.MSELoss()},
+            weights={"b": 0.3},
+        )
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        trainer = Trainer(model, loss, optimizer, compile=compiled)
+        targets = {"a": LABELS, "b": X[:, 0]}
+        history = trainer.fit(
+            X,
+            targets,
+            epochs=2,
+            batch_size=batch_size,
+            seed=0,
+            sample_weight=W + 0.5,
+            validation_data=(X, targets, W + 0.5),
+            verbose=False,
+        )
+        batches = [
+            (X[:25], {"a": LABELS[:25], "b": X[:25, 0]}, W[:25]),
+            (X[25:], {"a": LABELS[25:], "b": X[25:, 0]}, W[25:]),
+        ]
+        history |= trainer.fit(batches, epochs=2, verbose=False)
+        results.append((history, weights(trainer).tobytes()))
     assert results[0] == results[1]
 
 
@@ -351,12 +349,8 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "loop"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("empty", [[0], [2], [4], [1, 2], [0, 1, 2, 3]])
-def test_a_batch_in_which_no_row_counts_is_a_batch_as_in_arrays(
-    empty, optimizer, compiled, dtype, monkeypatch
-):
+def test_a_batch_in_which_no_row_counts_is_a_batch_as_in_arrays(empty, optimizer, compiled, dtype):
     """In training and in validation; normalization, dropout and the optimizer see it too."""
-    if not compiled:
-        monkeypatch.setattr(_engine, "lower", lambda *parts: None)
     sample_weight = W + 1.0
     for batch in empty:
         sample_weight[8 * batch : 8 * batch + 8] = 0
@@ -377,7 +371,12 @@ def test_a_batch_in_which_no_row_counts_is_a_batch_as_in_arrays(
             seed=0,
             dtype=dtype,
         )
-        trainer = Trainer(model, nn.CrossEntropyLoss(), OPTIMIZERS[optimizer](model.parameters()))
+        trainer = Trainer(
+            model,
+            nn.CrossEntropyLoss(),
+            OPTIMIZERS[optimizer](model.parameters()),
+            compile=compiled,
+        )
         history = trainer.fit(**arguments, epochs=2, verbose=False)
         figures = trainer.fit(**arguments, validation_data=batches, verbose=False)
         expected = trainer.evaluate(X, LABELS, sample_weight=sample_weight)

@@ -167,7 +167,7 @@ def test_weights_that_a_callback_assigns_are_trained_on(monkeypatch):
 
     nets = []
     for compiled in (True, False):
-        if not compiled:
+        if not compiled:  # the estimator makes its own trainer
             monkeypatch.setattr("cnet._training.engine.lower", lambda *parts: None)
         model = make(callbacks=[changes], batch_size=30)
         nets.append(model.fit(X, Y, X_val=X, y_val=Y))

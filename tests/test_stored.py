@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cnet import Trainer, nn, optim
-from cnet._training import engine as _engine
 from cnet._utils.arrays import as_array, is_stored
 from cnet._utils.stored import Stored
 from cnet.augment import Augment
@@ -102,7 +101,7 @@ def store(request, tmp_path):
     return lambda values: STORES[request.param](values, tmp_path)
 
 
-def make(images=False, dtype="float32"):
+def make(images=False, dtype="float32", compiled=True):
     layers = (
         [nn.Rescale(1 / 255), nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(27, CLASSES)]
         if images
@@ -110,7 +109,10 @@ def make(images=False, dtype="float32"):
     )
     model = nn.Sequential(*layers, seed=0, dtype=dtype)
     return Trainer(
-        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        model,
+        nn.CrossEntropyLoss(),
+        optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
+        compile=compiled,
     )
 
 
@@ -130,11 +132,9 @@ DATA = {
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "loop"])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("kind", DATA)
-def test_the_bits_are_those_of_arrays_in_memory(kind, shuffle, compiled, store, monkeypatch):
-    if not compiled:
-        monkeypatch.setattr(_engine, "lower", lambda *parts: None)
+def test_the_bits_are_those_of_arrays_in_memory(kind, shuffle, compiled, store):
     x = DATA[kind]
-    one, other = make(kind == "images"), make(kind == "images")
+    one, other = (make(kind == "images", compiled=compiled) for _ in range(2))
     settings = {"epochs": 2, "batch_size": 32, "shuffle": shuffle, "seed": 1, "verbose": False}
     weights = RNG.random(ROWS)
     expected = one.fit(x, Y, validation_data=(x, Y, weights), sample_weight=weights, **settings)

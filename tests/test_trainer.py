@@ -14,7 +14,6 @@ import reference
 
 import cnet
 from cnet import Trainer, nn, optim
-from cnet._training import engine as _engine
 from cnet.callbacks import Callback, ProgressBar
 
 CLASSES = 3
@@ -773,7 +772,7 @@ def test_weights_that_are_not_finite_are_noticed_at_once(data):
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-def test_accuracy_of_yes_and_no(labels, rng, monkeypatch):
+def test_accuracy_of_yes_and_no(labels, rng):
     """A row is classified correctly if all its labels are, in the compiled program as in the
     loop.
     """
@@ -785,8 +784,8 @@ def test_accuracy_of_yes_and_no(labels, rng, monkeypatch):
     assert trainer.evaluate(x, y)["accuracy"] == expected
     assert "accuracy" in trainer.fit(x, y, epochs=1, verbose=False)
     expected = ((model(x) > 0) == (y > 0.5)).all(axis=1).mean()
-    monkeypatch.setattr(_engine, "lower", lambda *parts: None)
-    assert trainer.evaluate(x, y)["accuracy"] == expected
+    eager = Trainer(model, trainer.loss, trainer.optimizer, compile=False)
+    assert eager.evaluate(x, y)["accuracy"] == expected
 
 
 # Written by users
