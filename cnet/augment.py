@@ -1,6 +1,4 @@
-"""Random variations of training images: an `Augment` says which, and `Trainer.fit` or a call makes
-them.
-"""
+"""Augmentation: random transformations of training images."""
 
 from __future__ import annotations
 
@@ -25,57 +23,71 @@ _EPOCHS = 1 << 32
 
 
 class Augment:
-    """Shows each image a little different in each epoch.
+    """Random transformations of images, different for each image and epoch.
 
-    An image is scaled, sheared, rotated, shifted and perhaps mirrored about its center, all at once
-    and read between pixels (bilinear interpolation); its pixels are displaced by a smooth random
-    field; noise is added; and the result is standardized. Each amount is drawn uniformly up to the
-    given one, in either direction. What comes in from beyond the edges is 0.
+    An augmented image is computed in this order:
 
-    The random numbers of an image depend on the seed, the epoch and the image's row alone (Philox
-    4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): results are the
-    same for any batch size and number of threads.
+    1. Mirroring, shear, rotation and scaling about the center, and a shift.
+    2. Displacement of each pixel by a smooth random field (`elastic`).
+    3. Addition of noise.
+    4. Standardization.
+
+    Steps 1 and 2 are one mapping: each output pixel is interpolated bilinearly between four input
+    pixels. Outside of the image, the input is 0. Shift, angles and scale are drawn from uniform
+    distributions.
+
+    The random numbers of an image depend only on the seed, the epoch and the index of the sample
+    (generator Philox 4x32-10). The result does not depend on the batch size or the number of
+    threads.
 
     Parameters
     ----------
     shift : float
-        Pixels, along each axis.
+        Maximum shift in pixels: the shift along each axis is in [-shift, shift].
     rotation : float
-        Degrees, at most 180.
+        Maximum angle in degrees, at most 180: the angle is in [-rotation, rotation].
     scale : float
-        As a fraction of the size, below 1: with 0.1, images are 0.9 to 1.1 times as large.
+        Maximum change of the size, below 1: the factor is in [1 - scale, 1 + scale].
     shear : float
-        Degrees, below 90, by which vertical lines are slanted.
+        Maximum slant of vertical lines in degrees, below 90: the angle is in [-shear, shear].
     elastic : (alpha, sigma) or None
-        The elastic distortion of Simard, Steinkraus and Platt, "Best practices for convolutional
-        neural networks applied to visual document analysis", 2003: for each pixel a displacement
-        drawn uniformly up to `alpha` pixels along each axis, smoothed by a Gaussian of standard
-        deviation `sigma`, at least 1 pixel. They took (34, 4) for MNIST, which moves pixels by 1.4
-        (root mean square).
+        Elastic distortion: a displacement of each pixel along each axis, drawn uniformly from
+        [-alpha, alpha] and smoothed by a Gaussian of standard deviation `sigma`, at least 1 pixel.
+        Simard, Steinkraus and Platt used (34, 4) for MNIST, which moves pixels by 1.4 (root mean
+        square).
     noise : float
-        Standard deviation of normal noise, added to each element: 0.1 is much for images in [0, 1],
-        and 25 for uint8 images in [0, 255]. (The normal distribution is cut off at about 3.5.)
+        Standard deviation of the normal noise that is added to each element. 0.1 is much for images
+        in [0, 1], and 25 for uint8 images in [0, 255]. The distribution is cut off at about 3.5
+        standard deviations.
     flip : bool
-        Mirror half of the images, left to right. Not for digits.
+        Whether to mirror an image left to right, with probability 1/2. Not for digits.
     standardize : bool
-        Give each element mean 0 and standard deviation 1 over the training images, as `fit` or else
-        the first ``Trainer.fit`` measures them, before any distortion. ``Trainer.fit`` does it to
-        validation data too; for all other images see `standardized`.
+        Whether to replace each element `x` by ``(x - mean) / std``, with the mean and the standard
+        deviation of this element over the training images. `fit` or else the first ``Trainer.fit``
+        computes them from images that are not augmented. ``Trainer.fit`` also standardizes
+        validation data; for other images see `standardized`.
     shape : (height, width) or None
-        Of images that come as flat rows; None takes them for squares.
+        Size of images that are flat, of shape (n, pixels). None is for square images.
     seed : int or None
-        None draws one from the operating system.
+        Seed of the random numbers. None draws one from the operating system.
 
     Attributes
     ----------
     mean, std : ndarray of float64 or None
-        What `fit` measured, in the shape of an image; ``std`` is 0 where an element never changes,
-        and such an element is 0 in all results.
+        Mean and standard deviation of each element, in the shape of an image. None before `fit`. An
+        element that is the same in all training images has a `std` of 0, and is 0 in all results.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is not a number in its range.
+        If a setting is of the wrong type or out of bounds.
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to visual
+    document analysis, ICDAR 2003.
+
+    Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3, SC 2011 (Philox).
 
     Examples
     --------
@@ -137,43 +149,43 @@ class Augment:
         return f"Augment({', '.join(shown)})"
 
     def __call__(self, x: ArrayLike, epoch: int = 0) -> Array:
-        """The images as an epoch shows them.
+        """Augment images as in one epoch of training.
 
         Parameters
         ----------
         x : array-like, shape (n, height, width), (n, channels, height, width) or (n, pixels)
-            Real numbers of any dtype, uint8 too.
+            Images: real numbers of any dtype, such as uint8.
         epoch : int
-            From 0.
+            Number of the epoch, at least 0. Another epoch gives other images.
 
         Returns
         -------
         ndarray
-            Of the shape of `x`: float64 if `x` is, and else float32.
+            Augmented images, of the shape of `x`: float64 if `x` is, and otherwise float32.
 
         Raises
         ------
         TypeError, ValueError
-            If `x` holds no images, or `epoch` is not a number from 0.
+            If `x` is not an array of images, or `epoch` is not an integer of at least 0.
         RuntimeError
-            If they are to be standardized and `fit` has not been called.
+            If `standardize` is True, and `fit` has not been called.
         """
         rows = self.rows(_images(x))
         rows.epoch = _epoch(epoch)
         return rows.take(np.arange(len(rows)))
 
     def fit(self, x: ArrayLike) -> Augment:
-        """Measure `mean` and `std`, which only ``standardize=True`` asks for.
+        """Compute `mean` and `std`, which only ``standardize=True`` needs.
 
         Parameters
         ----------
         x : array-like
-            The training images, as for a call.
+            Training images, of a shape as for a call.
 
         Returns
         -------
         Augment
-            This one.
+            The object itself.
         """
         rows = _images(x)
         image_layout(rows.row_shape, self.shape)
@@ -183,17 +195,19 @@ class Augment:
         return self
 
     def standardized(self, x: ArrayLike) -> Array:
-        """Images that are standardized as training images are, and otherwise left as they are.
+        """Standardize images as in training, without random changes.
+
+        With ``standardize=False``, the images do not change.
 
         Parameters
         ----------
         x : array-like
-            As for a call.
+            Images, of a shape as for a call.
 
         Returns
         -------
         ndarray
-            As from a call.
+            Images of the shape of `x`: float64 if `x` is, and otherwise float32.
 
         Examples
         --------
@@ -208,13 +222,19 @@ class Augment:
         return rows.take(np.arange(len(rows)))
 
     def rows(self, rows: Rows, random: bool = True) -> AugmentedRows:
-        """The rows of a data set, augmented as they are taken; without `random`, they are only
-        standardized.
+        """Wrap a data set, so that images are augmented when they are taken.
 
         Parameters
         ----------
         rows : Rows
+            Images.
         random : bool
+            Whether to apply random transformations. Otherwise, images are only standardized.
+
+        Returns
+        -------
+        AugmentedRows
+            The data set that `Trainer.fit` reads mini-batches from.
         """
         channels, height, width = image_layout(rows.row_shape, self.shape)
         dtype = rows.dtype
@@ -255,12 +275,15 @@ class Augment:
 def _bases(
     alpha: float, sigma: float, height: int, width: int, span: int, dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:
-    """What uniform noise on a grid is multiplied by, from the left and the right, to give a field
-    of displacements.
+    """Return the factors `basis_y` and `basis_x` of ``displacements = basis_y @ noise @ basis_x``.
 
-    A field smoothed by a Gaussian holds no finer detail, so noise on a grid as coarse as `sigma`
-    will do in place of noise at each pixel, stronger by `sigma`: mean square and correlation are
-    those of the fine grid to 1 in 1000, and in corners to a few in 100.
+    They have the shapes (height, nodes) and (nodes, span), and include `alpha`. The noise is
+    uniform in [-1, 1].
+
+    A field that is smoothed by a Gaussian has no detail finer than `sigma`. So a grid of noise with
+    one node per `sigma` pixels takes the place of noise at each pixel, with an amplitude `sigma`
+    times as large. Mean square and correlation are those of the fine grid to 1 in 1000, and in
+    corners to a few in 100.
     """
 
     def gaussians(pixels: int) -> Array:
@@ -277,8 +300,10 @@ def _bases(
 
 @functools.cache
 def _quantiles() -> Array:
-    """Quantiles 0/256 to 256/256 of the normal distribution; the outermost, which are infinite,
-    such that the variance is 1.
+    """Return the quantiles of 0/256 to 256/256 of the standard normal distribution.
+
+    The first and the last, which are infinite, are replaced so that the variance of the linear
+    interpolation is 1.
     """
     from statistics import NormalDist
 
@@ -291,6 +316,7 @@ def _quantiles() -> Array:
 
 
 def _images(x: ArrayLike) -> Rows:
+    """Return images as a data set, after a check that they are finite."""
     array: Any = as_rows(x, "x")
     rows = Rows(array, float_dtype(array))
     check_finite(array, "x", rows.dtype)
@@ -300,6 +326,7 @@ def _images(x: ArrayLike) -> Rows:
 def _number(
     name: str, value: Any, least: float = 0, most: float | None = None, below: float | None = None
 ) -> float:
+    """Return a setting as a float, after a check of its bounds."""
     limits = (
         f"from {least:g} to {most:g}"
         if most is not None
@@ -325,6 +352,7 @@ def _number(
 
 
 def _epoch(epoch: Any) -> int:
+    """Return the number of an epoch, after a check of its bounds."""
     wanted = f"epoch is {epoch!r}, expected an integer of at least 0"
     try:
         number = operator.index(epoch)

@@ -1,4 +1,4 @@
-"""How well predicted classes agree with the true ones."""
+"""Metrics of classifiers: accuracy, confusion matrix, precision and recall."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ _LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """The fraction of rows whose class was predicted.
+    """Fraction of the samples that are classified correctly.
+
+    The formula is ``mean(y_true == y_pred)``.
 
     Parameters
     ----------
     y_true, y_pred : array-like, shape (n,)
-        Class numbers, from 0; at least one row.
+        True and predicted labels: integers of at least 0, of any dtype. At least one sample.
 
     Returns
     -------
     float
-        From 0 to 1.
+        Accuracy, from 0 to 1.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not class numbers, are not equally many, or are none.
+        If the labels are not integers of at least 0, their numbers differ, or there are none.
 
     Examples
     --------
@@ -45,24 +47,26 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = None) -> Array:
-    """How often each class was taken for each other one.
+    """Numbers of samples, by true and by predicted class.
 
     Parameters
     ----------
     y_true, y_pred : array-like, shape (n,)
-        Class numbers, from 0.
+        True and predicted labels: integers of at least 0, of any dtype.
     classes : int or None
-        How many classes there are; None counts up to the largest that occurs.
+        Number of classes, from 1 to 32768. None is the largest label plus 1.
 
     Returns
     -------
     ndarray of int64, shape (classes, classes)
-        Row `i`, column `j` counts the rows of class `i` that were predicted as class `j`.
+        Element ``[i, j]`` is the number of samples of class `i` that were predicted as class `j`.
+        The diagonal has the samples that were classified correctly.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not class numbers below `classes`, or are not equally many.
+        If `classes` is out of bounds, the labels are not integers from 0 to ``classes - 1``, or
+        their numbers differ.
 
     Examples
     --------
@@ -92,28 +96,29 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
 
 
 def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
-    """The fraction of rows whose class is among the `k` with the highest scores; of equal scores
-    the first counts as higher.
+    """Fraction of the samples whose class is among the `k` classes with the highest scores.
+
+    Of classes with equal scores, the one with the smallest label ranks first, as in ``argmax``.
 
     Parameters
     ----------
     y_true : array-like, shape (n,)
-        Class numbers, from 0; at least one row.
+        True labels: integers from 0 to ``classes - 1``. At least one sample.
     scores : array-like, shape (n, classes)
-        What a model gives for each class: logits or probabilities.
+        Outputs of a model: logits or probabilities.
     k : int
-        At least 1; with 1, this is `accuracy` of ``scores.argmax(axis=1)``.
+        At least 1. With 1, the result is the `accuracy` of ``scores.argmax(axis=1)``.
 
     Returns
     -------
     float
-        From 0 to 1.
+        Top-k accuracy, from 0 to 1.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not class numbers below `classes`, rows are not equally many or none, or a score
-        is not finite.
+        If a label is out of bounds, `scores` is of another shape or not finite, `k` is not an
+        integer of at least 1, or there are no samples.
 
     Examples
     --------
@@ -147,23 +152,29 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
 def class_report(
     y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = None
 ) -> dict[str, Array]:
-    """Precision and recall of each class. ``pandas.DataFrame(class_report(...))`` makes a table of
-    it.
+    """Precision, recall, F1 score and support of each class.
+
+    A class has `support` samples. `predicted` samples were predicted as this class, and `hits` of
+    them are of this class. The formulas are::
+
+        precision = hits / predicted
+        recall = hits / support
+        f1 = 2 * precision * recall / (precision + recall) = 2 * hits / (predicted + support)
+
+    ``pandas.DataFrame(class_report(...))`` makes a table of it.
 
     Parameters
     ----------
     y_true, y_pred : array-like, shape (n,)
-        Class numbers, from 0.
+        True and predicted labels: integers of at least 0, of any dtype.
     classes : int or None
-        How many classes there are; None counts up to the largest that occurs.
+        Number of classes, from 1 to 32768. None is the largest label plus 1.
 
     Returns
     -------
     dict of ndarray, shape (classes,)
-        ``"precision"``: of the rows predicted as this class, the share that is; NaN if there are
-        none. ``"recall"``: of the rows of this class, the share predicted as it; NaN if there are
-        none. ``"f1"``: their harmonic mean, ``2 * hits / (predicted + support)``. ``"support"``:
-        the rows of this class.
+        ``"precision"``, ``"recall"``, ``"f1"`` and ``"support"``. A number is NaN if its
+        denominator is 0. The F1 score is computed by the second formula.
 
     Raises
     ------
@@ -191,12 +202,13 @@ def class_report(
 
 
 def _share(part: Array, whole: Array) -> Array:
-    """``part / whole``, NaN where there is nothing to share."""
+    """Return ``part / whole``, NaN where `whole` is 0."""
     share: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return share
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
+    """Return both as int64, after a check of their lengths."""
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
         raise ValueError(
@@ -206,7 +218,7 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
 
 
 def _labels(y: ArrayLike, name: str) -> Array:
-    """Class numbers as int64."""
+    """Return labels as int64."""
     array = as_array(y, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -1,4 +1,4 @@
-"""Common part of the classifier and the regressor: from parameters and data to a trained net."""
+"""Base of the estimators: checks of the data, training, and access to the network."""
 
 from __future__ import annotations
 
@@ -40,25 +40,26 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     out_activation_: str
 
     def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
-        """Target values as the network learns them, one row per sample; the widths of its heads;
-        and the name of their activation.
+        """Return targets for the network, the widths of its heads, and their activation.
+
+        Targets have one row per sample.
         """
         raise NotImplementedError
 
     def _class_weights(self, y: Array, weights: Array | None) -> Array | None:
-        """Weights of the samples, multiplied by those of their classes."""
+        """Return sample weights, multiplied by the class weights."""
         return weights
 
     def _loss(self) -> tuple[nn.Loss, float, float]:
-        """The loss; the factor from its gradient to scikit-learn's; and the same for its value."""
+        """Return the loss, and the factors from its gradient and its value to scikit-learn's."""
         raise NotImplementedError
 
     def _validation_score(self, samples: Samples) -> float:
-        """Score of the network for validation data."""
+        """Return the score of the network for validation data."""
         raise NotImplementedError
 
     def _split(self, encoded: Array, random_state: np.random.RandomState) -> tuple[Array, Array]:
-        """Row numbers to train on and to hold out."""
+        """Return the indices of the samples to train on and to hold out."""
         raise NotImplementedError
 
     # Fitting
@@ -66,31 +67,36 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> Self:
-        """Train a new network or, with ``warm_start=True``, continue with the one there is.
+        """Train a new network or, with ``warm_start=True``, continue with the existing one.
 
-        If it fails, or is interrupted before the first step, the estimator is as it was before.
+        If it fails, or is interrupted before the first step, the estimator does not change.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
-            float32 is computed with in float32, all else in float64.
+            Samples. The arithmetic is in float32 for float32, except with "lbfgs", and in float64
+            otherwise.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Labels or targets.
         sample_weight : array-like, shape (n_samples,), or None
-            Negative weights are rejected.
+            Weights of the samples, at least 0.
         X_val, y_val : array-like or None
-            Your own validation data. `history_` then has its figures and, with
-            ``early_stopping=True``, it decides when to stop, and no part of `X` is held out. In a
-            pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
+            Your own validation data. `history_` then has its metrics. With
+            ``early_stopping=True``, its score decides when to stop, and no part of `X` is held out.
+            In a pipeline, have it transformed with ``Pipeline(..., transform_input=["X_val"])``.
 
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
         TypeError, ValueError
-            If a parameter is out of bounds, the data does not fit, training diverges without early
-            stopping, or a network with other layers is asked to continue.
+            If a parameter is out of bounds, the data has the wrong type or shape, training diverges
+            without early stopping, or training is to continue with a network of other layers.
+        RuntimeError
+            If the estimator is being fitted already.
         """
         with unchanged_on_error(self, goes_on=self.warm_start):
             self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
@@ -148,7 +154,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             self.model_ = rebuild(self, hidden, widths, random_state)
         if (
             self.solver == "lbfgs" and self.model_.dtype != np.float64
-        ):  # as in scikit-learn: a line search needs the digits
+        ):  # as in scikit-learn: float32 is not precise enough for a line search
             self._trainer = None
             for state in self.model_._states():
                 state.cast(np.dtype(np.float64))
@@ -188,7 +194,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         return Samples(self._cast(X), y, encoded, self._class_weights(y, None))
 
     def _cast(self, X: Array) -> Array:
-        """Samples in the dtype of the net."""
+        """Return samples in the dtype of the network."""
         with np.errstate(over="ignore"):
             x: Array = np.require(X, self.model_.dtype, "C")
         if x.dtype.itemsize < X.dtype.itemsize and not np.isfinite(x).all():
@@ -202,11 +208,12 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each dense layer, (inputs, outputs): the network's own arrays.
+        """Weights of each dense layer, of shape (inputs, outputs).
 
-        A layer's may be changed in place, or assigned, such as ``coefs_[0] = array``; so may all.
-        Before the first fit, all of `coefs_` and `intercepts_` may be assigned: `partial_fit` and,
-        with ``warm_start=True``, `fit` then begin with them.
+        They are the arrays of the network itself, which may be changed in place. Assignment to one
+        layer, such as ``coefs_[0] = array``, or to the whole list copies the values. Before the
+        first fit, only the whole of `coefs_` and `intercepts_` can be assigned. `partial_fit` and,
+        with ``warm_start=True``, `fit` then start from these values.
         """
         return self._arrays("coefs_")
 
@@ -216,9 +223,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each dense layer: the network's own arrays, which may be changed or
-        assigned like `coefs_`.
-        """
+        """Biases of each dense layer, which may be changed or assigned like `coefs_`."""
         return self._arrays("intercepts_")
 
     @intercepts_.setter
@@ -250,8 +255,9 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         return hasattr(self, "model_")
 
     def _outputs(self, X: Any) -> Array:
-        """Outputs of the network: logits, values, or logarithms of expected counts; (n,
-        n_outputs_), in scikit-learn's dtype.
+        """Return outputs of the network before the output activation, of shape (n, n_outputs_).
+
+        They have the dtype that scikit-learn's would have.
         """
         check_is_fitted(self)
         X = validate_data(self, X, order="C", reset=False)
@@ -259,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         return self.model_(self._cast(X)).astype(dtype, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what can be made again."""
+        """Omit the lists of arrays, which are created when needed."""
         return packed(
             {name: value for name, value in super().__getstate__().items() if name != "_lists"}
         )

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The estimator for classification."""
 
 from __future__ import annotations
 
@@ -28,24 +28,27 @@ from cnet.sklearn._unchanged import unchanged_on_error
 
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    __doc__ = f"""A classifier: scikit-learn's ``MLPClassifier`` on cnet's compiled loops.
+    __doc__ = f"""Classifier with the interface of scikit-learn's ``MLPClassifier``.
 
-    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
-    rounding, for the same `random_state`. Sparse input is rejected. float32 input is computed with
-    in float32, except by "lbfgs", and anything else in float64. Unlike scikit-learn's, it also
-    learns several columns of classes at a time, each with a softmax of its own.
+    Parameters and attributes have the names and meanings of scikit-learn's. Results for the same
+    `random_state` agree with scikit-learn's to rounding. Sparse input is rejected. The arithmetic
+    is in float32 for float32 input, except with "lbfgs", and in float64 otherwise. Unlike
+    scikit-learn's classifier, it accepts several columns of classes. Each column then has a head
+    with softmax.
 
     Parameters
     ----------
     {PARAMETERS}
     class_weight : dict, list of dict, "balanced" or None
-        Not in scikit-learn's MLP, and as its other classifiers have it: what a row counts by its
-        class, on top of its `sample_weight`; a dict for each column where `y` has several.
-        "balanced": classes count the same, however many rows they have.
+        Not in scikit-learn's MLP. Class weights, as in its other classifiers: the weight of each
+        sample is multiplied by that of its class. If `y` has several columns, one dict for each.
+        "balanced" is ``n_samples / (n_classes * n_samples_of_class)``, which gives all classes the
+        same total weight.
 
     Attributes
     ----------
     classes_ : ndarray, or list of ndarray if `y` has several columns of classes
+        Sorted labels.
     {ATTRIBUTES}
 
     Examples
@@ -137,24 +140,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda self: self._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Go on for one epoch over this data.
+        """Train for one epoch on these samples. The first call creates the network.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Labels.
         sample_weight : array-like, shape (n_samples,), or None
+            Weights of the samples, at least 0.
         classes : array-like, list of array-like for several columns of classes, or None
-            All classes that will ever come: needed in the first call.
+            All classes, including those that this call has no samples of. The first call needs it.
 
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
         TypeError, ValueError
-            As for `fit`; or if early stopping or ``class_weight="balanced"`` is asked for.
+            As for `fit`. Also with ``early_stopping=True`` or ``class_weight="balanced"``.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
@@ -167,7 +174,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self
 
     def _set_labels(self, y: Any, classes: Any) -> None:
-        """Take note of the classes that `partial_fit` is told."""
+        """Set the classes from the arguments of `partial_fit`, or check them."""
         if isinstance(classes, list | tuple) and classes and np.ndim(classes[0]):
             labels: Labels = Columns([OneOfSeveral(np.unique(each)) for each in classes])
             if not hasattr(self, "_labels"):
@@ -178,45 +185,49 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._labels = labels_of(y if type_of_target(y).startswith("multilabel") else classes)
 
     def predict(self, X: Any) -> Array:
-        """The class of each row.
+        """Predict the class of each sample.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
 
         Returns
         -------
-        ndarray, shape (n_samples,) or, where `y` had several columns, (n_samples, n_columns)
+        ndarray, shape (n_samples,) or, if `y` had several columns, (n_samples, n_columns)
+            Predicted labels.
         """
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
 
     def predict_proba(self, X: Any) -> Any:
-        """The probability of each class, in the order of `classes_`.
+        """Compute the probability of each class, in the order of `classes_`.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
 
         Returns
         -------
         ndarray, shape (n_samples, n_classes)
-            Or a list of them, where `y` had several columns of classes.
+            Probabilities; a list of arrays if `y` had several columns of classes.
         """
         outputs = self._outputs(X)
         return self._labels.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithm of `predict_proba`: -inf where a probability is 0.
+        """Compute the logarithms of `predict_proba`: -inf where a probability is 0.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
 
         Returns
         -------
         ndarray, shape (n_samples, n_classes)
-            Or a list of them, where `y` had several columns of classes.
+            Logarithms; a list of arrays if `y` had several columns of classes.
         """
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
@@ -227,17 +238,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The part of the rows that are predicted correctly, in all columns where `y` has several.
+        """Compute the accuracy: the weighted fraction of samples that are classified correctly.
+
+        If `y` has several columns, a sample is classified correctly if it is in all of them.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            True labels.
         sample_weight : array-like, shape (n_samples,), or None
+            Weights of the samples.
 
         Returns
         -------
         float
+            Accuracy, from 0 to 1.
         """
         refuse_masked(y, "y")
         refuse_masked(sample_weight, "sample_weight")

@@ -1,7 +1,6 @@
-"""The parameters that both estimators have: their defaults and bounds, and what they and the
-attributes mean.
+"""Common parameters of the estimators: defaults, bounds and documentation.
 
-scikit-learn reads parameters off the signature of ``__init__``, which `dataclass` writes.
+scikit-learn reads parameters from the signature of ``__init__``, which `dataclass` generates.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from cnet.sklearn._network import ACTIVATIONS
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Parameters(BaseEstimator):
-    """An estimator with parameters. Those that may be given by position are the subclasses'."""
+    """An estimator with keyword parameters. Subclasses add those that may be positional."""
 
     solver: str = "adam"
     alpha: float = 0.0001
@@ -77,77 +76,86 @@ class Parameters(BaseEstimator):
 
 
 PARAMETERS = """hidden_layer_sizes : int or sequence of int
-        Widths of the hidden layers; an empty sequence makes a linear model.
+        Widths of the hidden layers. With an empty sequence, the model is linear.
     activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu"}
-        Of the hidden layers. The last three are not in scikit-learn; see `cnet.nn`.
+        Activation of the hidden layers. The last three are not in scikit-learn, see `cnet.nn`.
     solver : {"lbfgs", "sgd", "adam"}
-        L-BFGS on the whole data set, or steps on batches.
+        Optimizer: L-BFGS on all samples, or SGD or Adam on mini-batches.
     alpha : float
-        L2 penalty of the weights, without biases: half of alpha times the sum of their squares is
-        added to the sum of the losses of a mini-batch, which is divided by the number, or the
-        weight, of its samples.
+        Coefficient of the L2 penalty of weights, without biases. The loss of a mini-batch is ``(sum
+        of the losses of its samples + alpha / 2 * sum(w**2)) / n``, with `n` the number of its
+        samples or the sum of their weights.
     batch_size : int or "auto"
-        "auto" is 200, or all samples if there are fewer. With `batch_norm`, a single sample at the
-        end of an epoch joins the mini-batch before.
+        Number of samples of a mini-batch. "auto" is 200, or all samples if there are fewer. With
+        `batch_norm`, a single sample at the end of an epoch joins the mini-batch before.
     learning_rate : {"constant", "invscaling", "adaptive"} or callable
-        For "sgd": as it is; divided by ``(t_ + 1) ** power_t`` after each epoch; or divided by 5
-        whenever training stalls. Not in scikit-learn: a function from the number of an epoch, from
-        0, to its learning rate, for "adam" too.
+        Schedule of the learning rate for "sgd". "constant" is `learning_rate_init`. "invscaling" is
+        ``learning_rate_init / (t_ + 1) ** power_t`` after each epoch. "adaptive" divides the rate
+        by 5 whenever training stalls. Not in scikit-learn: a function from the number of an epoch,
+        from 0, to its learning rate, also for "adam".
     learning_rate_init : float
+        Initial learning rate for "sgd" and "adam", above 0.
     power_t : float
+        Exponent of "invscaling".
     max_iter : int
-        The most epochs or, for "lbfgs", iterations.
+        Maximum number of epochs or, for "lbfgs", of iterations.
     shuffle : bool
-        Visit the samples in a new random order in each epoch.
+        Whether to visit the samples in a new random order in each epoch.
     random_state : int, RandomState or None
-        For initial weights, which are scikit-learn's bitwise, the order of samples, and the
-        split for early stopping.
+        Seed of the initial weights, which are scikit-learn's bitwise, of the order of samples, and
+        of the split for early stopping.
     tol, n_iter_no_change : float, int
-        Training ends when the loss, or with early stopping the validation score, has not improved
-        by `tol` for more than so many epochs.
+        For "sgd" and "adam": training ends when the loss, or with early stopping the validation
+        score, has not improved by `tol` for more than `n_iter_no_change` epochs. "lbfgs" ends when
+        no element of the gradient exceeds `tol`.
     verbose : bool
-        Print a line for each epoch.
+        Whether to print a line for each epoch.
     warm_start : bool
-        `fit` continues with the network there is, and with the activation and the dropout that the
-        parameters have now. Other layers are an error.
+        Whether `fit` continues with the existing network, and with the present activation and
+        dropout of the parameters. Other sizes of layers are an error.
     momentum, nesterovs_momentum : float, bool
-        For "sgd".
+        For "sgd": momentum, from 0 to 1, and whether it is Nesterov's.
     early_stopping, validation_fraction : bool, float
-        For "sgd" and "adam": hold out a part of the samples, end when its score (accuracy or R2)
-        stalls, and keep the weights that scored best, also where training diverges. Each class has
-        its share of what is held out.
+        For "sgd" and "adam": whether to hold out a fraction of the samples, end training when their
+        score (accuracy or R2) stalls, and keep the weights with the best score, even if training
+        diverges. The classes have the same fractions in both parts.
     beta_1, beta_2, epsilon : float
-        For "adam".
+        For "adam": decay rates of the means, and the term that avoids division by 0, see
+        `optim.Adam`.
     max_fun : int
-        For "lbfgs": the most evaluations of the loss.
+        For "lbfgs": maximum number of evaluations of the loss.
     dropout : float
-        Not in scikit-learn: the probability of a hidden value to be dropped while training.
+        Not in scikit-learn: probability that a hidden value is dropped during training.
     batch_norm : bool
-        Not in scikit-learn: normalize over the mini-batch before each activation. It needs
+        Not in scikit-learn: whether to apply `nn.BatchNorm1d` before each activation. It needs
         mini-batches of at least 2 samples.
     callbacks : callback, iterable of callbacks, or None
-        Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the callbacks
-        themselves, so that they show what they saw.
-        Those of cnet start again in each `fit` that does; `clone` copies them."""
+        Not in scikit-learn: see `cnet.callbacks`. For "sgd" and "adam". `fit` uses the objects
+        themselves, and not copies, so their attributes can be read afterwards. Those of cnet are
+        reset in each `fit` that starts again. `clone` copies them."""
 
 ATTRIBUTES = """model_ : nn.Sequential
-        The network, without the output activation. ``model_.save(path)`` writes it to a file,
-        ``cnet.to_onnx(model_, path)`` to one for other runtimes.
+        Network without the output activation. ``model_.save(path)`` writes it to a file, and
+        ``cnet.to_onnx(model_, path)`` exports it for other runtimes.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, outputs) and biases of each layer: the network's own arrays. ``coefs_[i] =
-        array`` copies an array of the same shape into the net.
+        Weights, of shape (inputs, outputs), and biases of each layer: the arrays of the network
+        itself. ``coefs_[i] = array`` copies an array of the same shape into the network.
     history_ : dict of lists
-        A number per epoch, or per iteration of "lbfgs": ``"loss"`` (without the penalty, for
-        squared errors not halved, for several labels their mean), ``"accuracy"`` where there is one
-        (not of "lbfgs"), and ``"val_"`` of both with validation data.
-        ``pandas.DataFrame(history_)`` makes a table of it.
+        For each metric, one number per epoch, or per iteration of "lbfgs": ``"loss"``, for
+        classifiers ``"accuracy"`` (not with "lbfgs") and, with validation data, ``"val_loss"`` and
+        ``"val_accuracy"``. This loss has no penalty; squared errors are not halved, and that of
+        several labels is their mean. ``pandas.DataFrame(history_)`` makes a table of it.
     loss_, best_loss_, loss_curve_ : float, float, list of float
-        As scikit-learn defines them: mean over the samples of the loss, with the penalty, that
-        their mini-batch had before its step. The curve and the best are those of "sgd" and "adam".
+        Loss of the last epoch, minimum, and loss of each epoch, as scikit-learn defines them: the
+        mean over all samples of the loss of their mini-batch before its step, with the penalty.
+        With "lbfgs" there is only `loss_`, after the last iteration.
     validation_scores_, best_validation_score_ : list of float, float
-        With early stopping; None without. The network has the weights of the best score.
+        Score of each epoch, and maximum, with early stopping; None without. The network has the
+        weights of the maximum.
     n_iter_, t_ : int
-        Epochs of the last fit, and samples visited in all of them.
+        Number of epochs or iterations of the last fit, and number of samples visited in all fits.
     n_features_in_, n_outputs_, n_layers_, out_activation_ : int, int, int, str
+        Numbers of features, of outputs, and of layers including the input; name of the output
+        activation.
     feature_names_in_ : ndarray
-        If `X` had names of columns."""
+        Names of the columns of `X`, if it had any."""

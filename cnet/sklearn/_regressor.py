@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The estimator for regression."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from cnet.sklearn._unchanged import unchanged_on_error
 
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, BaseMLP):
-    __doc__ = f"""A regressor: scikit-learn's ``MLPRegressor`` on cnet's compiled loops.
+    __doc__ = f"""Regressor with the interface of scikit-learn's ``MLPRegressor``.
 
-    Names and meanings of parameters and attributes are scikit-learn's, and so are results, to
-    rounding, for the same `random_state`. Sparse input is rejected. float32 input is computed with
-    in float32, except by "lbfgs", and anything else in float64.
+    Parameters and attributes have the names and meanings of scikit-learn's. Results for the same
+    `random_state` agree with scikit-learn's to rounding. Sparse input is rejected. The arithmetic
+    is in float32 for float32 input, except with "lbfgs", and in float64 otherwise.
 
     Parameters
     ----------
     loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}}
-        Half the squared difference; or half the Poisson deviance, for counts, with an exponential
-        as output activation. Not in scikit-learn's MLP: the absolute difference; that of Huber,
-        squared near 0; or the pinball loss, for a quantile.
+        Loss of an output `x` with target `y`, with ``d = y - x``. "squared_error" is ``d**2 / 2``.
+        "poisson" is half the Poisson deviance, ``y * log(y / x) - y + x``, for counts; the output
+        activation is then the exponential. The others are not in scikit-learn's MLP:
+        "absolute_error" is ``abs(d)``, "huber" is `nn.HuberLoss`, and "quantile" is
+        `nn.QuantileLoss`.
     {PARAMETERS}
     quantile : float
-        For "quantile": which one, between 0 and 1.
+        For the loss "quantile": the quantile to predict, above 0 and below 1.
     delta : float
-        For "huber": the difference at which the loss goes over from half its square to a line;
-        above 0.
+        For the loss "huber": the difference at which it changes from quadratic to linear, above 0.
 
     Attributes
     ----------
@@ -85,7 +86,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return encoded, (encoded.shape[1],), "exp" if self.loss == "poisson" else "identity"
 
     def _loss(self) -> tuple[nn.Loss, float, float]:
-        # cnet's losses are means over rows and outputs, scikit-learn's gradients sums over outputs
+        # cnet's losses are means over samples and outputs, and scikit-learn's gradients are sums
+        # over outputs
         outputs = float(self.n_outputs_)
         if self.loss == "squared_error":
             return nn.MSELoss(), outputs / 2, 0.5
@@ -110,58 +112,71 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: self._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Go on for one epoch over this data.
+        """Train for one epoch on these samples. The first call creates the network.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
         sample_weight : array-like, shape (n_samples,), or None
+            Weights of the samples, at least 0.
 
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
         TypeError, ValueError
-            As for `fit`; or if early stopping is asked for.
+            As for `fit`. Also with ``early_stopping=True``.
         """
         with unchanged_on_error(self, goes_on=True):
             self._fit(X, y, sample_weight, (None, None), incremental=True)
         return self
 
     def predict(self, X: Any) -> Array:
-        """The values for each row.
+        """Predict the targets of samples.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
 
         Returns
         -------
         ndarray, shape (n_samples,) or (n_samples, n_outputs)
+            Predicted targets.
         """
         values = self._values(self._outputs(X))
         return values.ravel() if self.n_outputs_ == 1 else values
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The coefficient of determination, R^2, of the predictions.
+        """Compute the coefficient of determination R^2 of the predictions.
+
+        It is ``1 - sum((y - predicted)**2) / sum((y - mean(y))**2)``, and with several outputs the
+        mean of theirs.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
+            Samples.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
         sample_weight : array-like, shape (n_samples,), or None
+            Weights of the samples in the sums and means.
 
         Returns
         -------
         float
-            At most 1.
+            R^2, at most 1.
         """
         refuse_masked(y, "y")
         refuse_masked(sample_weight, "sample_weight")
         return float(super().score(X, y, sample_weight))
 
     def _values(self, outputs: Array) -> Array:
+        """Apply the output activation."""
         return np.exp(outputs) if self.out_activation_ == "exp" else outputs
