@@ -46,9 +46,9 @@ typedef struct {
         one_minus_next_mu; /* momentum of CNET_NADAM, and of its next step */
 } cnet_update;
 
-/* Momentum of step `step` of CNET_NADAM (Dozat 2016). */
+/* Momentum of step `step` of CNET_NADAM (Dozat 2016); 0 of other kinds. */
 static inline double cnet_nadam_momentum(const cnet_rule *r, double step) {
-    return r->beta1 * (1 - pow(0.96, step * r->setting) / 2);
+    return r->kind != CNET_NADAM ? 0 : r->beta1 * (1 - pow(0.96, step * r->setting) / 2);
 }
 
 /* Coefficients of step `step`, counted from 1, on a batch of that total sample weight.

@@ -37,7 +37,7 @@ static double clip(ptrdiff_t n, real *g, real bound) {
 }
 
 /* y[i] *= factor, of n elements */
-static void scale_array(ptrdiff_t n, real *y, real factor) {
+INLINE void scale_row(ptrdiff_t n, real *y, real factor) {
     const vec f = v_set1(factor);
     ptrdiff_t j = 0;
     for (; j + VL <= n; j += VL)
@@ -47,6 +47,8 @@ static void scale_array(ptrdiff_t n, real *y, real factor) {
         v_store_m(y + j, v_mul(v_load_m(y + j, mask), f), mask);
     }
 }
+
+static void scale(ptrdiff_t n, real *y, real factor) { scale_row(n, y, factor); }
 
 /* The sum of x[i]^2, of n elements. */
 static double square_sum(ptrdiff_t n, const real *x) {

@@ -62,7 +62,7 @@ static void softmax(ptrdiff_t m, ptrdiff_t n, const real *x, real *y) {
     real max;
     for (ptrdiff_t i = 0; i < m; i++, x += n, y += n) {
         real sum = exp_row(n, x, y, &max, padding);
-        scale_array(n, y, 1 / sum);
+        scale_row(n, y, 1 / sum);
     }
 }
 
@@ -216,7 +216,7 @@ static void softmax_cross_entropy(ptrdiff_t m, ptrdiff_t n, const real *x, const
             row_loss[i] =
                 one ? label_loss(total, sum, max, dot, bound) : total * (LOG(sum) + max) - dot;
         if (dx) {
-            scale_array(n, dx, total / sum * scale);
+            scale_row(n, dx, total / sum * scale);
             if (one)
                 dx[label] -= total * scale;
             else
