@@ -1,7 +1,7 @@
-"""Activations: functions of each element, and softmax along rows.
+"""Activations: functions of each element, and softmax over the elements of a sample.
 
-The backward passes use the output of the forward pass, which the next layer keeps anyway; that of
-GELU its input.
+The backward pass uses the output of the forward pass, which the next layer stores anyway. That of
+GELU and SiLU uses the input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ElementwiseActivation(Module):
     _kind: int
     _slope: float = 0.0
     _grad_needs_input = False
-    """Whether the derivative is told by the input, and not by the output."""
+    """Whether the derivative is computed from the input, and not from the output."""
     _settings: tuple[str, ...] = ()
     """Names of the arguments of the constructor that change the function."""
     _kept = ("_y",)
@@ -54,12 +54,12 @@ class ElementwiseActivation(Module):
 
 
 class ReLU(ElementwiseActivation):
-    """``max(x, 0)``; the derivative at 0 is taken as 0.
+    """Rectified linear unit: ``max(x, 0)``. The derivative at 0 is 0.
 
     Parameters
     ----------
     inplace : bool
-        For code written for PyTorch: it changes no result.
+        For code written for PyTorch. It has no effect.
 
     Examples
     --------
@@ -78,14 +78,14 @@ class ReLU(ElementwiseActivation):
 
 
 class LeakyReLU(ElementwiseActivation):
-    """``x`` where positive, ``negative_slope * x`` elsewhere.
+    """Leaky ReLU: ``x`` if it is positive, and ``negative_slope * x`` otherwise.
 
     Parameters
     ----------
     negative_slope : float
-        At least 0: with a negative one, the output would no longer tell the sign of the input.
+        Slope for negative `x`, at least 0: the derivative is computed from the sign of the output.
     inplace : bool
-        For code written for PyTorch: it changes no result.
+        For code written for PyTorch. It has no effect.
 
     Raises
     ------
@@ -113,7 +113,7 @@ class LeakyReLU(ElementwiseActivation):
 
 
 class Tanh(ElementwiseActivation):
-    """Hyperbolic tangent.
+    """Hyperbolic tangent: ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``, without overflow.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class Tanh(ElementwiseActivation):
 
 
 class Sigmoid(ElementwiseActivation):
-    """The logistic function ``1 / (1 + exp(-x))``, without overflow at any `x`.
+    """Logistic function: ``1 / (1 + exp(-x))``, without overflow.
 
     Examples
     --------
@@ -143,14 +143,14 @@ class Sigmoid(ElementwiseActivation):
 
 
 class ELU(ElementwiseActivation):
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere: the exponential linear unit.
+    """Exponential linear unit: ``x`` if it is positive, ``alpha * (exp(x) - 1)`` otherwise.
 
     Parameters
     ----------
     alpha : float
-        At least 0: with a negative one, the output would no longer tell the sign of the input.
+        Negative of the limit for small `x`, at least 0: the derivative is computed from the output.
     inplace : bool
-        For code written for PyTorch: it changes no result.
+        For code written for PyTorch. It has no effect.
 
     Raises
     ------
@@ -181,13 +181,13 @@ class ELU(ElementwiseActivation):
 
 
 class GELU(ElementwiseActivation):
-    """``x * P(X <= x)`` for a standard normal X: the Gaussian error linear unit.
+    """Gaussian error linear unit: ``x * P(X <= x)`` for a standard normal X.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}
-        How to compute the probability: ``"tanh"`` takes ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 *
-        x**3))) / 2``.
+        Formula of the probability: "none" is the exact ``(1 + erf(x / sqrt(2))) / 2``, and "tanh"
+        is ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2``.
 
     Raises
     ------
@@ -219,12 +219,12 @@ class GELU(ElementwiseActivation):
 
 
 class SiLU(ElementwiseActivation):
-    """``x * sigmoid(x)``: the sigmoid linear unit, also known as swish.
+    """Sigmoid linear unit, also known as swish: ``x / (1 + exp(-x))``.
 
     Parameters
     ----------
     inplace : bool
-        For code written for PyTorch: it changes no result.
+        For code written for PyTorch. It has no effect.
 
     References
     ----------
@@ -249,12 +249,12 @@ class SiLU(ElementwiseActivation):
 
 
 class Softplus(ElementwiseActivation):
-    """``log(1 + exp(beta * x)) / beta``: a smooth ReLU, whose outputs are above 0.
+    """Smooth approximation of ReLU: ``log(1 + exp(beta * x)) / beta``.
 
     Parameters
     ----------
     beta : float
-        Above 0. The larger it is, the closer the function is to ReLU.
+        Sharpness, above 0. The larger it is, the closer the function is to ReLU.
     threshold : float
         For code written for PyTorch: 20. Where ``beta * x`` is above it, the output is `x`.
 
@@ -293,16 +293,17 @@ class Softplus(ElementwiseActivation):
 
 
 class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` along each row: probabilities. For rows of one axis.
+    """Softmax: ``exp(x) / sum(exp(x))``, with the sum over the elements of each sample.
 
-    A network that ends in it is trained with `NLLLoss`. `CrossEntropyLoss` takes logits, is more
-    exact, and has softmax built in.
+    Input and output have shape (n, classes). The outputs are probabilities. A network that ends in
+    this layer is trained with `NLLLoss`. `CrossEntropyLoss` takes logits and includes softmax,
+    which is more precise.
 
     Parameters
     ----------
     dim : int or None
-        The axis along which the sum is taken, for code written for PyTorch: -1, 1 or None, which
-        are the one axis of a row.
+        Axis of the sum, for code written for PyTorch: -1, 1 or None, all of which are the axis of
+        classes.
 
     Raises
     ------

@@ -1,5 +1,6 @@
-"""Losses that compare each element of the output with its target: for regression, counts, and
-several labels at a time.
+"""Losses that are means over elements: for regression, counts, and several labels per sample.
+
+In the formulas, `x` is an element of the output, and `y` its target of the same shape.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from cnet.nn._neutral import neutral
 
 
 def _rows(output: Array) -> tuple[int, int]:
-    """The shape of outputs, seen as a matrix."""
+    """Return the shape of outputs as a matrix, with one row per sample."""
     return len(output), math.prod(output.shape[1:])
 
 
 class _ElementLoss(KernelLoss):
     _bounds: tuple[float, float] = (-math.inf, math.inf)
-    """Of the targets."""
+    """Minimum and maximum of the targets."""
 
     def prepare_target(
         self, target: ArrayLike, output_shape: tuple[int, ...], dtype: np.dtype[Any]
@@ -73,7 +74,7 @@ class _ElementLoss(KernelLoss):
 
 
 class MSELoss(_ElementLoss):
-    """Mean of the squared differences over all elements.
+    """Mean squared error: the mean of ``(x - y)**2`` over all elements.
 
     Parameters
     ----------
@@ -91,9 +92,9 @@ class MSELoss(_ElementLoss):
 
 
 class L1Loss(_ElementLoss):
-    """Mean of the absolute differences over all elements: less moved by outliers than squares are.
+    """Mean absolute error: the mean of ``abs(x - y)`` over all elements.
 
-    Where the difference is 0, so is the gradient.
+    Outliers have less influence than on `MSELoss`. Where the difference is 0, the gradient is 0.
 
     Parameters
     ----------
@@ -111,15 +112,19 @@ class L1Loss(_ElementLoss):
 
 
 class HuberLoss(_ElementLoss):
-    """Mean over all elements of half the squared difference `d`, up to `delta`, and ``delta *
-    (abs(d) - delta / 2)`` beyond.
+    """Huber loss: quadratic for small differences, and linear for large ones.
+
+    With ``d = x - y``, it is the mean over all elements of::
+
+        d**2 / 2                        if abs(d) <= delta
+        delta * (abs(d) - delta / 2)    otherwise
 
     Parameters
     ----------
     reduction : str or float
         For code written for PyTorch, which has it first: "mean". A number in its place is `delta`.
     delta : float
-        Above 0.
+        Difference at which the loss changes from quadratic to linear, above 0.
 
     Raises
     ------
@@ -155,13 +160,18 @@ class HuberLoss(_ElementLoss):
 
 
 class SmoothL1Loss(_ElementLoss):
-    """Mean over all elements of ``d**2 / (2 * beta)`` for a difference `d` below `beta`, and
-    ``abs(d) - beta / 2`` beyond: `HuberLoss` divided by its delta.
+    """Smooth L1 loss: `HuberLoss` with ``delta=beta``, divided by `beta`.
+
+    With ``d = x - y``, it is the mean over all elements of::
+
+        d**2 / (2 * beta)    if abs(d) < beta
+        abs(d) - beta / 2    otherwise
 
     Parameters
     ----------
     beta : float
-        At least 0; with 0 it is `L1Loss`.
+        Difference at which the loss changes from quadratic to linear, at least 0. With 0, the loss
+        is `L1Loss`.
     reduction : str
         For code written for PyTorch: "mean".
 
@@ -195,13 +205,16 @@ class SmoothL1Loss(_ElementLoss):
 
 
 class QuantileLoss(_ElementLoss):
-    """Pinball loss, whose best constant output is a quantile of the targets: the mean of ``max(q *
-    d, (q - 1) * d)``, ``d = y - x``.
+    """Pinball loss, which a quantile of the targets minimizes.
+
+    With ``d = y - x`` and the quantile `q`, it is the mean of ``max(q * d, (q - 1) * d)`` over all
+    elements.
 
     Parameters
     ----------
     quantile : float
-        Above 0 and below 1; 0.5 gives half the absolute difference.
+        Quantile to predict, above 0 and below 1. With 0.5, it is the median, and the loss is half
+        of `L1Loss`.
     reduction : str
         For code written for PyTorch: "mean".
 
@@ -235,15 +248,18 @@ class QuantileLoss(_ElementLoss):
 
 
 class PoissonNLLLoss(_ElementLoss):
-    """Negative log-likelihood of counts `y`, up to a constant: the mean of ``exp(x) - y * x``, or
-    of ``x - y * log(x + eps)``.
+    """Negative log-likelihood of counts with a Poisson distribution, without a constant.
+
+    It is the mean over all elements of ``exp(x) - y * x``. With ``log_input=False``, it is the mean
+    of ``x - y * log(x + eps)``. The counts `y` are at least 0.
 
     Parameters
     ----------
     log_input : bool
-        Outputs are logarithms of means; else means.
+        Whether outputs are logarithms of the expected counts. Otherwise they are the expected
+        counts, at least 0.
     eps : float
-        Above 0; keeps the logarithm of a mean of 0 finite.
+        Term that avoids the logarithm of 0, above 0.
     full, reduction : object
         For code written for PyTorch: False and "mean".
 
@@ -287,12 +303,12 @@ class PoissonNLLLoss(_ElementLoss):
 
 
 class BCEWithLogitsLoss(_ElementLoss):
-    """Binary cross-entropy of logits, for outputs that are each true or false: the mean of ``log(1
-    + exp(x)) - y * x``.
+    """Binary cross-entropy of logits, for labels that are each true or false.
 
-    Stable at any magnitude. Targets are truth values, or probabilities from 0 to 1. For the
-    accuracy, an output says true if it is above 0, and should if its target is above 0.5; a row is
-    classified correctly if all its outputs are.
+    It is the mean of ``log(1 + exp(x)) - y * x`` over all elements, computed without overflow.
+    Targets are bools, or probabilities from 0 to 1. For the accuracy, a label is predicted as true
+    if its logit is above 0, and is true if its target is above 0.5. A sample is classified
+    correctly if all its labels are.
 
     Parameters
     ----------

@@ -1,6 +1,4 @@
-"""Normalization: values brought to mean 0 and variance 1, then scaled and shifted by what is
-learned.
-"""
+"""Normalization to mean 0 and variance 1, followed by a learned scale and shift."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ from cnet.nn._sizes import number, positive
 
 
 class Norm(Module):
-    """What batch and layer normalization have in common: a learned scale and shift for each value
-    of a row.
-    """
+    """Base of batch and layer normalization, with a learned scale and shift of each feature."""
 
     _kept = ("_xhat", "_rstd", "_out_shape")
     weight: Parameter | None
@@ -46,7 +42,7 @@ class Norm(Module):
         self._out_shape: tuple[int, ...] | None = None
 
     def _affine(self) -> tuple[Array | None, Array | None]:
-        """Weight and bias as the kernels take them."""
+        """Return weight and bias in the form for the kernels."""
         weight, bias = (
             None if parameter is None else parameter.data.T.reshape(-1)
             for parameter in (self.weight, self.bias)
@@ -54,8 +50,9 @@ class Norm(Module):
         return weight, bias
 
     def _set_gradients(self, dout: Array) -> Array:
-        """Give weight and bias their gradients; (2, n), first those of the bias, whether there are
-        any or not.
+        """Set the gradients of weight and bias, if they exist.
+
+        Returns both, of shape (2, n), with those of the bias first, even without parameters.
         """
         xhat = training_state(self, "_xhat")
         m, n = xhat.shape
@@ -106,18 +103,18 @@ class _BatchNorm(Norm):
         return config if self.weight else {**config, "affine": False}
 
     def _rows(self, x: Array) -> Array:
-        """(m, num_features), one row for each value of a feature."""
+        """Return a batch as a matrix (m, num_features), with a column for each feature."""
         raise NotImplementedError
 
     def _grad_rows(self, grad: Array) -> Array:
         raise NotImplementedError
 
     def _from_rows(self, rows: Array, shape: tuple[int, ...]) -> Array:
-        """The way back from `_rows`, to a batch of `shape`."""
+        """Return a batch of `shape` from a matrix as `_rows` returns it."""
         raise NotImplementedError
 
     def check_batch(self, values: int) -> None:
-        """TooFewValues if a training batch has too few values of each feature."""
+        """Raise TooFewValues if a training mini-batch has fewer than 2 values of each feature."""
         if values < 2:
             raise TooFewValues(
                 f"{self!r} got a mini-batch of 1 sample with 1 value of each feature, and needs "
@@ -127,8 +124,10 @@ class _BatchNorm(Norm):
             )
 
     def _moments(self, rows: Array, training: bool) -> tuple[Array, Array]:
-        """Mean and reciprocal deviation of each column: of a training batch, whose moments go into
-        the running ones, or of these.
+        """Return mean and reciprocal deviation of each column.
+
+        In training, they are those of the mini-batch, which also updates the running statistics.
+        Otherwise they are the running statistics.
         """
         (m, n), kernels = rows.shape, loops(rows.dtype)
         mean, var, rstd = np.empty((3, n), rows.dtype)
@@ -149,7 +148,7 @@ class _BatchNorm(Norm):
 
     @property
     def kernel_momentum(self) -> float:
-        """The momentum as the kernels take it."""
+        """Momentum in the form for the kernels: -1 for None."""
         return -1.0 if self.momentum is None else self.momentum
 
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
@@ -176,39 +175,45 @@ class _BatchNorm(Norm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalization of each feature of rows of one axis.
+    """Batch normalization of each feature of samples with one axis.
 
-    In training, by the mean and variance of the batch; in inference, by running means of these. A
-    row's result in training depends on the other rows.
+    Input and output have shape (n, num_features). Each feature is transformed by::
+
+        y = (x - mean) / sqrt(var + eps) * weight + bias
+
+    In training, `mean` and `var` are those of the mini-batch, so the result of a sample depends on
+    the others; `var` is the biased variance. In inference, they are `running_mean` and
+    `running_var`, which training updates with the mean and the unbiased variance.
 
     Parameters
     ----------
     num_features : int
-        At least 1.
+        Number of features, at least 1.
     eps : float
-        Added to the variance.
+        Term that avoids division by 0, at least 0.
     momentum : float or None
-        The fraction of a new batch in the running mean and variance; None takes the mean over all
-        batches.
+        Weight of a new mini-batch in the running statistics, from 0 to 1: ``running = (1 -
+        momentum) * running + momentum * new``. With None, they are the means over all mini-batches.
     affine : bool
-        Whether the result is scaled by a weight and shifted by a bias, both learned.
+        Whether the layer has `weight` and `bias`; otherwise they are 1 and 0 in the formula.
     track_running_stats, bias : bool
         For code written for PyTorch: True.
     dtype : {"float32", "float64"}
+        Dtype of the parameters and of the arithmetic.
     device : {None, "cpu"}
         For code written for PyTorch.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,), or None
-        At first 1 and 0.
+        Scale and shift, initially 1 and 0.
     running_mean, running_var, num_batches_tracked : Buffer
-        Part of `state_dict`.
+        Running statistics, and the number of training mini-batches. `state_dict` has them.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of its range; in training, if the batch has a single row.
+        If a setting is out of its range; in training, if the mini-batch has a single sample.
 
     References
     ----------
@@ -245,37 +250,43 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalization of each channel of images, over all their pixels.
 
-    In training, by the mean and variance of the batch; in inference, by running means of these. An
-    image's result in training depends on the other images.
+    Input and output have shape (n, num_features, height, width). Each channel is transformed by::
+
+        y = (x - mean) / sqrt(var + eps) * weight + bias
+
+    In training, `mean` and `var` are those of all pixels of the mini-batch, so the result of an
+    image depends on the others; `var` is the biased variance. In inference, they are `running_mean`
+    and `running_var`, which training updates with the mean and the unbiased variance.
 
     Parameters
     ----------
     num_features : int
-        Channels, at least 1.
+        Number of channels, at least 1.
     eps : float
-        Added to the variance.
+        Term that avoids division by 0, at least 0.
     momentum : float or None
-        The fraction of a new batch in the running mean and variance; None takes the mean over all
-        batches.
+        Weight of a new mini-batch in the running statistics, from 0 to 1: ``running = (1 -
+        momentum) * running + momentum * new``. With None, they are the means over all mini-batches.
     affine : bool
-        Whether the result is scaled by a weight and shifted by a bias, both learned.
+        Whether the layer has `weight` and `bias`; otherwise they are 1 and 0 in the formula.
     track_running_stats, bias : bool
         For code written for PyTorch: True.
     dtype : {"float32", "float64"}
+        Dtype of the parameters and of the arithmetic.
     device : {None, "cpu"}
         For code written for PyTorch.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,), or None
-        At first 1 and 0.
+        Scale and shift, initially 1 and 0.
     running_mean, running_var, num_batches_tracked : Buffer
-        Part of `state_dict`.
+        Running statistics, and the number of training mini-batches. `state_dict` has them.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of its range; in training, if the batch has a single pixel.
+        If a setting is out of its range; in training, if the mini-batch has a single pixel.
 
     References
     ----------
@@ -306,26 +317,35 @@ class BatchNorm2d(_BatchNorm):
 
 
 class LayerNorm(Norm):
-    """Layer normalization: of each row by its own mean and variance, over its last axes.
+    """Layer normalization: of each sample by its own mean and variance, over its last axes.
+
+    Input and output have shape (n, ..., `normalized_shape`). Values are transformed by::
+
+        y = (x - mean) / sqrt(var + eps) * weight + bias
+
+    `mean` and the biased variance `var` are those over the axes of `normalized_shape`, in training
+    and in inference.
 
     Parameters
     ----------
     normalized_shape : int or tuple of int
-        The last axes of a row.
+        Sizes of the last axes of a sample, which are normalized together.
     eps : float
-        Added to the variance.
+        Term that avoids division by 0, at least 0.
     elementwise_affine : bool
-        Whether the result is scaled by a learned weight.
+        Whether the layer has a weight.
     bias : bool
-        Whether it is then shifted by a learned bias.
+        Whether the layer also has a bias. Without a weight, it has none.
     dtype : {"float32", "float64"}
+        Dtype of the parameters and of the arithmetic.
     device : {None, "cpu"}
         For code written for PyTorch.
 
     Attributes
     ----------
     weight, bias : Parameter, or None
-        At first 1 and 0; in `state_dict` of `normalized_shape`, otherwise with the axes in reverse.
+        Scale and shift, initially 1 and 0. Their shape is `normalized_shape` in `state_dict`, and
+        otherwise its reverse.
 
     Raises
     ------

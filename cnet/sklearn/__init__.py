@@ -1,7 +1,7 @@
-"""Networks as scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's own
-parameters and attributes.
+"""Estimators with the interface of scikit-learn: `MLPClassifier` and `MLPRegressor`.
 
-A script changes one import. Needs ``pip install "cnet[sklearn]"``.
+They have the parameters and attributes of scikit-learn's classes of these names, so a script
+changes only its import. Requires ``pip install "cnet[sklearn]"``.
 """
 
 try:

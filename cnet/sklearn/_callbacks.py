@@ -1,5 +1,6 @@
-"""scikit-learn's callbacks, which it has from 1.9 on: each epoch, or iteration of L-BFGS, is a task
-of the fit.
+"""Support of scikit-learn's callbacks, which exist since version 1.9.
+
+Each epoch, or iteration of L-BFGS, is a task of the fit.
 """
 
 from __future__ import annotations
@@ -22,25 +23,26 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Before scikit-learn 1.9 there is no ``set_callbacks``."""
+        """Replacement before scikit-learn 1.9, without ``set_callbacks``."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Before scikit-learn 1.9 there is nothing to tear down."""
+        """Return the method: before scikit-learn 1.9 there is nothing to tear down."""
         return method
 
 
 class Tasks(Callback):
-    """Tells an estimator's callbacks of its fit and of the tasks in it.
+    """Calls scikit-learn's callbacks of an estimator for its fit and for each task of it.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        With a net.
+        Estimator whose network exists.
     name : str
-        Of a task.
+        Name of the tasks.
     most : int
-        As many tasks as there may be.
+        Maximum number of tasks.
     samples : Samples
+        Training data.
     """
 
     def __init__(self, estimator: Any, name: str, most: int, samples: Samples) -> None:
@@ -52,7 +54,7 @@ class Tasks(Callback):
         self._done = 0
 
     def _net(self) -> dict[str, Any]:
-        """What a copy of the estimator needs so as to predict as the estimator would now."""
+        """Return the attributes with which a copy of the estimator can predict."""
         return {"model_": copy.deepcopy(self._estimator.model_)}
 
     def _begin(self) -> None:
@@ -60,8 +62,9 @@ class Tasks(Callback):
         self._task.call_on_fit_task_begin(**self._data, reconstruction_attributes=self._net)
 
     def next(self) -> bool:
-        """End a task and begin another; True, and no other, if a callback wants training to
-        stop.
+        """End the current task and begin the next one.
+
+        If a callback asks to stop training, no task begins, and the result is True.
         """
         task, self._task = self._task, None
         stop = bool(task.call_on_fit_task_end(**self._data, reconstruction_attributes=self._net))
@@ -76,7 +79,7 @@ class Tasks(Callback):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._task is not None:  # begun, and broken off
+        if self._task is not None:  # it was interrupted
             self._task.call_on_fit_task_end(estimator=self._estimator)
         self._root.call_on_fit_task_end(**self._data, reconstruction_attributes={})
 
@@ -86,7 +89,7 @@ class Tasks(Callback):
 
 
 def tasks(estimator: Any, name: str, most: int, samples: Samples) -> Tasks | None:
-    """The tasks of a fit; None if no callback of scikit-learn's asks for them."""
+    """Return the tasks of a fit, or None if the estimator has no callbacks of scikit-learn."""
     return (
         Tasks(estimator, name, most, samples)
         if getattr(estimator, "_skl_callbacks", None)
@@ -95,15 +98,15 @@ def tasks(estimator: Any, name: str, most: int, samples: Samples) -> Tasks | Non
 
 
 def listeners_of(estimator: Any) -> list[Any]:
-    """The callbacks of cnet's that an estimator has.
+    """Return the parameter `callbacks` of an estimator as a list.
 
     Raises
     ------
     TypeError
-        If something is no callback.
+        If an element is not a callback.
     ValueError
-        If one is a scheduler, which would change the learning rate of another optimizer; or one is
-        there twice.
+        If an element is a scheduler, which would change the learning rate of another optimizer, or
+        is in the list twice.
     """
     listeners = as_list(estimator.callbacks)
     for listener in listeners:

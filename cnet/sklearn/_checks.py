@@ -1,6 +1,4 @@
-"""scikit-learn's checks of data, after checks of what scikit-learn takes and cnet does not, or
-takes for something else.
-"""
+"""Checks of data: those of scikit-learn, and rejection of masked and sparse arrays."""
 
 from typing import Any
 
@@ -11,8 +9,9 @@ from cnet._utils.arrays import Array, refuse_masked
 
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:
-    """As scikit-learn's function of this name. Masked values, whose mask it drops, and sparse data
-    are rejected.
+    """Call scikit-learn's function of this name, after rejecting masked and sparse arrays.
+
+    scikit-learn would drop the mask.
     """
     refuse_masked(X, "X")
     refuse_masked(y, "y")
@@ -26,7 +25,7 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: 
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Array:
-    """As scikit-learn's function of nearly this name. Masked values are rejected."""
+    """Call scikit-learn's ``_check_sample_weight``, after rejecting masked arrays."""
     refuse_masked(sample_weight, "sample_weight")
     weights: Array = validation._check_sample_weight(sample_weight, X)
     return weights

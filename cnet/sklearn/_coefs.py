@@ -1,6 +1,4 @@
-"""`coefs_` and `intercepts_`: the arrays of a network in a list, which passes on to the network
-what is assigned to its elements.
-"""
+"""`coefs_` and `intercepts_`: a list of a network's arrays. Assignment changes the network."""
 
 from __future__ import annotations
 
@@ -15,17 +13,18 @@ from cnet.nn._parameter import exchange
 
 
 class NetArrays(list[Array]):
-    """The arrays of some parameters of a net.
+    """List of the arrays of some parameters of a network.
 
-    It is read like any list. ``arrays[i] = values`` gives the network a copy of values of the same
-    shape; the array that it had stays as it is. The length cannot change. Copies and pickles are
-    plain lists.
+    Reading is that of a list. ``arrays[i] = values`` gives the network a copy of `values`, which
+    must have the same shape, and does not change the array that it replaces. The length is fixed.
+    Copies and pickles are plain lists.
 
     Parameters
     ----------
     name : str
-        For messages: ``"coefs_"``.
+        Name in error messages, such as ``"coefs_"``.
     parameters : sequence of Parameter
+        Parameters whose arrays are the elements.
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter]) -> None:
@@ -33,7 +32,7 @@ class NetArrays(list[Array]):
         self.name, self.parameters = name, parameters
 
     def refresh(self) -> None:
-        """Take up the arrays that the parameters have now."""
+        """Replace the elements by the present arrays of the parameters."""
         for i, parameter in enumerate(self.parameters):
             super().__setitem__(i, parameter.data)
 

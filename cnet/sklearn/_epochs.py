@@ -1,6 +1,4 @@
-"""What follows each epoch, as in scikit-learn: the record, the learning rate, and the decision to
-stop.
-"""
+"""Steps after each epoch, as in scikit-learn: records, learning rate, and stopping criterion."""
 
 from __future__ import annotations
 
@@ -16,24 +14,25 @@ if TYPE_CHECKING:
 
 
 class Epochs(Callback):
-    """Keeps an estimator's record, changes its learning rate, and stops its training.
+    """Records the losses of an estimator, adapts its learning rate, and stops its training.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
     samples : int
-        In an epoch.
+        Number of samples of an epoch.
     score : callable or None
-        The score of validation data, where it decides.
+        Function that computes the validation score. With None, the training loss decides when to
+        stop.
 
     Attributes
     ----------
     best_weights : dict or None
-        Those with the best score: at first, those that training began with.
+        State of the network with the best score, at first the initial one. None without `score`.
     stepped : bool
-        Whether a step has been taken.
+        Whether there has been an optimizer step.
     converged : bool
-        Whether training was stopped.
+        Whether the loss or the score stalled, which ended training.
     """
 
     every_batch = False
@@ -53,7 +52,7 @@ class Epochs(Callback):
         self.record(trainer, trainer.objective)
 
     def record(self, trainer: EstimatorTrainer, loss: float) -> None:
-        """What scikit-learn does after an epoch with this loss."""
+        """Update the estimator after an epoch with this loss, as scikit-learn does."""
         e = self.estimator
         e.n_iter_ += 1
         e.t_ += self.samples
@@ -70,8 +69,10 @@ class Epochs(Callback):
             self._stalled(trainer)
 
     def diverged(self, trainer: EstimatorTrainer, epochs: int) -> None:
-        """Record the epochs that are left as scikit-learn does, which continues with a network that
-        holds NaN. It never is the best one.
+        """Record the remaining epochs after training diverged.
+
+        scikit-learn continues with a network whose parameters are NaN, and records its losses and
+        scores. Such a network is never the best one.
         """
         assert self.score is not None
         best, self.best_weights = self.best_weights, None
@@ -85,7 +86,7 @@ class Epochs(Callback):
         self.best_weights, self.estimator.best_validation_score_ = best, best_score
 
     def _follow_schedule(self, trainer: EstimatorTrainer) -> None:
-        """Where `learning_rate` is a function, ask it for the rate of the next epoch."""
+        """If `learning_rate` is a function, set the rate of the next epoch by it."""
         schedule, epoch = self.estimator.learning_rate, len(self.estimator.loss_curve_)
         if callable(schedule):
             rate = float(schedule(epoch))
@@ -95,7 +96,8 @@ class Epochs(Callback):
                 )
             trainer.set_rate(rate)
 
-    # NaN never stalls: comparisons are scikit-learn's
+    # These are the comparisons of scikit-learn: with NaN they are False, so it does not count as
+    # stalling
 
     def _loss_stalls(self) -> bool:
         e = self.estimator

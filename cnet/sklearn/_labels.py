@@ -1,9 +1,9 @@
-"""The classes of `y`: the numbers by which a network learns them, the loss that it learns by, and
-the way back from its outputs.
+"""Encoding of labels for a network, the loss to train with, and decoding of outputs.
 
-Three kinds: one of several classes, a softmax; yes or no, once or for each of several labels, a
-sigmoid each; and several columns of classes, a softmax each. Outputs are a network's, (n, sum of
-the widths).
+There are three kinds of labels. With one of several classes per sample, the output activation is
+softmax. With two classes, or several labels that are each true or false, it is the sigmoid of each
+output. With several columns of classes, it is softmax in each head. Outputs of a network have
+shape (n, sum of the widths).
 """
 
 from __future__ import annotations
@@ -22,49 +22,49 @@ from cnet.sklearn._losses import BinaryLogLoss, LogLoss
 
 
 class Labels(ABC):
-    """Base of the kinds."""
+    """Base of the kinds of labels."""
 
     classes: Any
-    """As `classes_` shows them."""
+    """Sorted labels: the value of `classes_`."""
     widths: tuple[int, ...]
-    """Outputs of each head of the network; most networks have one."""
+    """Number of outputs of each head of the network. Most networks have one head."""
     activation: str
-    """As `out_activation_` shows it."""
+    """Name of the output activation: the value of `out_activation_`."""
     scale = 1.0
-    """What the loss is multiplied by to be scikit-learn's, which is a sum over outputs."""
+    """Factor from the loss to scikit-learn's, which is a sum over outputs."""
 
     @property
     def columns(self) -> list[Array]:
-        """The classes in each column of `y`."""
+        """Classes in each column of `y`."""
         return [self.classes]
 
     @abstractmethod
     def unknown(self, y: Array) -> Any:
-        """Classes in `y` that are not among those known."""
+        """Return the labels in `y` that are not in `classes`."""
 
     @abstractmethod
     def encode(self, y: Array) -> Array:
-        """What the network learns."""
+        """Return targets for the network."""
 
     @abstractmethod
     def loss(self, model: nn.Sequential) -> nn.Loss:
-        """What it learns by."""
+        """Return the loss for the network."""
 
     @abstractmethod
     def probabilities(self, outputs: Array) -> Any:
-        """Of each class."""
+        """Return the probability of each class."""
 
     @abstractmethod
     def decode(self, outputs: Array) -> Array:
-        """The classes that the network decided for."""
+        """Return the predicted labels."""
 
     @abstractmethod
     def right(self, outputs: Array, encoded: Array) -> Array:
-        """Whether all of a row was decided correctly, as bool."""
+        """Return, as bool, whether all columns of a sample are classified correctly."""
 
 
 class OneOfSeveral(Labels):
-    """A class for each row."""
+    """One of several classes for each sample."""
 
     activation = "softmax"
 
@@ -95,7 +95,7 @@ class OneOfSeveral(Labels):
 
 
 class YesOrNo(Labels):
-    """Two classes, or a table of labels that a row has or has not."""
+    """Two classes, or a table of labels that are each true or false for a sample."""
 
     activation = "logistic"
 
@@ -136,7 +136,7 @@ class YesOrNo(Labels):
 
 
 class Columns(Labels):
-    """A class for each row and column, which a head of the network learns."""
+    """Several columns of classes, with a head of the network for each."""
 
     activation = "softmax"
 
@@ -193,7 +193,7 @@ class Columns(Labels):
 
 
 def labels_of(y: Any) -> Labels:
-    """The kind of labels that `y` has, and the classes in it."""
+    """Return the labels of `y`, of the kind that it has."""
     if type_of_target(y) == "multiclass-multioutput":
         return Columns([OneOfSeveral(np.unique(column)) for column in np.asarray(y).T])
     binarizer = LabelBinarizer().fit(y)
@@ -205,7 +205,7 @@ def labels_of(y: Any) -> Labels:
 
 
 def same_labels(a: Labels, b: Labels) -> bool:
-    """Whether two are of the same kind and have the same classes."""
+    """Return whether two objects are of the same kind and have the same classes."""
     return (
         type(a) is type(b)
         and a.widths == b.widths

@@ -1,6 +1,4 @@
-"""Training by L-BFGS: on the loss and the gradients of the whole data set, layer by layer, with
-scikit-learn's penalty.
-"""
+"""Training with L-BFGS: the loss and gradients of all samples, with scikit-learn's penalty."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from cnet.sklearn._samples import Samples
 
 
 class _Listening(optim.LBFGS):
-    """Tells the number of each iteration to a function that may end it."""
+    """L-BFGS that calls `listener` after each iteration, and ends if it returns True."""
 
     listener: Callable[[int], bool]
     stopped = False
@@ -35,12 +33,12 @@ class _Listening(optim.LBFGS):
 
 
 def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> None:
-    """Train the estimator's net.
+    """Train the network of an estimator with L-BFGS.
 
     Raises
     ------
     ValueError
-        If a parameter is for the other solvers.
+        If a parameter requires another solver.
     """
     e = estimator
     _check(e, validation)

@@ -1,4 +1,4 @@
-"""scikit-learn's losses, where they are others than those of `cnet.nn`."""
+"""Losses of scikit-learn that differ from those of `cnet.nn`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 from cnet import nn
 from cnet._utils.arrays import Array
 
-_BOUNDED = -1.0  # a setting of the compiled losses
+_BOUNDED = -1.0  # value of the setting of compiled losses that clamps probabilities
 
 
 class LogLoss(nn.CrossEntropyLoss):
-    """Cross-entropy, in which a probability counts as at least the machine epsilon and at most 1
-    less that; gradients are not bounded.
+    """Cross-entropy with probabilities clamped to [eps, 1 - eps], as in scikit-learn.
+
+    `eps` is the machine epsilon. The gradient is that without clamping.
     """
 
     _compiled = True
@@ -26,7 +27,7 @@ class LogLoss(nn.CrossEntropyLoss):
 
 
 class BinaryLogLoss(nn.BCEWithLogitsLoss):
-    """The same for a sigmoid of each output."""
+    """Binary cross-entropy of logits with probabilities clamped as in `LogLoss`."""
 
     _compiled = True
 
@@ -36,8 +37,9 @@ class BinaryLogLoss(nn.BCEWithLogitsLoss):
 
 
 class PoissonLoss(nn.Loss):
-    """Mean of half the Poisson deviance over all elements; the network's output is the logarithm of
-    the expected count.
+    """Half the Poisson deviance: the mean of ``y * (log(y) - x) - y + exp(x)`` over all elements.
+
+    The output `x` of the network is the logarithm of the expected count.
     """
 
     def prepare_target(
@@ -50,7 +52,7 @@ class PoissonLoss(nn.Loss):
 
     def weighted(self, output: Array, target: Array, sample_weight: Array) -> tuple[float, Array]:
         shares = (sample_weight / (output.shape[1] * (sample_weight.sum() or 1)))[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):  # the trainer sees what comes of it
+        with np.errstate(over="ignore", invalid="ignore"):  # the trainer detects divergence
             expected = np.exp(output)
             loss = target * (np.log(np.where(target > 0, target, 1)) - output) - target + expected
             return float((shares * loss).sum()), (shares * (expected - target)).astype(

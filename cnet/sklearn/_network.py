@@ -1,4 +1,4 @@
-"""An estimator's parameters, turned into a net."""
+"""Construction of the network of an estimator from its parameters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,20 @@ def build(
     random_state: np.random.RandomState,
     dtype: np.dtype[Any],
 ) -> nn.Sequential:
-    """A network of dense layers between these sizes, with scikit-learn's initial weights for the
-    same random state.
+    """Return a network with scikit-learn's initial weights for the same random state.
 
-    `widths` are those of the heads at its end; where there is one, it is a layer as any other.
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Estimator whose parameters determine activation, dropout and batch normalization.
+    sizes : list of int
+        Number of features, and widths of the hidden layers.
+    widths : sequence of int
+        Widths of the heads. A single head is an ordinary last layer.
+    random_state : RandomState
+        Source of the initial weights and of the seeds of dropout.
+    dtype : numpy.dtype
+        Dtype of the parameters.
     """
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
@@ -48,13 +58,14 @@ def build(
 def rebuild(
     estimator: Any, hidden: list[int], widths: Sequence[int], random_state: np.random.RandomState
 ) -> nn.Sequential:
-    """The estimator's network, with the activation and the dropout that its parameters have now:
-    the same object if they have not changed.
+    """Return the network of an estimator, with the present activation and dropout.
+
+    It is the same object if they have not changed.
 
     Raises
     ------
     ValueError
-        If they ask for other layers than there are.
+        If the parameters or the number of outputs require layers of other sizes.
     """
     model: nn.Sequential = estimator.model_
     layers = dense(model)
@@ -107,12 +118,12 @@ def _after(estimator: Any, random_state: np.random.RandomState) -> list[nn.Modul
 
 
 def draw_seed(random_state: np.random.RandomState) -> int:
-    """A seed for objects that have their own random numbers."""
+    """Draw a seed for a layer that has its own random numbers."""
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
 def dense(model: nn.Sequential) -> list[nn.Linear]:
-    """The dense layers of a network, those of its heads last."""
+    """Return the dense layers of a network, those of its heads last."""
     layers = itertools.chain.from_iterable(
         layer.heads.values() if isinstance(layer, nn.Heads) else [layer] for layer in model
     )

@@ -1,9 +1,9 @@
-"""Optimizers with scikit-learn's arithmetic, which differs from PyTorch's, and so from
-`cnet.optim`'s, in three points.
+"""Optimizers with the arithmetic of scikit-learn.
 
-The penalty `alpha` belongs to the sum of the losses of a mini-batch; Adam adds epsilon before the
-bias correction; and momentum remembers steps, not gradients, so that a new learning rate does not
-change what is remembered.
+It differs from PyTorch's, and so from `cnet.optim`, in three points. The L2 penalty is added to the
+sum of the losses of a mini-batch, not to their mean. Adam adds epsilon before the bias correction.
+The momentum buffer of SGD accumulates steps, not gradients, so a new learning rate does not rescale
+earlier steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnet.sklearn._network import dense
 
 
 class EstimatorSGD(optim.SGD):
-    """SGD as scikit-learn has it."""
+    """SGD with the penalty of scikit-learn."""
 
     _compiled = True
 
@@ -25,7 +25,7 @@ class EstimatorSGD(optim.SGD):
 
 
 class EstimatorAdam(optim.Adam):
-    """Adam as scikit-learn has it."""
+    """Adam with the penalty and the epsilon of scikit-learn."""
 
     _compiled = True
 
@@ -37,8 +37,9 @@ EstimatorOptimizer = EstimatorSGD | EstimatorAdam
 
 
 def make_optimizer(estimator: Any, model: nn.Sequential, scale: float) -> EstimatorOptimizer:
-    """The optimizer of an estimator, for a loss whose gradient is `scale` times smaller than
-    scikit-learn's.
+    """Return the optimizer of an estimator.
+
+    `scale` is the factor from the gradient of the loss to scikit-learn's.
     """
     weights = [layer.weight for layer in dense(model)]
     groups = [
@@ -52,7 +53,7 @@ def make_optimizer(estimator: Any, model: nn.Sequential, scale: float) -> Estima
 
 
 def change_settings(optimizer: EstimatorOptimizer, estimator: Any, scale: float) -> None:
-    """Take over the estimator's parameters, without the learning rate."""
+    """Set the parameters of the estimator, except for the learning rate."""
     if isinstance(optimizer, EstimatorSGD):
         momentum = float(estimator.momentum)
         settings: dict[str, Any] = {
@@ -70,7 +71,7 @@ def change_settings(optimizer: EstimatorOptimizer, estimator: Any, scale: float)
 
 
 def set_rate(optimizer: EstimatorOptimizer, learning_rate: float, scale: float) -> None:
-    """Continue with another learning rate, in scikit-learn's units."""
+    """Set the learning rate, in scikit-learn's units, without rescaling earlier steps."""
     rate = float(learning_rate) * (scale if isinstance(optimizer, EstimatorSGD) else 1.0)
     ratio = optimizer.param_groups[0]["lr"] / rate
     for group in optimizer.param_groups:
@@ -78,7 +79,7 @@ def set_rate(optimizer: EstimatorOptimizer, learning_rate: float, scale: float) 
     if isinstance(optimizer, EstimatorSGD) and ratio != 1:
         for state in (
             optimizer._state.values()
-        ):  # they hold gradients: times the rate, they are the steps that momentum remembers
+        ):  # buffers hold gradients: lr * buffer, the last step, must not change
             if not state.arrays.flags.writeable:
                 state.arrays = state.arrays.copy()
             state.arrays *= ratio

@@ -1,6 +1,4 @@
-"""The figures that an estimator keeps of its training: when they begin, and how they are
-pickled.
-"""
+"""Metrics of training in the attributes of an estimator: initial values and pickling."""
 
 from __future__ import annotations
 
@@ -18,9 +16,9 @@ _OF_EPOCHS = (
 
 
 def begin(estimator: Any, fresh: bool) -> None:
-    """Forget what earlier fits left where training begins again, and have what the next one needs.
+    """Create the attributes that a fit updates. If `fresh`, delete those of earlier fits.
 
-    As in scikit-learn, "lbfgs" has no figures of epochs.
+    As in scikit-learn, "lbfgs" has no attributes of epochs.
     """
     if fresh:
         estimator.n_iter_ = estimator.t_ = 0
@@ -42,13 +40,13 @@ def begin(estimator: Any, fresh: bool) -> None:
 
 
 def add_history(estimator: Any, history: dict[str, list[float]]) -> None:
-    """Take over the history of a training."""
+    """Append the metrics of a fit to `history_`."""
     for name, values in history.items():
         estimator.history_.setdefault(name, []).extend(values)
 
 
 def packed(state: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of an estimator as they are pickled: 8 bytes for each number of a list."""
+    """Return attributes in the form for pickling: arrays of float64 in place of lists."""
     state = dict(state)
     for name in ("loss_curve_", "validation_scores_"):
         if isinstance(state.get(name), list):
@@ -61,7 +59,7 @@ def packed(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(state: dict[str, Any]) -> dict[str, Any]:
-    """The way back from `packed`."""
+    """Return the attributes from the result of `packed`."""
     state = dict(state)
     for name in ("loss_curve_", "validation_scores_"):
         if isinstance(state.get(name), np.ndarray):

@@ -1,4 +1,4 @@
-"""The samples of a fit, and the part of them that early stopping holds out."""
+"""Samples of a fit, and their split for early stopping."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cnet._utils.arrays import Array
 
 
 class Samples(NamedTuple):
-    """Samples that are trained on, or that a score is computed on."""
+    """Samples for training or validation."""
 
     x: Array
     y: Array
-    """Targets as they were given."""
+    """Labels or targets as the caller passed them."""
     encoded: Array
-    """Targets as the network learns them."""
+    """Targets in the form for the network."""
     weights: Array | None
 
     def take(self, rows: Array) -> Samples:
-        """Some of the samples."""
+        """Return the samples with these indices."""
         return Samples(
             self.x[rows],
             self.y[rows],
@@ -38,19 +38,21 @@ def split(
     random_state: np.random.RandomState,
     classes: Array | None,
 ) -> tuple[Array, Array]:
-    """Row numbers to train on and to hold out, drawn at random.
+    """Return random indices of the samples to train on and to hold out.
 
     Parameters
     ----------
     encoded : ndarray, shape (n_samples, ...)
+        Targets in the form for the network.
     strata : ndarray of int, shape (n_samples,), or None
-        Stratum of each sample: both parts get their share of each. None draws from all samples
-        alike.
+        Stratum of each sample: both parts have the same fraction of each. None draws from all
+        samples alike.
     fraction : float
-        Share of the samples to hold out, rounded up.
+        Fraction of the samples to hold out. Their number is rounded up.
     random_state : RandomState
+        Source of random numbers.
     classes : ndarray, shape (2,), or None
-        The two classes, if there are two: then the parts are scikit-learn's.
+        Labels of the two classes, if there are two: then the parts are scikit-learn's.
 
     Raises
     ------
@@ -96,10 +98,11 @@ def _of_two_classes(
 def _stratified(
     strata: Array, fraction: float, random_state: np.random.RandomState
 ) -> tuple[Array, Array]:
-    """Rows at even distances, of samples in random order within each stratum: strata differ from
-    their share by less than one sample.
+    """Return the indices of a stratified split, by systematic sampling.
 
-    The only sample of a stratum is never held out.
+    The samples are sorted by stratum, in random order within each, and those at even distances are
+    held out. The number from a stratum differs from its exact fraction by less than one sample. The
+    only sample of a stratum is held out only if there are too few others.
     """
     n = len(strata)
     held_out = math.ceil(fraction * n)

@@ -1,4 +1,4 @@
-"""Training by "sgd" and "adam": epochs of mini-batches."""
+"""Training with "sgd" and "adam": epochs of mini-batches."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def fit_epochs(
     fresh: bool,
     incremental: bool,
 ) -> None:
-    """Train the estimator's network, for an epoch if it is `incremental`.
+    """Train the network of an estimator, for one epoch if `incremental`.
 
-    With early stopping it keeps the weights with the best score, also where training diverges.
+    With early stopping, the network has the weights of the best score, even if training diverges.
 
     Raises
     ------
     ValueError
-        If training diverges without early stopping, or the samples do not fit.
+        If training diverges without early stopping, or there are too few samples.
     """
     e = estimator
     own = held_out is not None
@@ -53,7 +53,7 @@ def fit_epochs(
     if epochs.score is not None and not fresh and (own or e.best_validation_score_ == -np.inf):
         e.best_validation_score_ = float(
             np.nan_to_num(epochs.score(), nan=-np.inf)
-        )  # that of the weights now: others have to be better
+        )  # score of the initial weights, which others must exceed
     count = 1 if incremental else e.max_iter
     told = tasks(e, "epoch", count, samples)
     e.n_iter_ = 0

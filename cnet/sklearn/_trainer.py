@@ -1,6 +1,4 @@
-"""The trainer of an estimator: it visits samples in scikit-learn's order, and computes the loss as
-scikit-learn does.
-"""
+"""Trainer of an estimator, with the order of samples and the loss of scikit-learn."""
 
 from __future__ import annotations
 
@@ -27,14 +25,17 @@ class EstimatorTrainer(Trainer):
     Parameters
     ----------
     model : nn.Sequential
+        Network of the estimator.
     loss : nn.Loss
+        Loss, without the penalty.
     optimizer : EstimatorOptimizer
+        Optimizer, which adds the penalty.
 
     Attributes
     ----------
     objective : float
-        Loss of the last epoch, with the penalty: mean over the samples of the loss that their
-        mini-batch had before its step.
+        Loss of the last epoch, with the penalty: the mean over the samples of the loss of their
+        mini-batch before its step.
     """
 
     optimizer: EstimatorOptimizer
@@ -50,9 +51,9 @@ class EstimatorTrainer(Trainer):
 
     @classmethod
     def of(cls, estimator: Any, scale: float, incremental: bool) -> EstimatorTrainer:
-        """The trainer for the next fit: a new one, or the one there is where training continues.
+        """Return the trainer for the next fit: the existing one if there is one, or a new one.
 
-        Only `partial_fit` continues with the optimizer, too, as long as it is of the same kind.
+        Only `partial_fit` also continues with the optimizer, as long as the solver is the same.
         """
         trainer: EstimatorTrainer | None = estimator._trainer
         kind = estimator.solver, scale
@@ -72,7 +73,7 @@ class EstimatorTrainer(Trainer):
         return trainer
 
     def set_rate(self, learning_rate: float) -> None:
-        """Continue with another learning rate."""
+        """Set the learning rate, without rescaling earlier steps."""
         self.learning_rate = float(learning_rate)
         set_rate(self.optimizer, learning_rate, self._scale)
 
@@ -84,7 +85,7 @@ class EstimatorTrainer(Trainer):
         batch_size: int,
         **arguments: Any,
     ) -> None:
-        """`Trainer.fit`, for an estimator."""
+        """Call `Trainer.fit` with the settings of an estimator."""
         self.model = estimator.model_
         self.loss, _, self._report = estimator._loss()
         self._alpha = estimator.alpha
@@ -111,7 +112,7 @@ class EstimatorTrainer(Trainer):
         return _Objective(self, self._report, self._alpha, self._weighted)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles have what `partial_fit` continues from."""
+        """Copies and pickles have the state from which `partial_fit` continues."""
         kept = ("epoch", "step", "learning_rate", "_parameters", "_scale")
         return (
             type(self),
@@ -121,14 +122,16 @@ class EstimatorTrainer(Trainer):
 
 
 class _OrderedData(ArrayData):
-    """Samples in scikit-learn's order, which is that of the epoch before, shuffled again.
+    """Samples in the order of scikit-learn, which shuffles that of the previous epoch again.
 
     Parameters
     ----------
     samples : Samples
+        Training data.
     batch_size : int
+        Number of samples of a mini-batch.
     random_state : RandomState or None
-        None leaves the order as it is.
+        Source of the order. None does not shuffle.
     joins : bool
         Whether a single sample at the end joins the mini-batch before: batch normalization needs
         two.
@@ -145,7 +148,7 @@ class _OrderedData(ArrayData):
         n = len(samples.rows)
         self._random_state, self._sequence = random_state, np.arange(n)
         self._joined = batch_size + 1 if joins and n % batch_size == 1 and n > batch_size else 0
-        """Samples of the last mini-batch, if it is such a one."""
+        """Size of the last mini-batch, if a sample has joined it; otherwise 0."""
         if self._joined:
             self.steps = n // batch_size
 
@@ -157,7 +160,7 @@ class _OrderedData(ArrayData):
         return self._sequence
 
     def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
-        """The runs of an epoch: one, or two if the last mini-batch is larger."""
+        """Yield the runs of an epoch: one, or two if the last mini-batch is larger."""
         order = self._order(epoch)
         n = len(order) - self._joined
         for indices, size in (order[:n], self._batch_size), (order[n:], self._joined):
@@ -166,10 +169,10 @@ class _OrderedData(ArrayData):
 
 
 class _Objective(Mean):
-    """Computes the loss of an epoch as scikit-learn does, beside the other figures.
+    """Computes the loss of an epoch as scikit-learn does, besides the other metrics.
 
-    That is the mean over the samples of the loss that their mini-batch had, which is a mean by
-    weights, and has the penalty divided by the sum of the weights.
+    It is the mean over the samples of the loss of their mini-batch. The loss of a mini-batch is the
+    weighted mean of its samples, plus the penalty divided by the sum of their weights.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A fit that fails leaves the estimator as it was."""
+"""Restoration of an estimator after a fit that fails."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cnet.nn._dropout import random_layers
 
 @contextmanager
 def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
-    """Give an estimator its attributes back if an error, or Ctrl-C, passes through. Only one fit at
-    a time is let in.
+    """Restore an estimator if an error or Ctrl-C ends the block. Reject a second fit meanwhile.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
+        Estimator that is being fitted.
     goes_on : bool
-        Whether the network that there is will be trained on. Otherwise it, and all that belongs to
-        it, is replaced, and not changed.
+        Whether training continues with the existing network. Otherwise the network, its trainer and
+        its metrics are replaced, and not changed in place.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
 
 
 class _Before:
-    """What an estimator was before a fit."""
+    """State of an estimator before a fit."""
 
     def __init__(self, estimator: Any) -> None:
         self._mappings: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -57,8 +57,9 @@ class _Before:
         self._mappings += [(mapping, dict(mapping)) for mapping in mappings]
 
     def keep_training(self, estimator: Any) -> None:
-        """Also what training on changes in place: the network, the trainer with its optimizer, and
-        the record.
+        """Save the objects that continued training changes in place.
+
+        These are the network, the trainer with its optimizer, and the recorded metrics.
         """
         states = estimator.model_._states()
         self._keep(
@@ -82,7 +83,7 @@ class _Before:
             ]
 
     def restore(self) -> None:
-        """Go back to it."""
+        """Restore the saved state."""
         for mapping, before in self._mappings:
             mapping.clear()
             mapping.update(before)
