@@ -1,8 +1,8 @@
-"""Checkpoints: all that training continues from, in one safetensors file.
+"""Checkpoints: the state of a training, in one safetensors file.
 
-Weights and what the optimizer remembers are tensors; numbers are JSON beside them. Reading executes
-nothing, checks every shape against the trainer's own model before a tensor is read, and changes
-nothing unless everything fits.
+Weights and optimizer state are tensors. Numbers are JSON in the metadata. Reading executes nothing
+from the file. It checks each shape against the model of the trainer before it reads the tensor, and
+changes nothing unless the whole file fits.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from cnet.optim.lr_scheduler import LRScheduler
 from cnet.optim.lr_scheduler._state import kind_of, resume
 
 _FORMAT = "2"
-_READ = ("1", "2")  # the first has no states of callbacks
-_MOST_ARRAYS = 8  # that an optimizer keeps for a parameter
+_READ = ("1", "2")  # formats that can be read; the first has no states of callbacks
+_MOST_ARRAYS = 8  # arrays of optimizer state for one parameter
 _TENSOR = "cnet tensor"
-"""Key of a dictionary that stands for a tensor in the JSON."""
+"""Key of a dictionary that replaces a tensor in the JSON."""
 
 
 def save(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
-    """See `Trainer.save_checkpoint`."""
+    """Write a checkpoint, see `Trainer.save_checkpoint`."""
     from safetensors.numpy import save as serialize
 
     path = check_target(path)
@@ -73,8 +73,9 @@ def save(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
 
 
 def schedules(trainer: TrainerState) -> list[list[Any]]:
-    """Kind and state of each scheduler of learning rates that the last `fit` stepped, or that a
-    checkpoint has for the next one.
+    """Return the kind and the state of each scheduler.
+
+    They are those of the last `fit`, or those of a loaded checkpoint until the next `fit`.
     """
     if trainer._resumed_schedules is not None:
         return trainer._resumed_schedules
@@ -82,13 +83,14 @@ def schedules(trainer: TrainerState) -> list[list[Any]]:
 
 
 def are_alike(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> bool:
-    """Whether schedulers are of the same kinds as those of a checkpoint."""
+    """Return whether schedulers are of the same kinds as those of a checkpoint."""
     return [kind_of(scheduler) for scheduler in schedulers] == [kind for kind, _ in saved or ()]
 
 
 def callbacks(trainer: TrainerState) -> dict[str, Any]:
-    """What there is to remember of the callbacks of the last `fit`, or what a checkpoint has for
-    the next one.
+    """Return the states of the callbacks.
+
+    They are those of the last `fit`, or those of a loaded checkpoint until the next `fit`.
     """
     return (
         trainer._listeners.states()
@@ -98,8 +100,9 @@ def callbacks(trainer: TrainerState) -> dict[str, Any]:
 
 
 def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
-    """Bring schedulers to where those of a checkpoint were. Schedulers of other kinds begin as they
-    are.
+    """Restore the states of schedulers from a checkpoint.
+
+    Schedulers of entirely other kinds start from the beginning. A mixture raises ValueError.
     """
     if are_alike(schedulers, saved):
         resume(schedulers, [state for _, state in saved or ()])
@@ -118,7 +121,7 @@ def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
 
 
 def settings(group: dict[str, Any], names: dict[Parameter, str]) -> dict[str, Any]:
-    """A group of parameters, by their names; those that are not the model's have none."""
+    """Return a parameter group with names in place of parameters; None for one of another model."""
     return {**group, "params": [names.get(parameter) for parameter in group["params"]]}
 
 
@@ -129,7 +132,7 @@ def _number(value: Any) -> Any:
 
 
 def _without_arrays(value: Any, place: str, tensors: dict[str, Any]) -> Any:
-    """A value as JSON can hold it: arrays go to `tensors`, under the name of their place."""
+    """Return a value for JSON. Arrays move to `tensors`, under the name of their place."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         while place in tensors:
             place += "'"
@@ -156,7 +159,7 @@ def _without_arrays(value: Any, place: str, tensors: dict[str, Any]) -> Any:
 
 
 def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
-    """The way back from `_without_arrays`; tensors are taken out of `slices`."""
+    """Invert `_without_arrays`. Tensors are removed from `slices`."""
     if isinstance(value, dict) and _TENSOR in value:
         name = value[_TENSOR]
         if len(value) != 1 or not isinstance(name, str) or name not in slices:
@@ -168,7 +171,7 @@ def _with_arrays(value: Any, slices: dict[str, Any]) -> Any:
 
 
 def load(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
-    """See `Trainer.load_checkpoint`."""
+    """Read a checkpoint, see `Trainer.load_checkpoint`."""
     with opened(path, "a checkpoint") as file:
         metadata = file.metadata() or {}
         if "cnet_checkpoint" not in metadata:
@@ -210,7 +213,7 @@ def load(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
     settings_before = [dict(group) for group in groups]
     try:
         _take_up(trainer, state, weights, memory)
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # also KeyboardInterrupt
         undo()
         for group, before in zip(groups, settings_before, strict=True):
             group.clear()
@@ -246,7 +249,7 @@ def _take_up(
 def _tensors(
     slices: dict[str, Any], state: dict[str, Any], trainer: TrainerState
 ) -> tuple[dict[str, Any], dict[Parameter, Any]]:
-    """The weights, and what the optimizer remembers."""
+    """Return the weights and the optimizer state. Their tensors are removed from `slices`."""
     weights = {}
     for name, values in trainer.model.state_dict().items():
         weights[name] = _read(slices, f"model.{name}", [values.shape], values.dtype)

@@ -1,5 +1,6 @@
-"""Checks of what a checkpoint holds, so that nothing in it makes a later `fit` fail. Each raises
-ValueError.
+"""Checks of the contents of a checkpoint. Each raises ValueError.
+
+They are complete, so that a later `fit` does not fail because of a value in the file.
 """
 
 from __future__ import annotations
@@ -18,15 +19,24 @@ from cnet.optim.lr_scheduler._state import check as check_schedule
 _MOST_SEEDS, _MOST_SEED_BITS = 64, 4096
 _OF_SCHEDULES = {
     "initial_lr"
-}  # settings of a group that may begin before or after a checkpoint is loaded
+}  # settings that a scheduler adds to a group, before or after a checkpoint is loaded
 _NOT_NEGATIVE = ("running_var", "num_batches_tracked")
 
 
 def check_numbers(
     state: Any, trainer: TrainerState, own: list[dict[str, Any]], random_layers: int
 ) -> None:
-    """Check the JSON of a checkpoint; `own` are the trainer's groups of parameters, by their
-    names.
+    """Check the JSON of a checkpoint.
+
+    Parameters
+    ----------
+    state : object
+        The parsed JSON.
+    trainer : TrainerState
+    own : list of dict
+        Parameter groups of the trainer, with names in place of parameters.
+    random_layers : int
+        Number of layers of the model that draw random numbers.
     """
     match state:
         case {
@@ -60,7 +70,7 @@ def check_numbers(
         raise ValueError("it has no list of schedulers")
     for scheduler, numbers in (
         schedulers if "callbacks" in state else ()
-    ):  # those of the first format are rejected by `fit`
+    ):  # `fit` rejects those of the first format
         check_schedule(scheduler, numbers, len(groups))
     if "callbacks" in state:
         _check_callbacks(callbacks, history)
@@ -80,7 +90,7 @@ def check_numbers(
 
 
 def check_seed(seed: Any) -> None:
-    """A seed is None, a whole number or a few of them."""
+    """Raise ValueError unless a seed is None, a nonnegative integer, or a list of some."""
     parts = seed if isinstance(seed, list | tuple) else [] if seed is None else [seed]
     if len(parts) > _MOST_SEEDS or not all(
         type(part) is int and part >= 0 and part.bit_length() <= _MOST_SEED_BITS for part in parts
@@ -140,7 +150,7 @@ def _check_optimizer(
 
 
 def _alike(value: Any, own: Any) -> bool:
-    """Whether a setting of a file is of the kind that the trainer has."""
+    """Return whether a setting of a file is of the same kind as that of the trainer."""
     if isinstance(own, bool | np.bool_):
         return isinstance(value, bool)
     if isinstance(own, Real):
@@ -177,7 +187,7 @@ def _check_callbacks(callbacks: Any, history: dict[str, Any]) -> None:
 def check_tensors(
     weights: dict[str, Any], callbacks: dict[str, Any], trainer: TrainerState
 ) -> None:
-    """Check the weights of a checkpoint, and the states of cnet's own callbacks."""
+    """Check the weights of a checkpoint, and the states of built-in callbacks."""
     for name, values in weights.items():
         if not np.isfinite(values).all():
             raise ValueError(f"tensor model.{name} holds values that are not finite")

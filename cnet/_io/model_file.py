@@ -1,9 +1,8 @@
-"""Saved models: a safetensors file with the weights under PyTorch's names and the architecture as
-JSON beside them.
+"""Saved models: a safetensors file with the weights, and the architecture as JSON in its metadata.
 
-The architecture is a list of layer names and constructor arguments. Reading looks the names up
-among cnet's own layers and never evaluates anything; sizes are checked against the tensors that the
-file really holds.
+The weights have the names and shapes of PyTorch. The architecture is a list of layer names and
+constructor arguments. Reading looks the names up among cnet's layers, and executes nothing from the
+file. Sizes are checked against the tensors in the file.
 """
 
 import json
@@ -23,8 +22,8 @@ from cnet.nn._neutral import NEUTRAL
 
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
-_LARGEST_HEADER = 100_000_000  # bytes, as safetensors has it
-_MOST_NESTED = 50  # nested networks: more would only serve to exhaust the stack
+_LARGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
+_MOST_NESTED = 50  # levels of nested networks, so that a crafted file cannot exhaust the stack
 
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
@@ -50,10 +49,10 @@ def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
 
 
 def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: str) -> nn.Module:
-    """A module with its weights, which are taken out of `tensors`.
+    """Construct a module and fill in its weights, which are removed from `tensors`.
 
-    Weights are filled before a container sees them: no memory is spent on sizes that the file only
-    claims.
+    A layer gets its weights before its container is constructed, which would allocate them. So
+    sizes that the file claims, but has no tensors for, take no memory.
     """
     if prefix.count(".") > _MOST_NESTED:
         raise ValueError(f"it has nested networks more than {_MOST_NESTED} deep")
@@ -106,15 +105,16 @@ def _fill(state: nn.Parameter | nn.Buffer, name: str, tensors: dict[str, Any]) -
 
 
 def values_of(tensor: Any, name: str) -> Any:
-    """The values of a tensor of a file, which safetensors can slice if it is not empty."""
+    """Return the values of a tensor of a file, which must not be empty for safetensors."""
     try:
-        return tensor[(slice(None),) * len(tensor.get_shape())]  # older versions know no ellipsis
+        # Older versions of safetensors do not support an ellipsis.
+        return tensor[(slice(None),) * len(tensor.get_shape())]
     except (AttributeError, TypeError):
         raise ValueError(f"tensor {name} is of a type that NumPy does not have") from None
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """See `nn.Module.save`."""
+    """Write a model to a file, see `nn.Module.save`."""
     from safetensors.numpy import save as serialize
 
     path = check_target(path)
@@ -129,8 +129,10 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def in_order(content: bytes) -> bytes:
-    """The same file with the entries of its header sorted: safetensors puts them in another order
-    each time.
+    """Return a file with the entries of its header sorted.
+
+    The order that safetensors writes differs from call to call. Sorted, the same model always gives
+    the same file.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -139,23 +141,27 @@ def in_order(content: bytes) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
-    """Read a model that `save` wrote.
+    """Read a model from a file that `nn.Module.save` wrote.
+
+    Nothing in the file is executed, so it may come from an unknown source.
 
     Parameters
     ----------
     path : path-like
+        Path of the file. ``~`` is expanded.
 
     Returns
     -------
     nn.Module
+        The model, with the weights and the dtype in the file.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, holds no cnet model, or comes from a later version that writes another
-        format.
+        If the file is damaged, holds something other than a model of cnet, or is from a later
+        version of cnet with another format.
 
     Examples
     --------
@@ -195,8 +201,10 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 @contextmanager
 def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
-    """A safetensors file that is to hold `what`; anything wrong with it becomes one ValueError that
-    names the file.
+    """Open a safetensors file that should hold `what`.
+
+    Errors in the file, also those that the ``with`` block raises, become a ValueError with the path
+    of the file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -214,10 +222,9 @@ def opened(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
 
 
 def _check_header(path: str) -> None:
-    """Raise ValueError for a file of another kind, one that is cut off, and one whose header has a
-    name twice.
+    """Raise ValueError if a file is of another kind or cut off, or if its header repeats a name.
 
-    Of two tensors of one name, safetensors takes the last.
+    Of two tensors with one name, safetensors would read the last.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -236,7 +243,7 @@ def _check_header(path: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The names and values of a JSON object, none of which may come twice."""
+    """Return a JSON object as a dictionary. Raises ValueError if a name occurs twice."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -246,7 +253,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """What a file made us say, short and without surprises for a terminal."""
+    """Return a message with text from a file, shortened, and without control characters."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:301])
     return text if len(text) <= 300 else f"{text[:300]}..."
 

@@ -1,7 +1,6 @@
-"""Networks as ONNX files, which other runtimes read: a table of the layers, each of which is one
-operator of ONNX.
+"""Export of networks to ONNX files: a table of layers and their operators.
 
-Weights have PyTorch's shapes there and, here, PyTorch's names: those of `state_dict`.
+Initializers have the names of `state_dict` and the shapes of PyTorch.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from cnet._version import __version__
 from cnet.nn._module import is_builtin
 from cnet.nn._sizes import positive
 
-_LEAST_OPSET = 13  # since then each operator below means what it means today
+_LEAST_OPSET = 13  # the operators below have not changed their meaning since
 _SINCE = {
     "LayerNormalization": 17,
     "Gelu": 20,
     "GroupNormalization": 21,
-}  # opsets that first have an operator
+}  # first opset that has the operator, if it is a later one
 _INPUT = "input"
 
 
@@ -44,7 +43,7 @@ _BATCH_NORM = _Operator(
     ("weight", "bias", "running_mean", "running_var"),
     lambda layer: {"epsilon": layer.eps},
 )
-_OPERATORS: dict[str, _Operator | None] = {  # None: passes its input on
+_OPERATORS: dict[str, _Operator | None] = {  # None: the output is the input
     "Linear": _Operator("Gemm", ("weight", "bias"), lambda layer: {"transB": 1}),
     "Conv2d": _Operator("Conv", ("weight", "bias"), _window),
     "MaxPool2d": _Operator("MaxPool", (), _window),
@@ -79,39 +78,44 @@ def to_onnx(
     dtype: DTypeLike | None = None,
     opset: int | None = None,
 ) -> None:
-    """Write a network to an ONNX file, for prediction by other runtimes. Needs ``pip install
-    "cnet[onnx]"``.
+    """Write a network to an ONNX file, for prediction by other runtimes.
 
-    The network's input is called "input", and its output "output", or the outputs as the `nn.Heads`
-    that it ends in; any number of rows goes in. Input is floating point, 8-bit images too, which
-    `nn.Rescale` scales in the graph. The file is written beside its final place and moved there
-    when complete.
+    This needs ``pip install "cnet[onnx]"``.
 
-    Operators are called by the layer's name in `state_dict` and by what they are, such as "0.Gemm";
-    in `nn.Heads`, "1.digit.Gemm".
+    The graph predicts as the model does outside training. Its input is named "input". Its output is
+    named "output"; if the network ends in `nn.Heads`, each output has the name of its head. The
+    batch size is free. Input is floating point, for 8-bit images too: `nn.Rescale` becomes part of
+    the graph. The file is written beside its final place and moved there when it is complete.
+
+    The name of an operator is the name of its layer in `state_dict` and its type, such as "0.Gemm",
+    or "1.digit.Gemm" in `nn.Heads`.
 
     Parameters
     ----------
     model : nn.Module
     path : path-like
-        Ends in ``.onnx`` by custom.
+        The usual suffix is ``.onnx``.
     input_shape : tuple of int, optional
-        The shape of an input row; by default that which the first layer asks for.
+        Shape of one sample. By default, the shape that the first layer expects.
     dtype : {"float32", "float64"}, optional
-        Of weights, input and output; by default the model's. ONNX Runtime has convolution, means of
-        windows and some activations in float32 only.
+        Data type of weights, input and output. By default, that of the model. ONNX Runtime has
+        convolution, average pooling and some activations in float32 only.
     opset : int, optional
-        Version of ONNX's operators, at least 13. By default the lowest that has all operators of
-        the model, for runtimes of any age: 13, with `nn.LayerNorm` 17, with `nn.GELU` 20, and with
-        `nn.GroupNorm` 21. The version of the file's format is the lowest for that opset.
+        Version of ONNX's operators, at least 13. By default, the lowest that has all operators of
+        the model, so that old runtimes can read the file: 13, with `nn.LayerNorm` 17, with
+        `nn.GELU` 20, and with `nn.GroupNorm` 21. The IR version of the file is the lowest for the
+        opset.
 
     Raises
     ------
+    ImportError
+        If onnx is not installed.
     TypeError
-        If the model has layers that are not cnet's own.
+        If the model has a custom layer, or an argument is of another type.
     ValueError
-        If rows of `input_shape` do not fit, or there is none and the first layer takes rows of any
-        shape; or if a layer needs a newer opset, or the installed onnx does not know it.
+        If samples of `input_shape` do not fit the model. If `input_shape` is missing and the first
+        layer accepts several shapes. If an operator needs a later opset, or the installed onnx does
+        not know the opset. If a head is named "input".
 
     Examples
     --------
@@ -182,29 +186,28 @@ def to_onnx(
 
 
 class _Value(NamedTuple):
-    """What is between two operators."""
+    """A value of the graph: the output of an operator, or the input of the network."""
 
     name: str
     shape: tuple[int, ...]
-    """Of a row."""
+    """Shape of one sample."""
 
 
 class _Graph:
-    """Operators and weights, as they are collected layer by layer; paths are as in `state_dict`,
-    and end in a dot.
+    """Operators and weights, collected layer by layer.
+
+    A path is the name of a layer in `state_dict`, with a dot at the end.
     """
 
     def __init__(self, make_node: Callable[..., Any], element: int) -> None:
         self._make_node = make_node
         self.element = element
-        """ONNX's number of the dtype of all values."""
+        """ONNX's number for the dtype of all values."""
         self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
 
     def opset(self, wanted: Any, newest: int) -> int:
-        """The version of operators to write: that which is wanted, or the lowest that has them
-        all.
-        """
+        """Return the version of the operators: the wanted one, or the lowest that has all."""
         needed = {node.name: _SINCE.get(node.op_type, _LEAST_OPSET) for node in self.nodes}
         least = max([_LEAST_OPSET, *needed.values()])
         if wanted is None:
@@ -227,8 +230,10 @@ class _Graph:
         return version
 
     def name_outputs(self, outputs: dict[str, _Value]) -> None:
-        """Let operators give the outputs by their names. What is also the input, or another output,
-        is passed on by its own operator.
+        """Give the outputs their final names.
+
+        An output that equals the input or another output needs an Identity operator, since a value
+        has one name.
         """
         names: dict[str, str] = {}
         for name, value in outputs.items():
@@ -243,7 +248,7 @@ class _Graph:
                 values[:] = [names.get(value, value) for value in values]
 
     def outputs(self, module: nn.Module, path: str, value: _Value) -> dict[str, _Value]:
-        """What a module makes of a value: one output, or that of each head."""
+        """Add a module, with this input. Returns its output, or the output of each head."""
         if not is_builtin(module):
             place = f"layer {path[:-1]}" if path else "the model"
             raise TypeError(
@@ -256,7 +261,7 @@ class _Graph:
                 value = self._output(other, f"{path}{name}.", value)
             return self.outputs(layer, f"{path}{last}.", value)
         if isinstance(module, nn.Heads):
-            module.output_shape(value.shape)  # each output has one axis
+            module.output_shape(value.shape)  # raises unless each output has one axis
             return {
                 name: self._output(head, f"{path}{name}.", value)
                 for name, head in module.named_children()
@@ -281,7 +286,7 @@ class _Graph:
         }
 
     def _output(self, module: nn.Module, path: str, value: _Value) -> _Value:
-        """The same as one value: the outputs of heads are put side by side."""
+        """Add a module. Returns its output; the outputs of heads are concatenated."""
         outputs = list(self.outputs(module, path, value).values())
         if len(outputs) == 1:
             return outputs[0]
@@ -296,7 +301,9 @@ class _Graph:
     def add(
         self, operator: str, path: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any
     ) -> _Value:
-        value = _Value(f"{path}value", shape)  # with a dot, or alone: no head is called so
+        # The name of a head has no dot, so it cannot be the name of this value. Without a path, the
+        # model is one layer, and has no heads.
+        value = _Value(f"{path}value", shape)
         self.nodes.append(
             self._make_node(operator, inputs, [value.name], f"{path}{operator}", **attributes)
         )
@@ -320,7 +327,7 @@ def _silu(graph: _Graph, layer: nn.SiLU, path: str, value: _Value) -> _Value:
 
 
 def _softplus(graph: _Graph, layer: nn.Softplus, path: str, value: _Value) -> _Value:
-    """``log(1 + exp(beta * x)) / beta``: ONNX has it for a beta of 1."""
+    """``log(1 + exp(beta * x)) / beta``. ONNX has an operator for a beta of 1."""
     if layer.beta == 1:
         return graph.add("Softplus", path, [value.name], value.shape)
     beta = f"{path}beta"
@@ -331,7 +338,7 @@ def _softplus(graph: _Graph, layer: nn.Softplus, path: str, value: _Value) -> _V
 
 
 def _group_norm(graph: _Graph, layer: nn.GroupNorm, path: str, value: _Value) -> _Value:
-    """Mean and variance are computed in the dtype of the values."""
+    """Normalization of groups of channels. `stash_type` is the dtype of its mean and variance."""
     names = [f"{path}weight", f"{path}bias"]
     for name in ("weight", "bias"):
         graph.weights[f"{path}{name}"] = _norm_weight(layer, name, layer.num_channels)
@@ -352,12 +359,13 @@ _COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
     "SiLU": _silu,
     "Softplus": _softplus,
 }
-"""Layers of several operators: the functions that add them."""
+"""Functions that add the layers that are not one operator with arguments of the table."""
 
 
 def _weight(layer: Any, name: str) -> Array | None:
-    """An array in ONNX's shape. Normalization has to have all of them there; other layers leave out
-    those they have not.
+    """Return an array of a layer in ONNX's shape, or None if the layer has none.
+
+    ONNX requires all arrays of a normalization.
     """
     if hasattr(layer, "eps"):
         return _norm_weight(
@@ -368,7 +376,7 @@ def _weight(layer: Any, name: str) -> Array | None:
 
 
 def _norm_weight(layer: Any, name: str, shape: int | tuple[int, ...]) -> Array:
-    """The weight or the bias of a normalization, which ONNX always has: else 1 or 0."""
+    """Return the weight or the bias of a normalization; without one, ones or zeros."""
     array = getattr(layer, name)
     if array is None:
         return np.full(shape, float(name == "weight"))

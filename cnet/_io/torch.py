@@ -1,7 +1,7 @@
-"""Networks from PyTorch, and to it: a table of the layers that both have.
+"""Conversion of networks from and to PyTorch: a table of the layers that both have.
 
-Layers, their arguments and what is in `state_dict` have the same names in both. What a module of
-PyTorch does beyond that, by hooks or its own method, is rejected.
+Layers, their arguments and the entries of `state_dict` have the same names in both. A module of
+PyTorch with hooks, or with a replaced ``forward``, is rejected, since they would be lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from cnet.nn._module import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
 _BATCH_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
-# Arguments of the layers that both have, which are attributes of PyTorch's. cnet's constructors
-# reject what they cannot do.
+# Arguments of the layers that both have. In PyTorch they are attributes, too. The constructors of
+# cnet reject values that they do not support.
 _LAYERS = {
     "Linear": ("in_features", "out_features", "bias"),
     "Conv2d": (
@@ -42,7 +42,7 @@ _LAYERS = {
     "Softmax": ("dim",),
     **{kind.__name__: kind._settings for kind in vars(nn).values() if hasattr(kind, "_settings")},
 }
-_FOR_PYTORCH = {"Softmax": {"dim": -1}}  # where PyTorch's default means something else
+_FOR_PYTORCH = {"Softmax": {"dim": -1}}  # arguments whose default differs in PyTorch
 _HOOKS = {
     "_forward_pre_hooks": "forward hooks",
     "_forward_hooks": "forward hooks",
@@ -57,32 +57,34 @@ _INSTEAD = {
 
 
 def from_torch(module: Any) -> nn.Module:
-    """Make a network, or a layer, of one of PyTorch's.
+    """Convert a network or a layer from PyTorch.
 
-    Outputs are those of the module in its ``eval()`` mode, up to rounding, and training continues
-    from its weights. Nothing is shared: the weights are copied. A layer that stands in two places
-    becomes two. What is frozen there is frozen here.
+    Outputs equal those of `module` in ``eval()`` mode, up to rounding. Training can continue from
+    its weights, which are copied. A layer that occurs twice becomes two layers, which no longer
+    share their weights. Frozen parameters stay frozen.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``torch.nn.Sequential``, with others in it or not, of layers that cnet has; or such a
-        layer. Of float32 or float64.
+        A ``torch.nn.Sequential``, which may be nested, of layers that cnet has; or one such layer.
+        Parameters are float32 or float64.
 
     Returns
     -------
     nn.Module
-        An `nn.Sequential` for a ``Sequential``, the layer of the same name for a layer; of the
-        dtype of `module`.
+        An `nn.Sequential` for a ``Sequential``, or the layer of the same name. The dtype is that of
+        `module`.
 
     Raises
     ------
+    ImportError
+        If PyTorch is not installed.
     TypeError
-        If `module` is no module of PyTorch, or has layers that cnet has not; the message names them
-        all.
+        If `module` is not a module of PyTorch, or has layers that cnet lacks. The message lists all
+        of them.
     ValueError
-        If a layer has a setting that cnet's has not, parameters of another dtype or without values,
-        hooks, or its own method.
+        If a layer has a setting that cnet does not support, parameters of another dtype or on the
+        meta device, hooks, or a replaced ``forward``.
 
     Examples
     --------
@@ -128,27 +130,28 @@ def from_torch(module: Any) -> nn.Module:
 
 
 def to_torch(model: nn.Module) -> Any:
-    """Make a PyTorch network, or layer, of one of cnet's.
+    """Convert a network or a layer to PyTorch.
 
-    Outputs are the same, up to rounding. Nothing is shared: the weights are copied. What is frozen
-    here is frozen there.
+    Outputs are equal, up to rounding. The weights are copied. Frozen parameters stay frozen.
 
     Parameters
     ----------
     model : nn.Module
-        An `nn.Sequential`, with others in it or not, of cnet's own layers; or such a layer.
+        An `nn.Sequential`, which may be nested, of built-in layers; or one such layer.
 
     Returns
     -------
     torch.nn.Module
-        On the CPU, of the dtype of `model`, and in training mode, as PyTorch's modules begin:
-        ``eval()`` ends that.
+        A module on the CPU, of the dtype of `model`. Like any new module of PyTorch, it is in
+        training mode: call its ``eval()`` before prediction.
 
     Raises
     ------
+    ImportError
+        If PyTorch is not installed.
     TypeError
-        If `model` is no module of cnet, or has layers that PyTorch has not: `nn.Heads`, and those
-        that users write.
+        If `model` is not a module of cnet, or has layers that PyTorch lacks: `nn.Heads` and custom
+        layers.
 
     Examples
     --------
@@ -178,7 +181,7 @@ def to_torch(model: nn.Module) -> Any:
 
     with torch.device(
         "meta"
-    ):  # no weights are drawn, and PyTorch's random numbers stay where they are
+    ):  # avoids initial weights, which would advance PyTorch's random number generator
         module = convert(model)
     module.load_state_dict(
         {name: torch.from_numpy(value) for name, value in model.state_dict().items()}, assign=True
@@ -197,14 +200,14 @@ def _torch() -> Any:
 
 
 def _theirs(name: str, torch: Any) -> Any:
-    """PyTorch's layer of this name, or a layer of this name for PyTorch."""
+    """Return PyTorch's layer of this name, or cnet's substitute where PyTorch has none."""
     from cnet._io import torch_layers as _torch_layers
 
     return getattr(torch.nn, name, None) or getattr(_torch_layers, name)
 
 
 def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The layers of a network, and how they are called in it."""
+    """Yield the layers of a network, each with its place for messages."""
     if type(module) is container:
         for name, child in _children(module):
             yield from _leaves(child, container, f"{path}{name}.")
@@ -213,7 +216,7 @@ def _leaves(module: Any, container: type, path: str = "") -> Iterator[tuple[str,
 
 
 def _children(net: Any) -> Iterable[tuple[str, Any]]:
-    """The layers of a network; PyTorch's ``named_children()`` would leave out what comes twice."""
+    """Return the layers of a network; PyTorch's ``named_children()`` omits those that repeat."""
     children: Iterable[tuple[str, Any]] = (
         net.named_children() if isinstance(net, nn.Module) else net._modules.items()
     )
@@ -234,7 +237,7 @@ def _type_name(module: Any, torch: Any) -> str:
 
 
 def _instead(module: Any) -> str:
-    """What to do with a module that wraps or changes one that cnet may have."""
+    """Return advice on a module that wraps or changes another one, which cnet may have."""
     name = type(module).__name__
     if type(module).__module__ == "torch.nn.utils.parametrize":
         return " (call torch.nn.utils.parametrize.remove_parametrizations first)"
@@ -242,7 +245,7 @@ def _instead(module: Any) -> str:
 
 
 def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
-    """Raise TypeError if there are any."""
+    """Raise TypeError if there are unknown layers, given as places and types."""
     if found := ", ".join(f"{place} is {kind}" for place, kind in unknown):
         raise TypeError(
             f"{found}: what cnet and PyTorch both have is Sequential, {', '.join(_LAYERS)}"
@@ -250,7 +253,7 @@ def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
 
 
 def _refuse_extras(module: Any) -> None:
-    """Raise ValueError if a module does something beside what its class does."""
+    """Raise ValueError if a module has hooks, or a ``forward`` other than that of its class."""
     for attribute, what in _HOOKS.items():
         if getattr(module, attribute, None):
             raise ValueError(
@@ -264,7 +267,7 @@ def _refuse_extras(module: Any) -> None:
 
 
 def _layer(theirs: Any, name: str) -> nn.Module:
-    """cnet's layer of this name, for PyTorch's."""
+    """Return cnet's layer of this name, with the settings and weights of PyTorch's."""
     construct: Callable[..., nn.Module] = getattr(nn, name)
     layer = construct(**{argument: _argument(theirs, argument) for argument in _LAYERS[name]})
     own, state = dict(layer._named_state()), theirs.state_dict()

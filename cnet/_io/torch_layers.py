@@ -1,10 +1,10 @@
-"""Layers that PyTorch lacks, as modules of PyTorch. Imported where PyTorch is there."""
+"""Modules of PyTorch for layers that PyTorch lacks. Importing this file needs PyTorch."""
 
 import torch
 
 
 class Rescale(torch.nn.Module):  # type: ignore[misc] # PyTorch's types are not read
-    """``scale * x + offset`` for each element: `cnet.nn.Rescale`.
+    """``scale * x + offset`` for each element, as `cnet.nn.Rescale`.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ class Rescale(torch.nn.Module):  # type: ignore[misc] # PyTorch's types are not 
         self.scale, self.offset = scale, offset
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Integers become floating point, as in cnet."""
+        """Rescale each element. Integers become floating point, as in cnet."""
         return x * self.scale + self.offset
 
     def extra_repr(self) -> str:
