@@ -51,23 +51,23 @@ def train(
 ):
     model = nn.Sequential(*(layer() for layer in layers), seed=1, dtype=dtype)
     parameters = model.parameters() if groups is None else groups(model)
-    trainer = Trainer(model, loss(), optimizer(parameters, **{"lr": 0.1, **settings}))
-    with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_engine, "lower", lambda *parts: None)
-        kind = type(
-            _engine.make_engine(
-                model,
-                trainer.loss,
-                trainer.optimizer,
-                Rows(x, model.dtype),
-                trainer.loss.prepare_target(y, (3,), model.dtype),
-            )
+    trainer = Trainer(
+        model, loss(), optimizer(parameters, **{"lr": 0.1, **settings}), compile=compiled
+    )
+    kind = type(
+        _engine.make_engine(
+            model,
+            trainer.loss,
+            trainer.optimizer,
+            Rows(x, model.dtype),
+            trainer.loss.prepare_target(y, (3,), model.dtype),
+            compiled=compiled,
         )
-        assert kind is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
-        history = trainer.fit(
-            x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
-        )
+    )
+    assert kind is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
+    history = trainer.fit(
+        x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
+    )
     states = trainer.optimizer._copy_state()
     remembered = [states[parameter] for parameter in model.parameters() if parameter in states]
     return [
@@ -242,12 +242,9 @@ def test_limits_of_gradients_may_come_and_go(rng):
         def change(trainer, logs, optimizer=optimizer):
             optimizer.clip_norm = 0.1 * trainer.epoch if trainer.epoch % 3 else None
 
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
-                x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
-            )
+        Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled).fit(
+            x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
+        )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -275,12 +272,9 @@ def test_what_an_optimizer_remembers_is_kept_while_settings_come_and_go(rng):
             if trainer.epoch == 4:
                 optimizer._set_state(optimizer._copy_state())
 
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
-                x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
-            )
+        Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled).fit(
+            x.astype("f4"), y, epochs=7, seed=3, callbacks=[change], verbose=False
+        )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -529,12 +523,9 @@ def test_settings_changed_between_epochs_take_effect(rng):
                 lr=0.01 * trainer.epoch, momentum=0.9 if trainer.epoch > 1 else 0
             )
 
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(_engine, "lower", lambda *parts: None)
-            Trainer(model, nn.CrossEntropyLoss(), optimizer).fit(
-                x.astype("f4"), y, epochs=4, seed=3, callbacks=[change], verbose=False
-            )
+        Trainer(model, nn.CrossEntropyLoss(), optimizer, compile=compiled).fit(
+            x.astype("f4"), y, epochs=4, seed=3, callbacks=[change], verbose=False
+        )
         results.append(model.state_dict()["0.weight"])
     np.testing.assert_array_equal(*results)
 
@@ -573,15 +564,15 @@ def test_what_is_written_in_python_runs_layer_by_layer(rng):
         )
 
 
-def test_evaluation_goes_on_where_a_loss_is_infinite(rng, monkeypatch):
+def test_evaluation_goes_on_where_a_loss_is_infinite(rng):
     model = nn.Sequential(nn.Linear(1, 2, bias=False), seed=0)
     model[0].weight.data = [[3e38, -3e38]]
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()))
     x, y = np.ones((2000, 1), np.float32), rng.integers(0, 2, 2000)
-    compiled = trainer.evaluate(x, y)
-    assert compiled == {"loss": np.inf, "accuracy": (y == 0).mean()}
-    monkeypatch.setattr(_engine, "lower", lambda *parts: None)
-    assert trainer.evaluate(x, y) == compiled
+    for compiled in (True, False):
+        trainer = Trainer(
+            model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), compile=compiled
+        )
+        assert trainer.evaluate(x, y) == {"loss": np.inf, "accuracy": (y == 0).mean()}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 128, 300])

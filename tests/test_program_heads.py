@@ -78,12 +78,13 @@ def train(
         if freeze is None or not name.startswith(freeze)
     ]
     trainer = Trainer(
-        model, nn.HeadsLoss(end, LOSSES, weights), optimizer(parameters, **{"lr": 0.05, **settings})
+        model,
+        nn.HeadsLoss(end, LOSSES, weights),
+        optimizer(parameters, **{"lr": 0.05, **settings}),
+        compile=compiled,
     )
     kinds = []
     with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_engine, "lower", lambda *parts: None)
         for kind in (_engine.EagerEngine, _engine.CompiledEngine):
             patch.setattr(
                 kind,

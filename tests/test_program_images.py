@@ -85,18 +85,18 @@ def train(
     _, model = make(net, dtype)
     parameters = model.parameters() if freeze is None else model.parameters()[freeze:]
     trainer = Trainer(
-        model, nn.CrossEntropyLoss(), optimizer(parameters, **{"lr": 0.05, **settings})
+        model,
+        nn.CrossEntropyLoss(),
+        optimizer(parameters, **{"lr": 0.05, **settings}),
+        compile=compiled,
     )
-    with pytest.MonkeyPatch.context() as patch:
-        if not compiled:
-            patch.setattr(_engine, "lower", lambda *parts: None)
-        engine = _engine.make_engine(
-            model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y
-        )
-        assert type(engine) is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
-        history = trainer.fit(
-            x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
-        )
+    engine = _engine.make_engine(
+        model, trainer.loss, trainer.optimizer, Rows(x, model.dtype), y, compiled=compiled
+    )
+    assert type(engine) is (_engine.CompiledEngine if compiled else _engine.EagerEngine)
+    history = trainer.fit(
+        x, y, epochs=epochs, batch_size=batch, seed=3, validation_data=(x, y), verbose=False
+    )
     steps = [layer.step for layer in model.modules() if isinstance(layer, nn.Dropout)]
     return [*model.state_dict().values(), np.array(steps), *history.values()]
 
@@ -179,11 +179,9 @@ def test_images_out_of_a_net_are_compared_in_the_order_of_their_axes(rng):
     results = []
     for compiled in (True, False):
         model = nn.Sequential(nn.Conv2d(2, 3, 2), seed=0)
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(_engine, "lower", lambda *parts: None)
-            history = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1)).fit(
-                x, y, epochs=3, batch_size=6, seed=0, verbose=False
-            )
+        trainer = Trainer(
+            model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), compile=compiled
+        )
+        history = trainer.fit(x, y, epochs=3, batch_size=6, seed=0, verbose=False)
         results.append([model[0].weight.data, history["loss"]])
     same(*results)
