@@ -25,7 +25,7 @@ from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
 _SECONDS_PER_CALL = 0.02
 _MAX_SECONDS = 0.03
-"""Seconds of a call whose steps turn out to be slower than expected."""
+"""Seconds after which a call returns, if its steps turn out to be slower than expected."""
 _TRIAL_SECONDS = 0.005
 """Seconds of a call that times another number of threads."""
 _ROWS_STAGED = 512
@@ -41,7 +41,7 @@ class _StagingBuffer:
 
     def __init__(self, rows: Rows, terms: list[LossTerm], batch: int, lowered: Lowered) -> None:
         self.max_rows: int | None = None
-        """The most samples of a call; None for the data set itself."""
+        """Maximum number of samples in a call; None for the data set itself."""
         self.x: Any = rows.flat
         self.terms = terms
         if rows.flat is not None:

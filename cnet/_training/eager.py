@@ -1,6 +1,6 @@
 """The eager engine: runs training steps layer by layer, from Python.
 
-It takes any model, loss and optimizer, and its results are bitwise those of the compiled engine.
+It supports any model, loss and optimizer. Results are bitwise identical to the compiled engine's.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from cnet.optim._rule import RuleOptimizer, square_sum
 
 
 class EagerEngine:
-    """Runs a model layer by layer; without an optimizer, it evaluates."""
+    """Runs a model layer by layer. Without an optimizer, it evaluates."""
 
     def __init__(self, model: Module, loss: Loss, optimizer: Optimizer | None) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer

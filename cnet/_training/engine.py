@@ -24,7 +24,7 @@ def make_engine(
     weights: Array | None = None,
     compiled: bool = True,
 ) -> EagerEngine | CompiledEngine:
-    """The engine for a training step, or for evaluation if `optimizer` is None.
+    """Return the engine for training, or for evaluation if `optimizer` is None.
 
     The reason for an eager engine is logged at debug level, to the logger "cnet".
     """

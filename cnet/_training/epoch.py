@@ -1,4 +1,4 @@
-"""An epoch of training that diverges is undone: what it changes is kept from before it."""
+"""Undo of an epoch in which training diverges, from a copy of the state before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnet.nn._dropout import random_layers
 
 
 class Epoch:
-    """What an epoch of a trainer may change, as it is now.
+    """A copy of the weights, optimizer state and random states before an epoch.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Epoch:
             raise self._diverged("a weight is no longer finite")
 
     def undo(self) -> None:
-        """Set all that the epoch changed to its values from before."""
+        """Restore the state from before the epoch."""
         for state, values in self._values:
             state.data = values
         self._trainer.optimizer._set_state(self._optimizer)

@@ -1,6 +1,6 @@
-"""Keeps two trainings from changing the same things at once.
+"""Protection against two trainings of the same model at once.
 
-There is no lock, which an interrupt or a fork could leave locked.
+There is no lock, since an interrupt or a fork could leave it locked.
 """
 
 import os
@@ -12,18 +12,18 @@ from cnet.nn import Module
 
 
 class _Training:
-    """A training, while it runs. It is over, too, when nothing refers to it any more."""
+    """A training that runs. It also counts as ended when nothing refers to it any more."""
 
     goes_on = True
 
 
 _training: dict[int, weakref.ref[_Training]] = {}
-"""Which training has an object, by its identity: a model, a parameter, a buffer, an estimator."""
+"""Trainings by the `id` of each claimed object: a model, parameter, buffer or estimator."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         after_in_child=_training.clear
-    )  # what another thread trained, none does in the child
+    )  # the threads that trained do not exist in the child
 
 
 def _goes_on(training: weakref.ref[_Training] | None) -> bool:
@@ -32,14 +32,12 @@ def _goes_on(training: weakref.ref[_Training] | None) -> bool:
 
 
 def is_trained_now(model: Module) -> bool:
-    """Whether `exclusive` is in effect for a model."""
+    """Return whether `exclusive` is in effect for a model."""
     return _goes_on(_training.get(id(model)))
 
 
 def _claim(thing: int, training: weakref.ref[_Training]) -> bool:
-    other = _training.setdefault(
-        thing, training
-    )  # in one operation, unlike a look and an assignment
+    other = _training.setdefault(thing, training)  # atomic, unlike a lookup and an assignment
     if other is training or _goes_on(other):
         return other is training
     _training[thing] = training  # the other was interrupted when it ended
@@ -48,8 +46,13 @@ def _claim(thing: int, training: weakref.ref[_Training]) -> bool:
 
 @contextmanager
 def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
-    """Have things, by their identities, for one training alone; RuntimeError with the message
-    beside them if another has one of them.
+    """Claim objects for one training.
+
+    Parameters
+    ----------
+    *claims : (iterable of int, str)
+        Identities of objects, and the message of the RuntimeError that is raised if another
+        training holds one of them.
     """
     this = _Training()
     training = weakref.ref(this)
@@ -69,8 +72,9 @@ def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
 
 @contextmanager
 def exclusive(model: Module) -> Iterator[None]:
-    """Reject a second training of a model, or of one that shares a layer with it: both would be
-    spoiled silently.
+    """Reject a second training of a model, or of one that shares a layer with it.
+
+    Otherwise, both would silently overwrite each other's weights.
     """
     arrays = {*map(id, model._states())}
     with claimed(
@@ -78,8 +82,8 @@ def exclusive(model: Module) -> Iterator[None]:
             [id(model)],
             "this model is being trained already: another thread, or a callback, called fit on it",
         ),
-        # In order: of two trainings that begin at once, one gets the first array that they share,
-        # and the other no more.
+        # Sorted: of two trainings that begin at once, one claims the first array that they share,
+        # and the other then fails.
         (
             sorted(arrays),
             "this model shares a layer with one that is being trained already: wait until that "

@@ -1,8 +1,8 @@
-"""Warnings about inputs whose scale a network cannot learn from, or does not know.
+"""Warnings about the scale of inputs: too large, or unlike that of the training data.
 
-A few samples tell their mean square. Values of hundreds saturate or blow up the first layer, and
-training then ends at the loss of a guess. Inputs that are scaled unlike the training data give
-outputs that mean nothing.
+The mean square is that of a few samples. Values of several hundred saturate the first layer or make
+its outputs explode, and training then does no better than chance. Inputs that are scaled unlike the
+training data give meaningless outputs.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from cnet.nn._module import is_builtin
 
 _SAMPLES = 256
 _ELEMENTS = 1 << 18
-"""Of the samples, about the most."""
+"""Approximate maximum number of elements of these samples."""
 _LARGEST = 100.0
-"""Mean square of the input of a layer that learns."""
+"""Maximum mean square of the input of a layer that can learn."""
 _UNLIKE = 1000.0
-"""Ratio of the mean squares of inputs that are scaled unlike each other."""
+"""Ratio of mean squares above which two inputs count as scaled unlike each other."""
 
 
 def sample(rows: Rows) -> Array:
-    """Some samples, evenly spaced."""
+    """Return a few samples, evenly spaced."""
     count = max(1, min(len(rows), _SAMPLES, _ELEMENTS // max(1, math.prod(rows.row_shape))))
     return rows.take(np.linspace(0, len(rows) - 1, count).astype(np.int64))
 
 
 def mean_square(x: Array) -> float:
-    """The mean of the squares of all elements; 0 where there are none."""
+    """Return the mean of the squares of all elements; 0 if there are none."""
     return float(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
 
 
 def warn_if_large(model: Module, x: Array) -> None:
-    """Warn where samples reach the first layer that learns with a mean square that it can hardly
-    learn from.
+    """Warn if the input of the first layer with parameters is too large to learn from.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ def warn_if_large(model: Module, x: Array) -> None:
 
 
 def warn_if_unlike(size: float, trained_on: float) -> None:
-    """Warn where inputs to evaluate are scaled unlike those that the model was trained on.
+    """Warn if inputs to evaluate are scaled unlike the training data.
 
     Parameters
     ----------
@@ -76,8 +75,9 @@ def warn_if_unlike(size: float, trained_on: float) -> None:
 
 
 def _first_layers(module: Module, x: Array) -> Iterator[tuple[Module, Array]]:
-    """The first layers with parameters, one for each head, and what reaches them; none behind a
-    layer of the user's own.
+    """Yield the first layers with parameters, one for each head, and their inputs.
+
+    There is none after a custom layer.
     """
     if not is_builtin(module):
         return

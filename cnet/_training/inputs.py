@@ -1,8 +1,7 @@
 """The data of `fit` and `evaluate`, checked against the model and the loss.
 
-Arrays are checked as a whole, and each epoch visits them in its own order. Batches are
-checked one by one, as they come, and none is kept. The trainer pulls runs from either, for its
-engine.
+Arrays are checked as a whole, and each epoch visits them in a different order. Batches of an
+iterable are checked one by one, and none is stored. Both provide runs for the engine of a trainer.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from cnet.nn._dropout import random_layers
 
 _EVALUATION_ROWS = 512
 _LEAST_NUMBERS = 8
-"""In no order and all of them different, that are hardly weights."""
+"""Number of different, unsorted integers from which on they are not taken for weights."""
 
 
 class Samples(NamedTuple):
-    """Rows, their targets, and what they count."""
+    """Samples, their targets and their weights."""
 
     rows: Rows
     targets: Array
@@ -44,7 +43,7 @@ class Samples(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Samples that an engine takes in one run, in batches of one size."""
+    """Samples for one run of an engine, in batches of one size."""
 
     samples: Samples
     order: Array
@@ -62,9 +61,9 @@ class InputValidator:
     model : Module
     loss : Loss
     prefix : str
-        Of the names in messages.
+        Prefix of the names in messages.
     change : callable
-        What is done to rows that fit.
+        Function that is applied to samples that fit.
     """
 
     def __init__(
@@ -78,15 +77,15 @@ class InputValidator:
         self._dtype = model.dtype
 
     def named(self, prefix: str) -> InputValidator:
-        """The same, for other data."""
+        """Return a copy with another prefix, for other data."""
         return InputValidator(self._model, self._loss, prefix, self._change)
 
     def changing(self, change: Callable[[Rows], Rows]) -> InputValidator:
-        """The same, with something done to rows."""
+        """Return a copy that applies another function to the samples."""
         return InputValidator(self._model, self._loss, self.prefix, change)
 
     def __call__(self, x: Any, y: Any, sample_weight: Any = None, *, part: bool = False) -> Samples:
-        """Check a data set, or a `part` of one, in which no row need have a weight above 0."""
+        """Check a data set, or a `part` of one, in which all weights may be 0."""
         x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
         if not len(rows):
@@ -114,7 +113,7 @@ class InputValidator:
 
 
 def _shape(y: Any) -> str:
-    """For people; targets of several heads may be arrays of different shapes."""
+    """Return the shape of targets, for messages. Those of heads may differ in shape."""
     try:
         return str(np.shape(list(y.values()) if isinstance(y, dict) else y))
     except ValueError:
@@ -140,16 +139,16 @@ def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, par
 
 
 class ArrayData:
-    """Samples that are all there, in batches of one size.
+    """Samples in arrays, visited in batches of one size.
 
     Parameters
     ----------
     samples : Samples
     batch_size : int or None
-        None: what is good for evaluation.
+        None is a size for evaluation, which bounds the memory.
     shuffle : bool
     seed : int or None
-        Of the order; None draws one.
+        Seed of the order. None draws one from the operating system.
     """
 
     def __init__(
@@ -166,16 +165,16 @@ class ArrayData:
         """The engine that runs on these samples; a trainer sets it."""
         self.prefix = ""
         self.steps: int | None = -(-len(samples.rows) // batch_size)
-        """Of an epoch."""
+        """Number of steps of an epoch."""
         self.seed = seed_sequence(seed).entropy
 
     def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
-        """The runs of an epoch."""
+        """Yield the runs of an epoch."""
         self._samples.rows.epoch = epoch
         yield Run(self._samples, self._order(epoch), self._batch_size)
 
     def _order(self, epoch: int) -> Array:
-        """Row numbers. An epoch's order depends on the seed and the epoch's number alone."""
+        """Return the indices of samples in an order that depends on seed and epoch alone."""
         order = np.arange(len(self._samples.rows))
         if self._shuffle:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(
@@ -185,26 +184,26 @@ class ArrayData:
 
 
 class BatchIterable:
-    """Samples that come batch by batch, from an iterable that each epoch goes through again.
+    """Batches of an iterable, over which each epoch iterates again.
 
     Parameters
     ----------
     batches : iterable
-        Of (x, y) or (x, y, sample_weight).
+        Batches (x, y) or (x, y, sample_weight).
     read : InputValidator
     name : str
-        What messages call it.
+        Name of the iterable in messages.
     epochs : int
-        How often they are wanted.
+        Number of epochs.
     steps : int or None
-        Batches of an epoch; None for all there are.
+        Number of batches in an epoch. None is all of the iterable.
 
     Raises
     ------
     TypeError
-        If this is nothing to iterate over.
+        If `batches` is not an iterable of batches.
     ValueError
-        If it can be iterated over once, and that is not enough.
+        If it is an iterator, which can be used once, and there are several epochs.
     """
 
     seed = None
@@ -245,10 +244,10 @@ class BatchIterable:
         self._kind = ""
         self.prefix = read.prefix
         self.steps = steps or operator.length_hint(batches) or None
-        """Of an epoch, as far as is known."""
+        """Number of steps of an epoch; an estimate, or None if it is not known."""
 
     def iter_epoch(self, epoch: int = 0) -> Iterator[Run]:
-        """The runs of an epoch, one for each batch."""
+        """Yield the runs of an epoch, one for each batch."""
         number = 0
         for number, batch in enumerate(islice(self._batches, self._limit), 1):
             name = f"{self._read.prefix}batch {number}"
@@ -291,11 +290,10 @@ class BatchIterable:
 
 
 def _reject_row_numbers(name: str, numbers: Array) -> None:
-    """Raise ValueError for what some loaders give as the third part of a batch, and what would be
-    taken for weights: the numbers of its rows.
+    """Raise ValueError if the third part of a batch looks like indices of samples, not weights.
 
-    Whole numbers, all of them different, and in the order of a data set from its beginning, or in
-    no order.
+    Some loaders put them there. They are integers, all different, and either count from 0 or are
+    unsorted.
     """
     if numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
         return
@@ -326,14 +324,14 @@ def _is_array(x: Any) -> bool:
 
 
 def is_batches(x: Any, y: Any) -> bool:
-    """Whether `x` is meant to be batches, and no array whose targets were forgotten."""
+    """Return whether `x` is an iterable of batches. Raises TypeError if `y` was forgotten."""
     if y is None and _is_array(x):
         raise TypeError("y is missing: expected targets for the rows of x")
     return y is None
 
 
 def make_validation(data: Any, read: InputValidator, epochs: int) -> ArrayData | BatchIterable:
-    """Validation data, for so many epochs: arrays, or batches."""
+    """Check validation data for a number of epochs: arrays, or an iterable of batches."""
     of_batches = isinstance(data, list) and all(isinstance(batch, tuple) for batch in data)
     if isinstance(data, tuple | list) and len(data) in (2, 3) and not of_batches:
         try:
@@ -351,7 +349,7 @@ def make_validation(data: Any, read: InputValidator, epochs: int) -> ArrayData |
 
 
 def reject_for_batches(**settings: Any) -> None:
-    """Raise ValueError for a setting that only arrays have."""
+    """Raise ValueError if a setting is given that only arrays support."""
     for name, value in settings.items():
         if value is not None:
             raise ValueError(
@@ -363,8 +361,9 @@ def reject_for_batches(**settings: Any) -> None:
 def apply_augmentation(
     augment: Augment, samples: Samples, read: InputValidator
 ) -> tuple[Samples, InputValidator]:
-    """Training samples as `augment` varies them, and how validation data is read: standardized as
-    they are.
+    """Return augmented training samples, and the validator of validation data.
+
+    Validation data is standardized like the training samples, but not augmented.
     """
     if not isinstance(augment, Augment):
         raise TypeError(
@@ -378,8 +377,10 @@ def apply_augmentation(
 
 
 def full_batch_size(model: Module, rows: int, batch_size: int | None, augment: Any) -> int:
-    """The batch size for an optimizer that takes all rows at once, and the same rows and network
-    each time; an error where that cannot be.
+    """Return the batch size for an optimizer that needs all samples at once.
+
+    It raises ValueError if the batch size is smaller, or if the samples or the outputs of the
+    network change between steps.
     """
     if batch_size is not None and batch_size < rows:
         raise ValueError(

@@ -1,17 +1,17 @@
-"""What the batches of an epoch come to."""
+"""Mean metrics of the batches of an epoch."""
 
 from cnet._training.steps import StepResults
 
 
 class Mean:
-    """Means over rows of what batches report."""
+    """Means of the losses and accuracies of batches, over their samples."""
 
     def __init__(self) -> None:
         self.rows, self.weight, self.total = 0, 0.0, 0.0
         self.correct: dict[str, int] = {}
 
     def add(self, part: StepResults) -> None:
-        """Take note of some batches."""
+        """Add the results of some batches."""
         self.rows += part.samples
         for loss, weight in zip(part.losses, part.weights, strict=True):
             self.total += loss * weight
@@ -27,8 +27,9 @@ class Mean:
             self.correct[name] = self.correct.get(name, 0) + correct
 
     def logs(self, prefix: str = "") -> dict[str, float]:
-        """The means under the names that the history has; ValueError if no row had a weight above
-        0.
+        """Return the means, under their names in the history.
+
+        Raises ValueError if all sample weights are 0.
         """
         if not self.weight:
             raise ValueError(
