@@ -137,7 +137,7 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
     """
     values = value if isinstance(value, list | tuple) else (value, value)
     sizes = [size for size in map(_as_integer, values) if size is not None]
-    error = None
+    error: type[Exception] | None = None
     if not len(values) == len(sizes) == 2:
         error = TypeError
     elif min(sizes) < minimum or max(sizes) > _LARGEST_SIZE:
