@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnet import callbacks as known
-from cnet._utils.validation import MOST, is_count, is_number
+from cnet._utils.validation import COUNT_LIMIT, is_count, is_number
 from cnet.callbacks._trainer_state import TrainerState
 from cnet.optim.lr_scheduler._state import check as check_schedule
 
@@ -193,7 +193,7 @@ def check_tensors(
             raise ValueError(f"tensor model.{name} holds values that are not finite")
         if name.rpartition(".")[2] in _NOT_NEGATIVE and (
             values.min(initial=0) < 0
-            or (values.dtype.kind == "i" and values.max(initial=0) >= MOST)
+            or (values.dtype.kind == "i" and values.max(initial=0) >= COUNT_LIMIT)
         ):
             raise ValueError(f"tensor model.{name} holds {values.min()}, which cannot be")
     kinds = {f"cnet {name}": getattr(known, name) for name in known.__all__}

@@ -15,9 +15,9 @@ from numpy.typing import DTypeLike
 from cnet import nn
 from cnet._utils.arrays import Array, real_dtype
 from cnet._utils.files import check_target, write_atomically
+from cnet._utils.validation import integer
 from cnet._version import __version__
 from cnet.nn._module import is_builtin
-from cnet.nn._sizes import positive
 
 _LEAST_OPSET = 13  # the operators below have not changed their meaning since
 _SINCE = {
@@ -148,7 +148,7 @@ def to_onnx(
             "the model takes rows of several shapes: say which with input_shape=, such as "
             "input_shape=(1, 28, 28)"
         )
-    shape = tuple(positive("input_shape", size) for size in shape)
+    shape = tuple(integer("input_shape", size, 1) for size in shape)
     arithmetic = model.dtype if dtype is None else real_dtype(dtype)
     element = helper.np_dtype_to_tensor_dtype(arithmetic)
     graph = _Graph(helper.make_node, element)
@@ -212,7 +212,7 @@ class _Graph:
         least = max([_LEAST_OPSET, *needed.values()])
         if wanted is None:
             return least
-        version = positive("opset", wanted)
+        version = integer("opset", wanted, 1)
         if version < least:
             reason = next(
                 (

@@ -23,7 +23,7 @@ from cnet._training.inputs import (
 from cnet._training.loop import History, TrainingLoop
 from cnet._utils.answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._utils.hints import answers_keywords, no_attribute
-from cnet._utils.validation import count, flag
+from cnet._utils.validation import flag, integer
 from cnet.augment import Augment
 from cnet.callbacks import Listeners, Logs, ProgressBar, as_callback, as_list
 from cnet.nn import Loss, Module
@@ -254,7 +254,7 @@ class Trainer(TrainingLoop):
         >>> history["loss"][-1] < 1e-3
         True
         """
-        epochs = count("epochs", epochs, 0)
+        epochs = integer("epochs", epochs, 0)
         shuffle = None if shuffle is None else flag("shuffle", shuffle)
         check_end(self.model, self.loss)
         read = reading = InputValidator(self.model, self.loss)
@@ -276,7 +276,7 @@ class Trainer(TrainingLoop):
                 read,
                 "x",
                 epochs,
-                None if steps_per_epoch is None else count("steps_per_epoch", steps_per_epoch, 1),
+                None if steps_per_epoch is None else integer("steps_per_epoch", steps_per_epoch, 1),
             )
         else:
             if steps_per_epoch is not None:
@@ -284,7 +284,7 @@ class Trainer(TrainingLoop):
                     "steps_per_epoch is for an iterable of batches: with arrays, an epoch visits "
                     "all rows"
                 )
-            size = None if batch_size is None else count("batch_size", batch_size, 1)
+            size = None if batch_size is None else integer("batch_size", batch_size, 1)
             samples = read(x, y, sample_weight)
             if isinstance(self.optimizer, LBFGS):
                 size, shuffle = (

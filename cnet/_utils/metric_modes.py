@@ -5,6 +5,11 @@ Callbacks, schedulers and plots ask `mode_of` or `monitored_mode`, so that all o
 
 from collections.abc import Mapping
 
+from cnet._utils.validation import choice
+
+MODES = ("auto", "min", "max")
+"""Directions that a user can choose for a metric."""
+
 
 def mode_of(name: str) -> str | None:
     """The direction that the name of a metric tells.
@@ -54,8 +59,7 @@ def monitored_mode(
     ValueError
         If this training has no such metric, or the mode is unknown.
     """
-    if mode not in ("auto", "min", "max"):
-        raise ValueError(f"mode is {mode!r}, expected 'auto', 'min' or 'max'")
+    choice("mode", mode, MODES)
     if monitor not in modes:
         has_validation = any(name.startswith("val_") for name in modes)
         hint = ""

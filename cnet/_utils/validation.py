@@ -1,54 +1,234 @@
-"""Checks of settings that are numbers or switches."""
+"""Checks of arguments: integers, real numbers, flags, pairs and choices.
+
+Every message has the form "name is VALUE, expected ...".
+"""
 
 import math
 import operator
 import sys
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-MOST = 1 << 53
-"""Of anything that is counted: more than there can be, and exact as a float."""
+COUNT_LIMIT = 1 << 53
+"""Bound of counts: integers below it are exact in float64."""
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_LARGEST_SIZE = 1 << 48
+"""Maximum of each integer of a pair. Larger sizes of windows would overflow 64-bit sums in the
+kernels, and images of such a size do not fit in memory.
+"""
+
+Pair = tuple[int, int]
 
 
-def count(name: str, value: Any, least: int) -> int:
-    """A setting that is a whole number, or an error. True and False are no numbers."""
-    try:
-        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
-    except TypeError:
-        number = None
+def integer(
+    name: str,
+    value: Any,
+    minimum: int,
+    maximum: int | None = None,
+    *,
+    also: str = "",
+    wrong_type: type[Exception] = TypeError,
+) -> int:
+    """Return an argument as an integer within bounds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for error messages.
+    value : object
+        The argument. True and False are not integers.
+    minimum, maximum : int
+        Bounds, which are allowed values.
+    also : str
+        End of the error message, such as ``", or None"``.
+    wrong_type : type
+        Exception for a value that is not an integer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not an integer, or is out of bounds.
+    """
+    expected = (
+        f"an integer of at least {minimum}"
+        if maximum is None
+        else f"an integer from {minimum} to {maximum}"
+    )
+    number = _as_integer(value)
     if number is None:
-        raise TypeError(f"{name} is {value!r}, expected an integer of at least {least}")
-    if number < least:
-        raise ValueError(f"{name} is {number}, expected an integer of at least {least}")
+        raise wrong_type(f"{name} is {value!r}, expected {expected}{also}")
+    if number < minimum or (maximum is not None and number > maximum):
+        raise ValueError(f"{name} is {number}, expected {expected}{also}")
     return number
 
 
+def real(
+    name: str,
+    value: Any,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+    also: str = "",
+    wrong_type: type[Exception] = TypeError,
+) -> float:
+    """Return an argument as a finite float within bounds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for error messages.
+    value : object
+        The argument: any real number of Python or NumPy. True and False are not numbers.
+    minimum, maximum : float
+        Closed bounds: the bound itself is allowed.
+    above, below : float
+        Open bounds: the bound itself is not allowed.
+    also : str
+        End of the error message, such as ``", or None"``.
+    wrong_type : type
+        Exception for a value that is not a real number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not a real number, or is not finite or out of bounds.
+    """
+    number = _as_float(value)
+    if number is not None and minimum <= number <= maximum and above < number < below:
+        return number
+    expected = f"{_real_text(minimum, maximum, above, below)}{also}"
+    error = wrong_type if number is None else ValueError
+    raise error(f"{name} is {value!r}, expected {expected}")
+
+
 def flag(name: str, value: Any) -> bool:
-    """A setting that is True or False, or an error."""
+    """Return an argument that is True or False.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is {value!r}, expected True or False")
     return bool(value)
 
 
-def finite(name: str, value: Any, least: float = -math.inf) -> float:
-    """A setting that is a finite number, or an error."""
-    wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}, expected {wanted}")
-    number: Any = value
-    if not (number >= least and abs(number) <= sys.float_info.max):
-        raise ValueError(f"{name} is {number!r}, expected {wanted}")
-    return float(number)
+def pair(name: str, value: Any, minimum: int) -> Pair:
+    """Return a pair of integers from one for both axes, or one for each.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for error messages.
+    value : int, or list or tuple of two of them
+        The argument.
+    minimum : int
+        Minimum of each integer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is neither an integer nor a pair, or is out of bounds.
+    """
+    values = value if isinstance(value, list | tuple) else (value, value)
+    sizes = [size for size in map(_as_integer, values) if size is not None]
+    error: type[Exception] | None = None
+    if not len(values) == len(sizes) == 2:
+        error = TypeError
+    elif min(sizes) < minimum or max(sizes) > _LARGEST_SIZE:
+        error = ValueError
+    if error is not None:
+        limit = f" and at most {_LARGEST_SIZE}" if max(sizes, default=0) > _LARGEST_SIZE else ""
+        raise error(
+            f"{name} is {value!r}, expected an integer of at least {minimum}{limit}, or a pair of "
+            "them (height, width)"
+        )
+    return sizes[0], sizes[1]
+
+
+def two_values(name: str, value: Any, expected: str) -> tuple[Any, Any]:
+    """Return the two values of an argument that is a sequence of any two values.
+
+    Raises
+    ------
+    TypeError
+        If the argument is anything else. The message describes it as `expected`.
+    """
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}, expected {expected}") from None
+    return first, second
+
+
+def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Return an argument that is one of two or more strings.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"{name} is {value!r}, expected {', '.join(others)} or {last}")
+    return value
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value that a file holds is a finite number, which True and False are not."""
+    """Whether a value from a file is a finite number. True and False are not."""
     return (
         type(value) in (int, float) and abs(value) <= sys.float_info.max
     )  # also of an integer too large for a float
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value that a file holds can be the number of something."""
-    return type(value) is int and 0 <= value < MOST
+    """Whether a value from a file is a valid count."""
+    return type(value) is int and 0 <= value < COUNT_LIMIT
+
+
+def _as_integer(value: Any) -> int | None:
+    """Return an integer as an int, and None for anything else."""
+    try:
+        return None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _as_float(value: Any) -> float | None:
+    """Return a real number as a float, and None for anything else.
+
+    A number that is too large for a float becomes infinity.
+    """
+    if type(value) is float:  # for speed: optimizers check their settings in each step
+        return value
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _real_text(minimum: float, maximum: float, above: float, below: float) -> str:
+    """Return a description of the numbers within bounds.
+
+    The limits of float32 count as the bounds of finite numbers.
+    """
+    closed_low, closed_high = minimum > above, maximum < below
+    low, high = max(minimum, above), min(maximum, below)
+    bounds = []
+    if low > -LARGEST_FLOAT32:
+        bounds.append(f" {'of at least' if closed_low else 'above'} {low:g}")
+    if high < LARGEST_FLOAT32:
+        bounds.append(f" {'at most' if closed_high else 'below'} {high:g}")
+    if len(bounds) < 2:
+        return f"a finite number{''.join(bounds)}"
+    if closed_low and closed_high:
+        return f"a number from {low:g} to {high:g}"
+    return f"a number{' and'.join(bounds)}"

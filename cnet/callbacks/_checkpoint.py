@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from cnet._utils.files import check_target, full_path
-from cnet._utils.validation import finite, flag, is_number
+from cnet._utils.validation import flag, is_number, real
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
 from cnet.callbacks._trainer_state import Trainer
@@ -110,7 +110,7 @@ class ModelCheckpoint(MonitorCallback):
                 "the end of an epoch. For shorter epochs, pass batches and steps_per_epoch to fit"
             )
         if self.initial_value_threshold is not None:
-            finite("initial_value_threshold", self.initial_value_threshold)
+            real("initial_value_threshold", self.initial_value_threshold)
             if not self.save_best_only:
                 raise ValueError(
                     "initial_value_threshold requires save_best_only=True: without it, every epoch "

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnet._utils.arrays import Array
-from cnet._utils.validation import count, finite, flag, is_count, is_number
+from cnet._utils.validation import flag, integer, is_count, is_number, real
 from cnet.callbacks._callback import Logs
 from cnet.callbacks._monitor import MonitorCallback
 from cnet.callbacks._trainer_state import Trainer
@@ -96,12 +96,12 @@ class EarlyStopping(MonitorCallback):
 
     def _check_settings(self) -> None:
         super()._check_settings()
-        finite("min_delta", self.min_delta, 0)
-        count("patience", self.patience, 0)
+        real("min_delta", self.min_delta, 0)
+        integer("patience", self.patience, 0)
         if self.baseline is not None:
-            finite("baseline", self.baseline)
+            real("baseline", self.baseline)
         flag("restore_best_weights", self.restore_best_weights)
-        count("start_from_epoch", self.start_from_epoch, 0)
+        integer("start_from_epoch", self.start_from_epoch, 0)
 
     def _start(self) -> None:
         self.best: float | None = None

@@ -3,8 +3,8 @@
 import math
 import sys
 
-from cnet._utils.metric_modes import monitored_mode
-from cnet._utils.validation import count
+from cnet._utils.metric_modes import MODES, monitored_mode
+from cnet._utils.validation import choice, integer
 from cnet.callbacks._callback import Callback, Logs
 from cnet.callbacks._trainer_state import Trainer
 
@@ -33,9 +33,8 @@ class MonitorCallback(Callback):
             raise TypeError(
                 f"monitor is {self.monitor!r}, expected the name of a metric, such as 'val_loss'"
             )
-        if self.mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode is {self.mode!r}, expected 'auto', 'min' or 'max'")
-        count("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
+        choice("mode", self.mode, MODES)
+        integer("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
 
     def _find_direction(self, trainer: "Trainer") -> None:
         """Raise ValueError if the metric is not one of this training."""

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real
+from cnet._utils.validation import LARGEST_FLOAT32, real
 from cnet.nn import init
 from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
-from cnet.nn._sizes import LARGEST_FLOAT32, number
 
 
 class ElementwiseActivation(Module):
@@ -107,8 +107,8 @@ class LeakyReLU(ElementwiseActivation):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
-        self._slope = self.negative_slope = number(
-            "negative_slope", negative_slope, 0, LARGEST_FLOAT32
+        self._slope = self.negative_slope = real(
+            "negative_slope", negative_slope, 0, LARGEST_FLOAT32, wrong_type=ValueError
         )
 
 
@@ -177,7 +177,7 @@ class ELU(ElementwiseActivation):
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         neutral(inplace=inplace)
-        self._slope = self.alpha = number("alpha", alpha, 0, LARGEST_FLOAT32)
+        self._slope = self.alpha = real("alpha", alpha, 0, LARGEST_FLOAT32, wrong_type=ValueError)
 
 
 class GELU(ElementwiseActivation):
@@ -287,7 +287,7 @@ class Softplus(ElementwiseActivation):
                 f"threshold is {threshold!r}, and cnet has only 20: beyond it the output is x to "
                 "within 3e-9"
             )
-        self._slope = self.beta = number("beta", beta, 0, LARGEST_FLOAT32)
+        self._slope = self.beta = real("beta", beta, 0, LARGEST_FLOAT32, wrong_type=ValueError)
         if self.beta == 0:
             raise ValueError("beta is 0, expected a number above 0")
 

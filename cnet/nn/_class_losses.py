@@ -15,6 +15,7 @@ from cnet._core import CODES, FLOAT64, loops
 from cnet._utils.answers import LOSS_ARGUMENTS
 from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
 from cnet._utils.hints import answers_keywords
+from cnet._utils.validation import real
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
 
@@ -181,13 +182,7 @@ class CrossEntropyLoss(_ClassificationLoss):
     ) -> None:
         super().__init__(reduction=reduction)
         neutral(ignore_index=ignore_index)
-        if (
-            not isinstance(label_smoothing, int | float | np.number)
-            or not 0 <= label_smoothing <= 1
-        ):
-            raise ValueError(
-                f"label_smoothing is {label_smoothing!r}, expected a number from 0 to 1"
-            )
+        real("label_smoothing", label_smoothing, 0, 1, wrong_type=ValueError)
         self.weight = None if weight is None else as_array(weight, "weight").astype(np.float64)
         if self.weight is not None and (
             self.weight.ndim != 1 or not np.isfinite(self.weight).all() or (self.weight < 0).any()

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, real_dtype
 from cnet._utils.threads import get_num_threads
+from cnet._utils.validation import Pair, integer, pair
 from cnet.nn import init
 from cnet.nn._images import (
     as_image_grad,
@@ -17,12 +18,12 @@ from cnet.nn._images import (
     channels_first,
     check_images,
     check_padded,
+    one_or_pair,
     windows,
 )
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
-from cnet.nn._sizes import Pair, one_or_pair, pair, positive
 
 
 def _padding(padding: Any, kernel_size: Pair, stride: Pair) -> Pair:
@@ -138,8 +139,8 @@ class Conv2d(Module):
         device: Any = None,
     ) -> None:
         neutral(dilation=dilation, groups=groups, padding_mode=padding_mode, device=device)
-        self.in_channels = positive("in_channels", in_channels)
-        self.out_channels = positive("out_channels", out_channels)
+        self.in_channels = integer("in_channels", in_channels, 1)
+        self.out_channels = integer("out_channels", out_channels, 1)
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = pair("stride", stride, 1)
         self.padding = _padding(padding, self.kernel_size, self.stride)

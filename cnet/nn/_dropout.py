@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, seed_sequence
+from cnet._utils.validation import real
 from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
-from cnet.nn._sizes import number
 
 
 class Dropout(Module):
@@ -68,7 +68,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
         neutral(inplace=inplace)
-        self.p = number("p", p, 0, 1)
+        self.p = real("p", p, 0, 1, wrong_type=ValueError)
         self.step = 0
         self._key: int | None = None
         self._settled = False

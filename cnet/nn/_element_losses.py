@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_real, check_finite, shape_text
+from cnet._utils.validation import real
 from cnet.nn._losses import KernelLoss
 from cnet.nn._neutral import neutral
 
@@ -151,8 +152,7 @@ class HuberLoss(_ElementLoss):
         else:
             super().__init__()
             delta = reduction
-        if not isinstance(delta, int | float | np.number) or not 0 < delta < math.inf:
-            raise ValueError(f"delta is {delta!r}, expected a finite number above 0")
+        real("delta", delta, above=0, wrong_type=ValueError)
         self.delta = delta
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
@@ -196,8 +196,7 @@ class SmoothL1Loss(_ElementLoss):
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        if not isinstance(beta, int | float | np.number) or not 0 <= beta < math.inf:
-            raise ValueError(f"beta is {beta!r}, expected a finite number of at least 0")
+        real("beta", beta, 0, wrong_type=ValueError)
         self.beta = beta
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
@@ -239,8 +238,7 @@ class QuantileLoss(_ElementLoss):
 
     def __init__(self, quantile: float = 0.5, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        if not 0 < quantile < 1:
-            raise ValueError(f"quantile is {quantile!r}, expected a number above 0 and below 1")
+        real("quantile", quantile, above=0, below=1)
         self.quantile = quantile
 
     def _program_loss(self, dtype: np.dtype[Any]) -> tuple[int, float, Array | None]:
@@ -288,8 +286,7 @@ class PoissonNLLLoss(_ElementLoss):
     ) -> None:
         super().__init__(reduction=reduction)
         neutral(full=full)
-        if not 0 < eps < math.inf:
-            raise ValueError(f"eps is {eps!r}, expected a finite number above 0")
+        real("eps", eps, above=0)
         self.log_input, self.eps = log_input, eps
 
     def _check_output(self, output: Array) -> None:

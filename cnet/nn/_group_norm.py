@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, DTypeLike
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real, real_dtype
 from cnet._utils.threads import get_num_threads
+from cnet._utils.validation import integer
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
 from cnet.nn._module import check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._norm import Norm
-from cnet.nn._sizes import positive
 
 
 class GroupNorm(Norm):
@@ -77,8 +77,8 @@ class GroupNorm(Norm):
         device: Any = None,
     ) -> None:
         neutral(device=device)
-        self.num_groups = positive("num_groups", num_groups)
-        self.num_channels = positive("num_channels", num_channels)
+        self.num_groups = integer("num_groups", num_groups, 1)
+        self.num_channels = integer("num_channels", num_channels, 1)
         if self.num_channels % self.num_groups:
             raise ValueError(
                 f"num_channels is {num_channels}, expected a multiple of num_groups, which is "

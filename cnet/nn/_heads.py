@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._utils.arrays import Array, as_array, as_input, as_real, float_dtype, shape_text
+from cnet._utils.validation import real
 from cnet.nn._functions import as_loss
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module, check_grad
-from cnet.nn._sizes import number
 
 
 class Heads(Module):
@@ -258,7 +258,9 @@ class HeadsLoss(Loss):
             dict.fromkeys(heads.heads, 1.0) if given is None else self._by_name(given, "weights")
         )
         for name, weight in self.weights.items():
-            self.weights[name] = number(f"the weight of head {name}", weight, 0)
+            self.weights[name] = real(
+                f"the weight of head {name}", weight, 0, wrong_type=ValueError
+            )
         if not any(self.weights.values()):
             raise ValueError(
                 f"weights is {weights!r}: 0 for every head, so that nothing would be learned"

@@ -17,8 +17,8 @@ from cnet._core import loops
 from cnet._utils.arrays import Array, as_input, as_real, float_dtype, shape_text
 
 if TYPE_CHECKING:
+    from cnet._utils.validation import Pair
     from cnet.nn._module import Module
-    from cnet.nn._sizes import Pair
 
 _MOST_ELEMENTS = 1 << 40
 """Maximum number of elements of an image with its padding."""
@@ -97,6 +97,11 @@ def in_order_of(other: Array, grad: Array) -> Array:
     if other.flags.c_contiguous:
         return as_real(grad, other.dtype, "grad")
     return channels_first(as_image_grad(grad, other.dtype))
+
+
+def one_or_pair(value: Pair) -> int | Pair:
+    """Return a pair in its shortest form, for `Module.config`."""
+    return value[0] if value[0] == value[1] else value
 
 
 def check_images(layer: Module, shape: tuple[int, ...], channels: int | None) -> None:

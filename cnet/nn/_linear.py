@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_input, as_real, real_dtype
+from cnet._utils.validation import integer
 from cnet.nn import init
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
-from cnet.nn._sizes import positive
 
 
 class Linear(Module):
@@ -76,8 +76,8 @@ class Linear(Module):
         device: Any = None,
     ) -> None:
         neutral(device=device)
-        self.in_features = positive("in_features", in_features)
-        self.out_features = positive("out_features", out_features)
+        self.in_features = integer("in_features", in_features, 1)
+        self.out_features = integer("out_features", out_features, 1)
         dtype = real_dtype(dtype)
         self.weight = Parameter(
             (self.in_features, self.out_features), dtype=dtype, initializer=init.get(weight_init)

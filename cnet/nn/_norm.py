@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real, real_dtype, shape_text
+from cnet._utils.validation import integer, real
 from cnet.nn import init
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
 from cnet.nn._module import Module, check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Buffer, Parameter, make_writable
-from cnet.nn._sizes import number, positive
 
 
 class Norm(Module):
@@ -28,7 +28,7 @@ class Norm(Module):
     def __init__(
         self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool, dtype: np.dtype[Any]
     ) -> None:
-        self.eps = number("eps", eps, 0)
+        self.eps = real("eps", eps, 0, wrong_type=ValueError)
         self.weight = (
             Parameter(shape[::-1], dtype=dtype, initializer=init.Ones()) if affine else None
         )
@@ -84,10 +84,12 @@ class _BatchNorm(Norm):
         device: Any = None,
     ) -> None:
         neutral(track_running_stats=track_running_stats, bias=bias, device=device)
-        self.num_features = positive("num_features", num_features)
+        self.num_features = integer("num_features", num_features, 1)
         dtype = real_dtype(dtype)
         super().__init__((self.num_features,), eps, affine, affine, dtype)
-        self.momentum = None if momentum is None else number("momentum", momentum, 0, 1)
+        self.momentum = (
+            None if momentum is None else real("momentum", momentum, 0, 1, wrong_type=ValueError)
+        )
         self.running_mean = Buffer((self.num_features,), dtype=dtype)
         self.running_var = Buffer((self.num_features,), dtype=dtype, fill=1)
         self.num_batches_tracked = Buffer((), dtype=np.int64)
@@ -378,7 +380,7 @@ class LayerNorm(Norm):
         sizes = (
             normalized_shape if isinstance(normalized_shape, list | tuple) else (normalized_shape,)
         )
-        self.normalized_shape = tuple(positive("normalized_shape", size) for size in sizes)
+        self.normalized_shape = tuple(integer("normalized_shape", size, 1) for size in sizes)
         if not sizes:
             raise ValueError("normalized_shape is (), expected at least one axis")
         super().__init__(self.normalized_shape, eps, elementwise_affine, bias, real_dtype(dtype))

@@ -9,10 +9,17 @@ from numpy.typing import ArrayLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array
-from cnet.nn._images import as_image_grad, as_images, channels_first, check_images, windows
+from cnet._utils.validation import Pair, pair
+from cnet.nn._images import (
+    as_image_grad,
+    as_images,
+    channels_first,
+    check_images,
+    one_or_pair,
+    windows,
+)
 from cnet.nn._module import Module, check_grad, training_state
 from cnet.nn._neutral import neutral
-from cnet.nn._sizes import Pair, one_or_pair, pair
 
 
 class _Pool(Module):

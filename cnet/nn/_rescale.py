@@ -9,20 +9,9 @@ from numpy.typing import ArrayLike
 
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array
+from cnet._utils.validation import LARGEST_FLOAT32, real
 from cnet.nn._images import as_column, as_elements, in_order_of
 from cnet.nn._module import Module, check_grad, training_state
-from cnet.nn._sizes import LARGEST_FLOAT32
-
-
-def _finite(name: str, value: Any) -> float:
-    """Return a number that is finite in float32 as a float."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.number)
-        or not -LARGEST_FLOAT32 <= value <= LARGEST_FLOAT32
-    ):
-        raise ValueError(f"{name} is {value!r}, expected a finite number")
-    return float(value)
 
 
 class Rescale(Module):
@@ -58,7 +47,10 @@ class Rescale(Module):
     _kept = ("_out",)
 
     def __init__(self, scale: float, offset: float = 0.0) -> None:
-        self.scale, self.offset = _finite("scale", scale), _finite("offset", offset)
+        self.scale, self.offset = (
+            real(name, value, -LARGEST_FLOAT32, LARGEST_FLOAT32, wrong_type=ValueError)
+            for name, value in (("scale", scale), ("offset", offset))
+        )
         if not abs(self.scale) >= np.finfo(np.float32).tiny:
             raise ValueError(
                 f"scale is {scale!r}, which makes all inputs alike: expected another number than 0"
