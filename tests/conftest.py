@@ -1,5 +1,6 @@
 """Fixtures that turn a test into one per instruction set, dtype or number of threads."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from interpreter import WORK
 
+from cnet._compiler import options
 from cnet._core import _isa, _threads
 
 # Programs that tests start with `python -c` would find the folder they run in first: in a clone,
@@ -57,6 +59,16 @@ def threads():
     before = _threads.allowed()
     yield lambda n: _threads.allow(n, always=True)
     _threads.allow(before)
+
+
+@pytest.fixture
+def compiler_options(monkeypatch):
+    """A function that changes options of compiled programs for a test."""
+
+    def change(**changes):
+        monkeypatch.setattr(options, "current", dataclasses.replace(options.current, **changes))
+
+    return change
 
 
 @pytest.fixture

@@ -85,10 +85,10 @@ KINDS = [
 @pytest.mark.parametrize("batch", [2, 8, 300])
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
 def test_same_bits_compiled_and_layer_by_layer(
-    kind, settings, batch, weighted, isa, dtype, rng, threads, monkeypatch
+    kind, settings, batch, weighted, isa, dtype, rng, threads, compiler_options
 ):
     """Large batches are walked in blocks; small ones are shared out by products."""
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+    compiler_options(max_block=200)
     n = 37 if batch < 300 else 701
     x, y = rng.standard_normal((n, 5)).astype(dtype), rng.integers(0, 3, n)
     weights = rng.uniform(0, 3, n) if weighted else None

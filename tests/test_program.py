@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from cnet import Trainer, nn, optim
 from cnet._compiler import predictor as _predictor
-from cnet._compiler import program as _program
 from cnet._data.samples import Rows
-from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 from cnet.callbacks import Callback
 
@@ -146,8 +144,8 @@ def test_optimizers(settings, isa, dtype, rng, threads):
 
 
 @optimizers
-def test_optimizers_of_large_batches(settings, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+def test_optimizers_of_large_batches(settings, dtype, rng, compiler_options):
+    compiler_options(max_block=200)
     x, y = data(rng, n=701)
     same(
         *(
@@ -214,8 +212,8 @@ def test_shared_inputs_of_rows_in_their_own_order(shuffle, dtype, rng, threads):
     ids=str,
 )
 @pytest.mark.parametrize("batch", [8, 300])
-def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+def test_gradients_are_limited_alike(limits, batch, isa, dtype, rng, threads, compiler_options):
+    compiler_options(max_block=200)
     x, y = data(rng, n=301 if batch == 300 else 61)
     layers = [
         lambda: nn.Linear(5, 150),
@@ -250,11 +248,11 @@ def test_limits_of_gradients_may_come_and_go(rng):
 
 
 @pytest.mark.parametrize("slices", [1, 3, 10**6])
-def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, monkeypatch):
+def test_steps_are_counted_however_they_are_split_over_calls(slices, rng, compiler_options):
     x, y = data(rng, n=200)
     arguments = (LAYERS, nn.CrossEntropyLoss, np.float32, x.astype("f4"), y)
     expected = train(*arguments, compiled=False, epochs=3, batch=7, optimizer=optim.Adam)
-    monkeypatch.setattr(_compiled, "_SECONDS_PER_CALL", slices * 1e-5)
+    compiler_options(seconds_per_call=slices * 1e-5)
     compiled = train(*arguments, compiled=True, epochs=3, batch=7, optimizer=optim.Adam)
     same(compiled, expected)
     assert compiled[0][-1] == 3 * 29
@@ -317,8 +315,8 @@ def test_losses(loss, targets, isa, dtype, rng):
         (nn.BCEWithLogitsLoss, "one-hot"),
     ],
 )
-def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+def test_losses_with_settings(loss, target, batch, isa, dtype, rng, threads, compiler_options):
+    compiler_options(max_block=200)
     n = 301 if batch == 300 else 61
     x, y = data(rng, n)
     y = (
@@ -360,8 +358,8 @@ def test_batches_of_any_size(batch, dtype, rng):
 @pytest.mark.parametrize(
     "sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"]
 )
-def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, monkeypatch):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+def test_large_batches_are_walked_in_blocks_of_rows(batch, sgd, dtype, rng, compiler_options):
+    compiler_options(max_block=200)
     x, y = data(rng, n=2501)
     layers = [
         lambda: nn.Linear(5, 33),

@@ -7,7 +7,6 @@ import pytest
 
 from cnet import Trainer, nn, optim
 from cnet._data.samples import Rows
-from cnet._training import compiled as _compiled
 from cnet._training import engine as _engine
 
 # Bits are compared here, for any network with any loss.
@@ -142,9 +141,8 @@ def test_uint8_and_frozen_layers(net, rng):
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(1e-9, 1), (1e-4, 1), (1, 1), (1, 1e-4), (1, -1)])
-def test_masks_go_on_however_steps_are_split_over_calls(seconds, most, rng, monkeypatch):
-    monkeypatch.setattr(_compiled, "_SECONDS_PER_CALL", seconds)
-    monkeypatch.setattr(_compiled, "_MAX_SECONDS", most)
+def test_masks_go_on_however_steps_are_split_over_calls(seconds, most, rng, compiler_options):
+    compiler_options(seconds_per_call=seconds, max_seconds=most)
     x, y = data(rng, NETS["cnn"][0])
     same(
         *(train("cnn", np.float32, x, y, compiled, epochs=3, batch=5) for compiled in (True, False))

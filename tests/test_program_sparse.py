@@ -7,7 +7,6 @@ import pytest
 from test_program import OPTIMIZERS, same, train
 
 from cnet import Trainer, nn, optim
-from cnet._compiler import program as _program
 from cnet._core import loops
 from cnet._data.samples import Rows
 
@@ -58,9 +57,9 @@ def test_optimizers(settings, width, outputs, isa, dtype, rng, threads):
 
 @pytest.mark.parametrize("batch", [1, 5, 17, 202, 300])
 @pytest.mark.parametrize("outputs", [1, 7, 16, 33, 48, 65, 300])
-def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, monkeypatch):
+def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, compiler_options):
     """The largest is walked in blocks of rows."""
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 256)
+    compiler_options(max_block=256)
     n = 301 if batch > 17 else 61
     x, y = sparse(rng, n, 260, 0.1), rng.integers(0, 3, n)
     layers = [lambda: nn.Linear(260, outputs), nn.Tanh, lambda: nn.Linear(outputs, 3)]
@@ -72,8 +71,8 @@ def test_nets_and_batches_of_any_size(batch, outputs, isa, dtype, rng, threads, 
 
 
 @pytest.mark.parametrize("batch", [20, 300])
-def test_images_of_uint8(batch, isa, dtype, rng, threads, monkeypatch):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+def test_images_of_uint8(batch, isa, dtype, rng, threads, compiler_options):
+    compiler_options(max_block=200)
     x = np.where(rng.random((301, 28, 28)) < 0.15, rng.integers(1, 8, (301, 28, 28)), 0).astype(
         np.uint8
     )

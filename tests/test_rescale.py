@@ -7,7 +7,6 @@ from test_program_sparse import sparse
 
 import cnet
 from cnet import augment, datasets, nn, optim
-from cnet._compiler import program as _program
 from cnet._data.samples import Rows
 
 PIXELS = [(1 / 255, 0.0), (1 / 127.5, -1.0)]
@@ -78,9 +77,9 @@ def image_net(shape, scale, offset):
 @pytest.mark.parametrize("share", [0.15, 1.0], ids=["few", "dense"])
 @pytest.mark.parametrize("given", ["u1", "f4", "f8", "i4"])
 def test_a_program_rescales_as_it_gathers_to_the_bits_of_the_layer(
-    scale, offset, share, given, isa, dtype, rng, threads, monkeypatch
+    scale, offset, share, given, isa, dtype, rng, threads, compiler_options
 ):
-    monkeypatch.setattr(_program, "_MAX_BLOCK", 200)
+    compiler_options(max_block=200)
     x = np.where(rng.random((301, 20, 20)) < share, rng.integers(1, 256, (301, 20, 20)), 0)
     y = rng.integers(0, 3, 301)
     layers = image_net((20, 20), scale, offset)

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnet import Trainer, nn, optim
-from cnet._training import compiled as _compiled
 
 # One network for all losses, also for those of logits.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the network ends in Softmax\(\), but")
@@ -289,7 +288,7 @@ def test_any_number_of_threads_gives_the_same_bits(n, threads):
     assert len(results) == 1
 
 
-def test_calls_that_end_early_count_each_row_once(monkeypatch):
+def test_calls_that_end_early_count_each_row_once(compiler_options):
     expected = fit(
         nn.CrossEntropyLoss,
         X,
@@ -299,7 +298,7 @@ def test_calls_that_end_early_count_each_row_once(monkeypatch):
         sample_weight=W + 0.5,
         validation_data=(X, LABELS, W),
     )
-    monkeypatch.setattr(_compiled, "_MAX_SECONDS", 0.0)
+    compiler_options(max_seconds=0.0)
     trainer, history = fit(
         nn.CrossEntropyLoss,
         X,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from cnet._compiler import options
 from cnet._compiler.image_ops import Convolution
 from cnet._compiler.lower import Lowered, Lowering
 from cnet._compiler.ops import NONE, Dense, Op, ProgramBuilder, Rules
@@ -20,9 +21,6 @@ from cnet.nn._ends import gives_probabilities
 from cnet.nn._module import is_builtin
 from cnet.optim import Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
-
-_MAX_BLOCK = 1024
-"""Samples in a block; a larger batch is processed block by block."""
 
 
 def lower_model(model: Module, row_shape: tuple[int, ...]) -> Lowered | None:
@@ -253,4 +251,4 @@ def _capacity(lowered: Lowered, batch: int, training: bool) -> int:
         return batch
     if any(isinstance(op, Convolution) for op in lowered.ops()):
         return 0
-    return min(batch, _MAX_BLOCK)
+    return min(batch, options.current.max_block)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cnet._compiler import options
 from cnet._compiler.lower import Lowered
 from cnet._compiler.ops import Dropout
 from cnet._compiler.program import LossTerm, build, first_dense
@@ -23,11 +24,6 @@ from cnet._utils.threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
-_SECONDS_PER_CALL = 0.02
-_MAX_SECONDS = 0.03
-"""Seconds after which a call returns, if its steps turn out to be slower than expected."""
-_TRIAL_SECONDS = 0.005
-"""Seconds of a call that times another number of threads."""
 _ROWS_STAGED = 512
 """Samples that are augmented or converted at a time, to be used while they are in the cache."""
 
@@ -227,7 +223,7 @@ class CompiledEngine:
                     batch,
                     losses,
                     choice.threads,
-                    _TRIAL_SECONDS if choice.trial else _MAX_SECONDS,
+                    options.current.trial_seconds if choice.trial else options.current.max_seconds,
                     squares,
                 )
             finally:  # also after an interrupt: counts of steps have to agree with the weights
@@ -241,7 +237,11 @@ class CompiledEngine:
                 autotuner.record(choice, ended - called, taken / batch)
             if not (yield_each_step or choice.trial or program.aborted):
                 steps = self._steps[batch] = max(
-                    1, min(2 * steps, int(_SECONDS_PER_CALL / (ended - began) * taken / batch))
+                    1,
+                    min(
+                        2 * steps,
+                        int(options.current.seconds_per_call / (ended - began) * taken / batch),
+                    ),
                 )
             start += taken
             sizes = batch_sizes(taken, batch)
