@@ -1,7 +1,7 @@
-# Gradients are limited before a step: each element, and then the norm of all gradients together.
+# Gradient clipping before a step: of each element, and then of the norm of all gradients.
 #
-# The squares of a gradient are summed by chunks, and these sums added in the order of parameters,
-# whoever made them.
+# The squares of a gradient are summed by chunks. The sums are added in the order of parameters, so
+# that the norm does not depend on threads.
 
 cdef enum:
     CHUNK = 512
@@ -18,7 +18,7 @@ cdef inline double _clip_chunk(
 
 
 def clip(real[::1] grad, double total, double bound) -> float:
-    """Limit each element to [-bound, bound], and return `total` plus their squares."""
+    """Clip each element to [-bound, bound]; returns `total` plus the sum of their squares."""
     cdef Py_ssize_t i
     with nogil:
         for i in range(_chunks(grad.shape[0])):
@@ -27,13 +27,15 @@ def clip(real[::1] grad, double total, double bound) -> float:
 
 
 def scale(real[::1] x, double factor):
-    """Multiply x by a factor, in place."""
+    """x *= factor."""
     with nogil:
         kernels().scale(x.shape[0], _out1(x), <real> factor)
 
 
 cpdef double clip_factor(double squares, double most) noexcept nogil:
-    """What brings the norm down to `most`, PyTorch's way; 1 where it is smaller."""
+    """The factor that brings the norm sqrt(squares) to `most`, as in PyTorch: most / (norm + 1e-6),
+    or 1 if the norm is at most that.
+    """
     cdef double norm = sqrt(squares)
     return 1 if norm <= most else most / (norm + 1e-6)
 
@@ -63,5 +65,5 @@ def append_clip(Program program, real[::1] grad, Py_ssize_t first):
 
 
 def clip_chunks(Py_ssize_t n) -> int:
-    """How many sums of squares a gradient of n elements has."""
+    """The number of sums of squares of a gradient of n elements."""
     return _chunks(n)

@@ -45,8 +45,8 @@ cdef void _check_interrupt(Watch *watch, Py_ssize_t interval) noexcept nogil:
 
 
 cdef inline Py_ssize_t _count_between_checks(double flops, Py_ssize_t multiple) noexcept nogil:
-    """How many times to do a work of so many operations before the next look: a multiple of a
-    number.
+    """The number of repetitions of a work of so many operations between two checks, a multiple of
+    `multiple`.
     """
     return max(
         <Py_ssize_t> 1, <Py_ssize_t> (FLOPS_BETWEEN_CHECKS / max(flops, 1.0)) // multiple
@@ -58,7 +58,7 @@ def _is_main_thread():
 
 
 def _call_interrupt_handler():
-    """What Python does when it finds an interrupt."""
+    """Call the handler of SIGINT, as Python does."""
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
         handler(signal.SIGINT, sys._getframe())

@@ -1,13 +1,14 @@
-# Loops over threads, for `real` (float or double: the file that includes this one says which).
+# The functions that Python calls, for `real`: float or double, as the file that includes this one
+# says.
 #
 # A function takes C-contiguous memoryviews, outputs first. It checks their sizes, since a wrong
-# size would crash the kernel. It cuts the work into chunks for `prange`, each a call of a kernel
-# (kernels/kernels.h) without the GIL. Each element of an output is written by one thread, and
-# kernels sum in an order that chunks do not change. So results are the same for any number of
-# threads.
+# size would crash the kernel. Then it appends its operation to a program, or runs it (run.pxi). A
+# thread computes a chunk of the operation, by kernels (kernels/kernels.h) and without the GIL. Each
+# element of an output is written by one thread, and the order of sums does not depend on chunks. So
+# results are bitwise identical for any number of threads.
 #
-# The files are included for each type. Fused types would look at every argument in each call to
-# find its type, which takes longer than a small kernel.
+# The files are included for each type. Fused types would find the type of every argument in each
+# call, which takes longer than a small kernel.
 
 cimport cython
 from cython.parallel cimport prange

@@ -1,10 +1,10 @@
-# Losses: mean over the rows of a batch, gradients of that mean.
+# Losses: the mean over the samples of a batch, and its gradient.
 #
-# Each function writes the loss of every row to row_loss (m,) and the gradient to dx (m, n); either
-# may be None. The mean is summed here in double and in the order of rows, whatever the number of
-# threads. Targets are labels (m,), int64 in [0, n), or, where labels is None, an array (m, n).
-# Where rows have weights, a row's loss and gradient are multiplied by its own, and the mean is over
-# the weights; a row of weight 0 is as if it were not there.
+# A function writes the loss of each sample to row_loss (m,) and the gradient to dx (m, n); either
+# may be None. The mean is summed in double and in the order of samples, for any number of threads.
+# Targets are labels (m,), int64 in [0, n), or an array (m, n). With sample weights, the loss and
+# the gradient of a sample are multiplied by its weight, and the sum of losses is divided by the sum
+# of weights. A sample of weight 0 changes nothing.
 
 
 cdef Loss _loss_of(int kind, double setting, const real[::1] weights, Py_ssize_t n) except *:
@@ -44,7 +44,7 @@ cdef void _loss_chunk(
 cdef void _apply_sample_weights(
     Py_ssize_t m, Py_ssize_t n, const real *weights, real *row_loss, real *dx
 ) noexcept nogil:
-    """Multiply by the sample weights. What a weight of 0 takes out may have been infinite."""
+    """Multiply by the sample weights. The product with a weight of 0 is 0, also of infinity."""
     cdef Py_ssize_t i, j
     for i in range(m):
         if row_loss != NULL:
@@ -58,10 +58,10 @@ cdef inline double _total_weight(
     const Loss *loss, Py_ssize_t m, const int64_t *labels, const real *row_weights,
     const int64_t *rows
 ) noexcept nogil:
-    """What m rows count together in a mean: as many as they are, or the sum of their weights, times
-    those of their labels.
+    """The denominator of the mean over m samples: their number, or the sum of their weights, each
+    times the weight of its label.
 
-    They are the rows of `rows`, or the first m where it is NULL.
+    The samples are those of `rows`, or the first m if it is NULL.
     """
     cdef bint by_label = loss.weights != NULL and labels != NULL
     cdef double total = 0
@@ -77,12 +77,12 @@ cdef inline double _total_weight(
 
 
 cdef inline real _loss_scale(const Loss *loss, double rows, Py_ssize_t n) noexcept nogil:
-    """What makes a mean of a sum over a batch."""
+    """The factor of the gradient of a sum over a batch that makes it that of the mean."""
     return 1 / (<real> rows * (n if loss.kind >= CNET_MSE else 1)) if rows > 0 else 0
 
 
 cdef double _sum(Py_ssize_t m, const real *row_loss, double total) noexcept nogil:
-    """`total` plus the losses of m rows, in the order of rows."""
+    """`total` plus the losses of m samples, in order."""
     cdef Py_ssize_t i
     for i in range(m):
         total += row_loss[i]

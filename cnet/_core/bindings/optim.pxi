@@ -1,5 +1,5 @@
-# Optimizer steps. A parameter w is given with the state that its optimizer keeps: arrays laid out
-# like w, one after another.
+# Optimizer steps. The state of a parameter w is one or more arrays with the layout of w, one after
+# another.
 
 
 cdef struct Update:
@@ -29,7 +29,7 @@ cdef inline void _update_rows(
     const cnet_kernels *k, const Update *u, const cnet_update *coefficients, Py_ssize_t m,
     Py_ssize_t n, Py_ssize_t at, Py_ssize_t row, const real *g, Py_ssize_t g_row
 ) noexcept nogil:
-    """m rows of n elements, the first of them at element `at` of w, `row` apart."""
+    """Update m rows of n elements of w. The first begins at element `at`; they are `row` apart."""
     k.update(
         m, n, u.w + at, u.state + at if u.state != NULL else NULL, u.size, row, g, g_row,
         coefficients
@@ -67,7 +67,7 @@ cdef void _run_update(
 
 
 def states(int kind) -> int:
-    """How many arrays an optimizer of this kind remembers."""
+    """The number of state arrays of this kind of optimizer."""
     return cnet_state_count(_rule(0, kind, 0, 0, False, 0, 0, 0, False, False, 0).kind)
 
 
@@ -76,10 +76,9 @@ def update_step(
     double weight_decay, bint decoupled, double beta1, double beta2, double eps, bint summed=False,
     bint inner=False, double setting=0, double weight=1
 ):
-    """The step after `steps` others on w, in place; state has a row for each array that the
-    optimizer remembers.
+    """Step number `steps` + 1 on w, in place; state (arrays, n).
 
-    `weight` is that of the batch, for a penalty that is summed.
+    `weight` is the total sample weight of the batch, for a penalty that is summed.
     """
     cdef cnet_rule rule = _rule(
         steps, kind, lr, weight_decay, decoupled, beta1, beta2, eps, summed, inner, setting

@@ -1,6 +1,6 @@
-# The squares of weights, summed before each step: what an L2 penalty adds to the loss of a batch.
+# The sum of the squares of weights before each step: the L2 penalty in the loss of a batch.
 #
-# They are summed by chunks, whoever sums them, and the sums of the chunks are added in order.
+# Each chunk is summed by one thread, and the sums of chunks are added in order.
 
 cdef enum:
     PENALTY_CHUNK = 4096
@@ -18,7 +18,7 @@ cdef struct Penalty:
 
 
 cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
-    """Add weights to those whose squares are summed. The caller keeps them alive."""
+    """Add the weights w to the penalty. The caller keeps them alive."""
     cdef Py_ssize_t size = w.shape[0]
     cdef Py_ssize_t total = penalty.n + (size + PENALTY_CHUNK - 1) // PENALTY_CHUNK, start
     cdef WeightChunk *chunks = <WeightChunk *> realloc(penalty.chunks, total * sizeof(WeightChunk))
@@ -36,14 +36,14 @@ cdef int _penalize(Penalty *penalty, const real[::1] w) except -1:
 
 
 cdef void _sum_squares(const Penalty *penalty, int ith, int nth) noexcept nogil:
-    """The chunks of a thread."""
+    """Sum the squares of the chunks of a thread."""
     cdef Py_ssize_t i
     for i in range(_chunk_begin(penalty.n, ith, nth), _chunk_begin(penalty.n, ith + 1, nth)):
         penalty.sums[i] = kernels().square_sum(penalty.chunks[i].n, penalty.chunks[i].w)
 
 
 def square_sum(const real[::1] w, double total) -> float:
-    """`total` plus the squares of w."""
+    """`total` plus the sum of the squares of w."""
     cdef Py_ssize_t start
     for start in range(0, w.shape[0], PENALTY_CHUNK):
         total += kernels().square_sum(
@@ -53,6 +53,6 @@ def square_sum(const real[::1] w, double total) -> float:
 
 
 def weight_sum(const real[::1] weights) -> float:
-    """The sum of the sample weights, with the bits that a program has for a batch of them."""
+    """The sum of sample weights, bitwise identical to that of a program for a batch of them."""
     cdef Loss plain = _loss_of(CNET_MSE, 0, None, 1)
     return _total_weight(&plain, weights.shape[0], NULL, _in1(weights), NULL)

@@ -2,7 +2,7 @@
 
 
 cdef class Sparse:
-    """The elements of rows (rows, width) that are not 0; `compress` makes one."""
+    """The nonzero elements of samples (rows, width), in packed CSR; `compress` returns one."""
 
     cdef readonly tuple shape
     cdef cnet_csr_packed data
@@ -14,7 +14,7 @@ cdef struct Compression:
     Py_ssize_t rows, width
     const real *x
     const uint8_t *bytes  # or these
-    double most           # of a part's elements that may not be 0
+    double most           # maximum fraction of nonzero elements, of the samples of a thread
     Py_ssize_t size       # of an element in a record
     int64_t *starts       # of the records of rows
     uint8_t *records
@@ -24,8 +24,8 @@ cdef struct Compression:
 cdef inline Py_ssize_t _first_place(
     const Compression *c, Py_ssize_t row, Py_ssize_t ith
 ) noexcept nogil:
-    """Byte at which a thread begins to write whose first row is this: behind the most bytes that
-    the rows before may take.
+    """The byte at which thread `ith`, whose first sample is `row`, begins to write: beyond the
+    maximum size of the samples before.
     """
     cdef Py_ssize_t beside = row * (
         cnet_block_count(c.width) + 2 * sizeof(real)
@@ -63,10 +63,10 @@ cdef void _run_compress(
 
 
 def compress(x, double most, empty) -> object:
-    """The `Sparse` of x (rows, width), real or uint8; None where more than a share `most` of its
-    elements, or of a thread's rows, would be listed.
+    """The `Sparse` of x (rows, width), real or uint8; None if more than a fraction `most` of its
+    elements, or of the elements of a thread's samples, are nonzero.
 
-    `empty` allocates an array of a size and dtype. Pages of it that are not written take no memory.
+    `empty` allocates an array of a size and dtype. Its pages take no memory until they are written.
     """
     cdef const real[:, ::1] x_real
     cdef const uint8_t[:, ::1] x_uint8

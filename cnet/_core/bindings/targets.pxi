@@ -115,7 +115,7 @@ cdef void _count_correct(
 cdef Py_ssize_t _count_signs(
     Py_ssize_t m, Py_ssize_t n, const real *x, const real *targets
 ) noexcept nogil:
-    """Rows of which every element is above 0 where its target is above a half, and nowhere else."""
+    """The number of samples whose elements are above 0 exactly where targets are above 0.5."""
     cdef Py_ssize_t i, j, correct = 0
     cdef bint wrong
     for i in range(m):
@@ -127,13 +127,13 @@ cdef Py_ssize_t _count_signs(
 
 
 def count_signs(const real[:, ::1] x, const real[:, ::1] targets) -> int:
-    """How many rows of x are above 0 where targets are above a half, and nowhere else."""
+    """The number of samples whose elements are above 0 exactly where targets are above 0.5."""
     _check2("targets", targets.shape[0], targets.shape[1], x.shape[0], x.shape[1])
     return _count_signs(x.shape[0], x.shape[1], _in2(x), _in2(targets))
 
 
 def count_correct(const real[:, ::1] x, const int64_t[::1] labels) -> int:
-    """How many rows of x have their (first) largest element at the row's label."""
+    """The number of samples whose first largest element is at their label."""
     cdef Py_ssize_t correct = 0
     _check1("labels", labels.shape[0], x.shape[0])
     if x.shape[0]:
@@ -143,7 +143,7 @@ def count_correct(const real[:, ::1] x, const int64_t[::1] labels) -> int:
 
 
 cdef double _batch_weight(const Output *output, const Block *block) noexcept nogil:
-    """What the rows of the batch count together in its mean loss."""
+    """The denominator of the mean loss of the batch."""
     return _total_weight(
         &output.loss, block.batch, output.labels if output.targets == NULL else NULL,
         output.row_weights, block.rows
@@ -153,7 +153,7 @@ cdef double _batch_weight(const Output *output, const Block *block) noexcept nog
 cdef double _mean_loss(
     const Output *outputs, Py_ssize_t n, const MetricAccumulator *metrics, const Block *block
 ) noexcept nogil:
-    """Of all outputs, over the batch, as far as it has been summed."""
+    """The mean loss of all outputs over the batch, as far as it has been summed."""
     cdef double loss = 0
     cdef Py_ssize_t k
     for k in range(n):
