@@ -20,18 +20,18 @@ from cnet._utils.stored import as_rows
 from cnet._utils.threads import get_num_threads
 
 _MOST_NONZERO = {1: 0.25, 48: 0.4}
-"""By the least outputs of a dense layer: the fraction of a data set's elements that may not be 0,
-for the layer to be quicker with lists of them.
+"""For the minimum number of outputs of a dense layer: the maximum fraction of nonzero elements of a
+data set for which CSR is faster.
 """
 _MOST_MEMORY = 0.5
-"""Of lists beside the data."""
+"""Maximum memory of the CSR form, as a fraction of that of the data."""
 _LEAST_WIDTH = 32
 _LOOKED_AT = 256
-"""Rows."""
+"""Number of samples from which the fraction of nonzero elements is estimated."""
 
 
 def _is_mapped(array: Array) -> bool:
-    """Whether it lies in a file, and may be larger than memory."""
+    """Return whether an array is in a file, and may be larger than memory."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
@@ -39,16 +39,16 @@ def _is_mapped(array: Array) -> bool:
 
 
 class Rows:
-    """The rows of `x`, as arrays of `dtype`.
+    """The samples of `x`, as arrays of `dtype`.
 
     Raises
     ------
     TypeError, ValueError
-        If `x` is not an array of real numbers with rows.
+        If `x` is not an array of real numbers with at least one axis.
     """
 
     epoch = 0
-    """Which epoch's random numbers rows are augmented by."""
+    """Epoch whose random numbers augment the samples."""
 
     def __init__(self, x: ArrayLike, dtype: np.dtype[Any], name: str = "x") -> None:
         self.x: Any = as_rows(x, name)
@@ -75,17 +75,17 @@ class Rows:
         return len(self.x)
 
     def source(self, outputs: int, scale: float = 1.0, offset: float = 0.0) -> Any:
-        """What a program whose first layer is dense, with so many outputs, reads best: `flat`, or
-        the elements of it that are not 0, where these are few.
+        """Return the data for a program whose first layer is dense, with so many outputs.
 
-        The program rescales what it reads.
+        It is `flat`, or the nonzero elements of `flat` if they are few.
+
+        The program rescales the data.
         """
         flat = self.flat
         if flat is None or flat.shape[1] < _LEAST_WIDTH or _is_mapped(flat):
             return flat
         if offset or (scale != 1 and flat.dtype != np.uint8):
-            # zeros would not stay zeros; or values, which are read where they lie, would have to
-            # change
+            # Zeros would not stay zeros, or values, which are read in place, would have to change.
             return flat
         size = flat.dtype.itemsize
         most = min(
@@ -100,7 +100,7 @@ class Rows:
         return self._sources[most]
 
     def take(self, indices: Array) -> Array:
-        """The rows at int64 `indices`, in a new C-contiguous array."""
+        """Return the samples at int64 `indices`, in a new C-contiguous array."""
         if self.flat is None:
             return as_input(self.x[indices], self.dtype)
         out = np.empty((len(indices), self.flat.shape[1]), self.dtype)
@@ -109,9 +109,7 @@ class Rows:
 
 
 class TransientSamples(Rows):
-    """Rows of a batch that is gone after a step, so that no program may be built on where they
-    lie.
-    """
+    """Samples of a batch that exists for one step only: no program may read them in place."""
 
     def __init__(self, rows: Rows) -> None:
         self.x, self.dtype, self.row_shape = rows.x, rows.dtype, rows.row_shape
@@ -119,12 +117,12 @@ class TransientSamples(Rows):
         self._rows = rows
 
     def take(self, indices: Array) -> Array:
-        """The rows at int64 `indices`, in a new C-contiguous array."""
+        """Return the samples at int64 `indices`, in a new C-contiguous array."""
         return self._rows.take(indices)
 
 
 class AugmentedRows(Rows):
-    """Rows that are images, varied at random as they are taken."""
+    """Samples that are images, and are augmented at random when they are taken."""
 
     def __init__(self, rows: Rows, augmentation: Any) -> None:
         self.x, self.dtype, self.row_shape = rows.x, rows.dtype, rows.row_shape

@@ -44,7 +44,7 @@ _OPTIMIZERS = "ASGD Adadelta Adafactor Adagrad Adamax Ftrl Lion NAdam Nadam RAda
 
 
 def _each(names: str, answer: str) -> dict[str, str]:
-    """The same answer to several names."""
+    """Return a table with the same answer to several names."""
     return dict.fromkeys(names.split(), answer)
 
 

@@ -1,7 +1,7 @@
-"""What users pass, turned into what the kernels take: C-contiguous, aligned float32, float64 or
-int64 arrays.
+"""Conversion of users' arrays to arrays for the kernels: C-contiguous, aligned, and of float32,
+float64 or int64.
 
-An array that already fits is used as it is. Nothing here writes to what it is given.
+An array that already fits is used as it is. Arguments are never changed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ Array = NDArray[Any]
 _LINE = 64
 """Bytes of a cache line."""
 _ELEMENTS = 1 << 22
-"""Of an array that is made for a moment, about the most."""
+"""Approximate maximum number of elements of a temporary array."""
 _REAL_KINDS = "biuf"
-"""Of dtypes: truth values, integers, and floats."""
+"""Kinds of dtypes of real numbers: truth values, integers, and floats."""
 _IN_MEMORY = ("__array_interface__", "__dlpack__", "__dask_graph__", "to_numpy")
-"""Attributes of arrays that lie in memory, or are best brought there by their own library."""
+"""Attributes of arrays that are in memory, or that their own library should load."""
 _MISSING = ("NAType", "NaTType", "NoneType")
-"""Types of what stands for a missing value, in Python and in pandas."""
+"""Types of missing values in Python and pandas."""
 _UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError)
-"""What NumPy raises for what it cannot read; the last is for a PyTorch tensor that wants gradients.
+"""Errors of NumPy for objects that are no arrays; the last is for PyTorch tensors that require
+gradients.
 """
 _TEXT_ADVICE = (
     ": numbers in text become numbers by {name}.astype(float), and labels by np.unique({name}, "
@@ -37,7 +38,7 @@ _TEXT_ADVICE = (
 
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype of a network's arithmetic: float32 or float64, or an error."""
+    """Return the dtype of a network: float32 or float64. Others raise ValueError."""
     try:
         name = str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype
         result = None if dtype is None else np.dtype(name)  # None is float64 to NumPy
@@ -49,8 +50,9 @@ def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """An array that begins at a cache line, as NumPy's need not: where rows are whole lines,
-    threads then share none.
+    """Return an uninitialized array that begins at a cache line, unlike NumPy's.
+
+    If rows are whole cache lines, threads then share none.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -60,8 +62,9 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def as_array(x: ArrayLike, name: str) -> Array:
-    """An array of numbers or truth values, of any dtype and layout, without a copy where there need
-    be none.
+    """Return an array of real numbers or truth values, of any dtype and layout.
+
+    It is a copy only if that is necessary.
 
     Raises
     ------
@@ -81,8 +84,9 @@ def as_array(x: ArrayLike, name: str) -> Array:
 
 
 def is_stored(x: Any) -> bool:
-    """Whether `x` is an array that does not lie in memory, such as an ``h5py.Dataset``: it has a
-    shape, a dtype and slices, and nothing more direct.
+    """Return whether `x` is an array outside of memory, such as an ``h5py.Dataset``.
+
+    Such an array has a shape, a dtype and slices, and no attribute for direct access.
     """
     if isinstance(x, np.ndarray | np.generic | list | tuple):
         return False
@@ -104,7 +108,7 @@ def is_stored(x: Any) -> bool:
 
 
 def _converted(x: Any, name: str) -> Array:
-    """What is no ndarray, or holds objects, as one that does not."""
+    """Convert an object that is no ndarray, or an array of objects, to an array of numbers."""
     if hasattr(x, "toarray"):
         raise TypeError(
             f"{name} is a sparse matrix, which cnet does not take: convert it with {name}.toarray()"
@@ -134,8 +138,9 @@ def _unreadable(x: Any, name: str, why: object) -> TypeError:
 
 
 def refuse_masked(x: Any, name: str) -> None:
-    """Raise ValueError if a value of an array, or of a list of arrays, is masked: NumPy's functions
-    drop the mask, and show what lies under it.
+    """Raise ValueError if a value of an array, or of a list of arrays, is masked.
+
+    NumPy's functions would drop the mask, and use the values under it.
     """
     for i, part in enumerate(x if isinstance(x, list | tuple) else (x,)):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
@@ -148,7 +153,7 @@ def refuse_masked(x: Any, name: str) -> None:
 
 
 def _refuse_objects(array: Array, x: Any, name: str) -> None:
-    """Raise an error for objects that are no numbers, though NumPy may make some of them."""
+    """Raise an error for objects that are no numbers, although NumPy may convert them."""
     if not array.ndim:
         raise _unreadable(x, name, f"it is of type {type(x).__name__}")
     columns = getattr(x, "columns", ())
@@ -173,14 +178,14 @@ def _refuse_objects(array: Array, x: Any, name: str) -> None:
 
 
 def _first(array: Array, kind: type) -> tuple[tuple[int, ...], Any]:
-    """Place and value of the first element of a type."""
+    """Return the index and the value of the first element of a type."""
     index = next(i for i, value in enumerate(array.ravel().tolist()) if type(value) is kind)
     place = tuple(int(i) for i in np.unravel_index(index, array.shape))
     return place, array[place]
 
 
 def _advice(x: Any, name: str) -> str:
-    """What to do with what holds no real numbers that NumPy has; it begins with a colon, or is
+    """Return advice for an object without real numbers of NumPy. It begins with a colon, or is
     empty.
     """
     kind = str(getattr(x, "dtype", ""))
@@ -200,7 +205,7 @@ def _advice(x: Any, name: str) -> str:
 
 
 def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
-    """An array of `dtype` that a kernel takes."""
+    """Return an array of `dtype` that is C-contiguous and aligned, for kernels."""
     if (
         type(x) is np.ndarray
         and x.dtype == dtype
@@ -212,30 +217,28 @@ def as_real(x: ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
 
 
 def as_input(x: ArrayLike, dtype: np.dtype[Any] | None = None) -> Array:
-    """A batch of `dtype`.
-
-    Without a dtype it is that of `x` where arithmetic is done in it, and else float32.
-    """
+    """Return a batch of `dtype`; None is float64 for float64 input, else float32."""
     array = x if type(x) is np.ndarray else as_array(x, "x")
     dtype = float_dtype(array) if dtype is None else dtype
     return as_real(array, dtype, "x")
 
 
 def float_dtype(x: Array) -> np.dtype[Any]:
-    """The dtype of arithmetic on `x` where no parameter tells it."""
+    """Return the dtype of arithmetic on `x` if no parameter determines it."""
     return FLOAT64 if x.dtype.kind == "f" and x.dtype.itemsize == FLOAT64.itemsize else FLOAT32
 
 
 def rows_at_a_time(shape: tuple[int, ...], most: int) -> int:
-    """How many rows of a shape to work on at once: so many, or fewer if they are long, so that
-    memory for them stays bounded.
+    """Return the number of samples of a shape to process at once: at most `most`, and fewer if they
+    are large, so that memory for them is bounded.
     """
     return max(1, min(most, _ELEMENTS // max(1, math.prod(shape))))
 
 
 def check_finite(x: Array, name: str, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError for a float that is not finite once it is of `dtype`; by a kernel, or a
-    block of rows at a time, to spare memory.
+    """Raise ValueError for a number that is not finite after conversion to `dtype`.
+
+    A kernel checks the whole array; an array that it does not take is checked in blocks.
     """
     if x.dtype.kind != "f":
         return

@@ -1,4 +1,4 @@
-"""What this installation is and what it chose to run with."""
+"""The configuration of this installation, and its choices on this machine."""
 
 import platform
 import sysconfig

@@ -210,7 +210,7 @@ def _claim(fd: int, temporary: str) -> bool:
 
 
 def _prefix(name: str) -> str:
-    """What the names of a target's temporary files begin with."""
+    """Return the beginning of the names of a target's temporary files."""
     encoded = os.fsencode(name)
     if len(encoded) > _MOST_NAME:
         name = encoded[:_MOST_NAME].decode(errors="ignore")

@@ -46,7 +46,7 @@ _KINDS: list[tuple[bytes, str, str]] = [
 
 
 def kind_of(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """What a file looks like, and what to do with it; texts that are empty if that is not known."""
+    """Return the kind of a file by its contents, and advice; both are empty for unknown kinds."""
     with open(path, "rb") as file:
         head = file.read(_LOOKED_AT)
     if not head:

@@ -1,6 +1,4 @@
-"""What users of PyTorch and Keras type, and what to type in cnet instead: answers for errors about
-names and arguments.
-"""
+"""Answers in errors about names and arguments that users of PyTorch and Keras expect."""
 
 from __future__ import annotations
 

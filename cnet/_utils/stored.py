@@ -1,6 +1,4 @@
-"""Arrays that lie in files, such as those of h5py and zarr: they are read a few rows at a time, and
-never as a whole.
-"""
+"""Arrays in files, such as those of h5py and zarr, which are read a few samples at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +9,20 @@ import numpy as np
 from cnet._utils.arrays import Array, as_array, is_stored, rows_at_a_time
 
 _MOST_ROWS = 256
-"""That are read at a time."""
+"""Maximum number of samples that are read at a time."""
 
 
 class Stored:
-    """The rows of an array that is no ndarray, but has a shape, a dtype and slices. Slices of this
-    one, and selections, are ndarrays.
+    """Samples of an array that is no ndarray, but has a shape, a dtype and slices.
+
+    Slices and selections of samples are ndarrays.
 
     Parameters
     ----------
     x : object
-        Something for which `is_stored` is true.
+        An object for which `is_stored` returns True.
     name : str
-        Of the array, in messages.
+        Name of the array, for error messages.
 
     Raises
     ------
@@ -39,15 +38,15 @@ class Stored:
         self._selects = True
         first = self._slice(0, 1) if len(self) else as_array(np.empty(0, x.dtype), name)
         self.dtype: np.dtype[Any] = first.dtype
-        """Of what is read, which need not be that of what is stored: netCDF4 scales numbers as it
-        reads them.
+        """Dtype of the values that are read. It may differ from that in the file, since netCDF4
+        scales numbers.
         """
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | Array) -> Array:
-        """Some rows, in any order."""
+        """Return some samples, in any order."""
         indices = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         if not len(indices):
             return np.empty((0, *self.shape[1:]), self.dtype)
@@ -61,14 +60,14 @@ class Stored:
     def _read(self, indices: Array) -> Array:
         rows, places = np.unique(
             indices, return_inverse=True
-        )  # h5py wants them in order, and each one once
+        )  # h5py needs them in order, and each once
         runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
         if len(runs) > 1 and self._selects:
             try:
                 return self._checked(self._x[rows], len(rows), self._name)[places]
             except OSError:
                 raise
-            except Exception:  # of whatever type: it takes slices alone
+            except Exception:  # of any type: it takes only slices
                 self._selects = False
         return np.concatenate([self._slice(int(run[0]), int(run[-1]) + 1) for run in runs])[places]
 
@@ -85,5 +84,5 @@ class Stored:
 
 
 def as_rows(x: Any, name: str) -> Array | Stored:
-    """As `as_array`, except that an array in a file stays there."""
+    """Return an array as `as_array` does, except that an array in a file stays there."""
     return x if isinstance(x, Stored) else Stored(x, name) if is_stored(x) else as_array(x, name)

@@ -1,10 +1,10 @@
-"""How many threads to compute on: all that are allowed, or one.
+"""The choice of the number of threads of a step: all that are allowed, or one.
 
-Threads wait for each other several times in a step. That is quick where each has a processor to
-itself. Where other programs use the processors too, a thread may have to wait for milliseconds
-until the system lets it run, and one thread can be many times faster than two. So both are timed.
-What was seen is remembered for the process: in a search that trains hundreds of small networks,
-each network begins with what the ones before have found.
+Threads wait for each other several times in a step. That is fast if each has a processor to itself.
+If other programs use the processors, too, a thread may wait for milliseconds until the system runs
+it, and one thread can be many times faster than two. So both are timed. Timings are kept for the
+process: in a search that trains hundreds of small networks, each network begins with the timings of
+the networks before.
 
 Results do not depend on the number of threads, so it may change at any time.
 """
@@ -17,35 +17,31 @@ from cnet._core import _threads
 from cnet._utils.threads import get_num_threads
 
 _LEAST_SHARED = 1e7
-"""Operations of a step that is computed on all threads from the beginning; fewer take some tens of
-microseconds.
-"""
+"""Operations from which on a step uses all threads at first: some tens of microseconds."""
 _LEAST_SHARED_IF_BUSY = 1e9
-"""The same on a machine that is known to be busy: some ten milliseconds."""
+"""The same on a busy machine: a step of some ten milliseconds."""
 _FIRST_WAIT = 0.05
 """Seconds of work before the first trial."""
 _FIRST_WAIT_IF_BUSY = 0.25
-"""The same on a machine that is known to be busy: there, a trial of all threads may take tens of
-milliseconds.
-"""
+"""The same on a busy machine, on which a trial of all threads may take tens of milliseconds."""
 _FIRST_STEPS = 3
-"""Steps before the first trial, at least."""
+"""Minimum number of steps before the first trial."""
 _LONG_WAIT = 1.28
 """Seconds of work between two trials, if nothing changes."""
 _WORK_PER_TRIAL = 64
-"""Seconds of work between two trials, at least, for each second of a trial."""
+"""Minimum seconds of work between two trials, for each second of a trial."""
 _LONG_STEP = 0.02
 """Seconds of a step for which a trial of one thread may be very expensive."""
 _LEAST_TIMED = 0.001
-"""Seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and say little
-about those that follow.
+"""Minimum seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and
+are slower than the others.
 """
 _FASTEST = 2e11
-"""Operations a second, more than one thread computes."""
+"""Upper bound on the operations per second of one thread."""
 _REMEMBERED = 3
-"""How many timings of a kind of work are remembered, for each number of threads."""
+"""Number of timings that are kept for a kind of work and a number of threads."""
 _MOST_WORKS = 1000
-"""How many are remembered; then all are forgotten."""
+"""Maximum number of kinds of work that are kept. Beyond it, all are dropped."""
 
 
 class Work(NamedTuple):
@@ -53,11 +49,11 @@ class Work(NamedTuple):
 
     kind: str
     flops: float
-    """Arithmetic operations of a step, about."""
+    """Approximate number of arithmetic operations of a step."""
     allowed: int
-    """Threads."""
+    """Number of threads that are allowed."""
     busy: bool
-    """Whether the machine was known to be busy."""
+    """Whether the machine was busy."""
 
 
 class Choice(NamedTuple):
@@ -65,26 +61,26 @@ class Choice(NamedTuple):
 
     threads: int
     trial: bool = False
-    """Whether this is to find out how long it takes: a short call will do."""
+    """Whether the call is a trial, which may be short."""
     work: Work | None = None
-    """What it was chosen for, or None if there was nothing to choose."""
+    """Work of the call; None if there was no choice."""
 
 
 _ONE = Choice(1)
 
 
-class _Seen:
-    """The last timings of something, by the number of threads."""
+class _Timings:
+    """The last timings of some work, by the number of threads."""
 
     def __init__(self) -> None:
         self.best = 0
-        """What was chosen last, or 0."""
+        """Number of threads of the last choice, or 0."""
         self._timings: dict[int, tuple[float, ...]] = {}
         self._pending: dict[int, tuple[float, float]] = {}
-        """Seconds and amount of work of calls that were too short for a timing."""
+        """Seconds and amount of work of calls that are not yet enough for a timing."""
 
     def add(self, threads: int, seconds: float, amount: float) -> bool:
-        """So much work took so long; returns whether this completes a timing."""
+        """Add the duration of some work; returns whether this completes a timing."""
         pending = self._pending.get(threads, (0.0, 0.0))
         seconds, amount = pending[0] + seconds, pending[1] + amount
         complete = seconds >= _LEAST_TIMED
@@ -96,19 +92,19 @@ class _Seen:
         return complete
 
     def usual(self, threads: int) -> float | None:
-        """The median, as a single timing says little on a busy machine."""
+        """Return the median of the timings. On a busy machine, a single timing says little."""
         timings = self._timings.get(threads)
         return None if timings is None else sorted(timings)[(len(timings) - 1) // 2]
 
     def better(self, allowed: int) -> int | None:
-        """The number of threads that takes less time; None before both were seen."""
+        """Return the faster number of threads; None before both were timed."""
         one, all_ = self.usual(1), self.usual(allowed)
         return None if one is None or all_ is None else 1 if one < all_ else allowed
 
 
-class _Size(_Seen):
-    """All work of about one size: seconds of an operation, and when to try the other number of
-    threads.
+class _Size(_Timings):
+    """Timings of all work of about one size, in seconds per operation, and the time of the next
+    trial of the other number of threads.
     """
 
     def __init__(self, work: Work) -> None:
@@ -125,22 +121,22 @@ class _Size(_Seen):
 
 
 class ThreadAutotuner:
-    """Chooses between one thread and all, by the time that each was seen to take.
+    """Chooses between one thread and all threads, by their timings.
 
-    It is asked before each call of a program, and told how long the call took. Now and then it
-    chooses the number that is not in use, to see whether that has become the better one.
+    `choose` is called before each call of a program, and `record` after it. From time to time, the
+    choice is the other number of threads, which may have become the faster one.
 
-    Several threads may use it, without a lock, which an interrupt or a fork could leave locked:
-    each change is of one value, and a timing that is lost does no harm.
+    Several threads may use it without a lock, which an interrupt or a fork could leave locked. Each
+    change is of one value, and a lost timing does no harm.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[tuple[int, int, bool], _Size] = {}
-        self._works: dict[Work, _Seen] = {}
-        """Seconds of a step."""
+        self._works: dict[Work, _Timings] = {}
+        """Timings of each kind of work, in seconds per step."""
 
     def choose(self, kind: str, flops: float) -> Choice:
-        """The number of threads for the next call, with steps of so many operations."""
+        """Return the number of threads for the next call, with steps of so many operations."""
         allowed = get_num_threads()
         if allowed == 1:
             return _ONE
@@ -152,7 +148,7 @@ class ThreadAutotuner:
         best, on_all = seen.better(allowed) or size.best, seen.usual(allowed)
         if (
             best != seen.best and seen.best
-        ):  # what keeps processors busy may be short: the other number is tried again soon
+        ):  # the load of the machine may end soon: the other number is tried again early
             size.worked, size.wait = 0.0, size.first_wait
         seen.best = best
         expensive = (
@@ -167,7 +163,7 @@ class ThreadAutotuner:
         return Choice(1 + allowed - best, True, work)
 
     def record(self, choice: Choice, seconds: float, steps: float) -> None:
-        """The call took so long for so many steps."""
+        """Record the duration of a call and its number of steps."""
         if (work := choice.work) is None:
             return
         size = self._size(work)
@@ -185,19 +181,19 @@ class ThreadAutotuner:
             size.worked = size.wait  # the trial continues
 
     def _size(self, work: Work) -> _Size:
-        """What is known of all work that rounds to the same power of two."""
+        """Return the timings of all work that rounds to the same power of two."""
         key = round(math.log2(work.flops)), work.allowed, work.busy
         return self._sizes.get(key) or self._sizes.setdefault(key, _Size(work))
 
-    def _seen(self, work: Work) -> _Seen:
-        """What is known of this very work."""
+    def _seen(self, work: Work) -> _Timings:
+        """Return the timings of this kind of work."""
         if len(self._works) >= _MOST_WORKS:
             self._works.clear()
-        return self._works.get(work) or self._works.setdefault(work, _Seen())
+        return self._works.get(work) or self._works.setdefault(work, _Timings())
 
 
 autotuner = ThreadAutotuner()
-"""That of the process."""
+"""The autotuner of the process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=autotuner.__init__)  # type: ignore[misc] # a child may be one of many

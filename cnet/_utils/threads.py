@@ -1,8 +1,9 @@
-"""How many threads the compiled loops may use.
+"""The maximum number of threads of the compiled core.
 
 In order of precedence: `set_num_threads`; ``CNET_NUM_THREADS``; ``OMP_NUM_THREADS`` (which joblib
 sets in its workers); the processors that this process may run on, by its affinity mask and by its
-control group's quota. A loop takes fewer where its work would not repay them.
+control group's quota. An operation with
+little work uses fewer.
 """
 
 import math
