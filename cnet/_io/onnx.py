@@ -23,7 +23,6 @@ _LEAST_OPSET = 13  # the operators below have not changed their meaning since
 _SINCE = {
     "LayerNormalization": 17,
     "Gelu": 20,
-    "GroupNormalization": 21,
 }  # first opset that has the operator, if it is a later one
 _INPUT = "input"
 
@@ -102,9 +101,8 @@ def to_onnx(
         convolution, average pooling and some activations in float32 only.
     opset : int, optional
         Version of ONNX's operators, at least 13. By default, the lowest that has all operators of
-        the model, so that old runtimes can read the file: 13, with `nn.LayerNorm` 17, with
-        `nn.GELU` 20, and with `nn.GroupNorm` 21. The IR version of the file is the lowest for the
-        opset.
+        the model, so that old runtimes can read the file: 13, with `nn.LayerNorm` 17, and with
+        `nn.GELU` 20. The IR version of the file is the lowest for the opset.
 
     Raises
     ------
@@ -151,7 +149,7 @@ def to_onnx(
     shape = tuple(integer("input_shape", size, 1) for size in shape)
     arithmetic = model.dtype if dtype is None else real_dtype(dtype)
     element = helper.np_dtype_to_tensor_dtype(arithmetic)
-    graph = _Graph(helper.make_node, element)
+    graph = _Graph(helper.make_node)
     outputs = graph.outputs(model, "", _Value(_INPUT, shape))
     if _INPUT in outputs:
         raise ValueError(
@@ -169,7 +167,7 @@ def to_onnx(
             for name, value in outputs.items()
         ],
         [
-            numpy_helper.from_array(array.astype(arithmetic), name)
+            numpy_helper.from_array(_as_constant(array, arithmetic), name)
             for name, array in graph.weights.items()
         ],
     )
@@ -199,10 +197,8 @@ class _Graph:
     A path is the name of a layer in `state_dict`, with a dot at the end.
     """
 
-    def __init__(self, make_node: Callable[..., Any], element: int) -> None:
+    def __init__(self, make_node: Callable[..., Any]) -> None:
         self._make_node = make_node
-        self.element = element
-        """ONNX's number for the dtype of all values."""
         self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
 
@@ -338,19 +334,34 @@ def _softplus(graph: _Graph, layer: nn.Softplus, path: str, value: _Value) -> _V
 
 
 def _group_norm(graph: _Graph, layer: nn.GroupNorm, path: str, value: _Value) -> _Value:
-    """Normalization of groups of channels. `stash_type` is the dtype of its mean and variance."""
-    names = [f"{path}weight", f"{path}bias"]
-    for name in ("weight", "bias"):
-        graph.weights[f"{path}{name}"] = _norm_weight(layer, name, layer.num_channels)
-    return graph.add(
-        "GroupNormalization",
-        path,
-        [value.name, *names],
-        value.shape,
-        num_groups=layer.num_groups,
-        epsilon=layer.eps,
-        stash_type=graph.element,
+    """Instance normalization of groups as channels, so that an old opset is enough."""
+    groups, channels = layer.num_groups, layer.num_channels
+    constants = {
+        "grouped_shape": np.array([0, groups, -1]),
+        "shape": np.array([0, *value.shape]),
+        "ones": np.ones(groups),
+        "zeros": np.zeros(groups),
+    }
+    graph.weights |= {f"{path}{name}": array for name, array in constants.items()}
+    grouped = graph.add(
+        "Reshape", f"{path}grouped.", [value.name, f"{path}grouped_shape"], (groups, -1)
     )
+    normalized = graph.add(
+        "InstanceNormalization",
+        f"{path}normalized.",
+        [grouped.name, f"{path}ones", f"{path}zeros"],
+        grouped.shape,
+        epsilon=layer.eps,
+    )
+    inputs = [normalized.name, f"{path}shape"]
+    if layer.weight is None or layer.bias is None:
+        return graph.add("Reshape", path, inputs, value.shape)
+    result = graph.add("Reshape", f"{path}ungrouped.", inputs, value.shape)
+    per_channel = (channels, *(1 for _ in value.shape[1:]))
+    graph.weights[f"{path}weight"] = layer.weight.data.reshape(per_channel)
+    graph.weights[f"{path}bias"] = layer.bias.data.reshape(per_channel)
+    product = graph.add("Mul", f"{path}product.", [result.name, f"{path}weight"], value.shape)
+    return graph.add("Add", path, [product.name, f"{path}bias"], value.shape)
 
 
 _COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
@@ -362,22 +373,18 @@ _COMPOSED: dict[str, Callable[[_Graph, Any, str, _Value], _Value]] = {
 """Functions that add the layers that are not one operator with arguments of the table."""
 
 
+def _as_constant(array: Array, arithmetic: np.dtype[Any]) -> Array:
+    """Return numbers in the dtype of the network. Shapes stay integers."""
+    return array if array.dtype == np.int64 else array.astype(arithmetic)
+
+
 def _weight(layer: Any, name: str) -> Array | None:
     """Return an array of a layer in ONNX's shape, or None if the layer has none.
 
     ONNX requires all arrays of a normalization.
     """
-    if hasattr(layer, "eps"):
-        return _norm_weight(
-            layer, name, getattr(layer, "normalized_shape", None) or layer.num_features
-        )
     array = getattr(layer, name)
-    return None if array is None else np.ascontiguousarray(array.data.T)
-
-
-def _norm_weight(layer: Any, name: str, shape: int | tuple[int, ...]) -> Array:
-    """Return the weight or the bias of a normalization; without one, ones or zeros."""
-    array = getattr(layer, name)
-    if array is None:
+    if array is None and hasattr(layer, "eps"):
+        shape = getattr(layer, "normalized_shape", None) or layer.num_features
         return np.full(shape, float(name == "weight"))
-    return np.ascontiguousarray(array.data.T)
+    return None if array is None else np.ascontiguousarray(array.data.T)
