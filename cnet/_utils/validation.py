@@ -28,7 +28,6 @@ def integer(
     minimum: int,
     maximum: int | None = None,
     *,
-    also: str = "",
     wrong_type: type[Exception] = TypeError,
 ) -> int:
     """Return an argument as an integer within bounds.
@@ -41,8 +40,6 @@ def integer(
         The argument. True and False are not integers.
     minimum, maximum : int
         Bounds, which are allowed values.
-    also : str
-        End of the error message, such as ``", or None"``.
     wrong_type : type
         Exception for a value that is not an integer.
 
@@ -58,9 +55,9 @@ def integer(
     )
     number = _as_integer(value)
     if number is None:
-        raise wrong_type(f"{name} is {value!r}, expected {expected}{also}")
+        raise wrong_type(f"{name} is {value!r}, expected {expected}")
     if number < minimum or (maximum is not None and number > maximum):
-        raise ValueError(f"{name} is {number}, expected {expected}{also}")
+        raise ValueError(f"{name} is {number}, expected {expected}")
     return number
 
 
@@ -72,7 +69,6 @@ def real(
     *,
     above: float = -math.inf,
     below: float = math.inf,
-    also: str = "",
     wrong_type: type[Exception] = TypeError,
 ) -> float:
     """Return an argument as a finite float within bounds.
@@ -87,8 +83,6 @@ def real(
         Closed bounds: the bound itself is allowed.
     above, below : float
         Open bounds: the bound itself is not allowed.
-    also : str
-        End of the error message, such as ``", or None"``.
     wrong_type : type
         Exception for a value that is not a real number.
 
@@ -100,7 +94,7 @@ def real(
     number = _as_float(value)
     if number is not None and minimum <= number <= maximum and above < number < below:
         return number
-    expected = f"{_real_text(minimum, maximum, above, below)}{also}"
+    expected = _real_text(minimum, maximum, above, below)
     error = wrong_type if number is None else ValueError
     raise error(f"{name} is {value!r}, expected {expected}")
 
@@ -149,21 +143,6 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
             "them (height, width)"
         )
     return sizes[0], sizes[1]
-
-
-def two_values(name: str, value: Any, expected: str) -> tuple[Any, Any]:
-    """Return the two values of an argument that is a sequence of any two values.
-
-    Raises
-    ------
-    TypeError
-        If the argument is anything else. The message describes it as `expected`.
-    """
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected {expected}") from None
-    return first, second
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
