@@ -129,15 +129,6 @@ cdef Convolution _convolution(
     return c
 
 
-cdef int _conv_runs_now(
-    Program program, Run run, const Convolution *c, Py_ssize_t m
-) except -1:
-    if not _runs_now(program, run, c, m, m * _conv_flops(&c.g), c.limit):
-        program.flops_per_row += _conv_flops(&c.g)
-        return 0
-    return 1
-
-
 def conv_forward(
     real[:, :, :, ::1] out, const real[:, :, :, ::1] x, const real[:, :, :, ::1] w,
     const real[::1] b, tuple sizes, char[::1] scratch, int activation=NO_ACTIVATION, real slope=0,
@@ -147,9 +138,12 @@ def conv_forward(
     activation f.
     """
     cdef Convolution c = _convolution(program, x, w, b, out, sizes, scratch)
+    cdef double flops = _conv_flops(&c.g)
     c.x, c.w, c.b, c.out = _in4(x), _in4(w), _in1(b), _out4(out)
     c.activation, c.slope = activation, slope
-    if not _conv_runs_now(program, _run_conv, &c, x.shape[0]):
+    if not _runs_now(
+        program, _run_conv, &c, x.shape[0], x.shape[0] * flops, c.limit, flops
+    ):
         program.append(PER_SAMPLE, _run_conv, &c, sizeof(c), (out, x, w, b, scratch))
 
 
@@ -159,8 +153,11 @@ def conv_backward_input(
 ):
     """dx = the gradient of the input."""
     cdef Convolution c = _convolution(program, dx, w, None, dout, sizes, scratch)
+    cdef double flops = _conv_flops(&c.g)
     c.dout, c.w, c.out = _in4(dout), _in4(w), _out4(dx)
-    if not _conv_runs_now(program, _run_conv_input, &c, dx.shape[0]):
+    if not _runs_now(
+        program, _run_conv_input, &c, dx.shape[0], dx.shape[0] * flops, c.limit, flops
+    ):
         program.append(PER_SAMPLE, _run_conv_input, &c, sizeof(c), (dx, dout, w, scratch))
 
 
@@ -170,6 +167,9 @@ def conv_backward_params(
 ):
     """dw and db = the gradients of the parameters; db may be None."""
     cdef Convolution c = _convolution(program, x, dw, db, dout, sizes, scratch)
+    cdef double flops = _conv_flops(&c.g)
     c.x, c.dout, c.dw, c.db = _in4(x), _in4(dout), _out4(dw), _out1(db)
-    if not _conv_runs_now(program, _run_conv_params, &c, x.shape[0]):
+    if not _runs_now(
+        program, _run_conv_params, &c, x.shape[0], x.shape[0] * flops, c.limit, flops
+    ):
         program.append(WEIGHT_GRADS, _run_conv_params, &c, sizeof(c), (dw, db, x, dout, scratch))

@@ -11,6 +11,7 @@
 cdef struct GroupNorm:
     Py_ssize_t n, groups, pixels
     Py_ssize_t scratch_size  # elements for each thread
+    int limit                # threads that there is scratch for
     real eps
     const real *x            # or dout
     const real *w
@@ -30,8 +31,7 @@ cdef void _run_group_norm(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const GroupNorm *a = <const GroupNorm *> arguments
-    cdef Py_ssize_t n = a.n, width = n // a.groups, length = cnet_block_length(a.pixels)
-    cdef Py_ssize_t i, k, g, j, at
+    cdef Py_ssize_t n = a.n, width = n // a.groups, blocks = _blocks(a.pixels), i, g, j, at
     cdef real *sums = a.scratch + ith * a.scratch_size
     cdef const real *x
     cdef real *mean
@@ -41,10 +41,7 @@ cdef void _run_group_norm(
         at = i * a.pixels * n
         x, mean = _input(block, a.x) + at, a.moments + i * 2 * n
         rstd = mean + n
-        for k in range(_blocks(a.pixels)):
-            kernels().column_moments(
-                min(length, a.pixels - k * length), n, x + k * length * n, sums + k * 2 * n
-            )
+        _block_moments(a.pixels, n, 0, blocks, x, sums)
         kernels().merge_moments(a.pixels, n, sums, mean, rstd)
         # The variance of a group is the mean of its channels' variances, plus the variance of
         # their means.
@@ -70,23 +67,18 @@ cdef void _run_group_norm_backward(
     group.
     """
     cdef const GroupNorm *a = <const GroupNorm *> arguments
-    cdef Py_ssize_t n = a.n, width = n // a.groups, length = cnet_block_length(a.pixels)
-    cdef Py_ssize_t i, k, g, j, at
+    cdef Py_ssize_t n = a.n, width = n // a.groups, blocks = _blocks(a.pixels), i, g, j, at
     cdef real *zeros = a.scratch + ith * a.scratch_size
     cdef real *sums = zeros + 2 * n
-    cdef real *blocks = sums + 2 * n
+    cdef real *block_sums = sums + 2 * n
     cdef const real *dout
     cdef double total, products, w
     memset(zeros, 0, n * sizeof(real))
     for i in range(_chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth)):
         at = i * a.pixels * n
         dout = a.x + at
-        for k in range(_blocks(a.pixels)):
-            kernels().column_products(
-                min(length, a.pixels - k * length), n, dout + k * length * n,
-                a.xhat + at + k * length * n, blocks + k * 2 * n
-            )
-        kernels().column_sums(_blocks(a.pixels), 2 * n, blocks, 2 * n, sums, 0, False)
+        _block_products(a.pixels, n, 0, blocks, dout, a.xhat + at, block_sums)
+        kernels().column_sums(blocks, 2 * n, block_sums, 2 * n, sums, 0, False)
         for g in range(a.groups):
             total = products = 0
             for j in range(g * width, (g + 1) * width):
@@ -131,19 +123,12 @@ cdef GroupNorm _group_norm(
             f"scratch has {scratch.shape[0]} elements, expected {a.scratch_size} for each of "
             f"{threads} threads"
         )
+    a.limit = <int> min(
+        scratch.shape[0] // max(a.scratch_size, <Py_ssize_t> 1), <Py_ssize_t> ALL
+    )
     a.x, a.w, a.b, a.out = _in2(x), _in1(w), _in1(b), <real *> _in2(out)
     a.xhat, a.moments, a.scratch = <real *> _in2(xhat), <real *> _in2(moments), _out1(scratch)
     return a
-
-
-cdef int _group_norm_runs_now(
-    Program program, Run run, const GroupNorm *a, Py_ssize_t m, Py_ssize_t scratch
-) except -1:
-    cdef Py_ssize_t limit = min(scratch // max(a.scratch_size, <Py_ssize_t> 1), <Py_ssize_t> ALL)
-    if not _runs_now(program, run, a, m, ELEMENT_FLOPS * m * a.pixels * a.n, <int> limit):
-        program.flops_per_row += 10.0 * a.pixels * a.n
-        return 0
-    return 1
 
 
 def group_norm_forward(
@@ -154,7 +139,10 @@ def group_norm_forward(
     """out = w * xhat + b; xhat, w and b may be None."""
     cdef GroupNorm a = _group_norm(program, x, out, xhat, moments, groups, w, b, scratch)
     a.eps = eps
-    if not _group_norm_runs_now(program, _run_group_norm, &a, moments.shape[0], scratch.shape[0]):
+    cdef Py_ssize_t m = moments.shape[0], size = a.pixels * a.n
+    if not _runs_now(
+        program, _run_group_norm, &a, m, ELEMENT_FLOPS * m * size, a.limit, NORM_FLOPS * size
+    ):
         program.append(
             PER_SAMPLE, _run_group_norm, &a, sizeof(a), (out, xhat, moments, x, w, b, scratch)
         )
@@ -167,8 +155,10 @@ def group_norm_backward(
 ):
     """dx = the gradient of the input; w may be None."""
     cdef GroupNorm a = _group_norm(program, dout, dx, xhat, moments, groups, w, None, scratch)
-    if not _group_norm_runs_now(
-        program, _run_group_norm_backward, &a, moments.shape[0], scratch.shape[0]
+    cdef Py_ssize_t m = moments.shape[0], size = a.pixels * a.n
+    if not _runs_now(
+        program, _run_group_norm_backward, &a, m, ELEMENT_FLOPS * m * size, a.limit,
+        NORM_FLOPS * size
     ):
         program.append(
             PER_SAMPLE, _run_group_norm_backward, &a, sizeof(a),

@@ -247,7 +247,7 @@ def linear_forward(
     cdef GemmTask task = _gemm_task(B, O, I, _in2(x), I, 1, _in2(w), O, 1, _out2(out))
     task.gemm.bias = _in1(b)
     task.activation, task.slope = activation, slope
-    if _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O):
+    if _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O, ALL, 2.0 * I * O):
         return
     if task.gemm.a == program.data.batch:
         task.sums = program.split_k_sums(O)
@@ -256,7 +256,6 @@ def linear_forward(
             program.use_csr()
     if task.sums != NULL:
         program.append(SPLIT_K, _run_split_k, &task, sizeof(task), ())
-    program.flops_per_row += 2.0 * I * O
     program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (out, x, w, b))
 
 
@@ -273,6 +272,5 @@ def linear_backward_input(
     cdef GemmTask task = _gemm_task(B, I, O, _in2(dout), O, 1, _in2(w), 1, O, _out2(dx))
     task.gemm.dots = cnet_use_dot_kernel(I, O)
     task.activation, task.slope, task.output = activation, slope, _in2(y)
-    if not _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O):
-        program.flops_per_row += 2.0 * I * O
+    if not _runs_now(program, _run_rows, &task, B, 2.0 * B * I * O, ALL, 2.0 * I * O):
         program.append(PER_SAMPLE, _run_rows, &task, sizeof(task), (dx, dout, w, y))

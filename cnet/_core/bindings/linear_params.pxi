@@ -234,8 +234,7 @@ def linear_backward_weight(
     cdef Py_ssize_t B = x.shape[0]
     _check2("dw", dw.shape[0], dw.shape[1], task.gemm.m, task.gemm.n)
     cdef double flops = 2.0 * task.gemm.m * task.gemm.n
-    if not _runs_now(program, _run_weights, &task, B, B * flops):
-        program.flops_per_row += flops
+    if not _runs_now(program, _run_weights, &task, B, B * flops, ALL, flops):
         program.append(WEIGHT_GRADS, _run_weights, &task, sizeof(task), (dw, x, dout))
 
 

@@ -29,6 +29,10 @@ cdef struct Norm:
     double momentum      # below 0: average over all batches
 
 
+# Operations of a program for each element of a normalization.
+cdef double NORM_FLOPS = 10
+
+
 cdef inline Py_ssize_t _blocks(Py_ssize_t m) noexcept nogil:
     cdef Py_ssize_t block = cnet_block_length(m)
     return (m + block - 1) // block if block else 0
@@ -63,16 +67,41 @@ cdef void _run_layer_norm_backward(
     )
 
 
+cdef void _block_products(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t begin, Py_ssize_t end, const real *dout,
+    const real *xhat, real *sums
+) noexcept nogil:
+    """The column sums of dout (m, n) and dout * xhat, of these blocks of rows; sums (blocks, 2,
+    n).
+    """
+    cdef Py_ssize_t length = cnet_block_length(m), i
+    for i in range(begin, end):
+        kernels().column_products(
+            min(length, m - i * length), n, dout + i * length * n, xhat + i * length * n,
+            sums + i * 2 * n
+        )
+
+
+cdef void _block_moments(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t begin, Py_ssize_t end, const real *x, real *sums
+) noexcept nogil:
+    """The moments of the columns of x (m, n), of these blocks of rows; sums (blocks, 2, n)."""
+    cdef Py_ssize_t length = cnet_block_length(m), i
+    for i in range(begin, end):
+        kernels().column_moments(
+            min(length, m - i * length), n, x + i * length * n, sums + i * 2 * n
+        )
+
+
 cdef void _run_column_products(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    cdef Py_ssize_t m = block.m * a.group, length = cnet_block_length(m), i
-    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
-        kernels().column_products(
-            min(length, m - i * length), a.n, a.x + i * length * a.n, a.xhat + i * length * a.n,
-            a.scratch + i * 2 * a.n
-        )
+    cdef Py_ssize_t m = block.m * a.group, blocks = _blocks(m)
+    _block_products(
+        m, a.n, _chunk_begin(blocks, ith, nth), _chunk_begin(blocks, ith + 1, nth), a.x, a.xhat,
+        a.scratch
+    )
 
 
 cdef void _run_column_sums(
@@ -89,12 +118,11 @@ cdef void _run_column_moments(
     const void *arguments, const Block *block, int ith, int nth
 ) noexcept nogil:
     cdef const Norm *a = <const Norm *> arguments
-    cdef Py_ssize_t m = block.m * a.group, length = cnet_block_length(m), i
-    for i in range(_chunk_begin(_blocks(m), ith, nth), _chunk_begin(_blocks(m), ith + 1, nth)):
-        kernels().column_moments(
-            min(length, m - i * length), a.n, _input(block, a.x) + i * length * a.n,
-            a.scratch + i * 2 * a.n
-        )
+    cdef Py_ssize_t m = block.m * a.group, blocks = _blocks(m)
+    _block_moments(
+        m, a.n, _chunk_begin(blocks, ith, nth), _chunk_begin(blocks, ith + 1, nth),
+        _input(block, a.x), a.scratch
+    )
 
 
 cdef void _run_merge_moments(
@@ -171,11 +199,13 @@ cdef Norm _norm(
     return a
 
 
-cdef int _norm_runs_now(Program program, Run run, const Norm *a, Py_ssize_t rows) except -1:
-    if not _runs_now(program, run, a, rows // a.group, ELEMENT_FLOPS * rows * a.n):
-        program.flops_per_row += 10.0 * a.group * a.n
-        return 0
-    return 1
+cdef int _norm_runs_now(
+    Program program, Run run, const Norm *a, Py_ssize_t rows, int limit=ALL
+) except -1:
+    return _runs_now(
+        program, run, a, rows // a.group, ELEMENT_FLOPS * rows * a.n, limit,
+        NORM_FLOPS * a.group * a.n
+    )
 
 
 def layer_norm_forward(
@@ -315,11 +345,9 @@ def batch_norm_inference(
     a.out, a.eps, a.scratch = _out2(out), eps, _out2(scratch)
     # These are only read.
     a.running_mean, a.running_var = <real *> _in1(running_mean), <real *> _in1(running_var)
-    if not _runs_now(
-        program, _run_batch_norm, &a, x.shape[0] // a.group, ELEMENT_FLOPS * x.shape[0] * a.n,
-        <int> min(scratch.shape[0], <Py_ssize_t> ALL)
+    if not _norm_runs_now(
+        program, _run_batch_norm, &a, x.shape[0], <int> min(scratch.shape[0], <Py_ssize_t> ALL)
     ):
-        program.flops_per_row += 10.0 * a.group * a.n
         program.append(
             PER_SAMPLE, _run_batch_norm, &a, sizeof(a),
             (out, x, running_mean, running_var, w, b, scratch)

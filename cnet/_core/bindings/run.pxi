@@ -37,13 +37,15 @@ cdef void _run_now(
 
 
 cdef int _runs_now(
-    Program program, Run run, const void *arguments, Py_ssize_t m, double flops, int limit=ALL
+    Program program, Run run, const void *arguments, Py_ssize_t m, double flops, int limit=ALL,
+    double flops_per_row=0
 ) except -1:
     """Without a program, run the operation on m samples. Returns 0 if there is a program, to which
-    the caller is to append it.
+    the caller is to append it; flops_per_row is added to that of the program.
     """
     if program is not None:
         program.check_capacity(m)
+        program.flops_per_row += flops_per_row
         return 0
     with nogil:
         _run_now(run, arguments, m, flops, limit)
