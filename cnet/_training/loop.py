@@ -1,4 +1,4 @@
-"""The training loop: epochs, steps, callbacks, history. It has no arithmetic of its own."""
+"""The training loop: epochs, steps, callbacks, history. It contains no arithmetic."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from cnet.nn import Parameter
 from cnet.optim._optimizer import MOST_STEPS, Optimizer, turned, turned_back
 
 kinds = loops(FLOAT32)
-"""The module that defines the numbers of the update kinds, such as ``kinds.ADAM``."""
+"""The core that counts the state arrays of a kind of update: ``kinds.states(rule.kind)``."""
 
 
 class Rule(NamedTuple):

@@ -15,7 +15,7 @@ INLINE uint32_t high_word(uint32_t a, uint32_t b) { return (uint32_t)((uint64_t)
    M0 = 0xD2511F53 and M1 = 0xCD9E8D57, for each counter; w0, w1, w2, w3 (counters).
 
    counters is a constant where this is inlined. Compilers vectorize the loop only if each word has
-   an array of its own. */
+   a separate array. */
 INLINE void philox_round(const int counters, uint32_t *restrict w0, uint32_t *restrict w1,
                          uint32_t *restrict w2, uint32_t *restrict w3, uint32_t k0, uint32_t k1) {
     for (int l = 0; l < counters; l++) {
