@@ -24,7 +24,7 @@ from peers._peer import Peer, cross_entropy, initial_weights, reference_logits
 
 CHECK_STEPS = 20
 CHECK_STEPS_OF_ALL_ROWS = 3
-MOST_STEPS = 4096
+MAX_STEPS = 4096
 """Of an epoch: with batches of a few rows, all of the data would take minutes."""
 PREDICTIONS = 1000
 
@@ -92,7 +92,7 @@ class Worker:
         An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
         """
         case = CASES[case_name]
-        peer = self._build(case, _whole_batches(case, len(self._x), MOST_STEPS))
+        peer = self._build(case, _whole_batches(case, len(self._x), MAX_STEPS))
         start = time.perf_counter()
         peer.compile(1)
         compile_seconds = time.perf_counter() - start

@@ -26,7 +26,7 @@ from _report import about, add_output_arguments, digits, layout, machine, publis
 PEERS = ("cnet", "PyTorch")
 TARGETS = (0.97, 0.98, 0.985)
 IMAGES = 60_000
-MOST_EPOCHS = 16
+MAX_EPOCHS = 16
 EPOCHS = 10
 MEMORY_LIMIT = 80e6
 """Bytes above the data that the project allows itself."""
@@ -73,7 +73,7 @@ def train(
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
     images, most_epochs, epochs = (
-        (QUICK[0], 2, 1) if options.quick else (IMAGES, MOST_EPOCHS, EPOCHS)
+        (QUICK[0], 2, 1) if options.quick else (IMAGES, MAX_EPOCHS, EPOCHS)
     )
     results: dict[str, Any] = {
         "machine": machine(),

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from cnet._core import FLOAT64
 from cnet._utils.arrays import Array, as_array, check_finite
 
-_MOST_CLASSES = 1 << 15  # a matrix of 8 GB
+_MAX_CLASSES = 1 << 15  # a matrix of 8 GB
 _LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64
 
 
@@ -82,11 +82,11 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
         count = largest + 1 if classes is None else operator.index(classes)
     except TypeError:
         raise TypeError(f"classes is {classes!r}, expected a whole number or None") from None
-    if classes is not None and not 1 <= count <= _MOST_CLASSES:
-        raise ValueError(f"classes is {count}, expected a whole number from 1 to {_MOST_CLASSES}")
-    if largest >= min(count, _MOST_CLASSES):
+    if classes is not None and not 1 <= count <= _MAX_CLASSES:
+        raise ValueError(f"classes is {count}, expected a whole number from 1 to {_MAX_CLASSES}")
+    if largest >= min(count, _MAX_CLASSES):
         raise ValueError(
-            f"there is a label {largest}, expected 0 to {min(count, _MOST_CLASSES) - 1}"
+            f"there is a label {largest}, expected 0 to {min(count, _MAX_CLASSES) - 1}"
         )
     return (
         np.bincount(true * count + predicted, minlength=count * count)

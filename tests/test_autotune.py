@@ -182,7 +182,7 @@ def test_a_new_trainer_goes_on_where_the_last_one_was(rng, monkeypatch):
     monkeypatch.setattr(_compiled, "autotuner", tuner)
     x, y = rng.standard_normal((64, 8)).astype("f4"), np.arange(64) % 3
     cnet.set_num_threads(before := max(2, cnet.get_num_threads()))
-    monkeypatch.setattr(_autotune, "_LEAST_TIMED", 0)
+    monkeypatch.setattr(_autotune, "_MIN_TIMED", 0)
     for _ in range(3):
         trainer().fit(x, y, verbose=False, validation_data=(x, y))
     kinds = [work.kind for work in tuner._works]

@@ -50,7 +50,7 @@ def test_backward_of_a_loss_before_forward_is_an_error(loss):
 
 
 @each_layer
-def test_gradients_of_another_shape_are_refused(make, rng):
+def test_gradients_of_another_shape_are_rejected(make, rng):
     layer = make()
     if isinstance(layer, nn.Identity | nn.Flatten):
         return
@@ -161,7 +161,7 @@ def test_mean_squared_error_of_rows_of_any_shape(rng):
         ),
     ],
 )
-def test_settings_and_targets_out_of_bounds_are_refused(make, message):
+def test_settings_and_targets_out_of_bounds_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

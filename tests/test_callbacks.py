@@ -311,10 +311,10 @@ def test_settings_are_checked_at_once_and_whenever_training_begins(kind, argumen
     )
     for name, value in arguments.items():
         setattr(callback, name, value)
-    assert_refused_before_the_first_step(callback, error, problem)
+    assert_rejected_before_the_first_step(callback, error, problem)
 
 
-def assert_refused_before_the_first_step(callback, error, problem, **arguments):
+def assert_rejected_before_the_first_step(callback, error, problem, **arguments):
     """In the first `fit` and in a later one; what the trainer has learned stays as it was."""
     model = nn.Sequential(nn.Linear(2, 2), seed=0)
     trainer = cnet.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
@@ -365,12 +365,12 @@ WATCHERS = {
         ("f1", False, "monitor is 'f1', but an epoch ends with loss, accuracy" + DECLARE),
     ],
 )
-def test_a_metric_that_is_not_there_is_refused_before_the_first_step(
+def test_a_metric_that_is_not_there_is_rejected_before_the_first_step(
     watcher, monitor, validation, problem, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     arguments = {"validation_data": (np.eye(2), [0, 1])} if validation else {}
-    assert_refused_before_the_first_step(
+    assert_rejected_before_the_first_step(
         WATCHERS[watcher](monitor), ValueError, problem, **arguments
     )
     assert os.listdir(tmp_path) == []
@@ -412,7 +412,7 @@ PATHS = [
 @pytest.mark.parametrize(
     ("filepath", "error", "problem"), PATHS, ids=[path or "nothing" for path, _, _ in PATHS]
 )
-def test_a_path_that_cannot_be_is_refused_before_the_first_step(
+def test_a_path_that_cannot_be_is_rejected_before_the_first_step(
     filepath, error, problem, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -427,7 +427,7 @@ def test_a_path_that_cannot_be_is_refused_before_the_first_step(
             not str(path).endswith("locked") and access(path, mode, **arguments)
         ),
     )  # the superuser may write anywhere
-    assert_refused_before_the_first_step(ModelCheckpoint(filepath), error, problem)
+    assert_rejected_before_the_first_step(ModelCheckpoint(filepath), error, problem)
     assert sorted(os.listdir()) == ["file", "folder", "locked"]
 
 
@@ -620,7 +620,7 @@ class Named:
 
 
 @pytest.mark.parametrize("name", [name for name in vars(Named) if name.startswith("on_")])
-def test_methods_that_would_never_be_called_are_refused(name):
+def test_methods_that_would_never_be_called_are_rejected(name):
     kind = type("Mine", (Callback,), {name: vars(Named)[name]})
     message = (
         rf"Mine defines {name}, which cnet never calls; a callback may define "
@@ -653,7 +653,7 @@ def test_methods_that_would_never_be_called_are_refused(name):
         ("state_dict", lambda self, trainer: None),
     ],
 )
-def test_methods_with_other_arguments_are_refused(name, method):
+def test_methods_with_other_arguments_are_rejected(name, method):
     kind = type(
         "Mine",
         (Callback,),
@@ -677,7 +677,7 @@ def test_methods_with_other_arguments_are_refused(name, method):
         lambda trainer, *, logs: None,
     ],
 )
-def test_functions_with_other_arguments_are_refused(function):
+def test_functions_with_other_arguments_are_rejected(function):
     with pytest.raises(TypeError, match=r"<lambda> takes \(.*\), expected \(trainer, logs\)"):
         fit([1], function)
 
@@ -840,14 +840,14 @@ def test_a_file_without_an_end_of_line_gets_one(tmp_path):
     assert read(path) == [["epoch", "loss"], ["1", "2.0"], ["1", "3.0"]]
 
 
-def test_a_file_that_lacks_a_column_is_refused_before_the_first_step(tmp_path):
+def test_a_file_that_lacks_a_column_is_rejected_before_the_first_step(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(text := "epoch,loss\n1,2.0\n")
     problem = (
         "has the columns epoch, loss, but the values of an epoch are epoch, loss, accuracy: use "
         "a new file"
     )
-    assert_refused_before_the_first_step(CSVLogger(path, append=True), ValueError, problem)
+    assert_rejected_before_the_first_step(CSVLogger(path, append=True), ValueError, problem)
     assert path.read_text() == text
 
 
@@ -860,7 +860,7 @@ def test_a_file_is_replaced_when_the_first_epoch_ends(tmp_path):
     assert read(path) == [["epoch", "loss"], ["1", "1.0"]]
 
 
-def test_csv_refuses(tmp_path):
+def test_csv_rejects(tmp_path):
     with pytest.raises(ValueError, match="separator is 'ab', expected a single character"):
         CSVLogger(tmp_path / "a", separator="ab")
     with pytest.raises(ValueError, match="expected a single character"):
@@ -957,7 +957,7 @@ def test_logs_in_the_home_folder(tmp_path, monkeypatch):
 def test_tensorboard_writes_to_a_folder_that_is_looked_at_before_the_first_step(tmp_path):
     pytest.importorskip("tensorboardX")
     (tmp_path / "file").touch()
-    assert_refused_before_the_first_step(TensorBoard(tmp_path / "file" / "logs"), OSError, "file")
+    assert_rejected_before_the_first_step(TensorBoard(tmp_path / "file" / "logs"), OSError, "file")
 
 
 def test_tensorboard_without_its_library(monkeypatch):

@@ -211,7 +211,7 @@ def test_another_schedule_begins_anew(path):
 def test_schedules_that_do_not_fit(change, problem, path):
     saved(path)
     rewrite(path, change)
-    assert_refused(path, problem)
+    assert_rejected(path, problem)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +237,13 @@ def test_states_of_schedules_that_do_not_fit(change, path):
     trainer.save_checkpoint(path)
     for wrong in ({}, [], {**state, **change}):
         rewrite(path, lambda numbers, wrong=wrong: numbers.update(schedulers=[["StepLR", wrong]]))
-        assert_refused(
+        assert_rejected(
             path,
             "it has no list of schedulers" if wrong == [] else "this is no state of such a StepLR",
             optimizer="sgd",
         )
     rewrite(path, lambda numbers: numbers.update(schedulers=[["Step", state]]))
-    assert_refused(
+    assert_rejected(
         path, "this is no state of such a Step: there is no such scheduler", optimizer="sgd"
     )
 
@@ -398,7 +398,7 @@ def saved(path, **arguments):
     return trainer
 
 
-def assert_refused(path, problem, **arguments):
+def assert_rejected(path, problem, **arguments):
     """With one clear error, and nothing changed."""
     trainer, same = make(seed=5, **arguments), make(seed=5, **arguments)
     with pytest.raises(ValueError, match=problem) as caught:
@@ -421,7 +421,7 @@ def assert_refused(path, problem, **arguments):
 )
 def test_another_trainer(arguments, problem, path):
     saved(path)
-    assert_refused(path, problem, **arguments)
+    assert_rejected(path, problem, **arguments)
 
 
 def test_another_optimizer(path):
@@ -447,9 +447,9 @@ def test_files_that_are_none(path, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a file"):
         make().load_checkpoint(tmp_path)
     save_file({"a": np.zeros(3)}, path)
-    assert_refused(path, "tensors, but no checkpoint of cnet")
+    assert_rejected(path, "tensors, but no checkpoint of cnet")
     path.write_bytes(b"\x80\x04N.")  # a pickle
-    assert_refused(path, "cannot be read")
+    assert_rejected(path, "cannot be read")
     saved(path)
     with pytest.raises(
         ValueError, match=r"it is a checkpoint: read it with Trainer\.load_checkpoint"
@@ -507,7 +507,7 @@ def rewrite(path, change=lambda state: None, drop=(), extra=(), **metadata):
 def test_numbers_that_do_not_fit(change, problem, path):
     saved(path)
     rewrite(path, change)
-    assert_refused(path, problem)
+    assert_rejected(path, problem)
 
 
 @pytest.mark.parametrize(
@@ -526,7 +526,7 @@ def test_numbers_that_do_not_fit(change, problem, path):
 def test_tensors_and_formats_that_do_not_fit(arguments, problem, path):
     saved(path)
     rewrite(path, **arguments)
-    assert_refused(path, problem)
+    assert_rejected(path, problem)
 
 
 @settings(

@@ -240,14 +240,14 @@ CASES = [(name, value) for name, (_, values) in BAD.items() for value in values]
 @pytest.mark.parametrize(
     ("name", "value"), CASES, ids=[f"{name}-{i}" for i, (name, _) in enumerate(CASES)]
 )
-def test_numbers_that_cannot_be_are_refused_and_nothing_is_changed(name, value, file, tmp_path):
+def test_numbers_that_cannot_be_are_rejected_and_nothing_is_changed(name, value, file, tmp_path):
     state, tensors, metadata = read(file)
     BAD[name][0](state, value)
     write(tmp_path / "c", state, tensors, metadata)
-    assert_refused(tmp_path / "c")
+    assert_rejected(tmp_path / "c")
 
 
-def assert_refused(path):
+def assert_rejected(path):
     trainer = trained()
     before = digest(trainer)
     with pytest.raises(ValueError, match="cannot be read as a checkpoint: "):
@@ -271,10 +271,10 @@ def assert_refused(path):
         ("callbacks.entries.2.state.more", np.zeros(1)),
     ],
 )
-def test_tensors_that_cannot_be_are_refused(name, value, file, tmp_path):
+def test_tensors_that_cannot_be_are_rejected(name, value, file, tmp_path):
     state, tensors, metadata = read(file)
     write(tmp_path / "c", state, tensors | {name: value}, metadata)
-    assert_refused(tmp_path / "c")
+    assert_rejected(tmp_path / "c")
 
 
 def places(value, place=()):
@@ -355,7 +355,7 @@ def test_whatever_is_accepted_can_be_trained_on(data, file, tmp_path):
     assert all(np.isfinite(values).all() for values in trainer.model.state_dict().values())
 
 
-def test_a_seed_that_a_checkpoint_cannot_hold_is_refused_when_it_is_saved(tmp_path):
+def test_a_seed_that_a_checkpoint_cannot_hold_is_rejected_when_it_is_saved(tmp_path):
     trainer = make()
     fit(trainer, 1, seed=[1] * 100)
     with pytest.raises(

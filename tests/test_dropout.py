@@ -155,7 +155,7 @@ def test_settings_are_checked(p):
         nn.Dropout(0.5, seed=-1)
 
 
-def test_gradients_of_another_shape_are_refused(x):
+def test_gradients_of_another_shape_are_rejected(x):
     layer = nn.Dropout(0.5)
     layer.forward(x, training=True)
     with pytest.raises(ValueError, match=r"got a gradient of shape \(4, 5\), expected \(40, 50\)"):

@@ -238,7 +238,7 @@ def test_a_full_device_is_an_error(write, device):
 
 
 @posix
-def test_a_socket_is_refused(write, path, monkeypatch):
+def test_a_socket_is_rejected(write, path, monkeypatch):
     monkeypatch.chdir(path.parent)  # addresses are short
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path.name)

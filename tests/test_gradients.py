@@ -13,7 +13,7 @@ from test_kernels import in_double, normalized_error, run
 from cnet import nn
 
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
-MOST_ELEMENTS = 20
+MAX_ELEMENTS = 20
 
 
 def numerical_gradient(function, a, positions, relative_step=False):
@@ -35,8 +35,8 @@ def numerical_gradient(function, a, positions, relative_step=False):
 def positions(rng, a):
     return (
         np.arange(a.size)
-        if a.size <= MOST_ELEMENTS
-        else rng.choice(a.size, MOST_ELEMENTS, replace=False)
+        if a.size <= MAX_ELEMENTS
+        else rng.choice(a.size, MAX_ELEMENTS, replace=False)
     )
 
 

@@ -178,7 +178,7 @@ def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
         ),
     ],
 )
-def test_other_settings_are_refused_with_what_to_do(make, message):
+def test_other_settings_are_rejected_with_what_to_do(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -259,7 +259,7 @@ def test_shapes_are_checked_through_a_net():
 
 
 @each_layer
-def test_gradients_of_another_shape_are_refused(make, x):
+def test_gradients_of_another_shape_are_rejected(make, x):
     layer = make()
     if isinstance(layer, nn.Flatten):
         return

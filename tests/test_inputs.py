@@ -766,7 +766,7 @@ def test_settings_of_optimizers_are_checked(make, error, message):
         make(model().parameters())
 
 
-def test_labels_out_of_range_are_refused_by_the_quick_path_too():
+def test_labels_out_of_range_are_rejected_by_the_quick_path_too():
     """`forward_backward` leaves the check of whole data sets to `prepare_target`; the kernel still
     looks.
     """

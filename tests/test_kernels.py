@@ -249,7 +249,7 @@ def test_one_number_that_is_not_finite_is_found_anywhere(bad, isa, dtype, thread
                 x[i] = kept
 
 
-def test_wrong_sizes_are_refused_before_any_memory_is_touched(dtype):
+def test_wrong_sizes_are_rejected_before_any_memory_is_touched(dtype):
     k, cross_entropy = loops(dtype), CODES["CROSS_ENTROPY"]
     a = np.zeros((4, 3), dtype)
     with pytest.raises(ValueError, match=r"w has shape \(2, 5\), expected \(3, 5\)"):

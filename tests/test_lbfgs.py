@@ -175,7 +175,7 @@ def test_batches_are_all_rows():
         other.fit([(X, LABELS)], verbose=False)
 
 
-def test_what_is_random_is_refused():
+def test_what_is_random_is_rejected():
     with pytest.raises(
         ValueError, match=r"the same result each time, but Dropout.* draws random numbers"
     ):
@@ -272,7 +272,7 @@ def test_settings_out_of_bounds(settings, message):
         make(**settings)
 
 
-def test_groups_and_schedules_are_refused():
+def test_groups_and_schedules_are_rejected():
     model = nn.Sequential(nn.Linear(4, 2), seed=0)
     with pytest.raises(ValueError, match="LBFGS got 2 groups of parameters, expected one"):
         optim.LBFGS([{"params": model[0].weight}, {"params": model[0].bias}])

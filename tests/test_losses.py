@@ -455,7 +455,7 @@ def test_what_belongs_together_is_not_warned_of(layers, loss):
         lambda: nn.LayerNorm(2),
     ],
 )
-def test_a_net_without_probabilities_before_a_loss_of_probabilities_is_refused(layer):
+def test_a_net_without_probabilities_before_a_loss_of_probabilities_is_rejected(layer):
     model, optimizer = ends(layer())
     trainer, before = Trainer(model, nn.NLLLoss(), optimizer), model.state_dict()
     for ask in (
@@ -519,7 +519,7 @@ def test_outputs_of_a_net_without_layers_of_its_own_are_looked_at():
 @pytest.mark.parametrize(
     "output", [np.log([[0.3, 0.7]]), [[2.0, -1.0]], [[0.5, 1.5]], [[40.0, 3.0]], [[-1e-9, 1.0]]]
 )
-def test_a_loss_of_probabilities_refuses_what_is_none(output, dtype):
+def test_a_loss_of_probabilities_rejects_what_is_none(output, dtype):
     output, loss = np.asarray(output, dtype), nn.NLLLoss()
     target = np.array([0])
     for ask in (
@@ -563,12 +563,12 @@ def test_means_below_zero_are_no_means():
 
 
 @pytest.mark.parametrize("weight", [[0, 0], [0.0], np.zeros(3, "f4")])
-def test_weights_of_classes_that_are_all_zero_are_refused(weight):
+def test_weights_of_classes_that_are_all_zero_are_rejected(weight):
     with pytest.raises(ValueError, match="0 for every class, so that nothing would be learned"):
         nn.CrossEntropyLoss(weight=weight)
 
 
-def test_weights_of_heads_that_are_all_zero_are_refused():
+def test_weights_of_heads_that_are_all_zero_are_rejected():
     heads = nn.Heads(a=nn.Linear(3, 2), b=nn.Linear(3, 2))
     with pytest.raises(ValueError, match="0 for every head"):
         nn.HeadsLoss(heads, nn.CrossEntropyLoss(), weights={"a": 0, "b": 0})
@@ -585,7 +585,7 @@ def test_weights_of_heads_that_are_all_zero_are_refused():
     ],
     ids=["labels", "rows", "sample weights", "column"],
 )
-def test_data_whose_classes_have_no_weight_is_refused(y, sample_weight):
+def test_data_whose_classes_have_no_weight_is_rejected(y, sample_weight):
     trainer = make(lambda: nn.CrossEntropyLoss(weight=[0, 1]), 2)
     others = {} if sample_weight is None else {"sample_weight": sample_weight}
     for ask in (

@@ -421,7 +421,7 @@ SETTINGS = {
     ("setting", "value"),
     [(setting, value) for setting, (_, values) in SETTINGS.items() for value in values],
 )
-def test_settings_that_cannot_be_are_refused_at_construction(setting, value):
+def test_settings_that_cannot_be_are_rejected_at_construction(setting, value):
     construct, values = SETTINGS[setting]
     if (setting, value) == ("OneCycleLR total_steps", "None"):
         return
@@ -647,7 +647,7 @@ def test_settings_that_cannot_be_are_refused_at_construction(setting, value):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(construct, error, message):
+def test_what_cannot_be_is_rejected_in_a_sentence(construct, error, message):
     with pytest.raises(error, match=message):
         construct(sgd(momentum=0.5))
 
@@ -662,7 +662,7 @@ class Own(optim.Optimizer):
 
 @pytest.mark.parametrize("lr", ["0.1", -1, math.nan, None])
 @pytest.mark.parametrize("name", [*ALL, "plateau"])
-def test_a_rate_that_was_spoiled_is_refused_by_the_next_step(name, lr):
+def test_a_rate_that_was_spoiled_is_rejected_by_the_next_step(name, lr):
     optimizer = sgd()
     scheduler = L.ReduceLROnPlateau(optimizer) if name == "plateau" else ALL[name](optimizer)
     optimizer.param_groups[0]["lr"] = lr
@@ -853,7 +853,7 @@ plain = st.recursive(
 
 
 @given(st.data())
-def test_a_state_is_taken_whole_or_refused(data):
+def test_a_state_is_taken_whole_or_rejected(data):
     name = data.draw(st.sampled_from([*ALL, "plateau"]))
     scheduler = stepped(name, sgd(0.1, momentum=0.5), 2)
     before = scheduler.state_dict()
@@ -1187,7 +1187,7 @@ def other_optimizer():
         ),
     ],
 )
-def test_fit_refuses_before_the_first_step(construct, error, message):
+def test_fit_rejects_before_the_first_step(construct, error, message):
     model = net()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
@@ -1215,7 +1215,7 @@ def test_fit_refuses_before_the_first_step(construct, error, message):
         np.testing.assert_array_equal(values, before[0][name])
 
 
-def test_fit_refuses_a_scheduler_twice():
+def test_fit_rejects_a_scheduler_twice():
     model = net()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
@@ -1229,7 +1229,7 @@ def test_fit_refuses_a_scheduler_twice():
             trainer.fit(*data(), callbacks=callbacks, verbose=False)
 
 
-def test_fit_refuses_the_monitor_of_validation_data_that_is_not_there():
+def test_fit_rejects_the_monitor_of_validation_data_that_is_not_there():
     with pytest.raises(
         ValueError,
         match="monitor is 'val_loss', but an epoch ends with loss, accuracy; pass validation_data "
@@ -1239,7 +1239,7 @@ def test_fit_refuses_the_monitor_of_validation_data_that_is_not_there():
 
 
 @pytest.mark.parametrize("settings", [{}, {"total_steps": 12}, {"epochs": 3, "steps_per_epoch": 4}])
-def test_a_second_fit_with_a_cycle_that_has_ended_is_refused(settings):
+def test_a_second_fit_with_a_cycle_that_has_ended_is_rejected(settings):
     trainer, seen, (cycle,) = trained(lambda o: L.OneCycleLR(o, 0.1, **settings))
     before = state_of(trainer)[0]
     with pytest.raises(ValueError, match="OneCycleLR has 0 steps left, but this fit takes 12"):
@@ -1389,7 +1389,7 @@ def saved(path, *construct, epochs=2, **settings):
         ),
     ],
 )
-def test_other_settings_than_those_of_the_checkpoint_are_refused(first, second, message, tmp_path):
+def test_other_settings_than_those_of_the_checkpoint_are_rejected(first, second, message, tmp_path):
     saved(tmp_path / "c", first)
     trainer = trainer_with()
     trainer.load_checkpoint(tmp_path / "c")
@@ -1475,7 +1475,7 @@ def test_a_rate_that_is_changed_after_loading_stays(when, tmp_path):
     assert group["lr"] == 0.15
 
 
-def test_other_schedulers_than_those_of_the_checkpoint_are_refused_where_some_are_alike(tmp_path):
+def test_other_schedulers_than_those_of_the_checkpoint_are_rejected_where_some_are_alike(tmp_path):
     saved(tmp_path / "c", lambda o: L.StepLR(o, 2), lambda o: L.LinearLR(o))
     trainer = trainer_with()
     trainer.load_checkpoint(tmp_path / "c")
@@ -1513,7 +1513,7 @@ def test_other_settings_do_not_use_up_a_checkpoint(tmp_path):
     assert schedulers[0].get_last_lr() == [0.0125]
 
 
-def test_a_fit_that_is_refused_leaves_schedulers_as_they_were():
+def test_a_fit_that_is_rejected_leaves_schedulers_as_they_were():
     trainer = trainer_with()
     cycle, short = L.OneCycleLR(trainer.optimizer, 0.1), L.OneCycleLR(trainer.optimizer, 0.1, 2)
     with pytest.raises(ValueError, match="OneCycleLR has 2 steps left, but this fit takes 4"):
@@ -1521,7 +1521,7 @@ def test_a_fit_that_is_refused_leaves_schedulers_as_they_were():
     assert cycle.total_steps is None
 
 
-def test_a_refused_fit_does_not_use_up_a_checkpoint(tmp_path):
+def test_a_rejected_fit_does_not_use_up_a_checkpoint(tmp_path):
     saved(tmp_path / "c", lambda o: L.OneCycleLR(o, 0.1))
     trainer = trainer_with()
     trainer.load_checkpoint(tmp_path / "c")

@@ -134,7 +134,7 @@ def use(request):
         pyplot.close("all")
 
 
-def test_masked_values_are_refused(use):
+def test_masked_values_are_rejected(use):
     with pytest.raises(
         ValueError,
         match=r"is masked at \(7(, 0)?,?\): fill in a value with .*\.filled\(value\), or leave out "
@@ -148,7 +148,7 @@ def test_arrays_whose_masks_are_not_set_are_taken(use):
     use(lambda array: np.ma.array(array, mask=np.zeros(array.shape, bool)))
 
 
-def test_nothing_is_changed_by_data_that_is_refused():
+def test_nothing_is_changed_by_data_that_is_rejected():
     trainer = make()
     before = trainer.model.state_dict()
     for data in ((masked(X), Y), (X, masked(Y))):
@@ -209,7 +209,7 @@ LABELS = {
 
 @pytest.mark.parametrize("kind", ["list", "array", "objects", "pandas", "category", "polars"])
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_labels_in_text_are_refused_alike(labels, kind):
+def test_labels_in_text_are_rejected_alike(labels, kind):
     if kind in ("pandas", "category"):
         pandas = pytest.importorskip("pandas")
         y = pandas.Series(labels, dtype="category" if kind == "category" else None)

@@ -74,13 +74,13 @@ def test_what_is_no_class_number(bad):
         (([0], [1 << 40]), "there is a label 1099511627776"),
     ],
 )
-def test_refused_values(arguments, problem):
+def test_rejected_values(arguments, problem):
     with pytest.raises(ValueError, match=problem):
         confusion_matrix(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [(["a"], [0]), ([0], [0], 2.5), ([0], [0], "3")])
-def test_refused_types(arguments):
+def test_rejected_types(arguments):
     with pytest.raises(TypeError):
         confusion_matrix(*arguments)
 
@@ -133,7 +133,7 @@ def test_top_k_is_the_start_of_a_stable_order(rows, k):
         (([0], [[0.5, 0.5]], 1.5), TypeError, "k is 1.5"),
     ],
 )
-def test_top_k_refuses(arguments, kind, problem):
+def test_top_k_rejects(arguments, kind, problem):
     with pytest.raises(kind, match=problem):
         top_k_accuracy(*arguments)
 

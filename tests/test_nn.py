@@ -84,7 +84,7 @@ def test_a_seed_of_a_layer_fills_it_at_once():
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "one"])
-def test_bad_seeds_are_refused(seed):
+def test_bad_seeds_are_rejected(seed):
     for make in (
         lambda: nn.Sequential(nn.Linear(1, 1), seed=seed),
         lambda: nn.Linear(1, 1, seed=seed),
@@ -169,7 +169,7 @@ def test_a_given_initializer_takes_precedence_over_the_suggestion():
     ["kaiming", 3, nn.init.He, lambda shape, rng: np.zeros(shape)],
     ids=["name", "number", "class", "function"],
 )
-def test_unknown_initializers_are_refused(initializer):
+def test_unknown_initializers_are_rejected(initializer):
     with pytest.raises(
         ValueError,
         match=r"initializer is .*, expected one of 'zeros', 'ones', 'normal', 'uniform', 'xavier', "
@@ -213,7 +213,7 @@ def test_what_an_initializer_gives_is_copied():
     assert (model[1].weight.data == 1).all()
 
 
-def test_an_initializer_that_gives_another_shape_is_refused():
+def test_an_initializer_that_gives_another_shape_is_rejected():
     with pytest.raises(
         ValueError, match=r"gave values of shape \(3, 2\), the parameter has \(2, 3\)"
     ):
@@ -246,7 +246,7 @@ def test_no_rows(dtype):
     assert (model[1].weight.grad == 0).all()
 
 
-def test_inputs_of_other_shapes_are_refused_with_a_hint():
+def test_inputs_of_other_shapes_are_rejected_with_a_hint():
     linear = nn.Linear(4, 2)
     with pytest.raises(ValueError, match=r"takes input of shape \(n, 4\), got \(n, 5\)$"):
         linear(np.ones((3, 5)))

@@ -334,7 +334,7 @@ class Same(nn.Module):
 
 
 @pytest.mark.parametrize("layers", [[], [Same()]], ids=["compiled", "layer by layer"])
-def test_a_mini_batch_of_one_sample_is_refused_before_its_step(layers, rng):
+def test_a_mini_batch_of_one_sample_is_rejected_before_its_step(layers, rng):
     x, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
     model = nn.Sequential(
         nn.Linear(3, 4), nn.BatchNorm1d(4), *layers, nn.Linear(4, 1), seed=0, dtype="float64"

@@ -69,7 +69,7 @@ def test_the_mean_of_a_window_that_reaches_far_beyond_the_image(size, dtype, isa
         lambda: nn.Conv2d(1, 1, 3, padding=2**63),
     ],
 )
-def test_windows_that_no_image_has_are_refused(make):
+def test_windows_that_no_image_has_are_rejected(make):
     with pytest.raises(
         ValueError, match=r"(kernel_size|stride|padding) is .* at most 281474976710656"
     ):
@@ -80,7 +80,9 @@ def test_windows_that_no_image_has_are_refused(make):
     ("padding", "stride"),
     [(2**40, 2**40), (2**32, 2**32), (2**31 - 1, 2**31), ((2**45, 0), (2**44, 1))],
 )
-def test_a_convolution_that_pads_beyond_all_memory_is_refused_before_a_kernel_runs(padding, stride):
+def test_a_convolution_that_pads_beyond_all_memory_is_rejected_before_a_kernel_runs(
+    padding, stride
+):
     layer = nn.Conv2d(1, 1, 1, stride=stride, padding=padding, seed=0)
     for make in (
         lambda: layer(np.ones((1, 1, 4, 4), np.float32)),

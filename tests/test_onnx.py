@@ -303,7 +303,7 @@ class Own(nn.Module):
         return x
 
 
-def test_a_layer_of_ones_own_is_refused(tmp_path):
+def test_a_layer_of_ones_own_is_rejected(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(b"before")
     with pytest.raises(TypeError, match=r"^layer 1\.a is Own, which is not one of cnet's layers"):

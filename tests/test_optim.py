@@ -61,7 +61,7 @@ def net(seed=1):
         (lambda p: optim.SGD([{"params": p, "initial_lr": "x"}]), ValueError, "initial_lr is 'x'"),
     ],
 )
-def test_settings_out_of_bounds_are_refused(construct, error, message):
+def test_settings_out_of_bounds_are_rejected(construct, error, message):
     with pytest.raises(error, match=message):
         construct(list(net().parameters()))
 
@@ -109,7 +109,7 @@ class Own(optim.Optimizer):
         (Own, {"lr": -1}, "lr is -1"),
     ],
 )
-def test_a_setting_that_was_spoiled_is_refused_by_the_next_step(optimizer, change, message, where):
+def test_a_setting_that_was_spoiled_is_rejected_by_the_next_step(optimizer, change, message, where):
     model = net()
     optimizer = optimizer(model.parameters(), lr=0.1)
     x, y = np.ones((8, 5), np.float32), np.arange(8) % 3
@@ -401,7 +401,7 @@ def test_states_that_do_not_fit_change_nothing(change, message):
     assert optimizer.state_dict()["param_groups"] == before["param_groups"]
 
 
-def test_a_state_that_is_no_array_is_refused():
+def test_a_state_that_is_no_array_is_rejected():
     model = net()
     optimizer = Mean(model.parameters())
     optimizer._state[model[0].weight] = {"mean": 1}

@@ -281,7 +281,7 @@ def test_the_instruction_set_is_chosen_at_import():
     )
 
 
-def test_sets_that_cannot_be_used_are_refused():
+def test_sets_that_cannot_be_used_are_rejected():
     before = _isa.active_isa()
     for name in ("AVX2", "", None, "avx1024"):
         with pytest.raises(ValueError, match="there is no such set in this build; choose one of"):

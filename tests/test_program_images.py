@@ -162,7 +162,7 @@ def test_predictions(net, n, isa, dtype, rng, threads):
         np.testing.assert_array_equal(model(x), out)
 
 
-def test_a_batch_that_is_too_small_for_its_variance_is_refused_before_any_work(rng):
+def test_a_batch_that_is_too_small_for_its_variance_is_rejected_before_any_work(rng):
     x, y = data(rng, (3,), n=9)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), seed=0)
     before = model.state_dict()

@@ -380,7 +380,7 @@ def test_the_best_file_is_not_replaced_by_a_worse_net(tmp_path):
     assert path.read_bytes() == best
 
 
-def test_a_fit_that_is_refused_leaves_the_states_to_the_next(tmp_path):
+def test_a_fit_that_is_rejected_leaves_the_states_to_the_next(tmp_path):
     stopping = EarlyStopping(patience=9)
     second = saved(tmp_path, stopping)
     history, seed = second.history, second.seed
@@ -435,7 +435,7 @@ def test_a_fit_that_fails_in_its_first_epoch_leaves_the_states_to_the_next(names
         assert outcome(trainer, callbacks, cut) == expected
 
 
-def test_a_refused_fit_after_another_leaves_the_states_too(tmp_path):
+def test_a_rejected_fit_after_another_leaves_the_states_too(tmp_path):
     trainer = make()
     fit(trainer, [EarlyStopping(patience=9)], epochs=2, seed=0)
     trainer.save_checkpoint(tmp_path / "a")

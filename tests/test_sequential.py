@@ -52,12 +52,12 @@ def test_layers_by_index_and_slice():
         (([nn.ReLU()], nn.ReLU()), TypeError, "layer 0 is "),
     ],
 )
-def test_what_is_no_layer_is_refused(layers, error, message):
+def test_what_is_no_layer_is_rejected(layers, error, message):
     with pytest.raises(error, match=message):
         nn.Sequential(*layers)
 
 
-def test_a_layer_that_appears_twice_is_refused_also_within_a_nested_net():
+def test_a_layer_that_appears_twice_is_rejected_also_within_a_nested_net():
     relu = nn.ReLU()
     with pytest.raises(ValueError, match="a layer appears twice"):
         nn.Sequential(nn.Linear(2, 2), relu, nn.Linear(2, 2), relu)
@@ -94,7 +94,7 @@ def test_the_dtype_of_a_net():
     np.testing.assert_array_equal(layer.weight.data, before)
 
 
-def test_mixed_dtypes_are_refused():
+def test_mixed_dtypes_are_rejected():
     layers = nn.Linear(3, 2), nn.Linear(2, 2, dtype="float64")
     with pytest.raises(
         ValueError,
@@ -106,7 +106,7 @@ def test_mixed_dtypes_are_refused():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int64", int, "nonsense", ">f4", None])
-def test_other_dtypes_are_refused(dtype):
+def test_other_dtypes_are_rejected(dtype):
     makers = [lambda: nn.Linear(3, 2, dtype=dtype), lambda: nn.Parameter((3,), dtype)]
     if dtype is not None:  # which keeps the dtype of the layers
         makers += [

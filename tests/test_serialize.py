@@ -351,7 +351,7 @@ def write(path, described, arrays=None, **metadata):
     return path
 
 
-def refused(path, message=""):
+def rejected(path, message=""):
     with pytest.raises(
         ValueError, match=f"{path.name} cannot be read as a model: .*{message}"
     ) as caught:
@@ -446,8 +446,8 @@ DESCRIPTIONS = {
 
 
 @pytest.mark.parametrize(("described", "message"), DESCRIPTIONS.values(), ids=DESCRIPTIONS)
-def test_descriptions_that_are_refused(described, message, path):
-    refused(
+def test_descriptions_that_are_rejected(described, message, path):
+    rejected(
         write(path, described) if described is not None else write(path, "", architecture=None),
         message,
     )
@@ -483,8 +483,8 @@ TENSORS = {
 
 
 @pytest.mark.parametrize(("arrays", "message"), TENSORS.values(), ids=TENSORS)
-def test_tensors_that_are_refused(arrays, message, path):
-    refused(write(path, linear(), arrays), message)
+def test_tensors_that_are_rejected(arrays, message, path):
+    rejected(write(path, linear(), arrays), message)
 
 
 def raw(path, header, body=b""):
@@ -504,31 +504,31 @@ def test_types_that_numpy_may_not_have(kind, size, path):
         "weight": {"dtype": kind, "shape": [2, 3], "data_offsets": [0, size]},
         "bias": {"dtype": "F32", "shape": [2], "data_offsets": [size, size + 8]},
     }
-    refused(raw(path, header, bytes(size + 8)))
+    rejected(raw(path, header, bytes(size + 8)))
 
 
 @pytest.mark.parametrize(
     "dtype", ["float16", "int64", "<f8", "f4,f4", "O", "", "float32\n", "x" * 100_000]
 )
-def test_dtypes_that_are_refused(dtype, path):
-    refused(write(path, linear(), dtype=dtype), "its dtype is .*, expected 'float32' or 'float64'")
+def test_dtypes_that_are_rejected(dtype, path):
+    rejected(write(path, linear(), dtype=dtype), "its dtype is .*, expected 'float32' or 'float64'")
 
 
 def test_a_later_format(path):
-    text = refused(write(path, linear(), cnet="2", cnet_version="3.1.0"))
+    text = rejected(write(path, linear(), cnet="2", cnet_version="3.1.0"))
     assert text.endswith("it is in format 2 of cnet 3.1.0, this version reads format 1")
-    assert refused(write(path, linear(), cnet="2")).endswith(
+    assert rejected(write(path, linear(), cnet="2")).endswith(
         "it is in format 2 of cnet ?, this version reads format 1"
     )
-    refused(write(path, linear(), cnet="\x1b" * 1_000_000), "it is in format")
+    rejected(write(path, linear(), cnet="\x1b" * 1_000_000), "it is in format")
 
 
 def test_files_of_others(path):
     path.write_bytes(to_bytes(tensors()))
     message = "it holds tensors but no cnet model: read them with safetensors and load_state_dict"
-    assert refused(path).endswith(message)
+    assert rejected(path).endswith(message)
     path.write_bytes(to_bytes(tensors(), {"format": "pt"}))
-    assert refused(path).endswith(message)
+    assert rejected(path).endswith(message)
     model = nn.Linear(3, 2)
     model.load_state_dict(load_file(path))
     assert (model.weight.data == 0).all()
@@ -635,7 +635,7 @@ def test_files_of_other_kinds_are_called_by_their_names(kind, path, trainer):
     write, message = KINDS[kind]
     write(path)
     beginning = "it is not a safetensors file (it looks like "
-    assert beginning + message in refused(path)
+    assert beginning + message in rejected(path)
     with pytest.raises(
         ValueError, match="cannot be read as a checkpoint: it is not a safetensors file"
     ) as caught:
@@ -657,14 +657,14 @@ def trainer():
 )
 def test_files_of_unknown_kinds(content, path):
     path.write_bytes(content)
-    assert refused(path).endswith("it is not a safetensors file")
+    assert rejected(path).endswith("it is not a safetensors file")
 
 
 @pytest.mark.parametrize("end", [9, 20, 100])
 def test_a_file_that_is_cut_off_in_its_header(end, path):
     nn.Linear(3, 2, seed=0).save(path)
     path.write_bytes(path.read_bytes()[:end])
-    refused(path, f"it is cut off: its header has [0-9]+ bytes, and there are {end - 8}")
+    rejected(path, f"it is cut off: its header has [0-9]+ bytes, and there are {end - 8}")
 
 
 WEIGHT = '"weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}'
@@ -684,9 +684,9 @@ def test_a_name_that_comes_twice(extra, path):
     raw(path, f'{{"__metadata__": {metadata}, {WEIGHT}, {BIAS}}}'.encode(), bytes(32))
     assert cnet.load(path).weight.shape == (3, 2)
     raw(path, f'{{"__metadata__": {metadata}, {WEIGHT}, {BIAS}, {extra}}}'.encode(), bytes(32))
-    refused(path, "it has '(weight|bias|dtype)' twice")
+    rejected(path, "it has '(weight|bias|dtype)' twice")
     write(path, '{"type": "Linear", "in_features": 3, "out_features": 3, "out_features": 2}')
-    refused(path, "it has 'out_features' twice")
+    rejected(path, "it has 'out_features' twice")
 
 
 @pytest.mark.parametrize(
@@ -713,8 +713,8 @@ def test_a_name_that_comes_twice(extra, path):
         b" " * 100_000,
     ],
 )
-def test_headers_that_are_refused(header, path):
-    refused(raw(path, header))
+def test_headers_that_are_rejected(header, path):
+    rejected(raw(path, header))
 
 
 def test_no_file(tmp_path):
@@ -734,7 +734,7 @@ def good(tmp_path_factory):
     return path.read_bytes()
 
 
-def loads_or_is_refused(path, content):
+def loads_or_is_rejected(path, content):
     """A damaged file is rejected, or happens to be a model still; whichever, little memory is
     taken.
     """
@@ -761,19 +761,19 @@ often = settings(
 @given(content=st.binary(max_size=300))
 @often
 def test_random_bytes(content, tmp_path):
-    loads_or_is_refused(tmp_path / "m", content)
+    loads_or_is_rejected(tmp_path / "m", content)
 
 
 @given(header=st.binary(max_size=300), body=st.binary(max_size=30))
 @often
 def test_random_headers(header, body, tmp_path):
-    loads_or_is_refused(tmp_path / "m", struct.pack("<Q", len(header)) + header + body)
+    loads_or_is_rejected(tmp_path / "m", struct.pack("<Q", len(header)) + header + body)
 
 
 @given(data=st.data())
 @often
 def test_truncated_files(data, good, tmp_path):
-    loads_or_is_refused(tmp_path / "m", good[: data.draw(st.integers(0, len(good) - 1))])
+    loads_or_is_rejected(tmp_path / "m", good[: data.draw(st.integers(0, len(good) - 1))])
 
 
 @given(data=st.data())
@@ -783,7 +783,7 @@ def test_flipped_bits(data, good, tmp_path):
     header = 8 + struct.unpack("<Q", good[:8])[0]
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, header))] ^= 1 << data.draw(st.integers(0, 7))
-    loads_or_is_refused(tmp_path / "m", bytes(content))
+    loads_or_is_rejected(tmp_path / "m", bytes(content))
 
 
 @given(data=st.data())
@@ -791,7 +791,7 @@ def test_flipped_bits(data, good, tmp_path):
 def test_bytes_put_in_and_taken_out(data, good, tmp_path):
     start = data.draw(st.integers(0, len(good)))
     stop = data.draw(st.integers(start, min(len(good), start + 20)))
-    loads_or_is_refused(
+    loads_or_is_rejected(
         tmp_path / "m", good[:start] + data.draw(st.binary(max_size=20)) + good[stop:]
     )
 
@@ -852,9 +852,9 @@ values = st.recursive(
 @settings(often, max_examples=50)
 def test_random_descriptions(described, tmp_path):
     write(tmp_path / "m", json.dumps(described))
-    loads_or_is_refused(tmp_path / "m", (tmp_path / "m").read_bytes())
+    loads_or_is_rejected(tmp_path / "m", (tmp_path / "m").read_bytes())
     write(tmp_path / "m", json.dumps(architecture(described, linear())))
-    loads_or_is_refused(tmp_path / "m", (tmp_path / "m").read_bytes())
+    loads_or_is_rejected(tmp_path / "m", (tmp_path / "m").read_bytes())
 
 
 @given(
@@ -867,10 +867,10 @@ def test_random_descriptions(described, tmp_path):
 def test_random_metadata(changes, tmp_path):
     path = tmp_path / "m"
     write(path, linear(), **{k: v for k, v in changes.items() if k != "architecture"})
-    loads_or_is_refused(path, path.read_bytes())
+    loads_or_is_rejected(path, path.read_bytes())
     if isinstance(changes.get("architecture"), str):
         write(path, changes["architecture"])
-        loads_or_is_refused(path, path.read_bytes())
+        loads_or_is_rejected(path, path.read_bytes())
 
 
 def test_a_claim_of_gigabytes_costs_nothing(path):
@@ -878,16 +878,16 @@ def test_a_claim_of_gigabytes_costs_nothing(path):
     write(path, architecture(linear(10**5, 10**5), linear(10**5, 10**5)))
     tracemalloc.start()
     try:
-        refused(path, "it has no tensor 0.weight")
+        rejected(path, "it has no tensor 0.weight")
         write(path, linear(10**9, 10**9))
-        refused(path, "tensor weight has shape")
+        rejected(path, "tensor weight has shape")
         for kind, sizes in {
             "Conv2d": ("in_channels", "out_channels", "kernel_size"),
             "BatchNorm1d": ("num_features",),
             "LayerNorm": ("normalized_shape",),
         }.items():
             write(path, {"type": kind, **dict.fromkeys(sizes, 10**9)})
-            refused(path, "tensor weight has shape")
+            rejected(path, "tensor weight has shape")
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()

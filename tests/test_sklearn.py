@@ -189,7 +189,7 @@ def test_callbacks_and_verbosity(iris, capsys):
         ({"learning_rate_init": 1e9, "max_iter": 9}, "Solver produced non-finite"),
     ],
 )
-def test_refused(settings, problem, iris):
+def test_rejected(settings, problem, iris):
     with pytest.raises(ValueError, match=problem):
         sgd(MLPRegressor, **settings).fit(iris[0], iris[0][:, 0])
 

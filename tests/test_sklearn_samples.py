@@ -80,7 +80,7 @@ def test_the_joined_mini_batch_is_one_of_all_its_samples():
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-def test_one_sample_is_refused_for_batch_norm_with_what_to_do(kind):
+def test_one_sample_is_rejected_for_batch_norm_with_what_to_do(kind):
     with pytest.raises(
         ValueError,
         match=r"batch_norm=True needs at least 2 samples, .* got 1 sample: pass more samples, or "
@@ -145,7 +145,7 @@ def test_a_class_of_one_member_is_learned_from_or_named():
         make(early_stopping=True).fit(X[:5], [0, 1, 0, 1, 0])
 
 
-def test_sparse_samples_are_refused_with_what_to_do():
+def test_sparse_samples_are_rejected_with_what_to_do():
     sparse = pytest.importorskip("scipy.sparse")
     model = make().fit(X, Y)
     for use in (

@@ -77,7 +77,7 @@ def test_a_warm_start_follows_the_activation_and_the_dropout():
     ],
     ids=str,
 )
-def test_a_warm_start_refuses_other_layers(settings, message):
+def test_a_warm_start_rejects_other_layers(settings, message):
     model = make(warm_start=True).fit(X, Y)
     before = copy.deepcopy(model)
     model.set_params(**settings)
@@ -88,7 +88,7 @@ def test_a_warm_start_refuses_other_layers(settings, message):
     model.set_params(warm_start=False).fit(X, Y)
 
 
-def test_a_warm_start_refuses_other_targets():
+def test_a_warm_start_rejects_other_targets():
     numbers = make(MLPRegressor, warm_start=True).fit(X, X[:, 0])
     with pytest.raises(
         ValueError,
@@ -111,7 +111,7 @@ def test_a_warm_start_refuses_other_targets():
         several.fit(X, Y, X_val=X, y_val=np.eye(3, dtype=int)[Y])
 
 
-def test_a_net_of_float32_goes_on_in_float32_and_refuses_what_that_cannot_hold():
+def test_a_net_of_float32_goes_on_in_float32_and_rejects_what_that_cannot_hold():
     model = make(warm_start=True).fit(X.astype(np.float32), Y)
     assert model.fit(X, Y).coefs_[0].dtype == np.float32
     large = np.where(np.arange(4) == 2, 1e39, X)

@@ -141,7 +141,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("change", "error", "message"), REFUSED.values(), ids=REFUSED)
-def test_states_that_are_refused_change_nothing(change, error, message):
+def test_states_that_are_rejected_change_nothing(change, error, message):
     model, state = net(), net(1).state_dict()
     change(state)
     with pytest.raises(error, match=message) as caught:

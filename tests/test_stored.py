@@ -253,7 +253,7 @@ def test_numbers_that_are_not_finite_are_found_before_the_first_step(bad, dtype,
     assert state(trainer) == before
 
 
-def test_what_does_not_fit_is_refused(store):
+def test_what_does_not_fit_is_rejected(store):
     trainer = make()
     with pytest.raises(ValueError, match=r"takes input of shape \(n, 6\), got \(n, 5\)"):
         trainer.fit(store(X[:, :5]), Y, verbose=False)

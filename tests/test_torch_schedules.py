@@ -175,7 +175,7 @@ def test_two_schedules_compose_as_in_pytorch(first):
 
 
 @pytest.mark.parametrize(("first", "second"), BELOW_ZERO)
-def test_a_rate_below_zero_is_refused(first, second):
+def test_a_rate_below_zero_is_rejected(first, second):
     ours, _ = pair("momentum")
     both = [ALL[name](lr_scheduler, ours) for name in (first, second)]
 

@@ -1026,7 +1026,7 @@ def test_a_callback_may_stop_training_before_it_begins(data):
     assert (digest(trainer), trainer.epoch) == (before, 0)
 
 
-def test_an_optimizer_of_another_model_is_refused(data):
+def test_an_optimizer_of_another_model_is_rejected(data):
     trainer, other = make(), make()
     with pytest.raises(ValueError, match="holds none of the model's parameters"):
         Trainer(trainer.model, trainer.loss, other.optimizer).fit(*data, verbose=False)

@@ -19,13 +19,13 @@ from cnet._utils.arrays import Array, as_input
 from cnet._utils.stored import as_rows
 from cnet._utils.threads import get_num_threads
 
-_MOST_NONZERO = {1: 0.25, 48: 0.4}
+_MAX_NONZERO = {1: 0.25, 48: 0.4}
 """For the minimum number of outputs of a dense layer: the maximum fraction of nonzero elements of a
 data set for which CSR is faster.
 """
-_MOST_MEMORY = 0.5
+_MAX_MEMORY = 0.5
 """Maximum memory of the CSR form, as a fraction of that of the data."""
-_LEAST_WIDTH = 32
+_MIN_WIDTH = 32
 _LOOKED_AT = 256
 """Number of samples from which the fraction of nonzero elements is estimated."""
 
@@ -82,15 +82,15 @@ class Rows:
         The program rescales the data.
         """
         flat = self.flat
-        if flat is None or flat.shape[1] < _LEAST_WIDTH or _is_mapped(flat):
+        if flat is None or flat.shape[1] < _MIN_WIDTH or _is_mapped(flat):
             return flat
         if offset or (scale != 1 and flat.dtype != np.uint8):
             # Zeros would not stay zeros, or values, which are read in place, would have to change.
             return flat
         size = flat.dtype.itemsize
         most = min(
-            max(share for least, share in _MOST_NONZERO.items() if outputs >= least),
-            _MOST_MEMORY * size / (size + 1),
+            max(share for least, share in _MAX_NONZERO.items() if outputs >= least),
+            _MAX_MEMORY * size / (size + 1),
         )
         if most not in self._sources:
             looked_at = flat[:: -(-len(flat) // _LOOKED_AT)]

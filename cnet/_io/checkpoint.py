@@ -27,7 +27,7 @@ from cnet.optim.lr_scheduler._state import kind_of, resume
 
 _FORMAT = "2"
 _READ = ("1", "2")  # formats that can be read; the first has no states of callbacks
-_MOST_ARRAYS = 8  # arrays of optimizer state for one parameter
+_MAX_ARRAYS = 8  # arrays of optimizer state for one parameter
 _TENSOR = "cnet tensor"
 """Key of a dictionary that replaces a tensor in the JSON."""
 
@@ -99,7 +99,7 @@ def callbacks(trainer: TrainerState) -> dict[str, Any]:
     )
 
 
-def go_on(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
+def restore_schedulers(schedulers: list[LRScheduler], saved: list[list[Any]] | None) -> None:
     """Restore the states of schedulers from a checkpoint.
 
     Schedulers of entirely other kinds start from the beginning. A mixture raises ValueError.
@@ -264,7 +264,7 @@ def _tensors(
             shapes = (
                 [parameter.shape]
                 if steps is None
-                else [(count, *parameter.shape) for count in range(_MOST_ARRAYS + 1)]
+                else [(count, *parameter.shape) for count in range(_MAX_ARRAYS + 1)]
             )
             arrays = _read(slices, f"optimizer.{name}", shapes, parameter.dtype)
             memory[parameter] = arrays if steps is None else State(arrays, steps)

@@ -16,7 +16,7 @@ from cnet._utils.validation import COUNT_LIMIT, is_count, is_number
 from cnet.callbacks._trainer_state import TrainerState
 from cnet.optim.lr_scheduler._state import check as check_schedule
 
-_MOST_SEEDS, _MOST_SEED_BITS = 64, 4096
+_MAX_SEEDS, _MAX_SEED_BITS = 64, 4096
 _OF_SCHEDULES = {
     "initial_lr"
 }  # settings that a scheduler adds to a group, before or after a checkpoint is loaded
@@ -92,12 +92,12 @@ def check_numbers(
 def check_seed(seed: Any) -> None:
     """Raise ValueError unless a seed is None, a nonnegative integer, or a list of some."""
     parts = seed if isinstance(seed, list | tuple) else [] if seed is None else [seed]
-    if len(parts) > _MOST_SEEDS or not all(
-        type(part) is int and part >= 0 and part.bit_length() <= _MOST_SEED_BITS for part in parts
+    if len(parts) > _MAX_SEEDS or not all(
+        type(part) is int and part >= 0 and part.bit_length() <= _MAX_SEED_BITS for part in parts
     ):
         raise ValueError(
             f"its seed is {seed!r}, expected a whole number of at least 0, or at most "
-            f"{_MOST_SEEDS} of them"
+            f"{_MAX_SEEDS} of them"
         )
 
 

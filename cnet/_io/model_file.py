@@ -23,13 +23,13 @@ from cnet.nn._neutral import NEUTRAL
 _FORMAT = "1"
 _NOT_ARCHITECTURE = {"seed", "dtype", "weight_init", "bias_init"}
 _LARGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
-_MOST_NESTED = 50  # levels of nested networks, so that a crafted file cannot exhaust the stack
+_MAX_NESTED = 50  # levels of nested networks, so that a crafted file cannot exhaust the stack
 
 
 def _describe(module: nn.Module, depth: int = 0) -> dict[str, Any]:
-    if depth > _MOST_NESTED:
+    if depth > _MAX_NESTED:
         raise ValueError(
-            f"the model has nested networks more than {_MOST_NESTED} deep, which a file cannot "
+            f"the model has nested networks more than {_MAX_NESTED} deep, which a file cannot "
             "hold: save its weights with state_dict()"
         )
     name = type(module).__name__
@@ -54,8 +54,8 @@ def _construct(description: Any, tensors: dict[str, Any], prefix: str, dtype: st
     A layer gets its weights before its container is constructed, which would allocate them. So
     sizes that the file claims, but has no tensors for, take no memory.
     """
-    if prefix.count(".") > _MOST_NESTED:
-        raise ValueError(f"it has nested networks more than {_MOST_NESTED} deep")
+    if prefix.count(".") > _MAX_NESTED:
+        raise ValueError(f"it has nested networks more than {_MAX_NESTED} deep")
     match description:
         case {"type": "Sequential", "layers": [*layers]} if len(description) == 2:
             return nn.Sequential(

@@ -19,7 +19,7 @@ from cnet._utils.validation import integer
 from cnet._version import __version__
 from cnet.nn._module import is_builtin
 
-_LEAST_OPSET = 13  # the operators below have not changed their meaning since
+_MIN_OPSET = 13  # the operators below have not changed their meaning since
 _SINCE = {
     "LayerNormalization": 17,
     "Gelu": 20,
@@ -204,8 +204,8 @@ class _Graph:
 
     def opset(self, wanted: Any, newest: int) -> int:
         """Return the version of the operators: the wanted one, or the lowest that has all."""
-        needed = {node.name: _SINCE.get(node.op_type, _LEAST_OPSET) for node in self.nodes}
-        least = max([_LEAST_OPSET, *needed.values()])
+        needed = {node.name: _SINCE.get(node.op_type, _MIN_OPSET) for node in self.nodes}
+        least = max([_MIN_OPSET, *needed.values()])
         if wanted is None:
             return least
         version = integer("opset", wanted, 1)
@@ -214,7 +214,7 @@ class _Graph:
                 (
                     f": {name} needs it"
                     for name, since in needed.items()
-                    if since == least > _LEAST_OPSET
+                    if since == least > _MIN_OPSET
                 ),
                 "",
             )

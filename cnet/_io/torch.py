@@ -114,12 +114,12 @@ def from_torch(module: Any) -> nn.Module:
         for place, leaf in _leaves(module, torch.nn.Sequential)
         if type(leaf) not in kinds
     )
-    _refuse((place, f"{_type_name(leaf, torch)}{_instead(leaf)}") for place, leaf in unknown)
+    _reject((place, f"{_type_name(leaf, torch)}{_instead(leaf)}") for place, leaf in unknown)
 
     def convert(part: Any, path: str) -> nn.Module:
         try:
             layer = None if type(part) is torch.nn.Sequential else _layer(part, kinds[type(part)])
-            _refuse_extras(part)
+            _reject_extras(part)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{_place(path)} is {_type_name(part, torch)}: {error}") from None
         return layer or nn.Sequential(
@@ -171,7 +171,7 @@ def to_torch(model: nn.Module) -> Any:
         for layer in _leaves(model, nn.Sequential)
         if not is_builtin(layer[1]) or type(layer[1]).__name__ not in _LAYERS
     )
-    _refuse((place, type(layer).__name__) for place, layer in unknown)
+    _reject((place, type(layer).__name__) for place, layer in unknown)
 
     def convert(part: nn.Module) -> Any:
         if type(part) is nn.Sequential:
@@ -244,7 +244,7 @@ def _instead(module: Any) -> str:
     return f" ({_INSTEAD[name]})" if name in _INSTEAD else ""
 
 
-def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
+def _reject(unknown: Iterator[tuple[str, str]]) -> None:
     """Raise TypeError if there are unknown layers, given as places and types."""
     if found := ", ".join(f"{place} is {kind}" for place, kind in unknown):
         raise TypeError(
@@ -252,7 +252,7 @@ def _refuse(unknown: Iterator[tuple[str, str]]) -> None:
         )
 
 
-def _refuse_extras(module: Any) -> None:
+def _reject_extras(module: Any) -> None:
     """Raise ValueError if a module has hooks, or a ``forward`` other than that of its class."""
     for attribute, what in _HOOKS.items():
         if getattr(module, attribute, None):

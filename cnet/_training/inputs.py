@@ -30,7 +30,7 @@ from cnet.nn import Loss, Module
 from cnet.nn._dropout import random_layers
 
 _EVALUATION_ROWS = 512
-_LEAST_NUMBERS = 8
+_MIN_NUMBERS = 8
 """Number of different, unsorted integers from which on they are not taken for weights."""
 
 
@@ -298,7 +298,7 @@ def _reject_row_numbers(name: str, numbers: Array) -> None:
     if numbers.dtype.kind not in "iu" or len(np.unique(numbers)) < max(3, len(numbers)):
         return
     if np.array_equal(numbers, np.arange(len(numbers))) or (
-        len(numbers) >= _LEAST_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()
+        len(numbers) >= _MIN_NUMBERS and (np.diff(numbers.astype(np.int64)) < 0).any()
     ):
         raise ValueError(
             f"{name} has a third part of {len(numbers)} different whole numbers, as if they "

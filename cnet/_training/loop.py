@@ -62,8 +62,8 @@ class TrainingLoop(TrainerState):
         try:
             listeners.begin(self, epochs, training.steps)
             if self._resumed_callbacks is not None:
-                schedules_go_on = _checkpoint.are_alike(self._schedulers, self._resumed_schedules)
-                listeners.resume(self, self._resumed_callbacks, schedules_go_on)
+                schedules_resume = _checkpoint.are_alike(self._schedulers, self._resumed_schedules)
+                listeners.resume(self, self._resumed_callbacks, schedules_resume)
         except BaseException:
             self._listeners, self.seed = before
             raise

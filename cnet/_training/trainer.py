@@ -315,7 +315,7 @@ class Trainer(TrainingLoop):
         with exclusive(self.model):
             for state in self.model._states():
                 make_writable(state)
-            _checkpoint.go_on(schedulers, self._resumed_schedules)
+            _checkpoint.restore_schedulers(schedulers, self._resumed_schedules)
             begin_fit(schedulers, epochs, training.steps)
             self._schedulers = schedulers
             self.metric_modes = self._metric_modes(validation is not None)

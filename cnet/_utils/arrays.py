@@ -117,15 +117,15 @@ def _converted(x: Any, name: str) -> Array:
         x = x[0 : x.shape[0]]
     if hasattr(x, "__dask_graph__"):
         x = x.compute()  # what Dask makes of it by itself has no mask
-    refuse_masked(x, name)
+    reject_masked(x, name)
     try:
         array = np.asanyarray(x)
     except _UNREADABLE as error:
         raise _unreadable(x, name, error) from None
-    refuse_masked(array, name)
+    reject_masked(array, name)
     array = np.asarray(array)
     if array.dtype.kind == "O":
-        _refuse_objects(array, x, name)
+        _reject_objects(array, x, name)
         try:
             array = array.astype(np.float64)
         except _UNREADABLE as error:
@@ -137,7 +137,7 @@ def _unreadable(x: Any, name: str, why: object) -> TypeError:
     return TypeError(f"{name} cannot be read as an array of real numbers: {why}{_advice(x, name)}")
 
 
-def refuse_masked(x: Any, name: str) -> None:
+def reject_masked(x: Any, name: str) -> None:
     """Raise ValueError if a value of an array, or of a list of arrays, is masked.
 
     NumPy's functions would drop the mask, and use the values under it.
@@ -152,7 +152,7 @@ def refuse_masked(x: Any, name: str) -> None:
             )
 
 
-def _refuse_objects(array: Array, x: Any, name: str) -> None:
+def _reject_objects(array: Array, x: Any, name: str) -> None:
     """Raise an error for objects that are no numbers, although NumPy may convert them."""
     if not array.ndim:
         raise _unreadable(x, name, f"it is of type {type(x).__name__}")

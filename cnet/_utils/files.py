@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows, which removes no file that is open: no lock is needed
     fcntl = None  # type: ignore[assignment]
 
-_MOST_NAME = 100
+_MAX_NAME = 100
 """Bytes of a target's name that go into the name of its temporary file: file systems allow 143 to
 255 in all.
 """
@@ -212,8 +212,8 @@ def _claim(fd: int, temporary: str) -> bool:
 def _prefix(name: str) -> str:
     """Return the beginning of the names of a target's temporary files."""
     encoded = os.fsencode(name)
-    if len(encoded) > _MOST_NAME:
-        name = encoded[:_MOST_NAME].decode(errors="ignore")
+    if len(encoded) > _MAX_NAME:
+        name = encoded[:_MAX_NAME].decode(errors="ignore")
     return f".{name}.cnet-"
 
 

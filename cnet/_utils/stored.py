@@ -8,7 +8,7 @@ import numpy as np
 
 from cnet._utils.arrays import Array, as_array, is_stored, rows_at_a_time
 
-_MOST_ROWS = 256
+_MAX_ROWS = 256
 """Maximum number of samples that are read at a time."""
 
 
@@ -34,7 +34,7 @@ class Stored:
         self._x, self._name = x, name
         self.shape = tuple(int(size) for size in x.shape)
         self.ndim = len(self.shape)
-        self._most = rows_at_a_time(self.shape[1:], _MOST_ROWS)
+        self._most = rows_at_a_time(self.shape[1:], _MAX_ROWS)
         self._selects = True
         first = self._slice(0, 1) if len(self) else as_array(np.empty(0, x.dtype), name)
         self.dtype: np.dtype[Any] = first.dtype

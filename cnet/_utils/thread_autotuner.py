@@ -16,9 +16,9 @@ from typing import NamedTuple
 from cnet._core import _threads
 from cnet._utils.threads import get_num_threads
 
-_LEAST_SHARED = 1e7
+_MIN_SHARED = 1e7
 """Operations from which on a step uses all threads at first: some tens of microseconds."""
-_LEAST_SHARED_IF_BUSY = 1e9
+_MIN_SHARED_IF_BUSY = 1e9
 """The same on a busy machine: a step of some ten milliseconds."""
 _FIRST_WAIT = 0.05
 """Seconds of work before the first trial."""
@@ -32,7 +32,7 @@ _WORK_PER_TRIAL = 64
 """Minimum seconds of work between two trials, for each second of a trial."""
 _LONG_STEP = 0.02
 """Seconds of a step for which a trial of one thread may be very expensive."""
-_LEAST_TIMED = 0.001
+_MIN_TIMED = 0.001
 """Minimum seconds of work in a timing. The first steps of a `fit` find nothing in the cache, and
 are slower than the others.
 """
@@ -40,7 +40,7 @@ _FASTEST = 2e11
 """Upper bound on the operations per second of one thread."""
 _REMEMBERED = 3
 """Number of timings that are kept for a kind of work and a number of threads."""
-_MOST_WORKS = 1000
+_MAX_WORKS = 1000
 """Maximum number of kinds of work that are kept. Beyond it, all are dropped."""
 
 
@@ -83,7 +83,7 @@ class _Timings:
         """Add the duration of some work; returns whether this completes a timing."""
         pending = self._pending.get(threads, (0.0, 0.0))
         seconds, amount = pending[0] + seconds, pending[1] + amount
-        complete = seconds >= _LEAST_TIMED
+        complete = seconds >= _MIN_TIMED
         if complete:
             self._timings[threads] = (*self._timings.get(threads, ()), seconds / amount)[
                 -_REMEMBERED:
@@ -110,9 +110,7 @@ class _Size(_Timings):
     def __init__(self, work: Work) -> None:
         super().__init__()
         self.best = (
-            work.allowed
-            if work.flops >= (_LEAST_SHARED_IF_BUSY if work.busy else _LEAST_SHARED)
-            else 1
+            work.allowed if work.flops >= (_MIN_SHARED_IF_BUSY if work.busy else _MIN_SHARED) else 1
         )
         self.steps = 0.0
         self.first_wait = _FIRST_WAIT_IF_BUSY if work.busy else _FIRST_WAIT
@@ -187,7 +185,7 @@ class ThreadAutotuner:
 
     def _seen(self, work: Work) -> _Timings:
         """Return the timings of this kind of work."""
-        if len(self._works) >= _MOST_WORKS:
+        if len(self._works) >= _MAX_WORKS:
             self._works.clear()
         return self._works.get(work) or self._works.setdefault(work, _Timings())
 

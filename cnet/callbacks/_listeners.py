@@ -122,7 +122,7 @@ class Listeners:
         ]
         return {"entries": entries, "logs": dict(self._logs) if missed else {}}
 
-    def resume(self, trainer: Trainer, saved: dict[str, Any], schedules_go_on: bool) -> None:
+    def resume(self, trainer: Trainer, saved: dict[str, Any], schedules_resume: bool) -> None:
         """Restore states from a checkpoint, then notify callbacks that had missed its epoch.
 
         A callback takes the first remaining state of the same kind and identity. A callback without
@@ -145,7 +145,7 @@ class Listeners:
             entry = left.pop(place)
             if entry["state"]:
                 callback.load_state_dict(entry["state"])
-            if entry["missed"] and (schedules_go_on or not is_schedule(callback)):
+            if entry["missed"] and (schedules_resume or not is_schedule(callback)):
                 missed.append(callback)
         for kind, identity in fresh:
             for entry in left:

@@ -93,9 +93,9 @@ class CSVLogger(Callback):
         if self._columns and ["epoch", *self._metrics] != [
             n for n in self._columns if n == "epoch" or n in self._metrics or mode_of(n)
         ]:
-            self._refuse_columns(self._metrics)
+            self._reject_columns(self._metrics)
 
-    def _refuse_columns(self, names: Iterable[str]) -> NoReturn:
+    def _reject_columns(self, names: Iterable[str]) -> NoReturn:
         raise ValueError(
             f"{self._path} has the columns {', '.join(self._columns)}, but the values of an epoch "
             f"are {', '.join(['epoch', *names])}: use a new file"
@@ -118,7 +118,7 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, trainer: Trainer, logs: Logs) -> None:
         if self._columns and self._columns != ["epoch", *logs]:
-            self._refuse_columns(logs)
+            self._reject_columns(logs)
         if self._file is None:
             self._open()
         if not self._columns:

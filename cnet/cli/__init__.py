@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         args, unknown = parser.parse_known_args(argv)
         if unknown:
-            args.parser.refuse_options(unknown)
+            args.parser.reject_options(unknown)
         if args.run is None:
             parser.print_help()
             return 0

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
             "--help\n",
         )
 
-    def refuse_options(self, arguments: list[str]) -> NoReturn:
+    def reject_options(self, arguments: list[str]) -> NoReturn:
         """Report unknown options, or an unexpected argument."""
         known = re.findall(r"--[a-z-]+", self.format_help())
         first = arguments[0]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnet._utils.arrays import Array
-from cnet.cli._paper import CORE, EDGE, LEAST_INK, grown, ink_on_paper, spread
+from cnet.cli._paper import CORE, EDGE, MIN_INK, grown, ink_on_paper, spread
 from cnet.cli._ruled import ruled_lines
 from cnet.cli._sheet import is_rectangle, sheet_alone
 
@@ -18,10 +18,10 @@ _FAINT_INK = 0.2
 # Minimum ratio of the strongest ink, and of the edges of strokes, to the grain of the paper.
 _SURE, _SEEN = 6, 4
 # Fractions of the side lengths of the image. A digit smaller than _SMALL is examined again at a
-# larger scale. If the ink inside the image is larger than _LEAST_SIDE, ink that touches the sides
+# larger scale. If the ink inside the image is larger than _MIN_SIDE, ink that touches the sides
 # of the image is not part of the digit.
 _SMALL = 0.2
-_LEAST_SIDE = 0.12
+_MIN_SIDE = 0.12
 # Fractions of the ink of the largest part. A part with less than _SPECK is a speck; a part with
 # more than _SEPARATE may be another digit.
 _SPECK = 0.08
@@ -64,7 +64,7 @@ def find_ink(gray: Array, closer: int = 2) -> Ink | None:
         return found
 
     ink, peak, grain = _above_paper(*ink_on_paper(image))
-    if peak < max(LEAST_INK, _SURE * grain):
+    if peak < max(MIN_INK, _SURE * grain):
         return None
     seen = ink > max(EDGE * peak, _SEEN * grain)
     seen &= ~ruled_lines(seen)
@@ -151,7 +151,7 @@ def _parts(seen: Array, core: Array) -> tuple[Array, Box, list[str]] | None:
     if not ink.any():
         return None
     inside = ink & ~at_side
-    if inside.any() and longest[inside].max() >= _LEAST_SIDE * min(seen.shape):
+    if inside.any() and longest[inside].max() >= _MIN_SIDE * min(seen.shape):
         # Ink that touches the sides is a shadow, the table, or another digit, unless it is very
         # close to the rest.
         near = labels[grown(np.isin(labels, numbers[inside]), 2 * spread(seen.shape))]

@@ -15,7 +15,7 @@ from cnet._utils.arrays import Array
 
 CORE = 0.4  # pixels above this fraction of the strongest ink are ink
 EDGE = 0.2  # pixels below this fraction are paper, including shadows and JPEG artifacts
-LEAST_INK = 0.1  # minimum strength of the strongest ink
+MIN_INK = 0.1  # minimum strength of the strongest ink
 _WIDEST = 0.3  # maximum width of strokes, as a fraction of the shorter side
 _RING = 0.04  # width of the border, which is mostly paper, as a fraction of the shorter side
 _SOFT = 0.02  # width of a stroke's soft edges, as a fraction of the longer side
@@ -104,7 +104,7 @@ def _unexplained(ink: Array, peak: float) -> float:
     """
     from scipy import ndimage
 
-    peak = max(peak, LEAST_INK)
+    peak = max(peak, MIN_INK)
     core = ink > CORE * peak
     between = (abs(ink) > 0.75 * EDGE * peak) & ~grown(core, spread(ink.shape))
     # A wide area at the side of the image is not ink, but a shadow or the table.

@@ -35,7 +35,7 @@ examples:
 """
 
 _SURE = 0.6  # a prediction with a lower probability is doubtful
-_MOST_REMARKS = 20  # lines
+_MAX_REMARKS = 20  # lines
 
 
 def add_parser(commands: Commands) -> None:
@@ -135,10 +135,10 @@ def _print_remarks(predictions: list[_Prediction]) -> None:
     doubtful = [prediction for prediction in predictions if prediction.remarks]
     if doubtful:
         sys.stdout.flush()
-    for prediction in doubtful[:_MOST_REMARKS]:
+    for prediction in doubtful[:_MAX_REMARKS]:
         complain(f"{prediction.name}: {'; '.join(prediction.remarks)}")
-    if len(doubtful) > _MOST_REMARKS:
+    if len(doubtful) > _MAX_REMARKS:
         complain(
-            f"{len(doubtful) - _MOST_REMARKS} more predictions are doubtful: --json lists "
+            f"{len(doubtful) - _MAX_REMARKS} more predictions are doubtful: --json lists "
             "all remarks"
         )

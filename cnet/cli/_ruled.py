@@ -9,7 +9,7 @@ from cnet._utils.arrays import Array
 _THICKEST = 0.02
 _SHORTEST_PIECE = 0.15
 _WIDEST_GAP = 1.0
-_LEAST_COVER = 0.3
+_MIN_COVER = 0.3
 _TILT = 0.012
 _MARGIN = 0.01
 
@@ -70,7 +70,7 @@ def _straight(ink: Array) -> tuple[Array, dict[int, int]]:
     reached = {}
     for line, box in enumerate(ndimage.find_objects(labels), 1):
         covered = np.flatnonzero((pieces[box] & (labels[box] == line)).any(axis=0)) + box[1].start
-        if len(covered) >= _LEAST_COVER * width:
+        if len(covered) >= _MIN_COVER * width:
             margin = _MARGIN * width
             reached[line] = int(covered[0] <= margin) + int(covered[-1] >= width - 1 - margin)
     return np.where(pieces & np.isin(labels, list(reached)), labels, 0), reached

@@ -4,9 +4,9 @@ import numpy as np
 
 from cnet._utils.arrays import Array
 
-_LEAST_AREA = 0.1  # minimum area of the sheet, as a fraction of the image
-_LEAST_PAPER = 0.6  # minimum fraction of the sheet that is paper, not ink
-_LEAST_FILL = 0.9  # minimum fraction of its smallest bounding rectangle that a sheet fills
+_MIN_AREA = 0.1  # minimum area of the sheet, as a fraction of the image
+_MIN_PAPER = 0.6  # minimum fraction of the sheet that is paper, not ink
+_MIN_FILL = 0.9  # minimum fraction of its smallest bounding rectangle that a sheet fills
 _RIM = 0.03  # rim of the sheet with shadows and edges, left out; fraction of its shorter side
 
 
@@ -32,8 +32,8 @@ def sheet_alone(gray: Array) -> Array | None:
     paper = labels[box] == largest
     sheet = ndimage.binary_fill_holes(paper)
     if (
-        paper.size < _LEAST_AREA * gray.size
-        or paper.sum() < _LEAST_PAPER * sheet.sum()
+        paper.size < _MIN_AREA * gray.size
+        or paper.sum() < _MIN_PAPER * sheet.sum()
         or not is_rectangle(sheet)
     ):
         return None
@@ -57,4 +57,4 @@ def is_rectangle(mask: Array) -> bool:
     angles = np.radians(np.arange(0, 90, 3))[:, None]
     length = 1 + np.ptp(np.cos(angles) * x + np.sin(angles) * y, axis=1)
     width = 1 + np.ptp(np.cos(angles) * y - np.sin(angles) * x, axis=1)
-    return bool(mask.sum() >= _LEAST_FILL * (length * width).min())
+    return bool(mask.sum() >= _MIN_FILL * (length * width).min())

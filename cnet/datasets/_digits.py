@@ -29,7 +29,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from cnet._utils.arrays import refuse_masked
+from cnet._utils.arrays import reject_masked
 
 from ._dataset import CLASSES, Dataset, build
 from ._holdout import count_of, whole_number
@@ -128,7 +128,7 @@ def digits(
         test=Split(x: float32 (20, 784), y: int64 (20,)),
     )
     """
-    train = whole_number("train", train, least=1)
+    train = whole_number("train", train, minimum=1)
     test = whole_number("test", test)
     validation = count_of("validation", validation, train, "training images")
     seed = whole_number("seed", seed)
@@ -191,7 +191,7 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     """Return labels as int64, shape (n,), or raise an error that states what is expected."""
-    refuse_masked(labels, "labels")
+    reject_masked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim != 1:
         raise ValueError(f"labels must have the shape (n,), got {array.shape}")

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 Rows = slice | NDArray[np.intp]
 
 
-def whole_number(name: str, value: Any, least: int = 0) -> int:
+def whole_number(name: str, value: Any, minimum: int = 0) -> int:
     """Return an argument as an int, or raise an error that states what is expected."""
-    wanted = f"{name} must be an integer of at least {least}; got {value!r}"
+    wanted = f"{name} must be an integer of at least {minimum}; got {value!r}"
     if isinstance(value, bool):
         raise TypeError(wanted)
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(wanted) from None
-    if number < least:
+    if number < minimum:
         raise ValueError(wanted)
     return number
 

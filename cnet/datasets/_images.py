@@ -16,7 +16,7 @@ SIDE = 28
 PIXELS = SIDE * SIDE
 MAX_IMAGES = 10_000_000
 _ROWS_PER_BLOCK = 4096
-_LEAST_WHITE = 128
+_MIN_WHITE = 128
 _SHAPES: tuple[tuple[int, ...], ...] = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE))
 
 
@@ -181,7 +181,7 @@ def _to_levels(array: NDArray[Any], name: str) -> NDArray[Any]:
     # unknown.
     if (
         low >= 0
-        and _LEAST_WHITE <= high <= 255
+        and _MIN_WHITE <= high <= 255
         and not (fractions and any((block != np.floor(block)).any() for block in _blocks(array)))
     ):
         return array.astype(np.uint8)

@@ -87,7 +87,7 @@ def multi_digit(
     """
     seed = whole_number("seed", seed)
     if source is None:
-        train = whole_number("train", 10_000 if train is None else train, least=1)
+        train = whole_number("train", 10_000 if train is None else train, minimum=1)
         test = whole_number("test", 2_000 if test is None else test)
         validation = count_of(
             "validation", 0 if validation is None else validation, train, "training images"
@@ -108,7 +108,7 @@ def multi_digit(
             f"source holds {source.train.x.dtype} images, but normalize=False requires uint8: "
             "load it with normalize=False too"
         )
-    train = whole_number("train", len(source.train.x) if train is None else train, least=1)
+    train = whole_number("train", len(source.train.x) if train is None else train, minimum=1)
     validation = count_of(
         "validation",
         _size(source.validation) if validation is None else validation,

@@ -27,7 +27,7 @@ class ElementwiseActivation(Module):
     """Whether the derivative is computed from the input, and not from the output."""
     _settings: tuple[str, ...] = ()
     """Names of the arguments of the constructor that change the function."""
-    _kept = ("_y",)
+    _saved = ("_y",)
 
     def __init__(self) -> None:
         self._y: Array | None = None
@@ -320,7 +320,7 @@ class Softmax(Module):
     """
 
     _default_init = init.Xavier()
-    _kept = ("_out",)
+    _saved = ("_out",)
 
     def __init__(self, dim: int | None = -1) -> None:
         neutral(dim=dim)

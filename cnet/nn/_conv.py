@@ -118,7 +118,7 @@ class Conv2d(Module):
     (5, 8, 14, 14)
     """
 
-    _kept = ("_x",)
+    _saved = ("_x",)
 
     def __init__(
         self,

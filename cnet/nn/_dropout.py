@@ -64,7 +64,7 @@ class Dropout(Module):
     array([1., 1.])
     """
 
-    _kept = ("_out",)
+    _saved = ("_out",)
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
         neutral(inplace=inplace)

@@ -48,7 +48,7 @@ class FunctionLayer(Module):
     """
 
     _compiled = False
-    _kept = ("_backward",)
+    _saved = ("_backward",)
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
         self.function = function

@@ -60,7 +60,7 @@ class Heads(Module):
     (5, 2)
     """
 
-    _kept = ("_training_shape",)
+    _saved = ("_training_shape",)
     _has_branches = True
 
     def __init__(self, *heads: Module, **named_heads: Module) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnet._utils.validation import Pair
     from cnet.nn._module import Module
 
-_MOST_ELEMENTS = 1 << 40
+_MAX_ELEMENTS = 1 << 40
 """Maximum number of elements of an image with its padding."""
 
 
@@ -132,7 +132,7 @@ def check_padded(layer: Module, shape: tuple[int, ...], padding: Pair) -> None:
     """
     channels, *size = shape
     padded = [length + 2 * pad for length, pad in zip(size, padding, strict=True)]
-    if channels * math.prod(padded) > _MOST_ELEMENTS:
+    if channels * math.prod(padded) > _MAX_ELEMENTS:
         raise ValueError(
             f"{layer!r} pads an image of {size[0]} x {size[1]} pixels to {padded[0]} x "
             f"{padded[1]}, which no memory holds"

@@ -61,7 +61,7 @@ class Linear(Module):
     (4, 2)
     """
 
-    _kept = ("_x",)
+    _saved = ("_x",)
 
     def __init__(
         self,

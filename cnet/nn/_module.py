@@ -55,7 +55,7 @@ class Module(Habits):
     _default_init: Initializer | None = None
     """Suggested initializer of the weights of the layer before this one; None if it has none."""
 
-    _kept: tuple[str, ...] = ()
+    _saved: tuple[str, ...] = ()
     """Names of the attributes in which `forward` stores values for `backward`."""
 
     _has_branches = False
@@ -401,7 +401,7 @@ class Module(Habits):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the last training batch, which copies and pickles do not need."""
-        return {name: None if name in self._kept else value for name, value in vars(self).items()}
+        return {name: None if name in self._saved else value for name, value in vars(self).items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"

@@ -21,7 +21,7 @@ from cnet.nn._parameter import Buffer, Parameter, make_writable
 class Norm(Module):
     """Base of batch and layer normalization, with a learned scale and shift of each feature."""
 
-    _kept = ("_xhat", "_rstd", "_out_shape")
+    _saved = ("_xhat", "_rstd", "_out_shape")
     weight: Parameter | None
     bias: Parameter | None
 

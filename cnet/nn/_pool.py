@@ -27,7 +27,7 @@ class _Pool(Module):
 
     maximum: bool
     """Whether a window is reduced to its maximum, instead of its mean."""
-    _kept = ("_x", "_out")
+    _saved = ("_x", "_out")
 
     def __init__(
         self,

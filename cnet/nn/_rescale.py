@@ -44,7 +44,7 @@ class Rescale(Module):
     array([[-1.,  1.]], dtype=float32)
     """
 
-    _kept = ("_out",)
+    _saved = ("_out",)
 
     def __init__(self, scale: float, offset: float = 0.0) -> None:
         self.scale, self.offset = (

@@ -43,7 +43,7 @@ class Flatten(Module):
     (2, 784)
     """
 
-    _kept = ("_shape",)
+    _saved = ("_shape",)
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         neutral(start_dim=start_dim, end_dim=end_dim)

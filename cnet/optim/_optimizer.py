@@ -20,7 +20,7 @@ _ALSO_IN_GROUPS = {"params", "initial_lr", "name"}
 and a user sets `name`.
 """
 
-MOST_STEPS = 2**53
+MAX_STEPS = 2**53
 """Bound of the step counts: integers below it are exact in float64."""
 
 

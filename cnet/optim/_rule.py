@@ -11,7 +11,7 @@ import numpy as np
 from cnet._core import FLOAT32, loops
 from cnet._utils.arrays import Array, empty
 from cnet.nn import Parameter
-from cnet.optim._optimizer import MOST_STEPS, Optimizer, turned, turned_back
+from cnet.optim._optimizer import MAX_STEPS, Optimizer, turned, turned_back
 
 kinds = loops(FLOAT32)
 """The core that counts the state arrays of a kind of update: ``kinds.states(rule.kind)``."""
@@ -111,7 +111,7 @@ class RuleOptimizer(Optimizer):
         if not isinstance(packed, dict) or not {"step"} <= packed.keys() <= {"step", *self._names}:
             raise ValueError(f"it is no dictionary with step and any of {', '.join(self._names)}")
         steps = packed["step"]
-        if type(steps) is not int or not 0 <= steps < MOST_STEPS:
+        if type(steps) is not int or not 0 <= steps < MAX_STEPS:
             raise ValueError(f"step is {steps!r}, expected an integer of at least 0")
         count = max((i + 1 for i, name in enumerate(self._names) if name in packed), default=0)
         arrays = empty((count, *parameter.shape), parameter.dtype)

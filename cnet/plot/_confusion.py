@@ -14,7 +14,7 @@ from cnet.plot._axes import one_axes, pyplot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_WITH_NUMBERS = 20
+_MAX_WITH_NUMBERS = 20
 
 
 def confusion_matrix(
@@ -61,7 +61,7 @@ def confusion_matrix(
     if not counts.any():
         raise ValueError("y_true has no samples: there is nothing to plot")
     classes = len(counts)
-    numbers = classes <= _MOST_WITH_NUMBERS
+    numbers = classes <= _MAX_WITH_NUMBERS
     side = max(3.5, 0.52 * classes + 1.2) if numbers else 7
     axes = one_axes(ax, side + 0.4, side)
 

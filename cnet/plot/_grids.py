@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cnet._utils.arrays import Array, as_array, refuse_masked
+from cnet._utils.arrays import Array, as_array, reject_masked
 from cnet._utils.image_shape import image_layout, image_shape
 from cnet.nn import Module
 from cnet.plot._axes import FAINT, WRONG, AxesArray, new_axes, pyplot, some_axes
@@ -233,7 +233,7 @@ def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
 
 
 def _labels(name: str, labels: ArrayLike, n: int) -> Array:
-    refuse_masked(labels, name)
+    reject_masked(labels, name)
     array = np.asarray(labels)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}, expected ({n},): one label per image")

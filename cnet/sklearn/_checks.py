@@ -5,7 +5,7 @@ from typing import Any
 from scipy.sparse import issparse
 from sklearn.utils import validation
 
-from cnet._utils.arrays import Array, refuse_masked
+from cnet._utils.arrays import Array, reject_masked
 
 
 def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: Any) -> Any:
@@ -13,8 +13,8 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: 
 
     scikit-learn would drop the mask.
     """
-    refuse_masked(X, "X")
-    refuse_masked(y, "y")
+    reject_masked(X, "X")
+    reject_masked(y, "y")
     if issparse(X):
         raise TypeError(
             "Sparse data was passed for X, but dense data is required. Use '.toarray()' to "
@@ -26,6 +26,6 @@ def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **settings: 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Array:
     """Call scikit-learn's ``_check_sample_weight``, after rejecting masked arrays."""
-    refuse_masked(sample_weight, "sample_weight")
+    reject_masked(sample_weight, "sample_weight")
     weights: Array = validation._check_sample_weight(sample_weight, X)
     return weights

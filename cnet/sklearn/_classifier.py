@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._utils.arrays import Array, refuse_masked
+from cnet._utils.arrays import Array, reject_masked
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._labels import Columns, Labels, OneOfSeveral, labels_of, same_labels
 from cnet.sklearn._parameters import ATTRIBUTES, PARAMETERS, Parameters
@@ -256,8 +256,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         float
             Accuracy, from 0 to 1.
         """
-        refuse_masked(y, "y")
-        refuse_masked(sample_weight, "sample_weight")
+        reject_masked(y, "y")
+        reject_masked(sample_weight, "sample_weight")
         if not isinstance(getattr(self, "classes_", None), list):
             return float(super().score(X, y, sample_weight))
         predicted = self.predict(X)

@@ -68,14 +68,14 @@ class NetArrays(list[Array]):
             )
         return array
 
-    def _refuse(self, *arguments: Any, **settings: Any) -> NoReturn:
+    def _reject(self, *arguments: Any, **settings: Any) -> NoReturn:
         raise TypeError(
             f"{self.name} has an array for each of the {len(self)} layers of the network, in their "
             "order: assign to its elements, or copy it with list()"
         )
 
-    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
-    __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = pop = remove = clear = sort = reverse = _reject
+    __delitem__ = __iadd__ = __imul__ = _reject
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return list, (list(self),)

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from cnet import nn
-from cnet._utils.arrays import Array, refuse_masked
+from cnet._utils.arrays import Array, reject_masked
 from cnet._utils.warnings import warn
 from cnet.sklearn._base import BaseMLP
 from cnet.sklearn._losses import PoissonLoss
@@ -173,8 +173,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             R^2, at most 1.
         """
-        refuse_masked(y, "y")
-        refuse_masked(sample_weight, "sample_weight")
+        reject_masked(y, "y")
+        reject_masked(sample_weight, "sample_weight")
         return float(super().score(X, y, sample_weight))
 
     def _values(self, outputs: Array) -> Array:

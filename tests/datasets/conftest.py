@@ -213,7 +213,7 @@ def few() -> Arrays:
 
 
 @pytest.fixture
-def refused(tmp_path: Path) -> Callable[..., str]:
+def rejected(tmp_path: Path) -> Callable[..., str]:
     """Load a file of the given content and give the message of the ValueError that must come
     of it.
     """

@@ -109,14 +109,14 @@ def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
 
 
 @pytest.mark.parametrize("largest", [2, 255])
-def test_fractions_among_larger_numbers(largest, refused):
+def test_fractions_among_larger_numbers(largest, rejected):
     content = (
         f"label,{','.join(f'p{index}' for index in range(784))}\n"
         + ",".join(["5", str(largest), *["0"] * 783])
         + "\n"
         + ",".join(["4", "0", "0.5", *["0"] * 782])
     )
-    assert "line 3, column 3 is '0.5', expected a whole number from 0 to 255" in refused(
+    assert "line 3, column 3 is '0.5', expected a whole number from 0 to 255" in rejected(
         "train.csv", content.encode()
     )
 
@@ -162,20 +162,20 @@ def test_a_wrong_cell_is_named(index, column, cell, files, few, tmp_path_factory
     assert str(caught.value) == f"{path}: {expected}"
 
 
-def test_a_wrong_cell_far_down_is_named(files, refused):
+def test_a_wrong_cell_far_down_is_named(files, rejected):
     arrays = files.arrays(2500, 1)
     lines = files.csv_bytes(arrays.train_images, arrays.train_labels, True).splitlines(
         keepends=True
     )
     lines[2345] = lines[2345].replace(b",", b",x", 1)
-    assert "line 2346, column 2 is 'x" in refused("train.csv", b"".join(lines))
+    assert "line 2346, column 2 is 'x" in rejected("train.csv", b"".join(lines))
 
 
 @pytest.mark.parametrize("header", ["", ",".join(["label", *map(str, range(784))]) + "\n"])
 @pytest.mark.parametrize("label", ["10", "255", "-1", "4.5", "0.5", "five", "", "?"])
-def test_labels_are_digits(label, header, refused):
+def test_labels_are_digits(label, header, rejected):
     content = header + ",".join(["5"] * 785) + "\n" + ",".join([label] + ["0"] * 784)
-    message = refused("train.csv", content.encode())
+    message = rejected("train.csv", content.encode())
     assert (
         f"line {2 + bool(header)}, column 1 is {label!r}, expected a whole number from 0 to 9"
         in message
@@ -184,68 +184,68 @@ def test_labels_are_digits(label, header, refused):
 
 @pytest.mark.parametrize("cell", ["", "?", "x", "NA", "-"])
 @pytest.mark.parametrize("column", [0, 1, 784])
-def test_a_wrong_cell_makes_no_line_of_names_of_the_first_line(cell, column, files, few, refused):
+def test_a_wrong_cell_makes_no_line_of_names_of_the_first_line(cell, column, files, few, rejected):
     lines = files.csv_bytes(few.train_images, few.train_labels).decode().splitlines()
     cells = lines[0].split(",")
     cells[column] = cell
-    message = refused("train.csv", "\n".join([",".join(cells), *lines[1:]]).encode())
+    message = rejected("train.csv", "\n".join([",".join(cells), *lines[1:]]).encode())
     assert f"line 1, column {column + 1} is {cell!r}, expected a whole number" in message
-    assert "line 1, column 1 is '?'" in refused(
+    assert "line 1, column 1 is '?'" in rejected(
         "train.csv", "\n".join([",".join(["?"] * 785), *lines]).encode()
     )
 
 
 @pytest.mark.parametrize("cells", [1, 2, 784, 786, 1570])
-def test_a_ragged_row_is_named(cells, refused):
+def test_a_ragged_row_is_named(cells, rejected):
     good = b",".join([b"5"] * 785) + b"\n"
     ragged = b",".join([b"5"] * cells) + b"\n"
     expected = f"line 3 has {cells} cells, expected 785: a label, then 784 pixels"
-    assert expected in refused("train.csv", good * 2 + ragged + good)
+    assert expected in rejected("train.csv", good * 2 + ragged + good)
 
 
-def test_rows_that_add_up_are_still_ragged(refused):
+def test_rows_that_add_up_are_still_ragged(rejected):
     lines = [b",".join([b"5"] * cells) for cells in (786, 784, 785)]
-    assert "line 1 has 786 cells" in refused("train.csv", b"\n".join(lines) + b"\n")
+    assert "line 1 has 786 cells" in rejected("train.csv", b"\n".join(lines) + b"\n")
 
 
 @pytest.mark.parametrize("blocks", [1, 800])
-def test_a_blank_line_between_others(blocks, refused):
+def test_a_blank_line_between_others(blocks, rejected):
     good = b",".join([b"5"] * 785) + b"\n"
-    message = refused("train.csv", good * blocks + b"\n" + good)
+    message = rejected("train.csv", good * blocks + b"\n" + good)
     assert f"line {blocks + 1} has 1 cells" in message or f"line {blocks + 1} is blank" in message
 
 
-def test_blank_lines_longer_than_a_block_end_the_file(files, few, holds, refused):
+def test_blank_lines_longer_than_a_block_end_the_file(files, few, holds, rejected):
     content = files.csv_bytes(few.train_images, few.train_labels) + b"\n" * 3_000_000
     holds(content)
-    assert "line 3000006 is blank, but is not the last one" in refused("train.csv", content + b"x")
+    assert "line 3000006 is blank, but is not the last one" in rejected("train.csv", content + b"x")
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"\xef\xbb\xbf", b"\n\n\n", b",".join([b"name"] * 785) + b"\n"]
 )
-def test_no_images(content, refused):
-    assert "holds 0 images or labels, expected 1 to" in refused("train.csv", content)
+def test_no_images(content, rejected):
+    assert "holds 0 images or labels, expected 1 to" in rejected("train.csv", content)
 
 
-def test_an_endless_line(refused):
-    assert "line 1 has more than 50240 characters, expected 785 cells" in refused(
+def test_an_endless_line(rejected):
+    assert "line 1 has more than 50240 characters, expected 785 cells" in rejected(
         "train.csv", b"1," * 2_000_000
     )
     good = b",".join([b"5"] * 785) + b"\n"
-    assert "line 3 has more than 50240 characters" in refused(
+    assert "line 3 has more than 50240 characters" in rejected(
         "train.csv", good * 2 + b"1" * 3_000_000
     )
 
 
-def test_other_text(refused):
+def test_other_text(rejected):
     for content in (
         b"\0" * 5000,
         "5,5".encode("utf-16"),
         b"PK\x03\x04" + bytes(range(256)),
         b"<html>\n</html>",
     ):
-        assert "expected" in refused("train.csv", content)
+        assert "expected" in rejected("train.csv", content)
     for content, kind in (
         ("5,5".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
         (b"\xfe\xff\x00l", "UTF-16 text"),
@@ -254,9 +254,9 @@ def test_other_text(refused):
         (b'{"error": 404}', "a JSON file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
     ):
-        assert kind in refused("train.csv", content)
-        assert kind in refused("train.csv.gz", gzip.compress(content))
-    assert "zero bytes" in refused("train.csv", "5,5".encode("utf-16-le"))
+        assert kind in rejected("train.csv", content)
+        assert kind in rejected("train.csv.gz", gzip.compress(content))
+    assert "zero bytes" in rejected("train.csv", "5,5".encode("utf-16-le"))
 
 
 def test_the_test_file_lies_beside(files, few, tmp_path):
@@ -286,9 +286,9 @@ def test_a_test_file_without_labels_is_no_test_set(header, files, few, tmp_path)
 
 
 @pytest.mark.parametrize("header", [False, True])
-def test_a_training_file_without_labels(header, files, few, refused):
+def test_a_training_file_without_labels(header, files, few, rejected):
     lines = files.csv_bytes(few.train_images, few.train_labels, header).splitlines()
-    message = refused("train.csv", b"\n".join(line.split(b",", 1)[1] for line in lines))
+    message = rejected("train.csv", b"\n".join(line.split(b",", 1)[1] for line in lines))
     assert "784 columns, expected 785: a label, then 784 pixels" in message
 
 

@@ -151,7 +151,7 @@ def test_arrays_are_contiguous_whatever_the_files_are(name, arrays, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_labels_that_are_all_alike_are_refused(form, files, arrays, tmp_path):
+def test_labels_that_are_all_alike_are_rejected(form, files, arrays, tmp_path):
     for part in ("train_labels", "test_labels"):
         labels = getattr(arrays, part)
         folder = tmp_path / part
@@ -170,7 +170,7 @@ def test_a_set_of_one_image(form, files, arrays, tmp_path):
     assert_holds(load(write(files, tmp_path / "data", one, form), validation=0), one, 0)
 
 
-def test_fractions_that_are_no_pixels_are_float32_or_refused(files, arrays, tmp_path):
+def test_fractions_that_are_no_pixels_are_float32_or_rejected(files, arrays, tmp_path):
     parts = [(x * np.float32(0.7), y) for x, y in files.pickle_parts(arrays)]
     (tmp_path / "mnist.pkl").write_bytes(files.python2_pickle(parts))
     data = datasets.mnist(tmp_path, validation=0)
@@ -315,7 +315,7 @@ def test_csv_files_of_other_names_are_found_in_their_folder(name, files, arrays,
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 @pytest.mark.parametrize("name", ["mnist.npz", "mnist.pkl.gz", "train.csv", "mnist.parquet"])
-def test_a_pipe_is_refused_before_it_can_hang(name, tmp_path):
+def test_a_pipe_is_rejected_before_it_can_hang(name, tmp_path):
     os.mkfifo(tmp_path / name)
     with pytest.raises(ValueError, match="is not a regular file"):
         datasets.mnist(tmp_path / name)

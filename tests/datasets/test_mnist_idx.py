@@ -12,7 +12,7 @@ IMAGES, LABELS = 0, 1
 
 
 @pytest.fixture
-def refused(files, few, tmp_path):
+def rejected(files, few, tmp_path):
     """Replace one of four good files and give the message of the ValueError that must come of
     it.
     """
@@ -39,8 +39,8 @@ def header(*sizes, magic=None):
     "magic",
     [b"\0\0\x08\x01", b"\0\0\x0d\x03", b"\0\x01\x08\x03", b"PK\x03\x04", b"\x03\x08\0\0", b"<htm"],
 )
-def test_another_magic_number(magic, refused):
-    message = refused(IMAGES, header(6, 28, 28, magic=magic) + bytes(6 * 784))
+def test_another_magic_number(magic, rejected):
+    message = rejected(IMAGES, header(6, 28, 28, magic=magic) + bytes(6 * 784))
     assert f"starts with the bytes {magic.hex(' ')}, expected 00 00 08 03" in message
 
 
@@ -61,18 +61,18 @@ def test_another_magic_number(magic, refused):
     ],
     ids=["HTML", "HTML with a BOM", "XML", "Git LFS", "zip", "gzip", "bzip2", "tar"],
 )
-def test_another_kind_of_file(content, kind, refused):
-    assert f"; it looks like {kind}" in refused(IMAGES, content)
-    assert f"; it looks like {kind}" in refused(LABELS, gzip.compress(content), ".gz")
+def test_another_kind_of_file(content, kind, rejected):
+    assert f"; it looks like {kind}" in rejected(IMAGES, content)
+    assert f"; it looks like {kind}" in rejected(LABELS, gzip.compress(content), ".gz")
 
 
-def test_labels_in_place_of_images(files, few, refused):
-    message = refused(LABELS, files.idx_bytes(few.train_images))
+def test_labels_in_place_of_images(files, few, rejected):
+    message = rejected(LABELS, files.idx_bytes(few.train_images))
     assert (
         "expected 00 00 08 01 (IDX, unsigned bytes, dimensions: 1); it looks like an IDX file of "
         "images"
     ) in message
-    assert "it looks like an IDX file of labels" in refused(
+    assert "it looks like an IDX file of labels" in rejected(
         IMAGES, files.idx_bytes(few.train_labels)
     )
 
@@ -80,16 +80,16 @@ def test_labels_in_place_of_images(files, few, refused):
 @pytest.mark.parametrize(
     "broken", [b"", b"<html>", bytes(100)], ids=["nothing", "HTML", "zero bytes"]
 )
-def test_a_broken_file_that_hides_a_good_one(broken, files, few, refused, tmp_path):
+def test_a_broken_file_that_hides_a_good_one(broken, files, few, rejected, tmp_path):
     files.idx(tmp_path / "mnist", few, ".gz")
-    message = refused(IMAGES, broken)
+    message = rejected(IMAGES, broken)
     assert (
         "to read train-images-idx3-ubyte.gz in the same folder instead, remove this file" in message
     )
 
 
-def test_labels_of_another_set(files, few, refused):
-    message = refused(LABELS, files.idx_bytes(few.test_labels))
+def test_labels_of_another_set(files, few, rejected):
+    message = rejected(LABELS, files.idx_bytes(few.test_labels))
     assert "2 labels, expected one for each of the 6 images in" in message
 
 
@@ -103,70 +103,72 @@ def test_zeros_and_ones_are_black_and_white(files, few, tmp_path):
 @pytest.mark.parametrize(
     "sizes", [(6, 28, 27), (6, 0, 0), (6, 32, 32), (6, 65536, 65536), (6, 784, 1)]
 )
-def test_images_of_another_size(sizes, refused):
-    message = refused(IMAGES, header(*sizes) + bytes(6 * 784))
+def test_images_of_another_size(sizes, rejected):
+    message = rejected(IMAGES, header(*sizes) + bytes(6 * 784))
     assert f"images of shape ({sizes[1]}, {sizes[2]}), expected (28, 28)" in message
 
 
 @pytest.mark.parametrize("count", [0, 10_000_001, 2**32 - 1])
-def test_an_absurd_count(count, refused):
-    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(
+def test_an_absurd_count(count, rejected):
+    assert f"holds {count} images or labels, expected 1 to 10000000" in rejected(
         IMAGES, header(count, 28, 28)
     )
-    assert f"holds {count} images or labels, expected 1 to 10000000" in refused(
+    assert f"holds {count} images or labels, expected 1 to 10000000" in rejected(
         LABELS, header(count)
     )
 
 
 @pytest.mark.parametrize("missing", [1, 784, 6 * 784])
-def test_a_file_cut_short(missing, files, few, refused):
+def test_a_file_cut_short(missing, files, few, rejected):
     content = files.idx_bytes(few.train_images)[:-missing]
     assert (
         f"the data should take 4704 bytes, but the file holds at most {4704 - missing}"
-        in refused(IMAGES, content)
+        in rejected(IMAGES, content)
     )
-    message = refused(IMAGES, gzip.compress(content), ".gz")
+    message = rejected(IMAGES, gzip.compress(content), ".gz")
     assert f"the data should take 4704 bytes, but the file ends after {4704 - missing}" in message
 
 
 @pytest.mark.parametrize("length", range(16))
-def test_a_header_cut_short(length, files, few, refused):
+def test_a_header_cut_short(length, files, few, rejected):
     content = files.idx_bytes(few.train_images)[:length]
-    assert "bytes, but the file holds at most" in refused(IMAGES, content)
-    assert "bytes, but the file ends after" in refused(IMAGES, gzip.compress(content), ".gz")
+    assert "bytes, but the file holds at most" in rejected(IMAGES, content)
+    assert "bytes, but the file ends after" in rejected(IMAGES, gzip.compress(content), ".gz")
 
 
-def test_bytes_after_the_data(files, few, refused):
+def test_bytes_after_the_data(files, few, rejected):
     content = files.idx_bytes(few.train_images)
-    assert "should end after 4720 bytes, but has more" in refused(IMAGES, content + b"\0")
-    assert "should end after 4720 bytes, but has more" in refused(
+    assert "should end after 4720 bytes, but has more" in rejected(IMAGES, content + b"\0")
+    assert "should end after 4720 bytes, but has more" in rejected(
         IMAGES, gzip.compress(content + b"\0"), ".gz"
     )
-    assert "damaged: Not a gzipped file" in refused(IMAGES, gzip.compress(content) + b"junk", ".gz")
+    assert "damaged: Not a gzipped file" in rejected(
+        IMAGES, gzip.compress(content) + b"junk", ".gz"
+    )
 
 
 @pytest.mark.parametrize("kept", [3, 12, 200, -1, -8])
-def test_a_gzip_file_cut_short(kept, files, few, refused):
+def test_a_gzip_file_cut_short(kept, files, few, rejected):
     content = gzip.compress(files.idx_bytes(few.train_images))[:kept]
-    assert "the compressed data are damaged" in refused(IMAGES, content, ".gz")
+    assert "the compressed data are damaged" in rejected(IMAGES, content, ".gz")
 
 
-def test_a_gzip_file_with_a_flipped_bit(files, few, refused):
+def test_a_gzip_file_with_a_flipped_bit(files, few, rejected):
     content = bytearray(gzip.compress(files.idx_bytes(few.train_labels)))
     content[-6] ^= 1
-    assert "the compressed data are damaged: CRC check failed" in refused(
+    assert "the compressed data are damaged: CRC check failed" in rejected(
         LABELS, bytes(content), ".gz"
     )
 
 
 @pytest.mark.parametrize("count", [5, 7])
-def test_as_many_labels_as_images(count, files, few, refused):
-    message = refused(LABELS, files.idx_bytes(np.zeros(count, np.uint8)))
+def test_as_many_labels_as_images(count, files, few, rejected):
+    message = rejected(LABELS, files.idx_bytes(np.zeros(count, np.uint8)))
     assert f"{count} labels, expected one for each of the 6 images in" in message
 
 
-def test_labels_are_digits(files, refused):
-    message = refused(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
+def test_labels_are_digits(files, rejected):
+    message = rejected(LABELS, files.idx_bytes(np.array([0, 9, 3, 10, 255, 1], np.uint8)))
     assert (
         "label 3 (counted from 0) is 10, expected 0 to 9; the labels range from 0 to 255, but "
         "only data sets of 10 classes are supported"

@@ -22,14 +22,14 @@ def npz(few, **changes):
     return stream.getvalue()
 
 
-def test_no_zip_at_all(refused):
+def test_no_zip_at_all(rejected):
     for content in (b"", b"PK", b"PK\x05\x06" + bytes(18), b"\x93NUMPY\x01\x00"):
-        message = refused("mnist.npz", content)
+        message = rejected("mnist.npz", content)
         assert "is not a readable npz" in message or "it holds nothing" in message
 
 
-def test_a_missing_array(few, refused):
-    message = refused("mnist.npz", npz(few, y_train=None))
+def test_a_missing_array(few, rejected):
+    message = rejected("mnist.npz", npz(few, y_train=None))
     assert (
         "has no array y_train; it holds x_train.npy, x_test.npy, y_test.npy, expected x_train, "
         "y_train"
@@ -37,12 +37,12 @@ def test_a_missing_array(few, refused):
 
 
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
-def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
+def test_a_pickled_array_is_not_unpickled(name, few, rejected, tmp_path):
     class Payload:
         def __reduce__(self):
             return open, (str(tmp_path / "executed"), "w")
 
-    message = refused("mnist.npz", npz(few, **{name: np.array([Payload()] * 6)}))
+    message = rejected("mnist.npz", npz(few, **{name: np.array([Payload()] * 6)}))
     assert f"[{name}]: " in message
     assert "expected" in message
     assert not (tmp_path / "executed").exists()
@@ -135,8 +135,8 @@ def test_a_pickled_array_is_not_unpickled(name, few, refused, tmp_path):
         ),
     ],
 )
-def test_arrays_that_are_no_images_or_labels(changes, expected, few, refused):
-    assert expected in refused("mnist.npz", npz(few, **changes))
+def test_arrays_that_are_no_images_or_labels(changes, expected, few, rejected):
+    assert expected in rejected("mnist.npz", npz(few, **changes))
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_arrays_that_are_no_images_or_labels(changes, expected, few, refused):
 @pytest.mark.filterwarnings(
     "ignore:Reading `.npy` or `.npz` file required additional header parsing"
 )
-def test_a_header_that_lies_or_is_none(header, files, refused):
+def test_a_header_that_lies_or_is_none(header, files, rejected):
     content = files.npy_bytes(header, bytes(6 * 784))
-    message = refused(
+    message = rejected(
         "mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), zipfile.ZIP_STORED)})
     )
     assert "[x_train]: " in message
@@ -173,32 +173,32 @@ def test_a_header_that_lies_or_is_none(header, files, refused):
     "content",
     [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x02\x00" + bytes(9), b"x" * 99],
 )
-def test_a_member_that_is_no_array(content, files, refused):
-    assert "[x_train]: " in refused(
+def test_a_member_that_is_no_array(content, files, rejected):
+    assert "[x_train]: " in rejected(
         "mnist.npz", files.zip_bytes({"x_train.npy": (content, len(content), 0)})
     )
 
 
 @pytest.mark.parametrize("claimed", [0, 100, 6 * 784, 10**6, 2**32 - 1])
-def test_a_member_that_lies_about_its_size(claimed, files, refused):
+def test_a_member_that_lies_about_its_size(claimed, files, rejected):
     header = "{'descr': '|u1', 'fortran_order': False, 'shape': (6, 28, 28), }"
     data, _ = files.zip_bomb(files.npy_bytes(header, bytes(6 * 784)), 0)
-    assert "[x_train]: " in refused(
+    assert "[x_train]: " in rejected(
         "mnist.npz", files.zip_bytes({"x_train.npy": (data, claimed, DEFLATED)})
     )
 
 
-def test_a_damaged_member(few, refused):
+def test_a_damaged_member(few, rejected):
     content = bytearray(npz(few))
     content[200] ^= 255
-    assert "[x_train]: the compressed data are damaged" in refused("mnist.npz", bytes(content))
+    assert "[x_train]: the compressed data are damaged" in rejected("mnist.npz", bytes(content))
 
 
-def test_an_unbounded_compression_method(few, files, refused):
+def test_an_unbounded_compression_method(few, files, rejected):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", LZMA) as archive:
         archive.writestr("x_train.npy", b"")
-    assert "uses zip compression method 14, expected stored or deflated" in refused(
+    assert "uses zip compression method 14, expected stored or deflated" in rejected(
         "mnist.npz", stream.getvalue()
     )
 
@@ -242,19 +242,19 @@ def test_one_image_alone_has_labels_that_are_all_alike(few, tmp_path):
     )
 
 
-def test_other_kinds_of_files(refused):
-    assert "is not a readable npz (zip) file" in refused("mnist.npz", b"<html>")
+def test_other_kinds_of_files(rejected):
+    assert "is not a readable npz (zip) file" in rejected("mnist.npz", b"<html>")
     for content, kind in (
         (b"<!doctype html>", "HTML page: the download failed"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
         (b"\x1f\x8b", "gzip data"),
     ):
-        assert kind in refused("mnist.npz", content)
+        assert kind in rejected("mnist.npz", content)
 
 
-def test_an_encrypted_member(few, refused):
+def test_an_encrypted_member(few, rejected):
     content = bytearray(npz(few))
     start = content.index(b"PK\x01\x02")
     content[start + 8] |= 1
     content[6] |= 1
-    assert "[x_train]: cannot be read from the zip file" in refused("mnist.npz", bytes(content))
+    assert "[x_train]: cannot be read from the zip file" in rejected("mnist.npz", bytes(content))

@@ -43,7 +43,7 @@ def command(tmp_path):
         (pickle.loads, lambda folder: pickle.dumps(Call(os.system, command(folder)))),
     ],
 )
-def test_nothing_is_called(function, arguments, protocol, refused, tmp_path, recwarn):
+def test_nothing_is_called(function, arguments, protocol, rejected, tmp_path, recwarn):
     given = arguments(tmp_path)
     given = given if isinstance(given, tuple) else (given,)
     hidden = (np.zeros((1, 784), np.float32), Call(function, *given))
@@ -52,7 +52,7 @@ def test_nothing_is_called(function, arguments, protocol, refused, tmp_path, rec
             pickle.dumps(payload, protocol),
             gzip.compress(pickle.dumps(payload, protocol)),
         ):
-            assert "is not a pickle of MNIST's arrays: it " in refused("mnist.pkl.gz", content)
+            assert "is not a pickle of MNIST's arrays: it " in rejected("mnist.pkl.gz", content)
             assert not (tmp_path / "executed").exists()
 
 
@@ -255,18 +255,18 @@ def text(data):
         ),
     ],
 )
-def test_what_no_such_file_needs(body, expected, refused):
+def test_what_no_such_file_needs(body, expected, rejected):
     if not body:
         body = b"N"
     for protocol in (b"", b"\x80\x02", b"\x80\x04"):
-        assert expected in refused("mnist.pkl", protocol + body + b".")
+        assert expected in rejected("mnist.pkl", protocol + body + b".")
 
 
-def test_no_stop_and_more_after_it(files, few, refused):
+def test_no_stop_and_more_after_it(files, few, rejected):
     content = files.python2_pickle(files.pickle_parts(few))
-    assert "bytes, but the file holds at most 0" in refused("mnist.pkl", content[:-1])
-    assert "should end after" in refused("mnist.pkl", content + b".")
-    assert "bytes, but the file holds at most 0" in refused("mnist.pkl", b"")
+    assert "bytes, but the file holds at most 0" in rejected("mnist.pkl", content[:-1])
+    assert "should end after" in rejected("mnist.pkl", content + b".")
+    assert "bytes, but the file holds at most 0" in rejected("mnist.pkl", b"")
 
 
 @pytest.mark.parametrize("store", [b"r\xff\xff\xff\xff", b"p99999999999\n"])
@@ -276,10 +276,10 @@ def test_a_far_memo_index_takes_no_memory(store, files, few, tmp_path):
     assert len(datasets.mnist(tmp_path, validation=0, normalize=False).train.x) == 6
 
 
-def test_a_value_nested_in_itself_again_and_again(refused):
+def test_a_value_nested_in_itself_again_and_again(rejected):
     doubled = b"".join(b"q\x01h\x01h\x01\x86" for _ in range(90))
     for end in (b".", b"U\x01a\x93.", b"U\x01aR.", b"cnumpy\ndtype\nh\x01R.", ARRAY + b"h\x01b."):
-        assert "mnist.pkl" in refused("mnist.pkl", b"\x80\x02)" + doubled + end)
+        assert "mnist.pkl" in rejected("mnist.pkl", b"\x80\x02)" + doubled + end)
 
 
 @pytest.mark.parametrize(
@@ -289,11 +289,11 @@ def test_a_value_nested_in_itself_again_and_again(refused):
         ARRAY + b"(K\x01(J\xa0\x86\x01\x00t" + BYTE + b"I00\nh\x01tb",
     ],
 )
-def test_one_string_used_again_and_again(use, refused, monkeypatch):
+def test_one_string_used_again_and_again(use, rejected, monkeypatch):
     monkeypatch.setattr(_pickle, "_MAX_BYTES", 1_000_000)
     string = b"T" + struct.pack("<i", 100_000) + bytes(100_000) + b"q\x01"
-    assert "expected two or three" in refused("mnist.pkl", b"\x80\x02" + string + use * 10 + b".")
-    assert "its strings take more than 1000000 bytes in total" in refused(
+    assert "expected two or three" in rejected("mnist.pkl", b"\x80\x02" + string + use * 10 + b".")
+    assert "its strings take more than 1000000 bytes in total" in rejected(
         "mnist.pkl", b"\x80\x02" + string + use * 11 + b"."
     )
 
@@ -346,14 +346,14 @@ def test_one_string_used_again_and_again(use, refused, monkeypatch):
         (np.zeros((0, 784), np.float32), np.zeros(0, int), "holds 0 images or labels"),
     ],
 )
-def test_arrays_that_are_no_images_or_labels(x, y, expected, files, few, refused):
+def test_arrays_that_are_no_images_or_labels(x, y, expected, files, few, rejected):
     parts = files.pickle_parts(few)
-    assert expected in refused("mnist.pkl", files.python2_pickle([(x, y), *parts[1:]]))
-    assert expected in refused("mnist.pkl", files.python2_pickle([*parts[:2], (x, y)]))
+    assert expected in rejected("mnist.pkl", files.python2_pickle([(x, y), *parts[1:]]))
+    assert expected in rejected("mnist.pkl", files.python2_pickle([*parts[:2], (x, y)]))
 
 
 @pytest.mark.parametrize("content", [None, (), ((), ()), (1, 2, 3), "text", (b"x", b"y")])
-def test_other_values(content, refused):
-    assert "expected two or three (x, y) tuples of arrays" in refused(
+def test_other_values(content, rejected):
+    assert "expected two or three (x, y) tuples of arrays" in rejected(
         "mnist.pkl", pickle.dumps(content, 3)
     )

@@ -179,7 +179,7 @@ class SequentialLR(_Combined):
         self._last_lr = self._at(0).get_last_lr()
 
     def step(self, epoch: None = None) -> None:
-        self._refuse_epoch(epoch)
+        self._reject_epoch(epoch)
         following = self.last_epoch + 1
         scheduler = self._at(following)
         if following in self._milestones:
@@ -263,7 +263,7 @@ class ChainedScheduler(_Combined):
         self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def step(self, epoch: None = None) -> None:
-        self._refuse_epoch(epoch)
+        self._reject_epoch(epoch)
         for scheduler in self._schedulers:
             scheduler.step()
         self._note_rates()

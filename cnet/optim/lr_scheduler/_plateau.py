@@ -174,7 +174,7 @@ class ReduceLROnPlateau(LRScheduler):
         RuntimeError
             If `min_lr` is a list, and the optimizer has more groups now.
         """
-        self._refuse_epoch(epoch)
+        self._reject_epoch(epoch)
         metric, groups = _number(metrics), self.optimizer.param_groups
         for group in groups:
             check_numbers(group, "lr")

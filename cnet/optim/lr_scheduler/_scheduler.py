@@ -173,7 +173,7 @@ class LRScheduler(Stateful):
         ValueError
             If the schedule has ended, or a rate is out of bounds.
         """
-        self._refuse_epoch(epoch)
+        self._reject_epoch(epoch)
         self._step_count += 1
         try:
             self._update_lr()
@@ -181,7 +181,7 @@ class LRScheduler(Stateful):
             self._step_count -= 1
             raise
 
-    def _refuse_epoch(self, epoch: Any) -> None:
+    def _reject_epoch(self, epoch: Any) -> None:
         if epoch is not None:
             raise TypeError(
                 f"{type(self).__name__}.step() takes no epoch, got {epoch!r}: it advances by one "
