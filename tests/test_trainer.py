@@ -107,7 +107,7 @@ def test_history_holds_whole_epochs_whenever_an_interrupt_comes(data, monkeypatc
         lambda *args: train_epoch(*args) if trainer.epoch < 2 else Interrupted(),
     )
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(*data, epochs=5, verbose=False)
+        trainer.fit(*data, epochs=5, callbacks=lambda trainer, logs: None, verbose=False)
     assert [len(values) for values in trainer.history.values()] == [2, 2]
 
 

@@ -39,10 +39,11 @@ class Program:
         order: Array,
         batch: int,
         losses: Array,
+        correct: Array,
         threads: int,
         seconds: float,
         squares: Array = ...,
-    ) -> list[Any]: ...
+    ) -> None: ...
     def predict(self, x: Array, out: Array, threads: int = ...) -> bool: ...
 
 class Sparse:

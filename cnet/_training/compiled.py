@@ -16,7 +16,7 @@ from cnet._compiler.lower import Lowered
 from cnet._compiler.ops import Dropout
 from cnet._compiler.program import LossTerm, build, first_dense
 from cnet._data.samples import Rows
-from cnet._training.steps import StepResults, batch_sizes, batch_weights
+from cnet._training.steps import EpochResults, StepResults, batch_sizes, batch_weights
 from cnet._utils.arrays import Array, empty, rows_at_a_time
 from cnet._utils.stored import Stored
 from cnet._utils.thread_autotuner import autotuner
@@ -81,7 +81,6 @@ class CompiledEngine:
         self.ops = lowered.ops() if optimizer else []
         self.dropouts = [op for op in self.ops if isinstance(op, Dropout)]
         self.dtype = model.dtype
-        self.names = [*loss.losses] if isinstance(loss, HeadsLoss) else None
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _StagingBuffer] = {}
         self._steps: dict[int, int] = {}
@@ -105,13 +104,10 @@ class CompiledEngine:
         else:
             self.terms = [_loss_term(loss, 1, targets, weights)]
 
-    def _correct(self, counts: list[int | None]) -> Any:
-        """The number of samples that were classified correctly, in the form of the loss."""
-        if self.names is None:
-            return counts[0]
-        return {
-            name: count for name, count in zip(self.names, counts, strict=True) if count is not None
-        } or None
+    def _correct(self, correct: Array) -> dict[str, list[int]]:
+        """The number of correct samples of each epoch, by the name of the accuracy."""
+        counts = (count for count in correct.tolist() if count[0] >= 0)
+        return dict(zip(self.loss._accuracy_names(), counts, strict=True))
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """State and update rule of each trained parameter; None in evaluation."""
@@ -190,68 +186,106 @@ class CompiledEngine:
         for dropout in self.dropouts:
             dropout.layer.step += done
 
+    def _call(
+        self, indices: Array, batch: int, size: int, epochs: int, kind: str
+    ) -> tuple[Array, Array, Array | None]:
+        """Run a program once, with steps for `epochs` epochs of these indices of its samples.
+
+        Returns the losses and the squares of the steps that were taken, and the numbers of correct
+        samples of each output and epoch.
+        """
+        began = time.perf_counter()
+        updates = self._updates()
+        program = self._program(size, updates)
+        epoch = len(indices) // epochs
+        losses = np.empty(epochs * -(-epoch // batch))
+        squares = (
+            np.empty(len(losses)) if any(rule.summed for _, _, rule in updates or ()) else None
+        )
+        correct = np.empty((len(self.terms), epochs), np.int64)
+        choice = autotuner.choose(kind, program.flops_per_row * min(batch, epoch))
+        for dropout in self.dropouts:
+            dropout.step[0] = dropout.layer.step
+        limit = options.current.trial_seconds if choice.trial else options.current.max_seconds
+        called = time.perf_counter()
+        program.done = 0
+        try:
+            program.run(indices, batch, losses, correct, choice.threads, limit, squares)
+        finally:  # also after an interrupt: counts of steps have to agree with the weights
+            done = program.done
+            self._count(done, losses, updates)
+        if done and not program.aborted:
+            ended = time.perf_counter()
+            steps = done * len(indices) / len(losses) / batch  # a smaller batch is part of a step
+            autotuner.record(choice, ended - called, steps)
+            if not choice.trial:
+                planned = options.current.seconds_per_call / (ended - began) * steps
+                self._steps[batch] = max(1, min(2 * self._steps.get(batch, 1), int(planned)))
+        return losses[:done], correct, None if squares is None else squares[:done]
+
     def run(self, order: Array, batch: int, yield_each_step: bool) -> Iterator[StepResults]:
         """Take a step for each batch of `order`, indices of samples.
 
         Yields after some tens of milliseconds of steps, or with `yield_each_step` after each.
         """
-        steps, start = 1 if yield_each_step else self._steps.get(batch, 1), 0
-        size = self._size(min(batch, len(order)))
+        start, size = 0, self._size(min(batch, len(order)))
         source = self._source(size)
         for op in self.ops:
             op.check_batch(len(order) % batch or batch)
         while start < len(order):
-            began = time.perf_counter()
+            steps = 1 if yield_each_step else self._steps.get(batch, 1)
             indices = order[start : start + min(steps * batch, source.max_rows or len(order))]
-            rows = source.fill(indices, self.rows, self.terms)
-            losses = np.empty(-(-len(rows) // batch))
-            updates = self._updates()
-            squares = (
-                np.empty(len(losses)) if any(rule.summed for _, _, rule in updates or ()) else None
+            losses, correct, squares = self._call(
+                source.fill(indices, self.rows, self.terms),
+                batch,
+                size,
+                1,
+                self._kind[yield_each_step],
             )
-            program = self._program(size, updates)
-            choice = autotuner.choose(
-                self._kind[yield_each_step], program.flops_per_row * min(batch, len(order))
-            )
-            for dropout in self.dropouts:
-                dropout.step[0] = dropout.layer.step
-            called = time.perf_counter()
-            program.done = 0
-            try:
-                correct = program.run(
-                    rows,
-                    batch,
-                    losses,
-                    choice.threads,
-                    options.current.trial_seconds if choice.trial else options.current.max_seconds,
-                    squares,
-                )
-            finally:  # also after an interrupt: counts of steps have to agree with the weights
-                done = program.done
-                self._count(done, losses, updates)
-            if not done:  # an interrupt aborted the step, and its handler lets training continue
+            taken = min(len(losses) * batch, len(indices))
+            if not taken:  # an interrupt aborted the step, and its handler lets training continue
                 continue
-            ended = time.perf_counter()
-            taken = min(done * batch, len(rows))
-            if not program.aborted:
-                autotuner.record(choice, ended - called, taken / batch)
-            if not (yield_each_step or choice.trial or program.aborted):
-                steps = self._steps[batch] = max(
-                    1,
-                    min(
-                        2 * steps,
-                        int(options.current.seconds_per_call / (ended - began) * taken / batch),
-                    ),
-                )
             start += taken
             sizes = batch_sizes(taken, batch)
             sums = batch_weights(
                 None if self.weights is None else self.weights[indices[:taken]], sizes, batch
             )
             yield StepResults(
-                losses[:done].tolist(),
+                losses.tolist(),
                 sums,
                 sizes,
-                self._correct(correct),
-                None if squares is None else squares[:done].tolist(),
+                {name: count for name, (count,) in self._correct(correct).items()},
+                None if squares is None else squares.tolist(),
             )
+
+    def epochs_at_once(self, batch: int) -> int:
+        """The number of epochs of the data set that one call is to run."""
+        if self.rows.flat is None:
+            return 1
+        return max(1, self._steps.get(batch, 1) // -(-len(self.rows) // batch))
+
+    def run_epochs(self, order: Array, batch: int, epochs: int) -> EpochResults | None:
+        """Take the steps of several epochs in one call; `order` has one epoch after the other.
+
+        The call ends early after an epoch that takes longer than expected. Returns None if the loss
+        of a step is not finite.
+        """
+        n = len(order) // epochs
+        size = self._size(min(batch, n))
+        for op in self.ops:
+            op.check_batch(n % batch or batch)
+        losses, correct, _ = self._call(order, batch, size, epochs, self._kind[False])
+        if not np.isfinite(losses).all():
+            return None
+        sizes = batch_sizes(n, batch)
+        done = len(losses) // len(sizes)
+        weights = [
+            batch_weights(None if self.weights is None else self.weights[indices], sizes, batch)
+            for indices in order.reshape(epochs, n)[: 1 if self.weights is None else done]
+        ]
+        return EpochResults(
+            losses.reshape(done, len(sizes)),
+            np.broadcast_to(np.array(weights, np.float64), (done, len(sizes))),
+            n,
+            self._correct(correct[:, :done]),
+        )

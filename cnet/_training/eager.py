@@ -9,7 +9,7 @@ import numpy as np
 
 from cnet._core import loops
 from cnet._data.samples import Rows
-from cnet._training.steps import StepResults, batch_weights
+from cnet._training.steps import StepResults, batch_weights, named_counts
 from cnet._utils.arrays import Array, as_real
 from cnet.nn import BatchNorm1d, Loss, Module
 from cnet.optim import LBFGS, Optimizer
@@ -57,7 +57,7 @@ class EagerEngine:
                 [loss],
                 batch_weights(weights, sizes, batch),
                 sizes,
-                self.loss.count_correct(output, target),
+                named_counts(self.loss.count_correct(output, target)),
                 squares,
             )
 

@@ -11,7 +11,7 @@ from cnet.nn._dropout import random_layers
 
 
 class Epoch:
-    """A copy of the weights, optimizer state and random states before an epoch.
+    """The current epoch, or several that run in one call, with a copy of the state before it.
 
     Parameters
     ----------
@@ -20,9 +20,15 @@ class Epoch:
 
     def __init__(self, trainer: TrainerState) -> None:
         self._trainer = trainer
-        self._values = [(state, state.data.copy()) for state in trainer.model._states()]
-        self._optimizer = trainer.optimizer._copy_state()
-        self._random = [(layer, layer.step) for layer in random_layers(trainer.model)]
+        self._states = trainer.model._states()
+        self._random_layers = random_layers(trainer.model)
+        self.begin()
+
+    def begin(self) -> None:
+        """Copy the weights, optimizer state and random states."""
+        self._values = [state.data.copy() for state in self._states]
+        self._optimizer = self._trainer.optimizer._copy_state()
+        self._random_steps = [layer.step for layer in self._random_layers]
 
     def check_loss(self, loss: float, step: int) -> None:
         """Undo the epoch and raise FloatingPointError if the loss of a step is not finite."""
@@ -31,15 +37,19 @@ class Epoch:
 
     def check_weights(self) -> None:
         """Undo the epoch and raise FloatingPointError if a weight is not finite."""
-        if not all(np.isfinite(state.data).all() for state, _ in self._values):
+        if not self.weights_are_finite():
             raise self._diverged("a weight is no longer finite")
+
+    def weights_are_finite(self) -> bool:
+        """Return whether all weights are finite."""
+        return all(np.isfinite(state.data).all() for state in self._states)
 
     def undo(self) -> None:
         """Restore the state from before the epoch."""
-        for state, values in self._values:
+        for state, values in zip(self._states, self._values, strict=True):
             state.data = values
         self._trainer.optimizer._set_state(self._optimizer)
-        for layer, step in self._random:
+        for layer, step in zip(self._random_layers, self._random_steps, strict=True):
             layer.step = step
 
     def _diverged(self, problem: str) -> FloatingPointError:

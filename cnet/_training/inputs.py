@@ -16,6 +16,7 @@ import numpy as np
 from cnet._data.samples import Rows, TransientSamples
 from cnet._training.compiled import CompiledEngine
 from cnet._training.eager import EagerEngine
+from cnet._training.steps import EpochResults
 from cnet._utils.arrays import (
     Array,
     as_array,
@@ -172,6 +173,17 @@ class ArrayData:
         """Yield the runs of an epoch."""
         self._samples.rows.epoch = epoch
         yield Run(self._samples, self._order(epoch), self._batch_size)
+
+    def epochs_at_once(self) -> int:
+        """Return the number of epochs that the engine is to run in one call."""
+        engine = self.engine
+        return engine.epochs_at_once(self._batch_size) if isinstance(engine, CompiledEngine) else 1
+
+    def run_epochs(self, first: int, epochs: int) -> EpochResults | None:
+        """Run several epochs in one call of a compiled engine."""
+        assert isinstance(self.engine, CompiledEngine)
+        order = np.concatenate([self._order(first + i) for i in range(epochs)])
+        return self.engine.run_epochs(order, self._batch_size, epochs)
 
     def _order(self, epoch: int) -> Array:
         """Return the indices of samples in an order that depends on seed and epoch alone."""

@@ -79,9 +79,19 @@ class TrainingLoop(TrainerState):
         self.history = {}
         added = dict.fromkeys(listeners.metrics(), math.nan)  # until callbacks have added them
         done = 0
+        epoch = Epoch(self)
+        needs_ends = validation is not None or bool(listeners)
+        # The data, if several epochs may run in one call.
+        silent = training if isinstance(training, ArrayData) and not needs_ends else None
         try:
             while done < epochs and not self.stop:
-                logs = self._train_epoch(training, listeners)
+                if done:
+                    epoch.begin()
+                if silent and (at_once := min(silent.epochs_at_once(), epochs - done)) > 1:
+                    finished = self._train_epochs(silent, at_once, epoch)
+                    done, silent = done + finished, silent if finished else None
+                    continue
+                logs = self._train_epoch(training, listeners, epoch)
                 self.epoch += 1
                 if validation is not None:
                     logs |= {
@@ -95,10 +105,12 @@ class TrainingLoop(TrainerState):
             for values in self.history.values():
                 del values[done:]  # an interrupt came between two numbers of an epoch
 
-    def _train_epoch(self, training: ArrayData | BatchIterable, listeners: Listeners) -> Logs:
+    def _train_epoch(
+        self, training: ArrayData | BatchIterable, listeners: Listeners, epoch: Epoch
+    ) -> Logs:
         tellers = listeners.tellers()
         each_step = any(listener.every_batch for listener in tellers)
-        epoch, mean, step = Epoch(self), self._mean(), 0
+        mean, step = self._mean(), 0
         for results in self._steps(training, self.optimizer, each_step):
             mean.add(results)
             step += len(results.losses)
@@ -112,6 +124,27 @@ class TrainingLoop(TrainerState):
         logs = mean.logs()
         self.step += step
         return logs
+
+    def _train_epochs(self, training: ArrayData, epochs: int, epoch: Epoch) -> int:
+        """Train for several epochs in one call of a compiled program; returns their number.
+
+        If training diverges, nothing is changed and the number is 0. One epoch at a time then finds
+        the place.
+        """
+        try:
+            results = training.run_epochs(self.epoch, epochs)
+            if results is None or not epoch.weights_are_finite():
+                epoch.undo()
+                return 0
+            metrics = results.metrics()
+        except BaseException:  # so that the history agrees with the weights
+            epoch.undo()
+            raise
+        for name, values in metrics.items():
+            self.history.setdefault(name, []).extend(values)
+        self.epoch += (done := len(results.losses))
+        self.step += results.losses.size
+        return done
 
     def _arrays(self, samples: Samples, batch_size: int, shuffle: bool, seed: Any) -> ArrayData:
         """Return the training data. Estimators have their own order of samples."""

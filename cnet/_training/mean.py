@@ -16,14 +16,7 @@ class Mean:
         for loss, weight in zip(part.losses, part.weights, strict=True):
             self.total += loss * weight
             self.weight += weight
-        if part.correct is None:
-            return
-        counts = (
-            {f"accuracy_{name}": count for name, count in part.correct.items()}
-            if isinstance(part.correct, dict)
-            else {"accuracy": part.correct}
-        )
-        for name, correct in counts.items():
+        for name, correct in part.correct.items():
             self.correct[name] = self.correct.get(name, 0) + correct
 
     def logs(self, prefix: str = "") -> dict[str, float]:

@@ -39,6 +39,9 @@ class Listeners:
         self._frozen: dict[str, Any] | None = None
         """Result of `states` for a copy, which has no callbacks."""
 
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
     def metrics(self) -> dict[str, str]:
         """Return the directions of the metrics that callbacks add."""
         return {

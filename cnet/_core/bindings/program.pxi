@@ -73,7 +73,6 @@ cdef class Program:
     cdef real *sums                    # its partial sums, if it is split over K
     cdef Output *outputs
     cdef Py_ssize_t n_outputs, n_values
-    cdef MetricAccumulator *metrics    # for each thread, of each output
 
     def __cinit__(self, Py_ssize_t capacity, Py_ssize_t rules, int threads):
         if capacity < MIN_CAPACITY:
@@ -102,7 +101,6 @@ cdef class Program:
         free(self.penalty.chunks)
         free(self.penalty.sums)
         free(self.outputs)
-        free(self.metrics)
         free(self.sums)
         _free_csr(&self.data)
 
@@ -211,12 +209,6 @@ cdef class Program:
         outputs[self.n_outputs].n = values.shape[1]
         self.n_outputs += 1
         self.n_values += values.shape[1]
-        free(self.metrics)
-        self.metrics = <MetricAccumulator *> calloc(
-            self.threads * self.n_outputs, sizeof(MetricAccumulator)
-        )
-        if self.metrics == NULL:
-            raise MemoryError
         self.keepalive.append(values)
 
     cdef Output *set_targets(self, Py_ssize_t output, labels, targets, row_weights) except NULL:
@@ -269,76 +261,66 @@ cdef class Program:
         return batch >= MIN_DEFERRED_ROWS and self.flops_per_row * batch >= MIN_DEFERRED_FLOPS
 
     def run(
-        self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses, int threads,
-        double seconds, double[::1] squares=None
-    ) -> list:
-        """Take a step for each batch of `order`, on at most `threads` threads, and write its mean
-        loss, and to `squares` those of the weights in the penalty before the step.
+        self, const int64_t[::1] order, Py_ssize_t batch, double[::1] losses,
+        int64_t[:, ::1] correct, int threads, double seconds, double[::1] squares=None
+    ):
+        """Take a step for each batch of `order`, on at most `threads` threads.
 
-        The last batch may be smaller. Training stops after a step whose loss is not finite, before
-        its update, and any call after the first step that begins so many seconds from now. Returns
-        the number of rows classified correctly by each output, or None if it does not classify; the
-        number of steps taken is `done`. In Python's main thread, an interrupt ends a long step,
-        before it has changed anything, and the call; then Python's handler of interrupts is called.
+        `order` has one or more epochs of equal length, as many as `correct` has columns; the last
+        batch of an epoch may be smaller. Writes the mean loss of each step to `losses`, the number
+        of samples that an output classifies correctly in an epoch to `correct` (outputs, epochs),
+        or -1 if it does not classify, and the sum of the squares of the weights in the penalty,
+        before each step, to `squares`.
+
+        Training stops after a step whose loss is not finite, before its update. A call ends after
+        the first step that begins so many seconds from now; with several epochs, after its epoch.
+        The number of steps taken is `done`. In Python's main thread, an interrupt ends a long step
+        of a call of one epoch, before it has changed anything, and the call; then Python's handler
+        of interrupts is called.
         """
         cdef Call call
         cdef Watch watch
         cdef int members
+        cdef double flops
         self.done, self.aborted = 0, False
         memset(&call, 0, sizeof(call))
         call.n = order.shape[0]
         call.batch = batch
-        _check1("losses", losses.shape[0], (call.n + batch - 1) // batch)
+        call.epochs = correct.shape[1]
+        if call.n == 0 or call.epochs == 0 or call.n % call.epochs:
+            raise ValueError(f"{call.n} samples are no {call.epochs} epochs of equal length")
+        call.epoch = call.n // call.epochs
+        call.epoch_steps = (call.epoch + batch - 1) // batch
+        _check1("losses", losses.shape[0], call.epochs * call.epoch_steps)
+        _check1("correct", correct.shape[0], self.n_outputs)
         if squares is not None:
             _check1("squares", squares.shape[0], losses.shape[0])
         _check_rows(order, self.data.n_rows)
-        memset(self.metrics, 0, self.threads * self.n_outputs * sizeof(MetricAccumulator))
-        if call.n:
-            call.order = &order[0]
-            call.losses = &losses[0]
-            call.squares = &squares[0] if squares is not None else NULL
-            call.end = cnet_seconds() + seconds
-            cnet_set(&call.last, call.n)
-            members = min(
-                threads,
-                members_for(self.flops_per_row * min(batch, call.n), FLOPS_PER_MEMBER, self.threads)
-            )
-            if self.flops_per_row * min(batch, call.n) >= MIN_WATCHED_FLOPS and (
-                members == 1 or begins_regions()
-            ) and _is_main_thread():
-                memset(&watch, 0, sizeof(watch))
-                watch.check_at = cnet_seconds() + SECONDS_BETWEEN_CHECKS
-                call.watch = &watch
-            with nogil:
-                self._run_team(&call, members)
-            self.done, self.aborted = call.steps, call.aborted
-            if call.aborted:
-                _call_interrupt_handler()
-        return [self._correct(output) for output in range(self.n_outputs)]
-
-    cdef void _run_team(self, Call *call, int members) noexcept nogil:
-        """Run the call on a team of threads."""
-        cdef Region region
-        if members > 1:
-            region.program, region.call, region.members = <void *> self, call, members
-            if run_region(_run_members, &region):
-                return
-        self._run_member(call, 0, 1)
-
-    cdef void _run_member(self, Call *call, int ith, int nth) noexcept nogil:
-        if call.order == NULL:
-            self._predict_chunk(call, ith, nth)
-        else:
-            self._run_steps(call, ith, nth)
-
-    cdef object _correct(self, Py_ssize_t output):
-        cdef Py_ssize_t correct = 0
-        cdef int ith
-        if self.outputs[output].labels == NULL and self.outputs[output].loss.kind != CNET_BCE:
-            return None
-        for ith in range(self.threads):
-            correct += self.metrics[ith * self.n_outputs + output].correct
-        return correct
+        call.order = &order[0]
+        call.losses = &losses[0]
+        call.squares = &squares[0] if squares is not None else NULL
+        call.end = cnet_seconds() + seconds
+        cnet_set(&call.last, call.n)
+        flops = self.flops_per_row * min(batch, call.epoch)
+        members = min(threads, members_for(flops, FLOPS_PER_MEMBER, self.threads))
+        if flops >= MIN_WATCHED_FLOPS and call.epochs == 1 and (
+            members == 1 or begins_regions()
+        ) and _is_main_thread():
+            memset(&watch, 0, sizeof(watch))
+            watch.check_at = cnet_seconds() + SECONDS_BETWEEN_CHECKS
+            call.watch = &watch
+        call.metrics = <MetricAccumulator *> calloc(
+            members * call.epochs * self.n_outputs, sizeof(MetricAccumulator)
+        )
+        if call.metrics == NULL:
+            raise MemoryError
+        with nogil:
+            _run_team(self, &call, members)
+            _sum_correct(self.outputs, self.n_outputs, &call, members, &correct[0, 0])
+        free(call.metrics)
+        self.done, self.aborted = call.steps, call.aborted
+        if call.aborted:
+            _call_interrupt_handler()
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out, int threads=ALL) -> bool:
         """Write the outputs for the samples x to out, on at most `threads` threads.
@@ -358,207 +340,32 @@ cdef class Program:
         call.n, call.x, call.out = n, _in2(x), _out2(out)
         members = min(threads, members_for(self.flops_per_row * n, FLOPS_PER_THREAD, self.threads))
         with nogil:
-            self._run_team(&call, members)
+            _run_team(self, &call, members)
         cnet_release(&self.predicts)
         return True
 
-    cdef void _predict_chunk(self, Call *call, int ith, int nth) noexcept nogil:
-        cdef Block block
-        cdef Py_ssize_t i, k, next
-        cdef const Output *output
-        cdef real *row
-        memset(&block, 0, sizeof(block))
-        block.x_batch = self.data.batch
-        while block.start < call.n:
-            block.m = block.batch = min(self.capacity, call.n - block.start)
-            block.data_parallel = block.m >= ROWS_PER_MEMBER * nth
-            block.x = call.x + block.start * self.data.width
-            if self.data.rescales:
-                _rescale_chunk(
-                    block.m, self.data.width, ith, nth, self.data.batch, block.x,
-                    self.data.scale, self.data.offset
-                )
-                block.x = block.x_batch
-            if self.data.order != NULL and (block.data_parallel or nth == 1):
-                _rows_to_csr(&self.data, &block, ith, nth)
-            self._run(PER_SAMPLE, call, &block, ith, nth)
-            if not block.data_parallel:
-                cnet_barrier_wait(&call.barrier, nth)
-            for i in range(_chunk_begin(block.m, ith, nth), _chunk_begin(block.m, ith + 1, nth)):
-                row = call.out + (block.start + i) * self.n_values
-                for k in range(self.n_outputs):
-                    output = &self.outputs[k]
-                    memcpy(
-                        row, _input(&block, output.values) + i * output.n, output.n * sizeof(real)
-                    )
-                    row += output.n
-            block.start += block.m
-            next = min(self.capacity, call.n - block.start)
-            # Without a barrier, a thread overwrites only samples that it alone has read.
-            if next and not (block.data_parallel and next == block.m and not self.needs_barrier):
-                cnet_barrier_wait(&call.barrier, nth)
 
-    cdef void _run_steps(self, Call *call, int ith, int nth) noexcept nogil:
-        """Run all steps of a call as one thread of the team. All threads decide alike when to
-        stop.
-        """
-        cdef Py_ssize_t start = 0, step = 0
-        cdef double loss
-        cdef Member member = Member(ith, nth, False, 1)
-        while start < call.n:
-            if not self._step(call, step, min(call.batch, call.n - start), &member, &loss):
-                if ith == 0:
-                    call.aborted = True
-                break
-            if ith == 0:
-                call.losses[step] = loss
-            start += call.batch
-            step += 1
-            if step > cnet_get(&call.last) or self.n_rules and not isfinite(loss):
-                break
-        if ith == 0:
-            call.steps = step
-
-    cdef bint _step(
-        self, Call *call, Py_ssize_t step, Py_ssize_t batch, Member *member, double *loss
-    ) noexcept nogil:
-        """Run one step. Returns False if an interrupt aborted it."""
-        cdef Block block
-        cdef int ith = member.ith, nth = member.nth
-        cdef MetricAccumulator *metrics = self.metrics + ith * self.n_outputs
-        cdef bint follows
-        cdef Py_ssize_t length = cnet_block_length(batch)
-        cdef Py_ssize_t most = batch if batch <= self.capacity else self.capacity // length * length
-        cdef Py_ssize_t k
-        block.batch = batch
-        block.start = 0
-        block.step = step + 1
-        block.watch = call.watch
-        block.interval = member.interval
-        block.x_batch = self.data.batch
-        block.csr = NULL
-        block.rows = call.order + step * call.batch
-        block.weight = _total_weight(
-            &self.outputs[0].loss, batch, NULL, self.outputs[0].row_weights, block.rows
-        ) if self.summed else 0
-        for k in range(self.n_outputs):
-            metrics[k].loss = 0
-            metrics[k].before = metrics[k].correct
-        if ith == 0 and cnet_get(&call.last) == call.n and cnet_seconds() > call.end:
-            cnet_set(&call.last, step)
-        while block.start < batch:
-            block.m = min(most, batch - block.start)
-            follows = step * call.batch + block.start + 2 * block.m <= call.n
-            block.prefetch_rows = (
-                block.m if follows
-                and block.m * self.data.row_bytes <= MAX_PREFETCH_BYTES else 0
-            )
-            block.data_parallel = block.m >= ROWS_PER_MEMBER * nth
-            block.use_split_k = block.data_parallel and 1 < nth <= cnet_block_count(
-                self.data.width
-            ) and block.m <= self.data.split_k_capacity
-            if not block.use_split_k:
-                self._sync(call, member)
-            _gather_targets(
-                self.outputs, self.n_outputs, block.rows + block.start, block.m, ith, nth
-            )
-            if block.use_split_k:
-                _gather_columns(&self.data, &block, ith, nth)
-                self._run(SPLIT_K, call, &block, ith, nth)
-                cnet_barrier_wait(&call.barrier, nth)
-            else:
-                _gather_rows(&self.data, &block, ith, nth)
-            if block.start == 0:
-                _sum_squares(&self.penalty, ith, nth)
-            self._run(PER_SAMPLE, call, &block, ith, nth)
-            _count_correct(self.outputs, self.n_outputs, metrics, &block, ith, nth)
-            cnet_barrier_wait(&call.barrier, nth)
-            if not self._continues(&block, member, metrics):
-                return False
-            for k in range(self.n_outputs):
-                metrics[k].loss = _sum(block.m, self.outputs[k].row_loss, metrics[k].loss)
-            if ith == 0 and block.start == 0 and call.squares != NULL:
-                call.squares[step] = _total(self.penalty.n, self.penalty.sums)
-            if self.n_rules and not isfinite(
-                _mean_loss(self.outputs, self.n_outputs, metrics, &block)
-            ):
-                break
-            if self.fuse_update:
-                self._track(call, &block, ith, nth)
-            self._run(WEIGHT_GRADS, call, &block, ith, nth)
-            member.pending_updates = True
-            if not block.use_split_k:
-                self._sync(call, member)
-            block.start += block.m
-        loss[0] = _mean_loss(self.outputs, self.n_outputs, metrics, &block)
-        if block.start < batch or self.n_updates == 0:
-            return True
-        self._sync(call, member)
-        if not self.fuse_update:
-            if not self._continues(&block, member, metrics):
-                return False
-            self._track(call, &block, ith, nth)
-        block.factor = 1
-        if self.n_squares:
-            self._run(CLIP, call, &block, ith, nth)
-            cnet_barrier_wait(&call.barrier, nth)
-            block.factor = clip_factor(_total(self.n_squares, self.squares), self.max_norm)
-        self._run(UPDATE, call, &block, ith, nth)
-        cnet_barrier_wait(&call.barrier, nth)
-        return True
-
-    cdef bint _continues(
-        self, Block *block, Member *member, MetricAccumulator *metrics
-    ) noexcept nogil:
-        """After a barrier: whether the step continues, which all threads see alike. A new interval
-        begins.
-        """
-        cdef Py_ssize_t k
-        if block.watch == NULL:
-            return True
-        if cnet_get(&block.watch.aborted) == member.interval:
-            for k in range(self.n_outputs):
-                metrics[k].correct = metrics[k].before
-            return False
-        member.interval += 1
-        block.interval = member.interval
-        return True
-
-    cdef void _track(self, Call *call, Block *block, int ith, int nth) noexcept nogil:
-        """Update running statistics. From here on the step cannot be aborted."""
-        block.watch = NULL
-        if self.n_tracked:
-            self._run(TRACK, call, block, ith, nth)
-
-    cdef void _sync(self, Call *call, Member *member) noexcept nogil:
-        if member.pending_updates:
-            cnet_barrier_wait(&call.barrier, member.nth)
-        member.pending_updates = False
-
-    cdef void _run(
-        self, Phase phase, Call *call, const Block *block, int ith, int nth
-    ) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(self.n_ops):
-            if self.ops[i].phase == phase:
-                if phase == PER_SAMPLE and (self.ops[i].needs_barrier or not block.data_parallel):
-                    cnet_barrier_wait(&call.barrier, nth)
-                if not _is_aborted(block, ith):
-                    self.ops[i].run(self.ops[i].arguments, block, ith, nth)
+cdef void _run_team(Program program, Call *call, int members) noexcept nogil:
+    """Run the call on a team of threads."""
+    cdef Region region
+    if members > 1:
+        region.program, region.call, region.members = <void *> program, call, members
+        if run_region(_run_members, &region):
+            return
+    _run_member(program, call, 0, 1)
 
 
 cdef void _run_members(void *region) noexcept nogil:
     cdef const Region *r = <const Region *> region
     with parallel(num_threads=r.members):
-        (<Program> r.program)._run_member(r.call, threadid(), cnet_team_size())
+        _run_member(<Program> r.program, r.call, threadid(), cnet_team_size())
 
 
-cdef double _total(Py_ssize_t n, const double *sums) noexcept nogil:
-    cdef double total = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        total += sums[i]
-    return total
+cdef void _run_member(Program program, Call *call, int ith, int nth) noexcept nogil:
+    if call.order == NULL:
+        _predict_chunk(program, call, ith, nth)
+    else:
+        _run_steps(program, call, ith, nth)
 
 
 MIN_CAPACITY = CNET_KC

@@ -24,9 +24,10 @@ cdef struct Output:
     real *row_weights_batch
 
 
+# Of an epoch, an output and a thread.
 cdef struct MetricAccumulator:
     double loss          # sum over a batch
-    Py_ssize_t correct   # samples of the call that are classified correctly
+    Py_ssize_t correct   # samples that are classified correctly
     Py_ssize_t before    # the same, before this step
 
 
@@ -110,6 +111,22 @@ cdef void _count_correct(
                 rows, output.n, _input(block, output.values) + start * output.n,
                 output.targets_batch + start * output.n
             )
+
+
+cdef void _sum_correct(
+    const Output *outputs, Py_ssize_t n, const Call *call, int threads, int64_t *correct
+) noexcept nogil:
+    """Sum the counts of all threads: correct (n, epochs), or -1 of outputs without classes."""
+    cdef Py_ssize_t epoch, k
+    cdef int ith
+    cdef int64_t *out
+    for k in range(n):
+        for epoch in range(call.epochs):
+            out = &correct[k * call.epochs + epoch]
+            out[0] = 0 if outputs[k].labels != NULL or outputs[k].loss.kind == CNET_BCE else -1
+            if out[0] == 0:
+                for ith in range(threads):
+                    out[0] += call.metrics[(ith * call.epochs + epoch) * n + k].correct
 
 
 cdef Py_ssize_t _count_signs(

@@ -13,10 +13,14 @@ cdef extern from "kernels/team.h":
 cdef struct Call:
     const int64_t *order  # indices of samples; NULL for a prediction
     Py_ssize_t n, batch
+    Py_ssize_t epochs     # in the order, of `epoch` samples and `epoch_steps` steps
+    Py_ssize_t epoch, epoch_steps
     double *losses
+    MetricAccumulator *metrics  # of each thread, for each epoch and output
     double *squares       # of the weights in the penalty, before each step; or NULL
     Py_ssize_t steps      # number of steps taken
-    double end            # time after which no step begins
+    # Time after which the call ends: after a step, or with several epochs, after an epoch.
+    double end
     cnet_shared last      # last step; the first thread sets it before a barrier of that step
     Watch *watch          # or NULL
     bint aborted          # whether an interrupt aborted the step after these
