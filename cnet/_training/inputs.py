@@ -186,9 +186,12 @@ class ArrayData:
         return self.engine.run_epochs(order, self._batch_size, epochs)
 
     def _order(self, epoch: int) -> Array:
-        """Return the indices of samples in an order that depends on seed and epoch alone."""
+        """Return the indices of samples in an order that depends on seed and epoch alone.
+
+        If an epoch is one batch, that is the order of the data set: a shuffle would only cost time.
+        """
         order = np.arange(len(self._samples.rows))
-        if self._shuffle:
+        if self._shuffle and len(order) > self._batch_size:
             np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,))).shuffle(
                 order
             )

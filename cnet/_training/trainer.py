@@ -191,7 +191,8 @@ class Trainer(TrainingLoop):
             The last mini-batch of an epoch may be smaller.
         shuffle : bool or None
             Whether to visit the samples in a new random order in each epoch. None is True for
-            arrays.
+            arrays. An epoch of one mini-batch has the order of the data set: the order does not
+            matter.
         seed : int or None
             Seed of the order: with the same seed, epoch `k` of a trainer has the same order. None
             draws one from the operating system; after `load_checkpoint`, it is that of the
