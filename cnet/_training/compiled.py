@@ -7,7 +7,7 @@ bars, callbacks and Ctrl-C are served.
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,16 @@ def _loss_term(loss: Any, weight: float, target: Array, weights: Array | None) -
     return LossTerm(loss, weight, loss._program_labels(target), targets, weights)
 
 
+class _Ready(NamedTuple):
+    """A program with the current settings of the optimizer."""
+
+    program: Any
+    states: list[State]
+    """Optimizer states whose steps the program takes."""
+    summed: bool
+    """Whether a rule has a penalty that is summed, so that squares are reported."""
+
+
 class CompiledEngine:
     """Runs a model by compiled programs, one for each batch size."""
 
@@ -81,6 +91,7 @@ class CompiledEngine:
         self.ops = lowered.ops() if optimizer else []
         self.dropouts = [op for op in self.ops if isinstance(op, Dropout)]
         self.dtype = model.dtype
+        self._accuracies = loss._accuracy_names()
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[int, _StagingBuffer] = {}
         self._steps: dict[int, int] = {}
@@ -107,7 +118,7 @@ class CompiledEngine:
     def _correct(self, correct: Array) -> dict[str, list[int]]:
         """The number of correct samples of each epoch, by the name of the accuracy."""
         counts = (count for count in correct.tolist() if count[0] >= 0)
-        return dict(zip(self.loss._accuracy_names(), counts, strict=True))
+        return dict(zip(self._accuracies, counts, strict=True))
 
     def _updates(self) -> list[tuple[Parameter, State, Rule]] | None:
         """State and update rule of each trained parameter; None in evaluation."""
@@ -145,8 +156,9 @@ class CompiledEngine:
             self._programs, self._sources, self._largest = {}, {}, max(batch, 2 * self._largest)
         return self._largest
 
-    def _program(self, batch: int, updates: list[tuple[Parameter, State, Rule]] | None) -> Any:
-        threads = get_num_threads()
+    def _prepare(self, batch: int) -> _Ready:
+        """Read the settings of the optimizer, and return the program for them."""
+        updates, threads = self._updates(), get_num_threads()
         clipping = self.optimizer._limits if self.optimizer else None
         arrays = (id(parameter.data) for parameter in self.parameters)  # callbacks may replace them
         key = (
@@ -159,9 +171,10 @@ class CompiledEngine:
             ),
             *arrays,
         )
-        if key not in self._programs:
+        program = self._programs.get(key)
+        if program is None:
             source = self._source(batch)
-            self._programs[key] = build(
+            program = self._programs[key] = build(
                 self.lowered,
                 source.terms,
                 updates,
@@ -172,73 +185,71 @@ class CompiledEngine:
                 clipping is not None,
             )
         if clipping is not None:
-            self._programs[key].set_clip(*clipping)
+            program.set_clip(*clipping)
         for i, (_, state, rule) in enumerate(updates or ()):
-            self._programs[key].set_rule(i, state.steps, *rule)
-        return self._programs[key]
-
-    def _count(
-        self, done: int, losses: Array, updates: list[tuple[Parameter, State, Rule]] | None
-    ) -> None:
-        """Count steps. The last one changed no weights if its loss is not finite."""
-        for _, state, _ in updates or ():
-            state.steps += done - (done > 0 and not np.isfinite(losses[done - 1]))
-        for dropout in self.dropouts:
-            dropout.layer.step += done
+            program.set_rule(i, state.steps, *rule)
+        states = [state for _, state, _ in updates or ()]
+        return _Ready(program, states, any(rule.summed for _, _, rule in updates or ()))
 
     def _call(
-        self, indices: Array, batch: int, size: int, epochs: int, kind: str
+        self, ready: _Ready, indices: Array, batch: int, epochs: int, kind: str
     ) -> tuple[Array, Array, Array | None]:
         """Run a program once, with steps for `epochs` epochs of these indices of its samples.
 
         Returns the losses and the squares of the steps that were taken, and the numbers of correct
         samples of each output and epoch.
         """
-        began = time.perf_counter()
-        updates = self._updates()
-        program = self._program(size, updates)
-        epoch = len(indices) // epochs
+        program, epoch = ready.program, len(indices) // epochs
         losses = np.empty(epochs * -(-epoch // batch))
-        squares = (
-            np.empty(len(losses)) if any(rule.summed for _, _, rule in updates or ()) else None
-        )
+        squares = np.empty(len(losses)) if ready.summed else None
         correct = np.empty((len(self.terms), epochs), np.int64)
         choice = autotuner.choose(kind, program.flops_per_row * min(batch, epoch))
         for dropout in self.dropouts:
             dropout.step[0] = dropout.layer.step
         limit = options.current.trial_seconds if choice.trial else options.current.max_seconds
-        called = time.perf_counter()
         program.done = 0
+        began = time.perf_counter()
         try:
             program.run(indices, batch, losses, correct, choice.threads, limit, squares)
         finally:  # also after an interrupt: counts of steps have to agree with the weights
             done = program.done
-            self._count(done, losses, updates)
+            # The last step changed no weights if its loss is not finite.
+            counted = done - (done > 0 and not math.isfinite(losses[done - 1]))
+            for state in ready.states:
+                state.steps += counted
+            for dropout in self.dropouts:
+                dropout.layer.step += done
         if done and not program.aborted:
-            ended = time.perf_counter()
+            seconds = time.perf_counter() - began
             steps = done * len(indices) / len(losses) / batch  # a smaller batch is part of a step
-            autotuner.record(choice, ended - called, steps)
+            autotuner.record(choice, seconds, steps)
             if not choice.trial:
-                planned = options.current.seconds_per_call / (ended - began) * steps
+                planned = options.current.seconds_per_call / seconds * steps
                 self._steps[batch] = max(1, min(2 * self._steps.get(batch, 1), int(planned)))
         return losses[:done], correct, None if squares is None else squares[:done]
 
-    def run(self, order: Array, batch: int, yield_each_step: bool) -> Iterator[StepResults]:
+    def run(
+        self, order: Array, batch: int, yield_each_step: bool, listened: bool
+    ) -> Iterator[StepResults]:
         """Take a step for each batch of `order`, indices of samples.
 
-        Yields after some tens of milliseconds of steps, or with `yield_each_step` after each.
+        Yields after some tens of milliseconds of steps, or with `yield_each_step` after each. If
+        somebody listened, they may have changed settings of the optimizer since.
         """
         start, size = 0, self._size(min(batch, len(order)))
         source = self._source(size)
         for op in self.ops:
             op.check_batch(len(order) % batch or batch)
+        ready = self._prepare(size)
         while start < len(order):
+            if start and listened:
+                ready = self._prepare(size)
             steps = 1 if yield_each_step else self._steps.get(batch, 1)
             indices = order[start : start + min(steps * batch, source.max_rows or len(order))]
             losses, correct, squares = self._call(
+                ready,
                 source.fill(indices, self.rows, self.terms),
                 batch,
-                size,
                 1,
                 self._kind[yield_each_step],
             )
@@ -274,7 +285,9 @@ class CompiledEngine:
         size = self._size(min(batch, n))
         for op in self.ops:
             op.check_batch(n % batch or batch)
-        losses, correct, _ = self._call(order, batch, size, epochs, self._kind[False])
+        losses, correct, _ = self._call(
+            self._prepare(size), order, batch, epochs, self._kind[False]
+        )
         if not np.isfinite(losses).all():
             return None
         sizes = batch_sizes(n, batch)

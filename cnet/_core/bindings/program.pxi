@@ -282,6 +282,7 @@ cdef class Program:
         cdef Watch watch
         cdef int members
         cdef double flops
+        cdef Py_ssize_t i
         self.done, self.aborted = 0, False
         memset(&call, 0, sizeof(call))
         call.n = order.shape[0]
@@ -318,6 +319,10 @@ cdef class Program:
             _run_team(self, &call, members)
             _sum_correct(self.outputs, self.n_outputs, &call, members, &correct[0, 0])
         free(call.metrics)
+        for i in range(self.n_rules):  # a step whose loss is not finite changes nothing
+            self.rules[i].steps += call.steps - (
+                call.steps > 0 and not isfinite(call.losses[call.steps - 1])
+            )
         self.done, self.aborted = call.steps, call.aborted
         if call.aborted:
             _call_interrupt_handler()
