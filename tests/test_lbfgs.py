@@ -171,7 +171,7 @@ def test_batches_are_all_rows():
     np.testing.assert_array_equal(weights(whole), weights(other))
     with pytest.raises(ValueError, match="batch_size is 32, but LBFGS needs all 60 rows at once"):
         other.fit(X, LABELS, batch_size=32, verbose=False)
-    with pytest.raises(ValueError, match="LBFGS needs all rows at once: pass arrays x and y"):
+    with pytest.raises(ValueError, match="LBFGS needs all samples at once: pass arrays x and y"):
         other.fit([(X, LABELS)], verbose=False)
 
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from cnet._data.samples import Rows
 from cnet._io import checkpoint as _checkpoint
+from cnet._training.array_data import ArrayData
+from cnet._training.batch_iterable import BatchIterable
+from cnet._training.checkpointed import Checkpointed
 from cnet._training.engine import make_engine
 from cnet._training.epoch import Epoch
 from cnet._training.input_scale import mean_square, sample, warn_if_large, warn_if_unlike
-from cnet._training.inputs import ArrayData, BatchIterable, Samples
+from cnet._training.inputs import Samples
 from cnet._training.mean import Mean
 from cnet._training.steps import StepResults
 from cnet.callbacks import Listeners, Logs
-from cnet.callbacks._trainer_state import TrainerState
 from cnet.nn._norm import TooFewValues
 from cnet.optim import Optimizer
 
@@ -30,7 +32,7 @@ class History(dict[str, list[float]]):
         return self
 
 
-class TrainingLoop(TrainerState):
+class TrainingLoop(Checkpointed):
     """Base of `Trainer`: the loop without the checks of arguments."""
 
     compile: bool

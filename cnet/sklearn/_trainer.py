@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from cnet import nn
-from cnet._training.inputs import ArrayData, Run, Samples
+from cnet._training.array_data import ArrayData, Run
+from cnet._training.inputs import Samples
 from cnet._training.mean import Mean
 from cnet._training.steps import StepResults
 from cnet._training.trainer import Trainer
