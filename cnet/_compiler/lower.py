@@ -24,8 +24,8 @@ from cnet._compiler.ops import (
     Rescale,
     Softmax,
 )
+from cnet._utils.builtin import is_builtin
 from cnet.nn._activations import ElementwiseActivation
-from cnet.nn._module import is_builtin
 
 
 class Lowered(NamedTuple):

@@ -14,10 +14,11 @@ from cnet._compiler.ops import ProgramBuilder
 from cnet._compiler.program import emit_forward, lower_model
 from cnet._core import loops
 from cnet._utils.arrays import Array, empty
+from cnet._utils.builtin import is_builtin
 from cnet._utils.thread_autotuner import autotuner
 from cnet._utils.threads import get_num_threads
 from cnet.nn import Module, Parameter
-from cnet.nn._module import is_builtin, provide
+from cnet.nn._module import provide
 
 _MIN_TUNED_FLOPS = 1e6
 """Operations of a prediction for which it pays to choose the number of threads."""

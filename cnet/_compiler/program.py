@@ -16,9 +16,9 @@ from cnet._compiler.lower import Lowered, Lowering
 from cnet._compiler.ops import NONE, Dense, Op, ProgramBuilder, Rules
 from cnet._core import loops
 from cnet._utils.arrays import Array, empty
+from cnet._utils.builtin import is_builtin
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.nn._ends import gives_probabilities
-from cnet.nn._module import is_builtin
 from cnet.optim import Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 

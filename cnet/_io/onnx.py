@@ -14,10 +14,10 @@ from numpy.typing import DTypeLike
 
 from cnet import nn
 from cnet._utils.arrays import Array, real_dtype
+from cnet._utils.builtin import is_builtin
 from cnet._utils.files import check_target, write_atomically
 from cnet._utils.validation import integer
 from cnet._version import __version__
-from cnet.nn._module import is_builtin
 
 _MIN_OPSET = 13  # the operators below have not changed their meaning since
 _SINCE = {

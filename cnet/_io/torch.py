@@ -11,7 +11,7 @@ from typing import Any
 
 from cnet import nn
 from cnet._utils.arrays import real_dtype
-from cnet.nn._module import is_builtin
+from cnet._utils.builtin import is_builtin
 
 _POOL = ("kernel_size", "stride", "padding")
 _BATCH_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")

@@ -14,9 +14,9 @@ import numpy as np
 
 from cnet._data.samples import Rows
 from cnet._utils.arrays import Array
+from cnet._utils.builtin import is_builtin
 from cnet._utils.warnings import warn
 from cnet.nn import BatchNorm1d, BatchNorm2d, Heads, LayerNorm, Module, Sequential
-from cnet.nn._module import is_builtin
 
 _SAMPLES = 256
 _ELEMENTS = 1 << 18

@@ -21,10 +21,11 @@ from cnet.nn._element_losses import (
 )
 from cnet.nn._group_norm import GroupNorm
 from cnet.nn._heads import Heads, HeadsLoss
+from cnet.nn._layer_norm import LayerNorm
 from cnet.nn._linear import Linear
 from cnet.nn._losses import Loss
 from cnet.nn._module import Module
-from cnet.nn._norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from cnet.nn._norm import BatchNorm1d, BatchNorm2d
 from cnet.nn._parameter import Buffer, Parameter
 from cnet.nn._pool import AvgPool2d, MaxPool2d
 from cnet.nn._rescale import Rescale

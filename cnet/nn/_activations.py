@@ -15,8 +15,9 @@ from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real
 from cnet._utils.validation import LARGEST_FLOAT32, real
 from cnet.nn import init
+from cnet.nn._checks import check_grad, check_row_shape, training_state
 from cnet.nn._images import as_column, as_elements, in_order_of
-from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
 
 

@@ -12,6 +12,7 @@ from cnet._utils.arrays import Array, as_array, real_dtype
 from cnet._utils.threads import get_num_threads
 from cnet._utils.validation import Pair, integer, pair
 from cnet.nn import init
+from cnet.nn._checks import check_grad, training_state
 from cnet.nn._images import (
     as_image_grad,
     as_images,
@@ -21,7 +22,7 @@ from cnet.nn._images import (
     one_or_pair,
     windows,
 )
-from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, seed_sequence
 from cnet._utils.validation import real
+from cnet.nn._checks import check_grad, training_state
 from cnet.nn._images import as_column, as_elements, in_order_of
-from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
 
 

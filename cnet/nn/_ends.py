@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cnet._utils.builtin import is_builtin
 from cnet._utils.warnings import warn
 from cnet.nn._activations import ReLU, Sigmoid, Softmax
 from cnet.nn._class_losses import NOT_PROBABILITIES, CrossEntropyLoss, NLLLoss
@@ -11,7 +12,7 @@ from cnet.nn._dropout import Dropout
 from cnet.nn._element_losses import BCEWithLogitsLoss, PoissonNLLLoss
 from cnet.nn._heads import Heads, HeadsLoss
 from cnet.nn._losses import Loss
-from cnet.nn._module import Module, is_builtin
+from cnet.nn._module import Module
 from cnet.nn._pool import AvgPool2d, MaxPool2d
 from cnet.nn._sequential import Sequential
 from cnet.nn._shape import Flatten, Identity

@@ -11,8 +11,8 @@ from cnet._core import loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real, real_dtype
 from cnet._utils.threads import get_num_threads
 from cnet._utils.validation import integer
+from cnet.nn._checks import check_grad, check_row_shape, training_state
 from cnet.nn._images import as_image_grad, as_images, channels_first, check_images
-from cnet.nn._module import check_grad, check_row_shape, training_state
 from cnet.nn._neutral import neutral
 from cnet.nn._norm import Norm
 

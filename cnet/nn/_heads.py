@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from cnet._utils.arrays import Array, as_array, as_input, as_real, float_dtype, shape_text
 from cnet._utils.validation import real
+from cnet.nn._checks import check_grad
 from cnet.nn._functions import as_loss
 from cnet.nn._losses import Loss
-from cnet.nn._module import Module, check_grad
+from cnet.nn._module import Module
 
 
 class Heads(Module):

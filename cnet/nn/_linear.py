@@ -11,7 +11,8 @@ from cnet._core import loops
 from cnet._utils.arrays import Array, as_input, as_real, real_dtype
 from cnet._utils.validation import integer
 from cnet.nn import init
-from cnet.nn._module import Module, check_grad, check_row_shape, training_state
+from cnet.nn._checks import check_grad, check_row_shape, training_state
+from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
 from cnet.nn._parameter import Parameter
 

@@ -8,7 +8,6 @@ the parameters of the module.
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._core import FLOAT32, FLOAT64
-from cnet._utils.arrays import Array, as_input, rows_at_a_time, seed_sequence, shape_text
+from cnet._utils.arrays import Array, as_input, rows_at_a_time, seed_sequence
 from cnet._utils.stored import as_rows
 from cnet.nn._habits import Habits, taking_training
 from cnet.nn._parameter import Buffer, Parameter
@@ -407,16 +406,6 @@ class Module(Habits):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
 
 
-def is_builtin(thing: object) -> bool:
-    """Whether the class of a layer, loss or optimizer is built in, and not a custom subclass.
-
-    An attribute `_compiled` of the class takes precedence. It is not inherited.
-    """
-    kind = type(thing)
-    own: bool = vars(kind).get("_compiled", kind.__module__.startswith(("cnet.nn.", "cnet.optim.")))
-    return own
-
-
 class _Provided:
     """Functions of higher-level packages, which register them here to avoid circular imports."""
 
@@ -428,41 +417,3 @@ def provide(**functions: Callable[..., Any]) -> None:
     """Register `predict` (compiled prediction) or `save` (files of models)."""
     for name, function in functions.items():
         setattr(_Provided, name, staticmethod(function))
-
-
-def check_row_shape(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless `got`, the shape of a sample, is `expected`."""
-    if got == expected:
-        return
-    hint = ""
-    if not got and len(expected) == 1:
-        hint = (
-            "; for samples of one number pass x[:, None]"
-            if expected == (1,)
-            else "; for a single sample pass x[None]"
-        )
-    elif len(expected) == 1 and math.prod(got) == expected[0]:
-        hint = "; put nn.Flatten() before it, or reshape x to " + shape_text(expected)
-    raise ValueError(
-        f"{layer!r} takes input of shape {shape_text(expected)}, got {shape_text(got)}{hint}"
-    )
-
-
-def check_grad(layer: Module, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless `got`, the shape of a gradient, is `expected`."""
-    if got != expected:
-        raise ValueError(
-            f"{layer!r} got a gradient of shape {got}, expected {expected}: the shape of its last "
-            "training output"
-        )
-
-
-def training_state(module: Module, name: str) -> Array:
-    """Return an attribute that `forward` stored for `backward`.
-
-    Raises RuntimeError if there was no training batch.
-    """
-    state: Array | None = getattr(module, name)
-    if state is None:
-        raise RuntimeError(f"{module!r}: call forward(x, training=True) before backward")
-    return state

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from cnet._core import loops
 from cnet._utils.arrays import Array, as_array
 from cnet._utils.validation import Pair, pair
+from cnet.nn._checks import check_grad, training_state
 from cnet.nn._images import (
     as_image_grad,
     as_images,
@@ -18,7 +19,7 @@ from cnet.nn._images import (
     one_or_pair,
     windows,
 )
-from cnet.nn._module import Module, check_grad, training_state
+from cnet.nn._module import Module
 from cnet.nn._neutral import neutral
 
 
