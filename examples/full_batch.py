@@ -130,9 +130,9 @@ every = LONG // 18
 
 def progress(trainer: cnet.Trainer, logs: dict[str, float]) -> None:
     """A line every so many steps, as the notebook has it."""
-    if trainer.step % every == 0:
+    if trainer.global_step % every == 0:
         print(
-            f"step {trainer.step:>5,}: loss {logs['loss']:.4f}, training accuracy "
+            f"step {trainer.global_step:>5,}: loss {logs['loss']:.4f}, training accuracy "
             f"{percent(logs['accuracy'])}"
         )
 
@@ -140,7 +140,7 @@ def progress(trainer: cnet.Trainer, logs: dict[str, float]) -> None:
 checkpoint = Path(folder.name, "checkpoint.safetensors")
 first = new_trainer(net(nn.Tanh, nn.Tanh), lr=0.1, momentum=0.95)
 seconds = descend(first, 2 * LONG // 3, (progress,))
-rows = [(f"rate 0.1, to step {first.step:,}", *accuracies(first), f"{seconds:.0f} s")]
+rows = [(f"rate 0.1, to step {first.global_step:,}", *accuracies(first), f"{seconds:.0f} s")]
 first.save_checkpoint(checkpoint)
 
 resumed = new_trainer(net(nn.Tanh, nn.Tanh), lr=0.1, momentum=0.95)

@@ -70,7 +70,7 @@ def train(
         history["val_accuracy"][-1],
         trainer.evaluate(*data.test)["accuracy"],
     )
-    return (name, f"{trainer.step:,}", *map(percent, figures), f"{seconds:.0f} s"), history
+    return (name, f"{trainer.global_step:,}", *map(percent, figures), f"{seconds:.0f} s"), history
 
 
 # %% [markdown]

@@ -77,7 +77,7 @@ def test_the_bits_are_those_of_arrays(kind, size, compiled, dtype, isa):
     assert other.fit(loader, epochs=3, verbose=False) == expected
     assert loader.began == 3
     assert state(one) == state(other)
-    assert (other.epoch, other.step) == (one.epoch, one.step)
+    assert (other.epoch, other.global_step) == (one.epoch, one.global_step)
     assert one.explain().startswith(
         "Training is compiled." if compiled else "Training runs layer by layer: "
     )
@@ -265,7 +265,7 @@ def test_a_generator_goes_on_with_steps_per_epoch():
     trainer, other = make(), make()
     history = trainer.fit(endless(), epochs=3, steps_per_epoch=5, verbose=False)
     assert len(history["loss"]) == 3
-    assert (trainer.epoch, trainer.step) == (3, 15)
+    assert (trainer.epoch, trainer.global_step) == (3, 15)
     other.fit(list(itertools.islice(endless(), 15)), verbose=False)
     assert state(trainer) == state(other)
 

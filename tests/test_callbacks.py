@@ -332,7 +332,7 @@ def assert_rejected_before_the_first_step(callback, error, problem, **arguments)
                 **arguments,
             )
         assert {name: values.tobytes() for name, values in model.state_dict().items()} == before
-        assert (trainer.epoch, trainer.step, trainer.history) == (epochs, epochs, history)
+        assert (trainer.epoch, trainer.global_step, trainer.history) == (epochs, epochs, history)
         assert live.axes is None
 
 

@@ -96,7 +96,7 @@ def digest(trainer):
     ]
     numbers = (
         trainer.epoch,
-        trainer.step,
+        trainer.global_step,
         trainer.seed,
         trainer.history,
         trainer._resumed_seed,

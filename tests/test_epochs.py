@@ -72,7 +72,7 @@ def state(trainer):
     arrays = [*trainer.model.state_dict().values()]
     for moments in trainer.optimizer.state_dict()["state"].values():
         arrays += [np.asarray(moment) for moment in moments.values()]
-    return [array.tobytes() for array in arrays], trainer.epoch, trainer.step
+    return [array.tobytes() for array in arrays], trainer.epoch, trainer.global_step
 
 
 def each_epoch(trainer, logs):

@@ -170,7 +170,7 @@ def test_a_warning_that_is_an_error_comes_before_the_first_step(rng):
     before = one.model.state_dict()
     with pytest.raises(UserWarning, match=LARGE):
         one.fit(*images(rng), verbose=False)
-    assert one.step == 0
+    assert one.global_step == 0
     np.testing.assert_array_equal(one.model[0].weight.data, before["0.weight"].T)
 
 

@@ -49,7 +49,7 @@ def test_it_classifies_better_than_as_many_steps_of_sgd():
     assert history["accuracy"][0] > 0.95
     assert history["loss"][0] == pytest.approx(trainer.optimizer.losses[-1], rel=1e-12)
     assert trainer.optimizer.losses == sorted(trainer.optimizer.losses, reverse=True)
-    assert (trainer.epoch, trainer.step) == (1, 1)
+    assert (trainer.epoch, trainer.global_step) == (1, 1)
     sgd = make()
     sgd.optimizer = optim.SGD(sgd.model.parameters(), lr=0.1)
     assert (

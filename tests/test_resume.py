@@ -135,7 +135,7 @@ def outcome(trainer, callbacks, folder):
     return (
         state,
         trainer.epoch,
-        trainer.step,
+        trainer.global_step,
         [group["lr"] for group in trainer.optimizer.param_groups],
         stops,
         records,

@@ -57,7 +57,7 @@ def test_a_single_last_sample_joins_the_mini_batch_before_for_batch_norm(rows, s
     seen = []
     model = make(
         batch_norm=True,
-        callbacks=[lambda trainer, logs: seen.append(trainer.step)],
+        callbacks=[lambda trainer, logs: seen.append(trainer.global_step)],
         max_iter=2,
         **settings,
     ).fit(x, y)

@@ -356,3 +356,6 @@ class Loops(Protocol):
         targets: Any,
         row_weights: Any,
     ) -> None: ...
+    def append_gradient(
+        self, program: _Program, output: int, row_loss: Array, dx: Array, targets: Any
+    ) -> None: ...

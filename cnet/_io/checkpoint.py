@@ -52,7 +52,7 @@ def save(trainer: TrainerState, path: str | os.PathLike[str]) -> None:
     check_seed(seed := json.loads(json.dumps(trainer.seed, default=_number)))
     numbers = {
         "epoch": trainer.epoch,
-        "step": trainer.step,
+        "step": trainer.global_step,
         "seed": seed,
         "history": {
             name: [float(value) for value in values] for name, values in trainer.history.items()
@@ -240,7 +240,11 @@ def _take_up(
     )
     for layer, (key, step) in zip(random_layers(trainer.model), state["random"], strict=True):
         layer.key, layer.step = key, step
-    trainer.epoch, trainer.step, trainer.history = state["epoch"], state["step"], state["history"]
+    trainer.epoch, trainer.global_step, trainer.history = (
+        state["epoch"],
+        state["step"],
+        state["history"],
+    )
     trainer.seed = trainer._resumed_seed = state["seed"]
     trainer._resumed_schedules = state.get("schedulers", [])
     trainer._resumed_callbacks = state["callbacks"]

@@ -64,6 +64,15 @@ class _StagingBuffer:
         self.x[:n] = rows.take(indices).reshape(n, -1)
         return np.arange(n)
 
+    def load(self, x: Any, terms: list[LossTerm]) -> None:
+        """Prepare all samples of a mini-batch, in their order."""
+        n = len(x)
+        for (_, _, *buffers), (_, _, *targets) in zip(self.terms, terms, strict=True):
+            for buffer, values in zip(buffers, targets, strict=True):
+                if buffer is not None and values is not None:
+                    buffer[:n] = values
+        self.x[:n] = np.asarray(x[:n]).reshape(n, -1)
+
 
 def _loss_term(loss: Any, weight: float, target: Array, weights: Array | None) -> LossTerm:
     targets = None if target.ndim == 1 else target.reshape(len(target), math.prod(target.shape[1:]))
@@ -96,6 +105,7 @@ class CompiledEngine:
         self._sources: dict[int, _StagingBuffer] = {}
         self._steps: dict[int, int] = {}
         """Steps of a call, by batch size."""
+        self._last: _LastStep | None = None
         self._largest = 0
         """Largest batch so far of samples that are staged."""
         self._kind = (
@@ -106,14 +116,18 @@ class CompiledEngine:
         """Read this data set from now on. Programs are kept if they read a staging buffer."""
         if rows.flat is not None:
             self._programs, self._sources = {}, {}
-        loss, self.rows, self.weights = self.loss, rows, weights
-        if isinstance(loss, HeadsLoss):
-            self.terms = [
-                _loss_term(term, loss.weights[name], np.ascontiguousarray(targets[name]), weights)
-                for name, term in loss.losses.items()
-            ]
-        else:
-            self.terms = [_loss_term(loss, 1, targets, weights)]
+        self.rows, self.weights = rows, weights
+        self.terms = self._terms(targets, weights)
+
+    def _terms(self, targets: Array, weights: Array | None) -> list[LossTerm]:
+        """A loss term for each output."""
+        loss = self.loss
+        if not isinstance(loss, HeadsLoss):
+            return [_loss_term(loss, 1, targets, weights)]
+        return [
+            _loss_term(term, loss.weights[name], np.ascontiguousarray(targets[name]), weights)
+            for name, term in loss.losses.items()
+        ]
 
     def _correct(self, correct: Array) -> dict[str, list[int]]:
         """The number of correct samples of each epoch, by the name of the accuracy."""
@@ -301,4 +315,56 @@ class CompiledEngine:
             np.broadcast_to(np.array(weights, np.float64), (done, len(sizes))),
             n,
             self._correct(correct[:, :done]),
+        )
+
+    def step(self, x: Any, targets: Array, weights: Array | None) -> float:
+        """Take one step on a mini-batch; returns its loss."""
+        n = len(x)
+        for op in self.ops:
+            op.check_batch(n)
+        size = self._size(n)
+        self._source(size).load(x, self._terms(targets, weights))
+        if self._last is None or not self._last.is_current(size):
+            self._last = _LastStep(self, size)
+        losses, _, _ = self._call(self._last.ready, self._last.order[:n], n, 1, "step")
+        self._last.count()
+        return float(losses[0])
+
+
+class _LastStep:
+    """The program of the last single step, and all that it was prepared for."""
+
+    def __init__(self, engine: CompiledEngine, size: int) -> None:
+        assert engine.optimizer is not None
+        self.ready = engine._prepare(size)
+        self.optimizer, self.size, self.threads = engine.optimizer, size, get_num_threads()
+        self.exchanges = Parameter._exchanges
+        self.order = np.arange(size)
+        self.clipping = self.optimizer.clip_norm, self.optimizer.clip_value
+        self.groups = [
+            {**group, "params": [*group["params"]]} for group in self.optimizer.param_groups
+        ]
+        self.parameters = [p for group in self.groups for p in group["params"]]
+        self.trained = [p._requires_grad for p in self.parameters]
+        self.arrays = [id(state.arrays) for state in self.ready.states]
+        self.count()
+
+    def count(self) -> None:
+        """Remember the numbers of steps of the optimizer states."""
+        self.states = {**self.optimizer._state}
+        self.steps = [state.steps for state in self.ready.states]
+
+    def is_current(self, size: int) -> bool:
+        """Whether nothing has changed since."""
+        optimizer = self.optimizer
+        return (
+            self.size == size
+            and self.threads == get_num_threads()
+            and self.exchanges == Parameter._exchanges
+            and self.clipping == (optimizer.clip_norm, optimizer.clip_value)
+            and self.groups == optimizer.param_groups
+            and self.trained == [p._requires_grad for p in self.parameters]
+            and self.states == optimizer._state
+            and self.arrays == [id(state.arrays) for state in self.ready.states]
+            and self.steps == [state.steps for state in self.ready.states]
         )

@@ -5,8 +5,6 @@ There is no lock, since an interrupt or a fork could leave it locked.
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from cnet.nn import Module
 
@@ -32,7 +30,7 @@ def _goes_on(training: weakref.ref[_Training] | None) -> bool:
 
 
 def is_trained_now(model: Module) -> bool:
-    """Return whether `exclusive` is in effect for a model."""
+    """Return whether a training of a model is going on."""
     return _goes_on(_training.get(id(model)))
 
 
@@ -44,40 +42,53 @@ def _claim(thing: int, training: weakref.ref[_Training]) -> bool:
     return True
 
 
-@contextmanager
-def claimed(*claims: tuple[Iterable[int], str]) -> Iterator[None]:
-    """Claim objects for one training.
+Claims = list[tuple[list[int], str]]
+"""Identities of objects, and the message of the error if another training holds one of them."""
+
+
+class claimed:
+    """Context in which objects are claimed for one training.
 
     Parameters
     ----------
-    *claims : (iterable of int, str)
-        Identities of objects, and the message of the RuntimeError that is raised if another
-        training holds one of them.
+    claims : Claims
+
+    Raises
+    ------
+    RuntimeError
+        If another training holds one of the objects.
     """
-    this = _Training()
-    training = weakref.ref(this)
-    held = [([*things], message) for things, message in claims]
-    try:
-        for things, message in held:
-            if not all(_claim(thing, training) for thing in things):
-                raise RuntimeError(message)
-        yield
-    finally:
-        this.goes_on = False
-        for things, _ in held:
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+
+    def __enter__(self) -> None:
+        self._this = _Training()
+        self._reference = training = weakref.ref(self._this)
+        try:
+            for things, message in self._claims:
+                for thing in things:
+                    if not _claim(thing, training):
+                        raise RuntimeError(message)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._this.goes_on = False
+        for things, _ in self._claims:
             for thing in things:
-                if _training.get(thing) is training:
+                if _training.get(thing) is self._reference:
                     del _training[thing]
 
 
-@contextmanager
-def exclusive(model: Module) -> Iterator[None]:
-    """Reject a second training of a model, or of one that shares a layer with it.
+def claims(model: Module) -> Claims:
+    """Return the claims of a training of a model, for `claimed`.
 
-    Otherwise, both would silently overwrite each other's weights.
+    They reject a second training of the model, or of one that shares a layer with it. Otherwise,
+    both would silently overwrite each other's weights.
     """
-    arrays = {*map(id, model._states())}
-    with claimed(
+    return [
         (
             [id(model)],
             "this model is being trained already: another thread, or a callback, called fit on it",
@@ -85,9 +96,8 @@ def exclusive(model: Module) -> Iterator[None]:
         # Sorted: of two trainings that begin at once, one claims the first array that they share,
         # and the other then fails.
         (
-            sorted(arrays),
+            sorted({*map(id, model._states())}),
             "this model shares a layer with one that is being trained already: wait until that "
             "fit has returned, or train a copy",
         ),
-    ):
-        yield
+    ]

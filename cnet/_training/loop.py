@@ -35,7 +35,6 @@ class History(dict[str, list[float]]):
 class TrainingLoop(Checkpointed):
     """Base of `Trainer`: the loop without the checks of arguments."""
 
-    compile: bool
     _mean_square: float | None
 
     @property
@@ -124,7 +123,7 @@ class TrainingLoop(Checkpointed):
         if not mean.weight:  # which is an error, known only now
             epoch.undo()
         logs = mean.logs()
-        self.step += step
+        self.global_step += step
         return logs
 
     def _train_epochs(self, training: ArrayData, epochs: int, epoch: Epoch) -> int:
@@ -145,7 +144,7 @@ class TrainingLoop(Checkpointed):
         for name, values in metrics.items():
             self.history.setdefault(name, []).extend(values)
         self.epoch += (done := len(results.losses))
-        self.step += results.losses.size
+        self.global_step += results.losses.size
         return done
 
     def _arrays(self, samples: Samples, batch_size: int, shuffle: bool, seed: Any) -> ArrayData:
@@ -187,7 +186,7 @@ class TrainingLoop(Checkpointed):
         """Warn of samples whose scale a network cannot learn from, or was not trained on."""
         if self._mean_square is None and training:
             some = sample(rows)
-            if not self.step:
+            if not self.global_step:
                 warn_if_large(self.model, some)
             self._mean_square = mean_square(some)
         elif self._mean_square is not None and not training:

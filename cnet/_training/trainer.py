@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from cnet._io import checkpoint as _checkpoint
 from cnet._training.array_data import ArrayData
 from cnet._training.batch_iterable import BatchIterable
+from cnet._training.custom_loop import CustomLoop
 from cnet._training.engine import explain
-from cnet._training.exclusive import exclusive
+from cnet._training.exclusive import claimed, claims
 from cnet._training.fit_data import (
     apply_augmentation,
     fit_batches,
@@ -21,7 +22,7 @@ from cnet._training.fit_data import (
     reject_for_batches,
 )
 from cnet._training.inputs import InputValidator
-from cnet._training.loop import History, TrainingLoop
+from cnet._training.loop import History
 from cnet._utils.answers import EVALUATE, FIT, LOSSES, OPTIMIZERS, TRAINER, TRAINER_ARGUMENTS
 from cnet._utils.hints import answers_keywords, no_attribute
 from cnet._utils.validation import flag, integer
@@ -38,7 +39,7 @@ from cnet.optim.lr_scheduler._scheduler import begin_fit, check_schedulers
 _BATCH_SIZE = 32
 
 
-class Trainer(TrainingLoop):
+class Trainer(CustomLoop):
     """Trains a model with a loss and an optimizer.
 
     Parameters
@@ -57,7 +58,7 @@ class Trainer(TrainingLoop):
     ----------
     epoch : int
         Number of epochs trained so far, over all calls of `fit`.
-    step : int
+    global_step : int
         Number of steps in these epochs.
     seed : int or None
         Seed of the order of samples in the last `fit`.
@@ -123,7 +124,7 @@ class Trainer(TrainingLoop):
         warn_of_end(model, self.loss)
         self.model = model
         self.optimizer = optimizer
-        self.epoch = self.step = 0
+        self.epoch = self.global_step = 0
         self.seed: Any = None
         self._resumed_seed: Any = None
         self._schedulers: list[LRScheduler] = []
@@ -134,10 +135,14 @@ class Trainer(TrainingLoop):
         self.metric_modes: dict[str, str] = {}
         self.stop = False
         self._mean_square: float | None = None
+        self._stepper = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy the history, which `fit` in another thread may extend during a copy."""
-        return {**self.__dict__, "_history": History(self._history.copy())}
+        """Copy the history, which `fit` in another thread may extend during a copy.
+
+        The programs of `step` are not copied.
+        """
+        return {**self.__dict__, "_history": History(self._history.copy()), "_stepper": None}
 
     if not TYPE_CHECKING:  # to mypy, every name would be there
 
@@ -297,7 +302,7 @@ class Trainer(TrainingLoop):
         self.optimizer._check_model(self.model)
         schedulers = [callback for callback in callbacks if isinstance(callback, LRScheduler)]
         check_schedulers(schedulers, self.optimizer)
-        with exclusive(self.model):
+        with claimed(claims(self.model)):
             for state in self.model._states():
                 make_writable(state)
             _checkpoint.restore_schedulers(schedulers, self._resumed_schedules)

@@ -188,7 +188,8 @@ MODULE = {
 
 TRAINER = {
     "predict": "call the model: trainer.model(x)",
-    **_each("train train_on_batch", "use fit(x, y, epochs=...)"),
+    "train": "use fit(x, y, epochs=...)",
+    **_each("train_on_batch training_step train_step", "use step(x, y)"),
     "test": "use evaluate(x, y)",
     "validate": "use evaluate(x, y)",
     "compile": "the trainer has got its loss and optimizer at construction",

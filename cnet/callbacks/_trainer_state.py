@@ -20,8 +20,9 @@ class TrainerState:
     model: Module
     loss: Loss
     optimizer: Optimizer
+    compile: bool
     epoch: int
-    step: int
+    global_step: int
     seed: Any
     stop: bool
     history: Any

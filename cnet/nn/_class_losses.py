@@ -45,6 +45,8 @@ def _as_labels(y: Array, classes: int) -> Array:
             f"y holds label {low if low < 0 else high}, but the model has {classes} outputs, so "
             f"labels are 0 to {classes - 1}{hint}"
         )
+    if y.dtype == np.int64 and y.flags.c_contiguous and y.flags.aligned:
+        return y
     return np.require(y, np.int64, ("C", "A"))
 
 

@@ -114,7 +114,7 @@ class EstimatorTrainer(Trainer):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles have the state from which `partial_fit` continues."""
-        kept = ("epoch", "step", "learning_rate", "_parameters", "_scale")
+        kept = ("epoch", "global_step", "learning_rate", "_parameters", "_scale")
         return (
             type(self),
             (self.model, self.loss, self.optimizer),

@@ -33,7 +33,7 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
         "this estimator is being fitted already: another thread, or a callback, called fit or "
         "partial_fit. Fit a clone instead"
     )
-    with claimed(([id(estimator)], taken)):
+    with claimed([([id(estimator)], taken)]):
         before = _Before(estimator)
         if goes_on and hasattr(estimator, "model_"):
             before.keep_training(estimator)

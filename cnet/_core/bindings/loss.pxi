@@ -190,3 +190,32 @@ def append_loss(
     ), loss_weight, _out1(row_loss)
     cdef LossOp op = LossOp(out[0], _out2(dx))
     program.append(PER_SAMPLE, _run_loss, &op, sizeof(op), (row_loss, dx, weights))
+
+
+cdef struct GradientOp:
+    const real *gradient
+    real *dx
+    Py_ssize_t n
+
+
+cdef void _run_gradient(
+    const void *arguments, const Block *block, int ith, int nth
+) noexcept nogil:
+    cdef const GradientOp *op = <const GradientOp *> arguments
+    cdef Py_ssize_t start = _chunk_begin(block.m, ith, nth)
+    cdef Py_ssize_t rows = _chunk_begin(block.m, ith + 1, nth) - start
+    memcpy(op.dx + start * op.n, op.gradient + start * op.n, rows * op.n * sizeof(real))
+
+
+def append_gradient(
+    Program program, Py_ssize_t output, real[::1] row_loss, real[:, ::1] dx, targets
+):
+    """Append the gradient of an output that is given as targets (samples, n). Its loss is that in
+    row_loss.
+    """
+    cdef Output *out = program.set_targets(output, None, targets, None)
+    _check1("row_loss", row_loss.shape[0], program.capacity)
+    _check2("dx", dx.shape[0], dx.shape[1], program.capacity, out.n)
+    out.loss, out.loss_weight, out.row_loss = _loss_of(CNET_MSE, 0, None, out.n), 1, _out1(row_loss)
+    cdef GradientOp op = GradientOp(out.targets_batch, _out2(dx), out.n)
+    program.append(PER_SAMPLE, _run_gradient, &op, sizeof(op), (row_loss, dx))
