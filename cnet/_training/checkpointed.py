@@ -18,9 +18,9 @@ class Checkpointed(TrainerState):
         The state is that between two epochs: weights, optimizer state and settings, `epoch`,
         `global_step`, `history`, the seed of the order of samples, the state of layers that draw
         random numbers, and the states of the schedulers and callbacks of `fit`. A callback may call
-        it in `on_epoch_end`; its place in the list does not matter. During an epoch, or after Ctrl-C, the
-        file has the weights of that moment, and training repeats the epoch after loading. The file
-        is written beside its final place and moved there when it is complete.
+        it in `on_epoch_end`; its place in the list does not matter. During an epoch, or after
+        Ctrl-C, the file has the weights of that moment, and training repeats the epoch after
+        loading. The file is written beside its final place and moved there when it is complete.
 
         Parameters
         ----------
