@@ -9,6 +9,8 @@ class Options:
 
     max_block: int = 1024
     """Samples in a block. A larger batch is processed block by block."""
+    cached_bytes: int = 1_500_000
+    """Bytes of activations above which blocks are small, so that they stay in the L2 cache."""
     seconds_per_call: float = 0.02
     """Duration of a call of a program, for which its number of steps is chosen."""
     max_seconds: float = 0.03

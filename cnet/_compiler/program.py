@@ -25,6 +25,9 @@ from cnet.nn._given_gradient import GivenGradient
 from cnet.optim import Optimizer
 from cnet.optim._rule import Rule, RuleOptimizer, State, flat
 
+_ROWS_PER_THREAD = 128
+"""Samples of a thread in a small block of a batch."""
+
 
 def lower_model(model: Module, row_shape: tuple[int, ...]) -> Lowered | None:
     """A model as ops, for samples of a shape; None if a layer has no compiled form."""
@@ -168,7 +171,8 @@ def build(
         Whether gradients are clipped, which needs all of them before the first update.
     """
     kernels = loops(dtype)
-    capacity = max(_capacity(lowered, batch, updates is not None), kernels.MIN_CAPACITY)
+    least = max(kernels.MIN_CAPACITY, _ROWS_PER_THREAD * threads)
+    capacity = max(kernels.MIN_CAPACITY, _capacity(lowered, batch, updates is not None, least))
     program = kernels.Program(capacity, len(updates or ()), threads)
     builder = ProgramBuilder(kernels, program, capacity, threads, dtype, updates is not None, {})
     rules = _set_rules(builder, updates or [])
@@ -252,10 +256,19 @@ def _emit_updates(
         kernels.append_update(program, *rules[parameter], gradient.reshape(-1))
 
 
-def _capacity(lowered: Lowered, batch: int, training: bool) -> int:
-    """Samples in a block; 0 for the least that a program takes."""
-    if training and any(op.reduces_over_batch for op in lowered.ops()):
+def _capacity(lowered: Lowered, batch: int, training: bool, small: int) -> int:
+    """Samples in a block: as many as `small` if that keeps the activations in the cache."""
+    ops = lowered.ops()
+    if training and any(op.reduces_over_batch for op in ops):
         return batch
-    if any(isinstance(op, Convolution) for op in lowered.ops()):
+    if any(isinstance(op, Convolution) for op in ops):
         return 0
+    layers = [op.layer for op in ops if isinstance(op, Dense)]
+    if layers:
+        width = layers[0].in_features + 2 * sum(layer.out_features for layer in layers)
+        activations = batch * width * layers[0].weight.dtype.itemsize
+        # With each block, all weight gradients are read and written once more.
+        gradients = sum(layer.weight.size for layer in layers) if training else 0
+        if activations > options.current.cached_bytes and small * width > gradients:
+            return min(batch, small, options.current.max_block)
     return min(batch, options.current.max_block)
