@@ -210,9 +210,12 @@ static void gemm_blocked(const cnet_gemm *g) {
     }
 }
 
-/* Cycles per element of a transposed b or c, whose accesses are strided. */
+/* Cycles per element of a transposed b or c, whose accesses are strided; and of a c whose rows are
+   pages apart, so that the stores of a vector miss the TLB and share few sets of the L1 cache. */
 #define TRANSPOSE_B_COST 0.35
-#define TRANSPOSE_C_COST 0.5
+#define TRANSPOSE_C_COST 1.0
+#define PAGE_COST 12.0
+#define PAGE 4096
 
 /* Cycles of one step of k of a tile (rows, vecs): two multiply-adds and two loads start per cycle,
    and a multiply-add has a latency of four cycles. */
@@ -231,9 +234,10 @@ static double estimated_cycles(const cnet_gemm *g) {
                   (tail ? estimated_tile_cycles(rows, (double)tail) : 0));
     if (g->cs_b != 1)
         sum += TRANSPOSE_B_COST * (double)g->k * (double)g->n;
-    if (g->cs_c != 1)
-        sum +=
-            TRANSPOSE_C_COST * (double)g->m * (double)g->n * (double)((g->k + block - 1) / block);
+    if (g->cs_c != 1) {
+        const double stores = (double)g->m * (double)g->n * (double)((g->k + block - 1) / block);
+        sum += stores * (g->cs_c * (ptrdiff_t)sizeof(real) < PAGE ? TRANSPOSE_C_COST : PAGE_COST);
+    }
     return sum;
 }
 
