@@ -147,11 +147,11 @@ resumed = new_trainer(net(nn.Tanh, nn.Tanh), lr=0.1, momentum=0.95)
 resumed.load_checkpoint(checkpoint)
 for group in resumed.optimizer.param_groups:
     group["lr"] = 0.02
-seconds += descend(resumed, LONG - resumed.step, (progress,))
+seconds += descend(resumed, LONG - resumed.global_step, (progress,))
 print()
 rows.append(
     (
-        f"resumed with 0.02, to step {resumed.step:,}",
+        f"resumed with 0.02, to step {resumed.global_step:,}",
         *accuracies(resumed),
         f"{seconds:.0f} s in all",
     )

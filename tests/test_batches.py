@@ -534,7 +534,7 @@ def test_a_checkpoint_counts_on(tmp_path):
     second.load_checkpoint(tmp_path / "c")
     second.fit(cut(8, X, Y), epochs=3, verbose=False)
     assert state(whole) == state(second)
-    assert (second.epoch, second.step) == (whole.epoch, whole.step) == (5, 35)
+    assert (second.epoch, second.global_step) == (whole.epoch, whole.global_step) == (5, 35)
 
 
 # Memory

@@ -76,7 +76,7 @@ def assert_same(a, b):
         a.model.state_dict().items(), b.model.state_dict().values(), strict=True
     ):
         np.testing.assert_array_equal(x, y, err_msg=name)
-    assert (a.epoch, a.step, a.seed) == (b.epoch, b.step, b.seed)
+    assert (a.epoch, a.global_step, a.seed) == (b.epoch, b.global_step, b.seed)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_ten_epochs_are_five_and_five(optimizer, seed, slower, dtype, path):
     assert fit(whole, 5, first.seed) == history
     second.load_checkpoint(path)
     assert second.history == history
-    assert (second.epoch, second.step) == (5, 35)
+    assert (second.epoch, second.global_step) == (5, 35)
     if slower:
         slow_down(whole)
         slow_down(second)

@@ -7,86 +7,28 @@ bars, callbacks and Ctrl-C are served.
 import math
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cnet._compiler import options
 from cnet._compiler.lower import Lowered
 from cnet._compiler.ops import Dropout
-from cnet._compiler.program import LossTerm, build, first_dense
+from cnet._compiler.program import LossTerm, build
 from cnet._data.samples import Rows
+from cnet._training.prepared_program import PreparedProgram
+from cnet._training.staging_buffer import StagingBuffer
 from cnet._training.steps import EpochResults, StepResults, batch_sizes, batch_weights
-from cnet._utils.arrays import Array, empty, rows_at_a_time
-from cnet._utils.stored import Stored
+from cnet._utils.arrays import Array
 from cnet._utils.thread_autotuner import autotuner
 from cnet._utils.threads import get_num_threads
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.optim._rule import Rule, RuleOptimizer, State, kinds
 
-_ROWS_STAGED = 512
-"""Samples that are augmented or converted at a time, to be used while they are in the cache."""
-
-
-class _StagingBuffer:
-    """The samples and targets that a program reads.
-
-    These are the data set itself, where it is an array. If samples are augmented or converted when
-    they are needed, they are a buffer, which `fill` prepares.
-    """
-
-    def __init__(self, rows: Rows, terms: list[LossTerm], batch: int, lowered: Lowered) -> None:
-        self.max_rows: int | None = None
-        """Maximum number of samples in a call; None for the data set itself."""
-        self.x: Any = rows.flat
-        self.terms = terms
-        if rows.flat is not None:
-            if first := first_dense(lowered):
-                self.x = rows.source(first.layer.out_features, lowered.scale, lowered.offset)
-            return
-        staged = 1 if isinstance(rows.x, Stored) else _ROWS_STAGED  # a file is read batch by batch
-        self.max_rows = n = batch * max(1, rows_at_a_time(rows.row_shape, staged) // batch)
-        self.x = empty((n, math.prod(rows.row_shape)), rows.dtype)
-        self.terms = [
-            LossTerm(loss, weight, *(a if a is None else a[:1].repeat(n, axis=0) for a in targets))
-            for loss, weight, *targets in terms
-        ]
-
-    def fill(self, indices: Array, rows: Rows, terms: list[LossTerm]) -> Array:
-        """Prepare these samples of the data set; returns their indices in the buffer."""
-        if self.max_rows is None:
-            return indices
-        n = len(indices)
-        for (_, _, *buffers), (_, _, *targets) in zip(self.terms, terms, strict=True):
-            for buffer, values in zip(buffers, targets, strict=True):
-                if buffer is not None and values is not None:
-                    buffer[:n] = values[indices]
-        self.x[:n] = rows.take(indices).reshape(n, -1)
-        return np.arange(n)
-
-    def load(self, x: Any, terms: list[LossTerm]) -> None:
-        """Prepare all samples of a mini-batch, in their order."""
-        n = len(x)
-        for (_, _, *buffers), (_, _, *targets) in zip(self.terms, terms, strict=True):
-            for buffer, values in zip(buffers, targets, strict=True):
-                if buffer is not None and values is not None:
-                    buffer[:n] = values
-        self.x[:n] = np.asarray(x[:n]).reshape(n, -1)
-
 
 def _loss_term(loss: Any, weight: float, target: Array, weights: Array | None) -> LossTerm:
     targets = None if target.ndim == 1 else target.reshape(len(target), math.prod(target.shape[1:]))
     return LossTerm(loss, weight, loss._program_labels(target), targets, weights)
-
-
-class _Ready(NamedTuple):
-    """A program with the current settings of the optimizer."""
-
-    program: Any
-    states: list[State]
-    """Optimizer states whose steps the program takes."""
-    summed: bool
-    """Whether a rule has a penalty that is summed, so that squares are reported."""
 
 
 class CompiledEngine:
@@ -102,10 +44,10 @@ class CompiledEngine:
         self.dtype = model.dtype
         self._accuracies = loss._accuracy_names()
         self._programs: dict[tuple[Any, ...], Any] = {}
-        self._sources: dict[int, _StagingBuffer] = {}
+        self._sources: dict[int, StagingBuffer] = {}
         self._steps: dict[int, int] = {}
         """Steps of a call, by batch size."""
-        self._last: _LastStep | None = None
+        self._last: PreparedProgram | None = None
         self._largest = 0
         """Largest batch so far of samples that are staged."""
         self._kind = (
@@ -115,7 +57,7 @@ class CompiledEngine:
     def bind(self, rows: Rows, targets: Array, weights: Array | None = None) -> None:
         """Read this data set from now on. Programs are kept if they read a staging buffer."""
         if rows.flat is not None:
-            self._programs, self._sources = {}, {}
+            self._programs, self._sources, self._last = {}, {}, None
         self.rows, self.weights = rows, weights
         self.terms = self._terms(targets, weights)
 
@@ -154,9 +96,9 @@ class CompiledEngine:
             for parameter, rule in trained
         ]
 
-    def _source(self, batch: int) -> _StagingBuffer:
+    def _source(self, batch: int) -> StagingBuffer:
         if batch not in self._sources:
-            self._sources[batch] = _StagingBuffer(self.rows, self.terms, batch, self.lowered)
+            self._sources[batch] = StagingBuffer(self.rows, self.terms, batch, self.lowered)
         return self._sources[batch]
 
     def _size(self, batch: int) -> int:
@@ -170,7 +112,7 @@ class CompiledEngine:
             self._programs, self._sources, self._largest = {}, {}, max(batch, 2 * self._largest)
         return self._largest
 
-    def _prepare(self, batch: int) -> _Ready:
+    def _prepare(self, batch: int) -> PreparedProgram:
         """Read the settings of the optimizer, and return the program for them."""
         updates, threads = self._updates(), get_num_threads()
         clipping = self.optimizer._limits if self.optimizer else None
@@ -203,19 +145,26 @@ class CompiledEngine:
         for i, (_, state, rule) in enumerate(updates or ()):
             program.set_rule(i, state.steps, *rule)
         states = [state for _, state, _ in updates or ()]
-        return _Ready(program, states, any(rule.summed for _, _, rule in updates or ()))
+        summed = any(rule.summed for _, _, rule in updates or ())
+        return PreparedProgram(program, batch, threads, self.optimizer, states, summed)
+
+    def _prepared(self, batch: int) -> PreparedProgram:
+        """The program for such batches, with the current settings of the optimizer."""
+        if self._last is None or not self._last.is_current(batch):
+            self._last = self._prepare(batch)
+        return self._last
 
     def _call(
-        self, ready: _Ready, indices: Array, batch: int, epochs: int, kind: str
+        self, prepared: PreparedProgram, indices: Array, batch: int, epochs: int, kind: str
     ) -> tuple[Array, Array, Array | None]:
         """Run a program once, with steps for `epochs` epochs of these indices of its samples.
 
         Returns the losses and the squares of the steps that were taken, and the numbers of correct
         samples of each output and epoch.
         """
-        program, epoch = ready.program, len(indices) // epochs
+        program, epoch = prepared.program, len(indices) // epochs
         losses = np.empty(epochs * -(-epoch // batch))
-        squares = np.empty(len(losses)) if ready.summed else None
+        squares = np.empty(len(losses)) if prepared.summed else None
         correct = np.empty((len(self.terms), epochs), np.int64)
         choice = autotuner.choose(kind, program.flops_per_row * min(batch, epoch))
         for dropout in self.dropouts:
@@ -228,9 +177,7 @@ class CompiledEngine:
         finally:  # also after an interrupt: counts of steps have to agree with the weights
             done = program.done
             # The last step changed no weights if its loss is not finite.
-            counted = done - (done > 0 and not math.isfinite(losses[done - 1]))
-            for state in ready.states:
-                state.steps += counted
+            prepared.count(done - (done > 0 and not math.isfinite(losses[done - 1])))
             for dropout in self.dropouts:
                 dropout.layer.step += done
         if done and not program.aborted:
@@ -242,26 +189,20 @@ class CompiledEngine:
                 self._steps[batch] = max(1, min(2 * self._steps.get(batch, 1), int(planned)))
         return losses[:done], correct, None if squares is None else squares[:done]
 
-    def run(
-        self, order: Array, batch: int, yield_each_step: bool, listened: bool
-    ) -> Iterator[StepResults]:
+    def run(self, order: Array, batch: int, yield_each_step: bool) -> Iterator[StepResults]:
         """Take a step for each batch of `order`, indices of samples.
 
-        Yields after some tens of milliseconds of steps, or with `yield_each_step` after each. If
-        somebody listened, they may have changed settings of the optimizer since.
+        Yields after some tens of milliseconds of steps, or with `yield_each_step` after each.
         """
         start, size = 0, self._size(min(batch, len(order)))
         source = self._source(size)
         for op in self.ops:
             op.check_batch(len(order) % batch or batch)
-        ready = self._prepare(size)
         while start < len(order):
-            if start and listened:
-                ready = self._prepare(size)
             steps = 1 if yield_each_step else self._steps.get(batch, 1)
             indices = order[start : start + min(steps * batch, source.max_rows or len(order))]
             losses, correct, squares = self._call(
-                ready,
+                self._prepared(size),
                 source.fill(indices, self.rows, self.terms),
                 batch,
                 1,
@@ -324,47 +265,6 @@ class CompiledEngine:
             op.check_batch(n)
         size = self._size(n)
         self._source(size).load(x, self._terms(targets, weights))
-        if self._last is None or not self._last.is_current(size):
-            self._last = _LastStep(self, size)
-        losses, _, _ = self._call(self._last.ready, self._last.order[:n], n, 1, "step")
-        self._last.count()
+        prepared = self._prepared(size)
+        losses, _, _ = self._call(prepared, prepared.order[:n], n, 1, "step")
         return float(losses[0])
-
-
-class _LastStep:
-    """The program of the last single step, and all that it was prepared for."""
-
-    def __init__(self, engine: CompiledEngine, size: int) -> None:
-        assert engine.optimizer is not None
-        self.ready = engine._prepare(size)
-        self.optimizer, self.size, self.threads = engine.optimizer, size, get_num_threads()
-        self.exchanges = Parameter._exchanges
-        self.order = np.arange(size)
-        self.clipping = self.optimizer.clip_norm, self.optimizer.clip_value
-        self.groups = [
-            {**group, "params": [*group["params"]]} for group in self.optimizer.param_groups
-        ]
-        self.parameters = [p for group in self.groups for p in group["params"]]
-        self.trained = [p._requires_grad for p in self.parameters]
-        self.arrays = [id(state.arrays) for state in self.ready.states]
-        self.count()
-
-    def count(self) -> None:
-        """Remember the numbers of steps of the optimizer states."""
-        self.states = {**self.optimizer._state}
-        self.steps = [state.steps for state in self.ready.states]
-
-    def is_current(self, size: int) -> bool:
-        """Whether nothing has changed since."""
-        optimizer = self.optimizer
-        return (
-            self.size == size
-            and self.threads == get_num_threads()
-            and self.exchanges == Parameter._exchanges
-            and self.clipping == (optimizer.clip_norm, optimizer.clip_value)
-            and self.groups == optimizer.param_groups
-            and self.trained == [p._requires_grad for p in self.parameters]
-            and self.states == optimizer._state
-            and self.arrays == [id(state.arrays) for state in self.ready.states]
-            and self.steps == [state.steps for state in self.ready.states]
-        )

@@ -30,9 +30,7 @@ class EagerEngine:
         """Read this data set from now on."""
         self.rows, self.targets, self.weights = rows, targets, weights
 
-    def run(
-        self, order: Array, batch: int, yield_each_step: bool, listened: bool
-    ) -> Iterator[StepResults]:
+    def run(self, order: Array, batch: int, yield_each_step: bool) -> Iterator[StepResults]:
         """Take a step for each batch of `order`, indices of samples; yields after each step."""
         if self.optimizer is not None:
             for layer in self.model.modules():

@@ -112,7 +112,7 @@ class TrainingLoop(Checkpointed):
         tellers = listeners.tellers()
         each_step = any(listener.every_batch for listener in tellers)
         mean, step = self._mean(), 0
-        for results in self._steps(training, self.optimizer, each_step, bool(tellers)):
+        for results in self._steps(training, self.optimizer, each_step):
             mean.add(results)
             step += len(results.losses)
             loss = results.losses[-1]
@@ -166,7 +166,6 @@ class TrainingLoop(Checkpointed):
         data: ArrayData | BatchIterable,
         optimizer: Optimizer | None,
         yield_each_step: bool = False,
-        listened: bool = False,
     ) -> Iterator[StepResults]:
         """Run an epoch of training, or of evaluation without an optimizer."""
         for run in data.iter_epoch(self.epoch if optimizer else 0):
@@ -178,7 +177,7 @@ class TrainingLoop(Checkpointed):
             elif run.name:
                 data.engine.bind(*run.samples)
             try:
-                yield from data.engine.run(run.order, run.batch_size, yield_each_step, listened)
+                yield from data.engine.run(run.order, run.batch_size, yield_each_step)
             except TooFewValues as error:
                 raise ValueError(f"{run.name}: {error}" if run.name else str(error)) from None
 

@@ -82,7 +82,7 @@ class Stepper:
         n, before = len(rows), Epoch(self._trainer)
         engine.bind(*samples)
         try:
-            loss = next(engine.run(np.arange(n), n, True, True)).losses[0]
+            loss = next(engine.run(np.arange(n), n, True)).losses[0]
         except BaseException:
             before.undo()
             raise
