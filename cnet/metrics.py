@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._core import FLOAT64
 from cnet._utils.arrays import Array, as_array, check_finite
+from cnet._utils.validation import COUNT_LIMIT, integer
 
 _MAX_CLASSES = 1 << 15  # a matrix of 8 GB
-_LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -78,12 +76,11 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
     """
     true, predicted = _pair(y_true, y_pred)
     largest = max((int(labels.max()) for labels in (true, predicted) if len(labels)), default=-1)
-    try:
-        count = largest + 1 if classes is None else operator.index(classes)
-    except TypeError:
-        raise TypeError(f"classes is {classes!r}, expected a whole number or None") from None
-    if classes is not None and not 1 <= count <= _MAX_CLASSES:
-        raise ValueError(f"classes is {count}, expected a whole number from 1 to {_MAX_CLASSES}")
+    count = (
+        largest + 1
+        if classes is None
+        else integer("classes", classes, 1, _MAX_CLASSES, alternative="None")
+    )
     if largest >= min(count, _MAX_CLASSES):
         raise ValueError(
             f"there is a label {largest}, expected 0 to {min(count, _MAX_CLASSES) - 1}"
@@ -137,16 +134,11 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     if true.max() >= values.shape[1]:
         raise ValueError(f"there is a label {true.max()}, but scores has {values.shape[1]} columns")
     check_finite(values, "scores", FLOAT64)
-    try:
-        count = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k is {k!r}, expected an integer of at least 1") from None
-    if count < 1:
-        raise ValueError(f"k is {count}, expected an integer of at least 1")
+    k = integer("k", k, 1)
     own = np.take_along_axis(values, true[:, None], axis=1)
     before = np.arange(values.shape[1]) < true[:, None]
     rank = ((values > own) | ((values == own) & before)).sum(axis=1)
-    return float(np.mean(rank < count))
+    return float(np.mean(rank < k))
 
 
 def class_report(
@@ -228,7 +220,7 @@ def _labels(y: ArrayLike, name: str) -> Array:
             f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}"
         )
     if array.size and not (
-        array.min() >= 0 and array.max() < _LARGEST_LABEL and np.array_equal(array, np.floor(array))
+        array.min() >= 0 and array.max() < COUNT_LIMIT and np.array_equal(array, np.floor(array))
     ):
         raise ValueError(
             f"{name} holds other values than whole numbers from 0, expected class numbers"

@@ -69,7 +69,7 @@ def test_what_is_no_class_number(bad):
         ((0, [0]), r"y_true has shape \(\), expected class numbers"),
         (([0], [[0.1, 0.9]]), r"y_pred has shape \(1, 2\).*argmax"),
         (([0], [3], 3), "there is a label 3, expected 0 to 2"),
-        (([0], [0], 0), "classes is 0, expected a whole number from 1"),
+        (([0], [0], 0), "classes is 0, expected an integer from 1 to 32768, or None"),
         (([0], [0], 1 << 40), "classes is 1099511627776"),
         (([0], [1 << 40]), "there is a label 1099511627776"),
     ],

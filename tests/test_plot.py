@@ -568,7 +568,7 @@ def test_a_window_is_opened_once(model, monkeypatch):
     [("soon", TypeError), (None, TypeError), (-1, ValueError), (float("nan"), ValueError)],
 )
 def test_bad_intervals(interval, error):
-    with pytest.raises(error, match=r"interval is .*, expected a number of seconds"):
+    with pytest.raises(error, match=r"interval in seconds is .*, expected a finite number"):
         plot.LivePlot(interval=interval)
 
 

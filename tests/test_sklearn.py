@@ -371,7 +371,7 @@ def test_a_schedule_of_learning_rates(solver, iris):
     asked.clear()
     model.partial_fit(x, y)
     assert asked == [4, 5]
-    with pytest.raises(ValueError, match=r"learning_rate\(0\) returned -1"):
+    with pytest.raises(ValueError, match=r"learning_rate\(0\) is -1"):
         sgd(learning_rate=lambda epoch: -1).fit(x, y)
 
 

@@ -243,7 +243,7 @@ FAILURES = {
         {"learning_rate": lambda epoch: 0.1 if epoch < 3 else -1},
         {},
         ValueError,
-        r"learning_rate\(\d+\) returned -1",
+        r"learning_rate\(\d+\) is -1",
     ),
     "batch norm": (
         {"batch_norm": True, "batch_size": 1},

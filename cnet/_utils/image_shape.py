@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
+
+from cnet._utils.validation import integer, two
 
 
 def image_layout(row_shape: tuple[int, ...], shape: tuple[int, int] | None) -> tuple[int, int, int]:
@@ -42,20 +43,5 @@ def image_shape(shape: Any) -> tuple[int, int] | None:
     """A (height, width) that a user gave, checked."""
     if shape is None:
         return None
-    wanted = "(height, width) in pixels, such as (28, 28)"
-    try:
-        height, width = (operator.index(side) for side in pair_of("shape", shape, wanted))
-    except TypeError:
-        raise TypeError(f"shape is {shape!r}, expected {wanted}") from None
-    if min(height, width) < 1:
-        raise ValueError(f"shape is {shape!r}, expected {wanted}")
-    return height, width
-
-
-def pair_of(name: str, value: Any, wanted: str) -> tuple[Any, Any]:
-    """Two values that a user gave as one."""
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected {wanted}") from None
-    return first, second
+    height, width = two("shape", shape, "(height, width) in pixels, such as (28, 28)")
+    return integer("height of shape", height, 1), integer("width of shape", width, 1)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet._utils.arrays import as_array
+from cnet._utils.arrays import as_array, shape_text
 from cnet._utils.standardize import feature_statistics, inverse
 
 from ._holdout import Rows, count_of, last_rows
@@ -97,9 +97,7 @@ class Dataset:
             )
         x = as_array(x, "x")
         if x.shape[1:] != self.mean.shape:
-            raise ValueError(
-                f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}"
-            )
+            raise ValueError(f"x has shape {x.shape}, expected {shape_text(self.mean.shape)}")
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
         result *= inverse(self.std)
         return result

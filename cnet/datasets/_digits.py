@@ -30,9 +30,10 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from cnet._utils.arrays import reject_masked
+from cnet._utils.validation import integer
 
 from ._dataset import CLASSES, Dataset, build
-from ._holdout import count_of, whole_number
+from ._holdout import count_of
 from ._strokes import SAMPLES, load_glyphs
 
 _Float = NDArray[np.float32]
@@ -128,10 +129,10 @@ def digits(
         test=Split(x: float32 (20, 784), y: int64 (20,)),
     )
     """
-    train = whole_number("train", train, minimum=1)
-    test = whole_number("test", test)
+    train = integer("train", train, 1)
+    test = integer("test", test, 0)
     validation = count_of("validation", validation, train, "training images")
-    seed = whole_number("seed", seed)
+    seed = integer("seed", seed, 0)
 
     images = np.empty((train + validation, SIZE, SIZE), np.uint8)
     labels = np.concatenate(
@@ -185,7 +186,7 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
     """
     checked = _checked_labels(labels)
     images = np.empty((len(checked), SIZE, SIZE), np.uint8)
-    _draw(checked, whole_number("seed", seed), _GIVEN_LABELS, out=images)
+    _draw(checked, integer("seed", seed, 0), _GIVEN_LABELS, out=images)
     return images
 
 
@@ -194,14 +195,14 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     reject_masked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim != 1:
-        raise ValueError(f"labels must have the shape (n,), got {array.shape}")
+        raise ValueError(f"labels has shape {array.shape}, expected (n,)")
     if not array.size:
         return np.empty(0, np.int64)
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got dtype {array.dtype}")
+        raise TypeError(f"labels has dtype {array.dtype}, expected integers")
     if array.min() < 0 or array.max() >= CLASSES:
         raise ValueError(
-            f"labels must be in 0 to {CLASSES - 1}, got {array.min()} to {array.max()}"
+            f"labels holds {array.min()} to {array.max()}, expected 0 to {CLASSES - 1}"
         )
     return array.astype(np.int64)
 

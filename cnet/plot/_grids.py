@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from cnet._utils.arrays import Array, as_array, reject_masked
 from cnet._utils.image_shape import image_layout, image_shape
+from cnet._utils.validation import integer
 from cnet.nn import Module
 from cnet.plot._axes import FAINT, WRONG, AxesArray, new_axes, pyplot, some_axes
 
@@ -254,9 +255,7 @@ def _grid(
         height, width = pictures.shape[1:3]
         if columns is None:
             columns = math.ceil(math.sqrt(n * height / width))
-        if not isinstance(columns, int | np.integer) or columns < 1:
-            raise ValueError(f"columns is {columns!r}, expected an integer of at least 1")
-        columns = min(int(columns), n)
+        columns = min(integer("columns", columns, 1, wrong_type=ValueError, alternative="None"), n)
         axes = new_axes(
             -(-n // columns),
             columns,
