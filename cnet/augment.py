@@ -188,7 +188,7 @@ class Augment:
         rows = _images(x)
         image_layout(rows.row_shape, self.shape)
         if not len(rows):
-            raise ValueError("x has no rows: their mean is not defined")
+            raise ValueError("x has no samples: their mean is not defined")
         self.mean, self.std = feature_statistics(rows.x)
         return self
 

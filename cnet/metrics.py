@@ -40,7 +40,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """
     true, predicted = _pair(y_true, y_pred)
     if not len(true):
-        raise ValueError("y_true has no rows: the accuracy of nothing is not defined")
+        raise ValueError("y_true has no samples, expected at least one")
     return float(np.mean(true == predicted))
 
 
@@ -126,11 +126,11 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     true, values = _labels(y_true, "y_true"), as_array(scores, "scores")
     if values.ndim != 2 or len(values) != len(true):
         raise ValueError(
-            f"scores has shape {values.shape}, expected ({len(true)}, classes): a row for each of "
-            "y_true"
+            f"scores has shape {values.shape}, expected ({len(true)}, classes): the "
+            "outputs for each sample of y_true"
         )
     if not len(true):
-        raise ValueError("y_true has no rows: the accuracy of nothing is not defined")
+        raise ValueError("y_true has no samples, expected at least one")
     if true.max() >= values.shape[1]:
         raise ValueError(f"there is a label {true.max()}, but scores has {values.shape[1]} columns")
     check_finite(values, "scores", FLOAT64)
@@ -186,17 +186,17 @@ def class_report(
     matrix = confusion_matrix(y_true, y_pred, classes)
     hits, predicted, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return {
-        "precision": _share(hits, predicted),
-        "recall": _share(hits, support),
-        "f1": _share(2 * hits, predicted + support),
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, predicted + support),
         "support": support,
     }
 
 
-def _share(part: Array, whole: Array) -> Array:
+def _ratio(part: Array, whole: Array) -> Array:
     """Return ``part / whole``, NaN where `whole` is 0."""
-    share: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-    return share
+    ratio: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return ratio
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
@@ -204,7 +204,7 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
         raise ValueError(
-            f"y_true has {len(true)} rows, y_pred {len(predicted)}: expected equally many"
+            f"y_true has {len(true)} samples, y_pred {len(predicted)}: expected the same number"
         )
     return true, predicted
 
@@ -215,14 +215,10 @@ def _labels(y: ArrayLike, name: str) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        hint = f"; for rows of outputs pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
-        raise ValueError(
-            f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}"
-        )
+        hint = f"; for outputs of a model pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
+        raise ValueError(f"{name} has shape {array.shape}, expected labels of shape (n,){hint}")
     if array.size and not (
         array.min() >= 0 and array.max() < COUNT_LIMIT and np.array_equal(array, np.floor(array))
     ):
-        raise ValueError(
-            f"{name} holds other values than whole numbers from 0, expected class numbers"
-        )
+        raise ValueError(f"{name} holds values other than labels, expected integers of at least 0")
     return array.astype(np.int64)

@@ -218,7 +218,7 @@ FAILURES = {
         {"solver": "lbfgs", "callbacks": [fails]},
         {},
         ValueError,
-        "callbacks are told of epochs",
+        "callbacks are called after epochs",
     ),
     "lbfgs stops early": (
         {"solver": "lbfgs", "early_stopping": True},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnet._utils.arrays import as_array, shape_text
 from cnet._utils.standardize import feature_statistics, inverse
 
-from ._holdout import Rows, count_of, last_rows
+from ._holdout import Indices, count_of, last_samples
 
 CLASSES = 10
 _NOT_BY_CHANCE = 20
@@ -26,7 +26,7 @@ class Split(NamedTuple):
         Inputs, shape (n, ...).
     y : ndarray
         Targets, one per sample: int64 labels (two per image for `multi_digit`), or float32 one-hot
-        rows.
+        vectors.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def build(
             f"the training images are sorted by label, so the last {held_out} do not represent all "
             "classes; pass stratify=True or validation=0"
         )
-    kept, held = last_rows(train_labels, held_out, stratify)
+    kept, held = last_samples(train_labels, held_out, stratify)
 
     def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
         n, height, width = images.shape
@@ -199,5 +199,5 @@ def _is_sorted(labels: NDArray[Any]) -> bool:
     return bool((before <= after).all() or (before >= after).all())
 
 
-def _part(split: Split, rows: Rows) -> Split:
-    return Split(split.x[rows], split.y[rows])
+def _part(split: Split, indices: Indices) -> Split:
+    return Split(split.x[indices], split.y[indices])

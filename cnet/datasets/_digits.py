@@ -103,7 +103,7 @@ def digits(
     flatten : bool, default True
         Return images of shape (n, 784) instead of (n, 1, 28, 28).
     one_hot : bool, default False
-        Return float32 one-hot rows of shape (n, 10) instead of int64 labels of shape (n,).
+        Return float32 one-hot vectors, shape (n, 10) instead of int64 labels, shape (n,).
     standardize : bool, default False
         Return float32 with mean 0 and standard deviation 1 for each pixel of the training split.
 
@@ -191,7 +191,7 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
-    """Return labels as int64, shape (n,), or raise an error that states what is expected."""
+    """Return labels as int64, shape (n,). Raise TypeError or ValueError for others."""
     reject_masked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim != 1:

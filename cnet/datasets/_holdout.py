@@ -1,4 +1,4 @@
-"""Selection of samples to hold out: how many, and which."""
+"""Number and selection of samples to hold out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnet._utils.validation import integer
 
-Rows = slice | NDArray[np.intp]
+Indices = slice | NDArray[np.intp]
 
 
 def count_of(name: str, value: Any, total: int, noun: str, maximum: int | None = None) -> int:
@@ -45,12 +45,12 @@ def count_of(name: str, value: Any, total: int, noun: str, maximum: int | None =
     )
 
 
-def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
+def last_samples(y: NDArray[Any], count: int, stratify: bool) -> tuple[Indices, Indices]:
     """Return the samples to keep and those to hold out, from the end of the data or of each class.
 
     Both are in the original order. Classes get counts in proportion to their sizes, rounded by the
-    largest remainders. With targets of several numbers, such as one-hot rows, each combination is a
-    class.
+    largest remainders. With targets of several numbers, such as one-hot vectors, each combination
+    is a class.
     """
     n = len(y)
     if not stratify:
@@ -66,10 +66,10 @@ def last_rows(y: NDArray[Any], count: int, stratify: bool) -> tuple[Rows, Rows]:
             f"stratify requires targets that are classes, but all {n} samples have different "
             "targets; pass stratify=False"
         )
-    share, remainder = np.divmod(count * sizes, n)
-    share[np.argsort(-remainder, kind="stable")[: count - share.sum()]] += 1
+    counts, remainder = np.divmod(count * sizes, n)
+    counts[np.argsort(-remainder, kind="stable")[: count - counts.sum()]] += 1
     by_class = np.argsort(classes, kind="stable")
     held = np.zeros(n, bool)
-    for end, last in zip(np.cumsum(sizes), share, strict=True):
+    for end, last in zip(np.cumsum(sizes), counts, strict=True):
         held[by_class[end - last : end]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

@@ -177,6 +177,6 @@ def _digits_of(name: str, split: Split) -> _Arrays:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"source.{name} has targets {y.dtype} of shape {y.shape}, expected a label or a "
-            "one-hot row for each image"
+            "one-hot vector for each image"
         )
     return x.reshape(len(x), SIZE, SIZE), labels.astype(np.int64, copy=False)

@@ -9,7 +9,7 @@ from cnet._utils.arrays import as_array
 from cnet._utils.validation import integer
 
 from ._dataset import Dataset, Split
-from ._holdout import count_of, last_rows
+from ._holdout import count_of, last_samples
 
 
 def split(
@@ -83,12 +83,12 @@ def split(
     seed = integer("seed", seed, 0)
 
     order = np.random.default_rng(seed).permutation(n) if shuffle else np.arange(n)
-    kept, tested = last_rows(targets[order], for_test, stratify)
+    kept, tested = last_samples(targets[order], for_test, stratify)
     order, tested = order[kept], order[tested]
-    kept, validated = last_rows(targets[order], for_validation, stratify)
+    kept, validated = last_samples(targets[order], for_validation, stratify)
 
-    def part(rows: np.ndarray) -> Split | None:
-        return Split(inputs[rows], targets[rows]) if len(rows) else None
+    def part(indices: np.ndarray) -> Split | None:
+        return Split(inputs[indices], targets[indices]) if len(indices) else None
 
     train = order[kept]
     return Dataset(Split(inputs[train], targets[train]), part(order[validated]), part(tested))

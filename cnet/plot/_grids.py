@@ -14,7 +14,7 @@ from cnet._utils.validation import integer
 from cnet.nn import Module
 from cnet.plot._axes import FAINT, WRONG, AxesArray, new_axes, pyplot, some_axes
 
-_MOST = 400
+_MAX_IMAGES = 400
 _CELL = 1.05
 _SATURATED = 0.995
 
@@ -42,7 +42,7 @@ def images(
     columns : int or None
         Number of images per row. None makes the grid nearly square.
     shape : (height, width) or None
-        Shape of images given as flat rows. None assumes squares.
+        Shape of images that are flat, (n, pixels). None assumes squares.
     ax : array of Axes or None
         One for each image.
 
@@ -105,7 +105,7 @@ def mistakes(
     x : array-like, shape (m, ...)
         Images in the form that `model` expects.
     y : array-like, shape (m,)
-        True classes, or one-hot rows of shape (m, classes).
+        True classes, or one-hot vectors of shape (m, classes).
     n : int
         Maximum number of images to show.
     columns, shape, ax : optional
@@ -220,9 +220,9 @@ def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
     array = as_array(x, "x")
     if not array.ndim:
         raise ValueError("x is a single number, expected an array with one entry per image")
-    if len(array) > _MOST:
+    if len(array) > _MAX_IMAGES:
         raise ValueError(
-            f"x has {len(array)} images, expected at most {_MOST}: pass fewer, such as x[:25]"
+            f"x has {len(array)} images, expected at most {_MAX_IMAGES}: pass fewer, such as x[:25]"
         )
     channels, height, width = image_layout(array.shape[1:], image_shape(shape))
     if channels not in (1, 3):
@@ -247,7 +247,7 @@ def _grid(
     wrong: list[bool],
     columns: int | None,
     ax: Any,
-    how: dict[str, Any],
+    options: dict[str, Any],
 ) -> AxesArray:
     pyplot()
     n = len(pictures)
@@ -268,6 +268,6 @@ def _grid(
     for one in axes.flat:
         one.set_axis_off()
     for one, picture, title, red in zip(axes.flat, pictures, titles, wrong, strict=False):
-        one.imshow(picture, **how)
+        one.imshow(picture, **options)
         one.set_title(title, color=WRONG if red else FAINT, fontsize=10, pad=3)
     return axes

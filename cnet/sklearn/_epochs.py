@@ -124,8 +124,8 @@ class Epochs(Callback):
             self.converged = trainer.stop = True
             then = "Learning rate too small. Stopping." if adapts else "Stopping."
         if e.verbose:
-            what = "Training loss" if self.score is None else "Validation score"
+            monitored = "Training loss" if self.score is None else "Validation score"
             print(
-                f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
+                f"{monitored} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
                 f"consecutive epochs. {then}"
             )
