@@ -46,7 +46,7 @@ class Case:
         work = (
             f"batch {self.batch or 'all'}{', Adam' * self.adam}"
             if self.training
-            else "predict 1 row"
+            else "predict 1 sample"
         )
         return f"{self.net or '-'.join(map(str, self.sizes))}{activation}, {work}"
 

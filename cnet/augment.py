@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from numpy.typing import ArrayLike
 from cnet._core import loops
 from cnet._data.samples import AugmentedRows, Rows
 from cnet._utils.arrays import Array, check_finite, float_dtype, seed_sequence
-from cnet._utils.image_shape import image_layout, image_shape, pair_of
+from cnet._utils.image_shape import image_layout, image_shape
 from cnet._utils.standardize import feature_statistics, inverse
 from cnet._utils.stored import as_rows
+from cnet._utils.validation import flag, integer, real, two
 
 __all__ = ["Augment"]
 
@@ -117,22 +117,20 @@ class Augment:
         shape: tuple[int, int] | None = None,
         seed: int | None = None,
     ) -> None:
-        self.shift = _number("shift", shift)
-        self.rotation = _number("rotation", rotation, most=180)
-        self.scale = _number("scale", scale, below=1)
-        self.shear = _number("shear", shear, below=90)
-        self.noise = _number("noise", noise)
+        self.shift = real("shift", shift, 0)
+        self.rotation = real("rotation", rotation, 0, 180)
+        self.scale = real("scale", scale, 0, below=1)
+        self.shear = real("shear", shear, 0, below=90)
+        self.noise = real("noise", noise, 0)
         self.elastic = None
         if elastic is not None:
-            alpha, sigma = pair_of("elastic", elastic, "(alpha, sigma), such as (34, 4)")
+            alpha, sigma = two("elastic", elastic, "(alpha, sigma), such as (34, 4)")
             self.elastic = (
-                _number("alpha of elastic", alpha),
-                _number("sigma of elastic", sigma, least=1),
+                real("alpha of elastic", alpha, 0),
+                real("sigma of elastic", sigma, 1),
             )
-        for name, value in (("flip", flip), ("standardize", standardize)):
-            if not isinstance(value, bool | np.bool_):
-                raise TypeError(f"{name} is {value!r}, expected True or False")
-        self.flip, self.standardize = bool(flip), bool(standardize)
+        self.flip = flag("flip", flip)
+        self.standardize = flag("standardize", standardize)
         self.shape = image_shape(shape)
         self.seed = seed_sequence(seed).entropy
         self.mean: Array | None = None
@@ -171,7 +169,7 @@ class Augment:
             If `standardize` is True, and `fit` has not been called.
         """
         rows = self.rows(_images(x))
-        rows.epoch = _epoch(epoch)
+        rows.epoch = integer("epoch", epoch, 0, _EPOCHS - 1)
         return rows.take(np.arange(len(rows)))
 
     def fit(self, x: ArrayLike) -> Augment:
@@ -190,7 +188,7 @@ class Augment:
         rows = _images(x)
         image_layout(rows.row_shape, self.shape)
         if not len(rows):
-            raise ValueError("x has no rows: their mean is not defined")
+            raise ValueError("x has no samples: their mean is not defined")
         self.mean, self.std = feature_statistics(rows.x)
         return self
 
@@ -321,43 +319,3 @@ def _images(x: ArrayLike) -> Rows:
     rows = Rows(array, float_dtype(array))
     check_finite(array, "x", rows.dtype)
     return rows
-
-
-def _number(
-    name: str, value: Any, least: float = 0, most: float | None = None, below: float | None = None
-) -> float:
-    """Return a setting as a float, after a check of its bounds."""
-    limits = (
-        f"from {least:g} to {most:g}"
-        if most is not None
-        else f"from {least:g} to below {below:g}"
-        if below is not None
-        else f"of at least {least:g}"
-    )
-    wanted = f"{name} is {value!r}, expected a number {limits}"
-    if isinstance(value, bool | str | bytes):
-        raise TypeError(wanted)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(wanted) from None
-    if not (
-        math.isfinite(number)
-        and number >= least
-        and (most is None or number <= most)
-        and (below is None or number < below)
-    ):
-        raise ValueError(wanted)
-    return number
-
-
-def _epoch(epoch: Any) -> int:
-    """Return the number of an epoch, after a check of its bounds."""
-    wanted = f"epoch is {epoch!r}, expected an integer of at least 0"
-    try:
-        number = operator.index(epoch)
-    except TypeError:
-        raise TypeError(wanted) from None
-    if not 0 <= number < _EPOCHS:
-        raise ValueError(wanted)
-    return number

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._core import FLOAT64
 from cnet._utils.arrays import Array, as_array, check_finite
+from cnet._utils.validation import COUNT_LIMIT, integer
 
 _MAX_CLASSES = 1 << 15  # a matrix of 8 GB
-_LARGEST_LABEL = 1 << 53  # whole numbers up to here are exact in float64
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -42,7 +40,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """
     true, predicted = _pair(y_true, y_pred)
     if not len(true):
-        raise ValueError("y_true has no rows: the accuracy of nothing is not defined")
+        raise ValueError("y_true has no samples, expected at least one")
     return float(np.mean(true == predicted))
 
 
@@ -78,12 +76,11 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None =
     """
     true, predicted = _pair(y_true, y_pred)
     largest = max((int(labels.max()) for labels in (true, predicted) if len(labels)), default=-1)
-    try:
-        count = largest + 1 if classes is None else operator.index(classes)
-    except TypeError:
-        raise TypeError(f"classes is {classes!r}, expected a whole number or None") from None
-    if classes is not None and not 1 <= count <= _MAX_CLASSES:
-        raise ValueError(f"classes is {count}, expected a whole number from 1 to {_MAX_CLASSES}")
+    count = (
+        largest + 1
+        if classes is None
+        else integer("classes", classes, 1, _MAX_CLASSES, alternative="None")
+    )
     if largest >= min(count, _MAX_CLASSES):
         raise ValueError(
             f"there is a label {largest}, expected 0 to {min(count, _MAX_CLASSES) - 1}"
@@ -129,24 +126,19 @@ def top_k_accuracy(y_true: ArrayLike, scores: ArrayLike, k: int = 5) -> float:
     true, values = _labels(y_true, "y_true"), as_array(scores, "scores")
     if values.ndim != 2 or len(values) != len(true):
         raise ValueError(
-            f"scores has shape {values.shape}, expected ({len(true)}, classes): a row for each of "
-            "y_true"
+            f"scores has shape {values.shape}, expected ({len(true)}, classes): the "
+            "outputs for each sample of y_true"
         )
     if not len(true):
-        raise ValueError("y_true has no rows: the accuracy of nothing is not defined")
+        raise ValueError("y_true has no samples, expected at least one")
     if true.max() >= values.shape[1]:
         raise ValueError(f"there is a label {true.max()}, but scores has {values.shape[1]} columns")
     check_finite(values, "scores", FLOAT64)
-    try:
-        count = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k is {k!r}, expected an integer of at least 1") from None
-    if count < 1:
-        raise ValueError(f"k is {count}, expected an integer of at least 1")
+    k = integer("k", k, 1)
     own = np.take_along_axis(values, true[:, None], axis=1)
     before = np.arange(values.shape[1]) < true[:, None]
     rank = ((values > own) | ((values == own) & before)).sum(axis=1)
-    return float(np.mean(rank < count))
+    return float(np.mean(rank < k))
 
 
 def class_report(
@@ -194,17 +186,17 @@ def class_report(
     matrix = confusion_matrix(y_true, y_pred, classes)
     hits, predicted, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
     return {
-        "precision": _share(hits, predicted),
-        "recall": _share(hits, support),
-        "f1": _share(2 * hits, predicted + support),
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, predicted + support),
         "support": support,
     }
 
 
-def _share(part: Array, whole: Array) -> Array:
+def _ratio(part: Array, whole: Array) -> Array:
     """Return ``part / whole``, NaN where `whole` is 0."""
-    share: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-    return share
+    ratio: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return ratio
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
@@ -212,7 +204,7 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
         raise ValueError(
-            f"y_true has {len(true)} rows, y_pred {len(predicted)}: expected equally many"
+            f"y_true has {len(true)} samples, y_pred {len(predicted)}: expected the same number"
         )
     return true, predicted
 
@@ -223,14 +215,10 @@ def _labels(y: ArrayLike, name: str) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        hint = f"; for rows of outputs pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
-        raise ValueError(
-            f"{name} has shape {array.shape}, expected class numbers of shape (n,){hint}"
-        )
+        hint = f"; for outputs of a model pass {name}.argmax(axis=1)" if array.ndim == 2 else ""
+        raise ValueError(f"{name} has shape {array.shape}, expected labels of shape (n,){hint}")
     if array.size and not (
-        array.min() >= 0 and array.max() < _LARGEST_LABEL and np.array_equal(array, np.floor(array))
+        array.min() >= 0 and array.max() < COUNT_LIMIT and np.array_equal(array, np.floor(array))
     ):
-        raise ValueError(
-            f"{name} holds other values than whole numbers from 0, expected class numbers"
-        )
+        raise ValueError(f"{name} holds values other than labels, expected integers of at least 0")
     return array.astype(np.int64)

@@ -581,7 +581,7 @@ def test_declarations_that_cannot_be(metrics, error, problem):
 
 @pytest.mark.parametrize("value", ["0.5", None, [1.0, 2.0], np.ones(2)], ids=str)
 def test_a_metric_has_to_be_a_number(value):
-    with pytest.raises(TypeError, match=r"Adds set logs\['f1'\] to .*, expected a number"):
+    with pytest.raises(TypeError, match=r"logs\['f1'\] of Adds is .*, expected a number"):
         fit([1], Adds("f1", "max", [value]))
 
 

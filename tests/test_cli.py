@@ -92,13 +92,13 @@ def test_version(capsys):
         (["--epochs", "٣"], "--epochs: "),
         (["--epochs", "9" * 5000], "--epochs: "),
         (["--batch-size", "2.5"], "--batch-size: '2.5' is not an integer of at least 1"),
-        (["--lr", "nan"], "--lr: 'nan' is not a number greater than 0"),
+        (["--lr", "nan"], "--lr: 'nan' is not a finite number above 0"),
         (["--lr", "inf"], "--lr: 'inf'"),
         (["--lr", "1e999"], "--lr: '1e999'"),
         (["--lr", "0"], "--lr: '0'"),
         (["--lr", "-0.1"], "--lr: '-0.1'"),
         (["--momentum", "1"], "--momentum: '1' is not a number of at least 0 and below 1"),
-        (["--weight-decay=-1e-4"], "--weight-decay: '-1e-4' is not a number of at least 0"),
+        (["--weight-decay=-1e-4"], "--weight-decay: '-1e-4' is not a finite number of at least 0"),
         (
             ["--hidden", "128,-3"],
             "--hidden: '-3' is not an integer from 1 to 65536: expected sizes such as 128 or "
@@ -131,7 +131,7 @@ def test_unknown_data(capsys):
 
 
 def test_validation_that_leaves_nothing(capsys, data):
-    assert "validation must be an integer from 0 to 199" in fails(
+    assert "validation is 200, expected an integer from 0 to 199" in fails(
         capsys, "train", "--data", data, "--validation", "200"
     )
 

@@ -174,7 +174,7 @@ def test_neutral_settings_are_taken_and_leave_no_trace(with_them, without):
         ),
         (
             lambda: nn.init.Normal(0),
-            r"std is 0, expected a number above 0; nn\.init\.Zeros\(\) gives zeros",
+            r"std is 0, expected a finite number above 0, or nn\.init\.Zeros\(\) for zeros",
         ),
     ],
 )

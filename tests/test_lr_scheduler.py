@@ -443,6 +443,7 @@ def test_settings_that_cannot_be_are_rejected_at_construction(setting, value):
             "expected one such as optim.SGD",
         ),
         (lambda o: L.StepLR(o, 0), ValueError, "step_size is 0, expected an integer of at least 1"),
+        (lambda o: L.StepLR(o, 2**53), ValueError, r"an integer of at least 1 and below 2\*\*53"),
         (
             lambda o: L.StepLR(o, 2, per_batch="yes"),
             TypeError,
@@ -466,7 +467,7 @@ def test_settings_that_cannot_be_are_rejected_at_construction(setting, value):
         (
             lambda o: L.LinearLR(o, 1, 1.5),
             ValueError,
-            r"end_factor is 1\.5, expected a number of at least 0 and at most 1",
+            r"end_factor is 1\.5, expected a number from 0 to 1",
         ),
         (lambda o: L.MultiStepLR(o, 30), TypeError, "milestones is 30, expected a list"),
         (lambda o: L.MultiStepLR(o, "30"), TypeError, "milestones is '30', expected a list"),

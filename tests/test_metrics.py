@@ -41,7 +41,7 @@ def test_classes_default_to_the_largest_label_on_either_side():
 def test_no_rows():
     np.testing.assert_array_equal(confusion_matrix([], [], classes=2), np.zeros((2, 2)))
     assert confusion_matrix([], []).shape == (0, 0)
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="no samples"):
         accuracy([], [])
 
 
@@ -58,18 +58,18 @@ def test_any_real_dtype(dtype):
     "bad", [[-1], [0.5], [np.nan], [np.inf], [2.0**60], np.array([2**63], np.uint64)]
 )
 def test_what_is_no_class_number(bad):
-    with pytest.raises(ValueError, match="y_pred holds other values"):
+    with pytest.raises(ValueError, match="y_pred holds values other than labels"):
         accuracy([0], bad)
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (([0, 1], [0]), "y_true has 2 rows, y_pred 1"),
-        ((0, [0]), r"y_true has shape \(\), expected class numbers"),
+        (([0, 1], [0]), "y_true has 2 samples, y_pred 1"),
+        ((0, [0]), r"y_true has shape \(\), expected labels"),
         (([0], [[0.1, 0.9]]), r"y_pred has shape \(1, 2\).*argmax"),
         (([0], [3], 3), "there is a label 3, expected 0 to 2"),
-        (([0], [0], 0), "classes is 0, expected a whole number from 1"),
+        (([0], [0], 0), "classes is 0, expected an integer from 1 to 32768, or None"),
         (([0], [0], 1 << 40), "classes is 1099511627776"),
         (([0], [1 << 40]), "there is a label 1099511627776"),
     ],
@@ -127,7 +127,7 @@ def test_top_k_is_the_start_of_a_stable_order(rows, k):
         (([0], [0.5]), ValueError, r"scores has shape \(1,\), expected \(1, classes\)"),
         (([0, 1], [[0.5, 0.5]]), ValueError, r"scores has shape \(1, 2\), expected \(2, classes\)"),
         (([2], [[0.5, 0.5]]), ValueError, "there is a label 2, but scores has 2 columns"),
-        (([], np.zeros((0, 2))), ValueError, "no rows"),
+        (([], np.zeros((0, 2))), ValueError, "no samples"),
         (([0], [[np.nan, 0.5]]), ValueError, "scores holds nan"),
         (([0], [[0.5, 0.5]], 0), ValueError, "k is 0"),
         (([0], [[0.5, 0.5]], 1.5), TypeError, "k is 1.5"),

@@ -182,6 +182,7 @@ def test_unknown_initializers_are_rejected(initializer):
     ("make", "message"),
     [
         (lambda: nn.init.Normal(-1), "std is -1"),
+        (lambda: nn.init.Normal(mean=float("inf")), "mean is inf, expected a finite number"),
         (lambda: nn.init.Normal(float("nan")), "std is nan"),
         (lambda: nn.init.Uniform(2, 1), "low is 2 and high is 1"),
         (lambda: nn.init.He("cauchy"), "distribution is 'cauchy'"),

@@ -24,7 +24,7 @@ def net(seed=1):
         (
             lambda p: optim.Adam(p, betas=(0.9, 1.0)),
             ValueError,
-            r"betas\[1\] is 1.0, expected a number from 0 to below 1",
+            r"betas\[1\] is 1.0, expected a number of at least 0 and below 1",
         ),
         (lambda p: optim.Adam(p, betas=0.9), ValueError, "betas is 0.9, expected two numbers"),
         (lambda p: optim.AdamW([{"params": p, "eps": "x"}]), ValueError, "eps is 'x'"),

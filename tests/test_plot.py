@@ -256,7 +256,7 @@ def test_confusion_matrix_of_many_classes_has_no_numbers(rng):
     ("arguments", "error", "sentence"),
     [
         (([], []), ValueError, "y_true has no samples"),
-        (([0], [0, 1]), ValueError, "y_true has 1 rows, y_pred 2"),
+        (([0], [0, 1]), ValueError, "y_true has 1 samples, y_pred 2"),
         (([0], [3], ["a", "b"]), ValueError, "there is a label 3, expected 0 to 1"),
     ],
 )
@@ -334,7 +334,11 @@ def test_channels_are_colors(rng):
         ((np.zeros((401, 4)),), ValueError, "x has 401 images, expected at most 400"),
         ((np.zeros((0, 4)),), ValueError, "x has no images"),
         ((3,), ValueError, "x is a single number"),
-        ((np.zeros((1, 5)),), ValueError, "rows have 5 elements, expected images that are square"),
+        (
+            (np.zeros((1, 5)),),
+            ValueError,
+            "samples have 5 elements, expected images that are square",
+        ),
         ((np.zeros((1, 2, 4, 4)),), ValueError, "images have 2 channels, expected 1 or 3"),
         ((np.zeros((2, 4)), [1]), ValueError, r"y has shape \(1,\), expected \(2,\)"),
         ((np.zeros((2, 4)), None, [1]), ValueError, r"predicted has shape \(1,\)"),
@@ -568,7 +572,7 @@ def test_a_window_is_opened_once(model, monkeypatch):
     [("soon", TypeError), (None, TypeError), (-1, ValueError), (float("nan"), ValueError)],
 )
 def test_bad_intervals(interval, error):
-    with pytest.raises(error, match=r"interval is .*, expected a number of seconds"):
+    with pytest.raises(error, match=r"interval in seconds is .*, expected a finite number"):
         plot.LivePlot(interval=interval)
 
 

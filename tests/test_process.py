@@ -168,7 +168,7 @@ def test_a_bad_number_in_our_own_variable_is_an_error(monkeypatch, value):
     clear(monkeypatch, CNET_NUM_THREADS=value, OMP_NUM_THREADS="2")
     with pytest.raises(
         ValueError,
-        match=f"CNET_NUM_THREADS is '{re.escape(value)}', expected an integer of 1 to 4096",
+        match=f"CNET_NUM_THREADS is '{re.escape(value)}', expected an integer from 1 to 4096",
     ):
         _threads._default()
 
@@ -227,11 +227,12 @@ def test_quotas_of_both_versions_of_control_groups(tmp_path, files, expected):
 @pytest.mark.parametrize(
     ("n", "error", "message"),
     [
-        (0, ValueError, "the number of threads is 0, expected 1 to 4096"),
+        (0, ValueError, "the number of threads is 0, expected an integer from 1 to 4096"),
         (-2, ValueError, "the number of threads is -2"),
-        (2**70, ValueError, "expected 1 to 4096"),
-        (2.0, TypeError, r"the number of threads is 2\.0, expected an integer of at least 1"),
+        (2**70, ValueError, "expected an integer from 1 to 4096"),
+        (2.0, TypeError, r"the number of threads is 2\.0, expected an integer from 1 to 4096"),
         (None, TypeError, "the number of threads is None"),
+        (True, TypeError, "the number of threads is True"),
         ("2", TypeError, "the number of threads is '2'"),
     ],
 )
@@ -261,7 +262,7 @@ def test_variables_are_read_at_import():
     assert result.returncode
     assert (
         result.stderr.splitlines()[-1]
-        == "ValueError: CNET_NUM_THREADS is 'none', expected an integer of 1 to 4096"
+        == "ValueError: CNET_NUM_THREADS is 'none', expected an integer from 1 to 4096"
     )
 
 

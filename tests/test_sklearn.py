@@ -293,7 +293,7 @@ def test_class_weights_elsewhere(iris):
     sgd(class_weight={"rare": 3.0}, early_stopping=True).fit(x, y)
     model = sgd(class_weight={"rare": 3.0}).partial_fit(x[:20], y[:20], classes=["common", "rare"])
     model.partial_fit(x[:20], y[:20])
-    with pytest.raises(ValueError, match="'balanced' needs to count all rows"):
+    with pytest.raises(ValueError, match="'balanced' needs the labels of all samples"):
         sgd(class_weight="balanced").partial_fit(x, y, classes=["common", "rare"])
     with pytest.raises(ValueError, match="the classes are"):
         sgd(class_weight={"rarely": 3.0}).fit(x, y)
@@ -371,7 +371,7 @@ def test_a_schedule_of_learning_rates(solver, iris):
     asked.clear()
     model.partial_fit(x, y)
     assert asked == [4, 5]
-    with pytest.raises(ValueError, match=r"learning_rate\(0\) returned -1"):
+    with pytest.raises(ValueError, match=r"learning_rate\(0\) is -1"):
         sgd(learning_rate=lambda epoch: -1).fit(x, y)
 
 

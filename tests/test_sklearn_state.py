@@ -218,7 +218,7 @@ FAILURES = {
         {"solver": "lbfgs", "callbacks": [fails]},
         {},
         ValueError,
-        "callbacks are told of epochs",
+        "callbacks are called after epochs",
     ),
     "lbfgs stops early": (
         {"solver": "lbfgs", "early_stopping": True},
@@ -243,7 +243,7 @@ FAILURES = {
         {"learning_rate": lambda epoch: 0.1 if epoch < 3 else -1},
         {},
         ValueError,
-        r"learning_rate\(\d+\) returned -1",
+        r"learning_rate\(\d+\) is -1",
     ),
     "batch norm": (
         {"batch_norm": True, "batch_size": 1},

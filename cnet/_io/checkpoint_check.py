@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnet import callbacks as known
-from cnet._utils.validation import COUNT_LIMIT, is_count, is_number
+from cnet._utils.validation import COUNT_LIMIT, is_count, is_number, real
 from cnet.callbacks._trainer_state import TrainerState
 from cnet.optim.lr_scheduler._state import check as check_schedule
 
@@ -131,9 +131,9 @@ def _check_optimizer(
         )
     for i, (group, now) in enumerate(zip(groups, own, strict=True)):
         for name, value in group.items():
-            if name in _OF_SCHEDULES and not (is_number(value) and value >= 0):
-                raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
-            if name not in _OF_SCHEDULES and not _alike(value, now[name]):
+            if name in _OF_SCHEDULES:
+                real(name, value, 0, wrong_type=ValueError)
+            elif not _alike(value, now[name]):
                 raise ValueError(f"{name} is {value!r}, expected a value such as {now[name]!r}")
         optimizer._check_group(
             i,

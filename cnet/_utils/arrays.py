@@ -275,5 +275,5 @@ def seed_sequence(seed: Any) -> np.random.SeedSequence:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """The shape of a batch whose rows have `shape`, for people: (n, 784)."""
+    """Return the shape of a batch of samples of `shape` as text, such as (n, 784)."""
     return f"({', '.join(['n', *map(str, shape)])}{'' if shape else ','})"

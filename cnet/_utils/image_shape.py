@@ -1,31 +1,35 @@
-"""Which shape images have."""
+"""The shape of images, of data and as an argument."""
 
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
+from cnet._utils.validation import integer, two
 
-def image_layout(row_shape: tuple[int, ...], shape: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Channels, height and width of images that are the rows of a data set; `shape` is that of flat
-    ones, else they are squares.
+
+def image_layout(
+    sample_shape: tuple[int, ...], shape: tuple[int, int] | None
+) -> tuple[int, int, int]:
+    """Return the channels, height and width of images, given the shape of a sample.
+
+    `shape` is the height and width of flat images, which are squares without it.
 
     Raises
     ------
     ValueError
-        If rows of that shape are no images.
+        If a sample of this shape is not an image.
     """
-    if len(row_shape) == 3:
-        return row_shape
-    if len(row_shape) == 2:
-        return 1, *row_shape
-    if len(row_shape) != 1:
+    if len(sample_shape) == 3:
+        return sample_shape
+    if len(sample_shape) == 2:
+        return 1, *sample_shape
+    if len(sample_shape) != 1:
         raise ValueError(
-            f"rows have shape {row_shape}, expected images: (height, width), (channels, height, "
-            "width) or flat"
+            f"samples have shape {sample_shape}, expected images: (height, width), (channels, "
+            "height, width) or flat"
         )
-    (pixels,) = row_shape
+    (pixels,) = sample_shape
     side = math.isqrt(pixels)
     height, width = shape or (side, side)
     if not pixels or pixels % (height * width) or (shape is None and pixels != side * side):
@@ -34,28 +38,13 @@ def image_layout(row_shape: tuple[int, ...], shape: tuple[int, int] | None) -> t
             if shape
             else "that are square: give the shape=(height, width) of others"
         )
-        raise ValueError(f"rows have {pixels} elements, expected images {hint}")
+        raise ValueError(f"samples have {pixels} elements, expected images {hint}")
     return pixels // (height * width), height, width
 
 
 def image_shape(shape: Any) -> tuple[int, int] | None:
-    """A (height, width) that a user gave, checked."""
+    """Return the argument `shape`, which is (height, width) or None, after a check."""
     if shape is None:
         return None
-    wanted = "(height, width) in pixels, such as (28, 28)"
-    try:
-        height, width = (operator.index(side) for side in pair_of("shape", shape, wanted))
-    except TypeError:
-        raise TypeError(f"shape is {shape!r}, expected {wanted}") from None
-    if min(height, width) < 1:
-        raise ValueError(f"shape is {shape!r}, expected {wanted}")
-    return height, width
-
-
-def pair_of(name: str, value: Any, wanted: str) -> tuple[Any, Any]:
-    """Two values that a user gave as one."""
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected {wanted}") from None
-    return first, second
+    height, width = two("shape", shape, "(height, width) in pixels, such as (28, 28)")
+    return integer("height of shape", height, 1), integer("width of shape", width, 1)

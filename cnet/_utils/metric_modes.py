@@ -30,7 +30,7 @@ def mode_of(name: str) -> str | None:
 
 
 def is_accuracy(name: str) -> bool:
-    """Whether a metric is a fraction of rows, which people read as a percentage."""
+    """Whether a metric is a fraction of samples, which is shown as a percentage."""
     return mode_of(name) == "max"
 
 

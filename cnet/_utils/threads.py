@@ -7,12 +7,13 @@ little work uses fewer.
 """
 
 import math
-import operator
 import os
 import threading
 
 from cnet._core import _threads, inherited_openmp
+from cnet._utils.validation import integer, integer_text
 
+MAX_THREADS = 4096
 _CGROUP = "/sys/fs/cgroup"
 
 
@@ -36,15 +37,7 @@ def set_num_threads(n: int) -> None:
     >>> cnet.get_num_threads()
     1
     """
-    try:
-        count = operator.index(n)
-    except TypeError:
-        raise TypeError(
-            f"the number of threads is {n!r}, expected an integer of at least 1"
-        ) from None
-    if not 1 <= count <= 4096:
-        raise ValueError(f"the number of threads is {count}, expected 1 to 4096")
-    _threads.allow(count)
+    _threads.allow(integer("the number of threads", n, 1, MAX_THREADS))
 
 
 def get_num_threads() -> int:
@@ -68,9 +61,9 @@ def _from_environment(name: str) -> int | None:
     if not text:
         return None
     first = text.split(",")[0].strip()  # OMP_NUM_THREADS may list a number per level of nesting
-    if not (first.isascii() and first.isdigit() and 1 <= int(first) <= 4096):
+    if not (first.isascii() and first.isdigit() and 1 <= int(first) <= MAX_THREADS):
         if name == "CNET_NUM_THREADS":
-            raise ValueError(f"{name} is {text!r}, expected an integer of 1 to 4096")
+            raise ValueError(f"{name} is {text!r}, expected {integer_text(1, MAX_THREADS)}")
         return None  # another library's variable: not ours to reject
     return int(first)
 

@@ -19,6 +19,9 @@ _LARGEST_SIZE = 1 << 48
 kernels, and images of such a size do not fit in memory.
 """
 
+_LONG = 1 << 31
+"""Messages write this and larger bounds as powers of two."""
+
 Pair = tuple[int, int]
 
 
@@ -29,6 +32,7 @@ def integer(
     maximum: int | None = None,
     *,
     wrong_type: type[Exception] = TypeError,
+    alternative: str = "",
 ) -> int:
     """Return an argument as an integer within bounds.
 
@@ -42,23 +46,24 @@ def integer(
         Bounds, which are allowed values.
     wrong_type : type
         Exception for a value that is not an integer.
+    alternative : str
+        Another value that the caller accepts, for error messages.
 
     Raises
     ------
     TypeError, ValueError
         If the value is not an integer, or is out of bounds.
     """
-    expected = (
-        f"an integer of at least {minimum}"
-        if maximum is None
-        else f"an integer from {minimum} to {maximum}"
-    )
     number = _as_integer(value)
-    if number is None:
-        raise wrong_type(f"{name} is {value!r}, expected {expected}")
-    if number < minimum or (maximum is not None and number > maximum):
-        raise ValueError(f"{name} is {number}, expected {expected}")
-    return number
+    if number is not None and minimum <= number and (maximum is None or number <= maximum):
+        return number
+    raise _error(
+        wrong_type if number is None else ValueError,
+        name,
+        value if number is None else number,
+        integer_text(minimum, maximum),
+        alternative,
+    )
 
 
 def real(
@@ -70,6 +75,7 @@ def real(
     above: float = -math.inf,
     below: float = math.inf,
     wrong_type: type[Exception] = TypeError,
+    alternative: str = "",
 ) -> float:
     """Return an argument as a finite float within bounds.
 
@@ -85,6 +91,8 @@ def real(
         Open bounds: the bound itself is not allowed.
     wrong_type : type
         Exception for a value that is not a real number.
+    alternative : str
+        Another value that the caller accepts, for error messages.
 
     Raises
     ------
@@ -94,9 +102,29 @@ def real(
     number = _as_float(value)
     if number is not None and minimum <= number <= maximum and above < number < below:
         return number
-    expected = _real_text(minimum, maximum, above, below)
-    error = wrong_type if number is None else ValueError
-    raise error(f"{name} is {value!r}, expected {expected}")
+    raise _error(
+        wrong_type if number is None else ValueError,
+        name,
+        value,
+        real_text(minimum, maximum, above, below),
+        alternative,
+    )
+
+
+def as_float(name: str, value: Any) -> float:
+    """Return a metric as a float, which need not be finite.
+
+    Raises
+    ------
+    TypeError
+        If it is a string, or does not convert to a float.
+    """
+    try:
+        if not isinstance(value, str | bytes):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise _error(TypeError, name, value, "a number")
 
 
 def flag(name: str, value: Any) -> bool:
@@ -108,7 +136,7 @@ def flag(name: str, value: Any) -> bool:
         If it is anything else.
     """
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}, expected True or False")
+        raise _error(TypeError, name, value, "True or False")
     return bool(value)
 
 
@@ -138,11 +166,24 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
         error = ValueError
     if error is not None:
         limit = f" and at most {_LARGEST_SIZE}" if max(sizes, default=0) > _LARGEST_SIZE else ""
-        raise error(
-            f"{name} is {value!r}, expected an integer of at least {minimum}{limit}, or a pair of "
-            "them (height, width)"
-        )
+        expected = f"an integer of at least {minimum}{limit}, or a pair of them (height, width)"
+        raise _error(error, name, value, expected)
     return sizes[0], sizes[1]
+
+
+def two(name: str, value: Any, expected: str) -> tuple[Any, Any]:
+    """Return both values of an argument that is a pair of any kind.
+
+    Raises
+    ------
+    TypeError
+        If it does not have two values.
+    """
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise _error(TypeError, name, value, expected) from None
+    return first, second
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -155,7 +196,7 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """
     if not isinstance(value, str) or value not in choices:
         *others, last = map(repr, choices)
-        raise ValueError(f"{name} is {value!r}, expected {', '.join(others)} or {last}")
+        raise _error(ValueError, name, value, f"{', '.join(others)} or {last}")
     return value
 
 
@@ -194,8 +235,25 @@ def _as_float(value: Any) -> float | None:
         return math.inf
 
 
-def _real_text(minimum: float, maximum: float, above: float, below: float) -> str:
-    """Return a description of the numbers within bounds.
+def integer_text(minimum: int, maximum: int | None = None) -> str:
+    """Return a description of the integers within bounds.
+
+    The maximum is one less than a power of two if it is large.
+    """
+    if maximum is None:
+        return f"an integer of at least {minimum}"
+    if maximum < _LONG:
+        return f"an integer from {minimum} to {maximum}"
+    return f"an integer of at least {minimum} and below 2**{maximum.bit_length()}"
+
+
+def real_text(
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> str:
+    """Return a description of the real numbers within bounds.
 
     The limits of float32 count as the bounds of finite numbers.
     """
@@ -211,3 +269,10 @@ def _real_text(minimum: float, maximum: float, above: float, below: float) -> st
     if closed_low and closed_high:
         return f"a number from {low:g} to {high:g}"
     return f"a number{' and'.join(bounds)}"
+
+
+def _error(
+    error: type[Exception], name: str, value: Any, expected: str, alternative: str = ""
+) -> Exception:
+    """Return an exception with the message that all checks share."""
+    return error(f"{name} is {value!r}, expected {expected}{alternative and ', or '}{alternative}")

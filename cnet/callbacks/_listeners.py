@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from cnet._utils.validation import as_float
 from cnet.callbacks._callback import Callback, Logs, is_schedule
 from cnet.callbacks._hooks import overrides
 from cnet.callbacks._trainer_state import Trainer
@@ -199,10 +200,4 @@ def _number(callback: Callback, name: str, logs: Logs) -> float:
     kind = type(callback).__name__
     if name not in logs:
         raise ValueError(f"{kind}.metrics has {name!r}, but on_epoch_end did not add it to logs")
-    value: Any = logs[name]
-    try:
-        if not isinstance(value, str | bytes):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise TypeError(f"{kind} set logs[{name!r}] to {value!r}, expected a number")
+    return as_float(f"logs[{name!r}] of {kind}", logs[name])

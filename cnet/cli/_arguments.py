@@ -1,12 +1,14 @@
 """The argument parser and the strict conversion of option values, with messages for users."""
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from cnet._utils.hints import did_you_mean
+from cnet._utils.threads import MAX_THREADS
+from cnet._utils.validation import integer, integer_text, real, real_text
 from cnet.cli._console import one_line
 
 LARGEST_LAYER = 65536
@@ -39,32 +41,27 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unexpected argument {first!r}")
 
 
-def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return a parser of integers in a range."""
-    expected = (
-        f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
-    )
+def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """Return a parser of integers within bounds."""
 
     def parse(text: str) -> int:
         # int() would also accept underscores, spaces and the digits of other scripts.
         if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-            value = int(text)
-            if least <= value and (most is None or value <= most):
-                return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+            with suppress(ValueError):
+                return integer("", int(text), minimum, maximum)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {integer_text(minimum, maximum)}")
 
     return parse
 
 
-def number(expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
-    """Return a parser of finite numbers that `accepts` allows; `expected` describes them."""
+def number(**bounds: Any) -> Callable[[str], float]:
+    """Return a parser of finite numbers within bounds, which are those of `validation.real`."""
 
     def parse(text: str) -> float:
         if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
-            value = float(text)
-            if math.isfinite(value) and accepts(value):
-                return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+            with suppress(ValueError):
+                return real("", float(text), **bounds)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {real_text(**bounds)}")
 
     return parse
 
@@ -109,7 +106,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
-        type=whole_number(1, 4096),
+        type=whole_number(1, MAX_THREADS),
         metavar="N",
         help="maximum number of threads (default: one per processor; results do not depend on it)",
     )

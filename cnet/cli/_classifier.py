@@ -139,8 +139,8 @@ class Verdict(NamedTuple):
         ]
         for label, row in enumerate(counts):
             cells = "".join(f"{n or '.':>{width}}" for n in row.tolist())
-            share = f"{100 * row[label] / row.sum():9.1f} %" if row.any() else ""
-            lines.append(f"{label:4}{cells}{share}".rstrip())
+            recall = f"{100 * row[label] / row.sum():9.1f} %" if row.any() else ""
+            lines.append(f"{label:4}{cells}{recall}".rstrip())
         return "\n".join(
             ["Confusion matrix: one row per true class, one column per predicted class.", *lines]
         )

@@ -88,8 +88,8 @@ def resized(image: Array, height: int, width: int) -> Array:
 
     if image.shape == (height, width):
         return image
-    how = Image.Resampling.BOX if height * width < image.size else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(image).resize((width, height), how), np.float32)
+    method = Image.Resampling.BOX if height * width < image.size else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((width, height), method), np.float32)
 
 
 def _without_noise(image: Array) -> Array:

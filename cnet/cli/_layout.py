@@ -31,7 +31,7 @@ def like_mnist(gray: Array) -> Ink | None:
         if _is_like_mnist(levels):
             return Ink(levels, ())
     ink = find_ink(gray)
-    return None if ink is None else Ink(_centerd(_fitted(ink.strength)), ink.remarks)
+    return None if ink is None else Ink(_centered(_fitted(ink.strength)), ink.remarks)
 
 
 def _is_like_mnist(levels: Array) -> bool:
@@ -59,7 +59,7 @@ def _fitted(ink: Array) -> Array:
     return small
 
 
-def _centerd(ink: Array) -> Array:
+def _centered(ink: Array) -> Array:
     """Place in 28x28 pixels with the center of mass in the middle, as far as space permits."""
     image = np.zeros((SIDE, SIDE), np.float32)
     top, left = (

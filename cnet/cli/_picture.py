@@ -10,7 +10,7 @@ from cnet.cli._layout import SIDE
 _RAMP = " .:-=+*#%@"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 30
-_FIRST_GREY, _GREYS = 232, 24  # in the 256-color palette of terminals
+_FIRST_GRAY, _GRAYS = 232, 24  # in the 256-color palette of terminals
 
 
 class Style(enum.Enum):
@@ -48,7 +48,7 @@ def draw(image: Array, probabilities: Array, style: Style) -> str:
 
 def _half_blocks(levels: Array) -> list[str]:
     """Draw two pixels per character: the upper one as foreground, the lower one as background."""
-    codes = _FIRST_GREY + (levels * (_GREYS - 1)).round().astype(int)
+    codes = _FIRST_GRAY + (levels * (_GRAYS - 1)).round().astype(int)
     lines = []
     for upper, lower in zip(codes[::2].tolist(), codes[1::2].tolist(), strict=True):
         cells = "".join(

@@ -23,9 +23,9 @@ from cnet.cli._console import INTERRUPTED, CommandError, complain, count, one_li
 from cnet.cli._data import describe, load_data
 from cnet.datasets import Dataset
 
-_POSITIVE = number("a number greater than 0", lambda x: x > 0)
-_NOT_NEGATIVE = number("a number of at least 0", lambda x: x >= 0)
-_SHARE = number("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
+_POSITIVE = number(above=0)
+_NOT_NEGATIVE = number(minimum=0)
+_SHARE = number(minimum=0, below=1)
 
 _DESCRIPTION = """\
 Train a network of dense layers by stochastic gradient descent, then save and

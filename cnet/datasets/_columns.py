@@ -47,7 +47,7 @@ _FEW = 100
 
 
 class ColumnsError(ValueError):
-    """The columns are not those of a table of images. The message states what was expected."""
+    """The columns are not those of a table of images. The message states the expected layout."""
 
 
 class Columns(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnet._utils.arrays import as_array
+from cnet._utils.arrays import as_array, shape_text
 from cnet._utils.standardize import feature_statistics, inverse
 
-from ._holdout import Rows, count_of, last_rows
+from ._holdout import Indices, count_of, last_samples
 
 CLASSES = 10
 _NOT_BY_CHANCE = 20
@@ -26,7 +26,7 @@ class Split(NamedTuple):
         Inputs, shape (n, ...).
     y : ndarray
         Targets, one per sample: int64 labels (two per image for `multi_digit`), or float32 one-hot
-        rows.
+        vectors.
 
     Examples
     --------
@@ -97,9 +97,7 @@ class Dataset:
             )
         x = as_array(x, "x")
         if x.shape[1:] != self.mean.shape:
-            raise ValueError(
-                f"x must have the shape (n, {str(self.mean.shape)[1:].rstrip(',)')}), got {x.shape}"
-            )
+            raise ValueError(f"x has shape {x.shape}, expected {shape_text(self.mean.shape)}")
         result: NDArray[np.float32] = np.subtract(x, self.mean, dtype=np.float32)
         result *= inverse(self.std)
         return result
@@ -165,7 +163,7 @@ def build(
             f"the training images are sorted by label, so the last {held_out} do not represent all "
             "classes; pass stratify=True or validation=0"
         )
-    kept, held = last_rows(train_labels, held_out, stratify)
+    kept, held = last_samples(train_labels, held_out, stratify)
 
     def split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
         n, height, width = images.shape
@@ -201,5 +199,5 @@ def _is_sorted(labels: NDArray[Any]) -> bool:
     return bool((before <= after).all() or (before >= after).all())
 
 
-def _part(split: Split, rows: Rows) -> Split:
-    return Split(split.x[rows], split.y[rows])
+def _part(split: Split, indices: Indices) -> Split:
+    return Split(split.x[indices], split.y[indices])

@@ -30,9 +30,10 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from cnet._utils.arrays import reject_masked
+from cnet._utils.validation import integer
 
 from ._dataset import CLASSES, Dataset, build
-from ._holdout import count_of, whole_number
+from ._holdout import count_of
 from ._strokes import SAMPLES, load_glyphs
 
 _Float = NDArray[np.float32]
@@ -102,7 +103,7 @@ def digits(
     flatten : bool, default True
         Return images of shape (n, 784) instead of (n, 1, 28, 28).
     one_hot : bool, default False
-        Return float32 one-hot rows of shape (n, 10) instead of int64 labels of shape (n,).
+        Return float32 one-hot vectors, shape (n, 10) instead of int64 labels, shape (n,).
     standardize : bool, default False
         Return float32 with mean 0 and standard deviation 1 for each pixel of the training split.
 
@@ -128,10 +129,10 @@ def digits(
         test=Split(x: float32 (20, 784), y: int64 (20,)),
     )
     """
-    train = whole_number("train", train, minimum=1)
-    test = whole_number("test", test)
+    train = integer("train", train, 1)
+    test = integer("test", test, 0)
     validation = count_of("validation", validation, train, "training images")
-    seed = whole_number("seed", seed)
+    seed = integer("seed", seed, 0)
 
     images = np.empty((train + validation, SIZE, SIZE), np.uint8)
     labels = np.concatenate(
@@ -185,23 +186,23 @@ def draw_digits(labels: ArrayLike, seed: int = 0) -> NDArray[np.uint8]:
     """
     checked = _checked_labels(labels)
     images = np.empty((len(checked), SIZE, SIZE), np.uint8)
-    _draw(checked, whole_number("seed", seed), _GIVEN_LABELS, out=images)
+    _draw(checked, integer("seed", seed, 0), _GIVEN_LABELS, out=images)
     return images
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
-    """Return labels as int64, shape (n,), or raise an error that states what is expected."""
+    """Return labels as int64, shape (n,). Raise TypeError or ValueError for others."""
     reject_masked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim != 1:
-        raise ValueError(f"labels must have the shape (n,), got {array.shape}")
+        raise ValueError(f"labels has shape {array.shape}, expected (n,)")
     if not array.size:
         return np.empty(0, np.int64)
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got dtype {array.dtype}")
+        raise TypeError(f"labels has dtype {array.dtype}, expected integers")
     if array.min() < 0 or array.max() >= CLASSES:
         raise ValueError(
-            f"labels must be in 0 to {CLASSES - 1}, got {array.min()} to {array.max()}"
+            f"labels holds {array.min()} to {array.max()}, expected 0 to {CLASSES - 1}"
         )
     return array.astype(np.int64)
 

@@ -67,7 +67,8 @@ def download(folder: Path, names: Iterable[str]) -> None:
     ModuleNotFoundError
         If pooch is not installed.
     OSError
-        If no mirror delivered a file. The message gives the reasons and how to download manually.
+        If no mirror delivered a file. The message has the reasons, and describes the manual
+        download.
     """
     pooch = _pooch(f"there are no MNIST files in {folder}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ def check_labels_header(shape: Sequence[int], dtype: np.dtype[Any], name: str) -
     """Reject an array of labels by its shape and dtype, before its data are read."""
     check_count(shape[0] if shape else 0, name)
     if len(shape) != 1 and tuple(shape[1:]) != (1,):
-        hints = {(CLASSES,): ": convert one-hot rows with y.argmax(axis=1)"} | dict.fromkeys(
+        hints = {(CLASSES,): ": convert one-hot labels with y.argmax(axis=1)"} | dict.fromkeys(
             _SHAPES, ": these look like images"
         )
         hint = hints.get(tuple(shape[1:]), "")

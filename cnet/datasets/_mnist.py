@@ -86,7 +86,7 @@ def mnist(
     flatten : bool
         Return each image as 784 pixels instead of the shape (1, 28, 28).
     one_hot : bool
-        Return each label as a float32 one-hot row.
+        Return each label as a float32 one-hot vector.
     standardize : bool
         Return each pixel as float32 with mean 0 and standard deviation 1 over the training split. A
         pixel that is constant there becomes 0 everywhere. ``.mean`` and ``.std`` are available, in

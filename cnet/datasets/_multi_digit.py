@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet._utils.validation import integer
+
 from ._dataset import Dataset, Split, build
 from ._digits import SIZE, digits, generator
-from ._holdout import count_of, whole_number
+from ._holdout import count_of
 
 HEIGHT = 42
 _STREAMS = ("train", "validation", "test")
@@ -85,10 +87,10 @@ def multi_digit(
     >>> datasets.multi_digit(digits, train=200, flatten=False).train
     Split(x: float32 (200, 1, 42, 28), y: int64 (200, 2))
     """
-    seed = whole_number("seed", seed)
+    seed = integer("seed", seed, 0)
     if source is None:
-        train = whole_number("train", 10_000 if train is None else train, minimum=1)
-        test = whole_number("test", 2_000 if test is None else test)
+        train = integer("train", 10_000 if train is None else train, 1)
+        test = integer("test", 2_000 if test is None else test, 0)
         validation = count_of(
             "validation", 0 if validation is None else validation, train, "training images"
         )
@@ -108,14 +110,14 @@ def multi_digit(
             f"source holds {source.train.x.dtype} images, but normalize=False requires uint8: "
             "load it with normalize=False too"
         )
-    train = whole_number("train", len(source.train.x) if train is None else train, minimum=1)
+    train = integer("train", len(source.train.x) if train is None else train, 1)
     validation = count_of(
         "validation",
         _size(source.validation) if validation is None else validation,
         train,
         "training images",
     )
-    test = whole_number("test", _size(source.test) if test is None else test)
+    test = integer("test", _size(source.test) if test is None else test, 0)
 
     images, labels = _pairs("train", source.train, train, seed)
     if validation:
@@ -175,6 +177,6 @@ def _digits_of(name: str, split: Split) -> _Arrays:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"source.{name} has targets {y.dtype} of shape {y.shape}, expected a label or a "
-            "one-hot row for each image"
+            "one-hot vector for each image"
         )
     return x.reshape(len(x), SIZE, SIZE), labels.astype(np.int64, copy=False)

@@ -45,7 +45,7 @@ _EXPECTED = (
     "and test"
 )
 _AGAIN = "save it again with pickle.dump(content, file, protocol=5)"
-_REFUSED = {
+_REJECTED = {
     **dict.fromkeys(("EMPTY_DICT", "DICT"), f"so it contains a dict, {_EXPECTED}"),
     **dict.fromkeys(("EMPTY_LIST", "LIST"), f"so it contains a list, {_EXPECTED}"),
     **dict.fromkeys(
@@ -286,7 +286,7 @@ class _Machine:
                 self._build(built, state)
                 push(built)
             case _:
-                reason = _REFUSED.get(operation, "which a file of MNIST's arrays does not need")
+                reason = _REJECTED.get(operation, "which a file of MNIST's arrays does not need")
                 raise ValueError(f"it uses the operation {operation}, {reason}")
 
     def _build(self, built: object, state: object) -> None:

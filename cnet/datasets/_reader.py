@@ -23,7 +23,7 @@ _LARGEST_RATIO = 100
 
 
 class DataFileError(ValueError):
-    """A data file is not as expected. The message names the file, the problem and what to do."""
+    """A data file is not as expected. The message names the file, the problem and the remedy."""
 
     def __init__(self, name: str, problem: str) -> None:
         # A message of another library may quote any amount of the file.
@@ -85,15 +85,15 @@ class Reader:
             )
         return data
 
-    def exactly(self, size: int, what: str) -> bytearray:
+    def exactly(self, size: int, part: str) -> bytearray:
         """Read `size` bytes; raise without reading if the file cannot contain them.
 
-        Error messages refer to the bytes as `what`.
+        Error messages refer to the bytes as `part`.
         """
         left = self._limit - self._count
         if size > left:
             raise DataFileError(
-                self.name, f"{what} should take {size} bytes, but the file holds at most {left}"
+                self.name, f"{part} should take {size} bytes, but the file holds at most {left}"
             )
         data = bytearray()
         while len(data) < size:
@@ -101,7 +101,7 @@ class Reader:
             if not chunk:
                 raise DataFileError(
                     self.name,
-                    f"{what} should take {size} bytes, but the file ends after {len(data)}",
+                    f"{part} should take {size} bytes, but the file ends after {len(data)}",
                 )
             data += chunk
         return data

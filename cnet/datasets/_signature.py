@@ -49,7 +49,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def kind_of(start: bytes) -> str | None:
-    """Describe a file by its first bytes, with a hint what to do; None for an unknown type.
+    """Describe a file by its first bytes, with a remedy if there is one; None for an unknown type.
 
     Parameters
     ----------

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._utils.arrays import as_array
+from cnet._utils.validation import integer
 
 from ._dataset import Dataset, Split
-from ._holdout import count_of, last_rows, whole_number
+from ._holdout import count_of, last_samples
 
 
 def split(
@@ -79,15 +80,15 @@ def split(
         raise ValueError("x has no samples: there is nothing to train on")
     for_test = count_of("test", test, n, "samples", n - 1)
     for_validation = count_of("validation", validation, n, "samples", n - 1 - for_test)
-    seed = whole_number("seed", seed)
+    seed = integer("seed", seed, 0)
 
     order = np.random.default_rng(seed).permutation(n) if shuffle else np.arange(n)
-    kept, tested = last_rows(targets[order], for_test, stratify)
+    kept, tested = last_samples(targets[order], for_test, stratify)
     order, tested = order[kept], order[tested]
-    kept, validated = last_rows(targets[order], for_validation, stratify)
+    kept, validated = last_samples(targets[order], for_validation, stratify)
 
-    def part(rows: np.ndarray) -> Split | None:
-        return Split(inputs[rows], targets[rows]) if len(rows) else None
+    def part(indices: np.ndarray) -> Split | None:
+        return Split(inputs[indices], targets[indices]) if len(indices) else None
 
     train = order[kept]
     return Dataset(Split(inputs[train], targets[train]), part(order[validated]), part(tested))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from cnet._core import CODES, loops
 from cnet._utils.arrays import Array, as_array, as_input, as_real
-from cnet._utils.validation import LARGEST_FLOAT32, real
+from cnet._utils.validation import LARGEST_FLOAT32, choice, real
 from cnet.nn import init
 from cnet.nn._checks import check_grad, check_row_shape, training_state
 from cnet.nn._images import as_column, as_elements, in_order_of
@@ -213,9 +213,7 @@ class GELU(ElementwiseActivation):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
-        self.approximate = approximate
+        self.approximate = choice("approximate", approximate, ("none", "tanh"))
         self._kind = CODES["GELU"] if approximate == "none" else CODES["GELU_TANH"]
 
 

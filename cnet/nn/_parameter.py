@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from cnet._utils.arrays import Array, as_array, empty, real_dtype
 from cnet._utils.hints import no_attribute
+from cnet._utils.validation import flag
 from cnet.nn.init import Initializer, Xavier, Zeros
 
 
@@ -171,9 +172,7 @@ class Parameter(_State):
 
     @requires_grad.setter
     def requires_grad(self, requires_grad: bool) -> None:
-        if not isinstance(requires_grad, bool | np.bool_):
-            raise TypeError(f"requires_grad is {requires_grad!r}, expected True or False")
-        self._requires_grad = bool(requires_grad)
+        self._requires_grad = flag("requires_grad", requires_grad)
         self.grad = self._grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:

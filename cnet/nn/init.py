@@ -19,6 +19,7 @@ import numpy as np
 from cnet._utils.answers import INIT
 from cnet._utils.arrays import Array
 from cnet._utils.hints import no_attribute
+from cnet._utils.validation import choice, real
 
 __all__ = ["He", "Initializer", "Normal", "Ones", "Uniform", "Xavier", "Zeros"]
 
@@ -101,8 +102,8 @@ class Normal(Initializer):
 
     Raises
     ------
-    ValueError
-        If `std` is not above 0.
+    TypeError, ValueError
+        If `std` is not a finite number above 0, or `mean` is not finite.
 
     Examples
     --------
@@ -113,12 +114,8 @@ class Normal(Initializer):
     """
 
     def __init__(self, std: float = 0.01, *, mean: float = 0.0) -> None:
-        if not std > 0:
-            raise ValueError(
-                f"std is {std!r}, expected a number above 0; nn.init.Zeros() gives zeros"
-            )
-        self.std = std
-        self.mean = mean
+        self.std = real("std", std, above=0, alternative="nn.init.Zeros() for zeros")
+        self.mean = real("mean", mean)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.normal(self.mean, self.std, shape)
@@ -134,8 +131,8 @@ class Uniform(Initializer):
 
     Raises
     ------
-    ValueError
-        If `low` is above `high`.
+    TypeError, ValueError
+        If `low` or `high` is not a finite number, or `low` is above `high`.
 
     Examples
     --------
@@ -147,10 +144,9 @@ class Uniform(Initializer):
     """
 
     def __init__(self, low: float = -0.5, high: float = 0.5) -> None:
+        self.low, self.high = real("low", low), real("high", high)
         if not low <= high:
             raise ValueError(f"low is {low!r} and high is {high!r}, expected low <= high")
-        self.low = low
-        self.high = high
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.uniform(self.low, self.high, shape)
@@ -163,9 +159,7 @@ class _VarianceScaling(Initializer):
     """
 
     def __init__(self, distribution: str = "uniform") -> None:
-        if distribution not in ("uniform", "normal"):
-            raise ValueError(f"distribution is {distribution!r}, expected 'uniform' or 'normal'")
-        self.distribution = distribution
+        self.distribution = choice("distribution", distribution, ("uniform", "normal"))
 
     def _variance(self, fan_in: int, fan_out: int) -> float:
         """Return the variance."""

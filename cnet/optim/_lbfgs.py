@@ -10,6 +10,7 @@ import numpy as np
 from cnet._utils.answers import OPTIMIZER_ARGUMENTS
 from cnet._utils.arrays import Array
 from cnet._utils.hints import answers_keywords
+from cnet._utils.validation import integer
 from cnet.nn import Parameter
 from cnet.nn._neutral import neutral
 from cnet.optim._optimizer import Optimizer, check_numbers
@@ -133,12 +134,10 @@ class LBFGS(Optimizer):
 
     def _check(self, settings: dict[str, Any]) -> None:
         check_numbers(settings, "tol")
-        for name in ("max_iter", "history_size", "max_eval"):
-            value = settings[name]
-            if (value is not None or name != "max_eval") and (
-                not isinstance(value, int | np.integer) or value < 1
-            ):
-                raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
+        for name in ("max_iter", "history_size"):
+            integer(name, settings[name], 1, wrong_type=ValueError)
+        if settings["max_eval"] is not None:
+            integer("max_eval", settings["max_eval"], 1, wrong_type=ValueError, alternative="None")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         raise ValueError(

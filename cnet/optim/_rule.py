@@ -10,6 +10,7 @@ import numpy as np
 
 from cnet._core import FLOAT32, loops
 from cnet._utils.arrays import Array, empty
+from cnet._utils.validation import integer
 from cnet.nn import Parameter
 from cnet.optim._optimizer import MAX_STEPS, Optimizer, turned, turned_back
 
@@ -110,9 +111,7 @@ class RuleOptimizer(Optimizer):
     def _unpacked(self, parameter: Parameter, packed: Any) -> State:
         if not isinstance(packed, dict) or not {"step"} <= packed.keys() <= {"step", *self._names}:
             raise ValueError(f"it is no dictionary with step and any of {', '.join(self._names)}")
-        steps = packed["step"]
-        if type(steps) is not int or not 0 <= steps < MAX_STEPS:
-            raise ValueError(f"step is {steps!r}, expected an integer of at least 0")
+        steps = integer("step", packed["step"], 0, MAX_STEPS - 1, wrong_type=ValueError)
         count = max((i + 1 for i, name in enumerate(self._names) if name in packed), default=0)
         arrays = empty((count, *parameter.shape), parameter.dtype)
         arrays[...] = 0

@@ -20,7 +20,7 @@ _MAX_WITH_NUMBERS = 20
 def confusion_matrix(
     y_true: ArrayLike, y_pred: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None
 ) -> Axes:
-    """Plot how often each true class was predicted as each class.
+    """Plot a confusion matrix: numbers of samples by true and by predicted class.
 
     Colors show fractions of the row, that is, of the true class, on a scale that emphasizes small
     fractions. With up to 20 classes, each cell shows its count.
@@ -30,7 +30,7 @@ def confusion_matrix(
     y_true, y_pred : array-like, shape (n,)
         Labels from 0; at least one sample.
     labels : sequence or None
-        Names of the classes. None shows the class numbers.
+        Names of the classes. None shows the labels.
     ax : Axes or None
 
     Returns
@@ -42,7 +42,7 @@ def confusion_matrix(
     ModuleNotFoundError
         If Matplotlib is not installed.
     TypeError, ValueError
-        If `y_true` and `y_pred` are not class numbers, differ in length or are empty, if there are
+        If `y_true` and `y_pred` are not labels, differ in length or are empty, if there are
         more classes than `labels`, or if `ax` is not Axes.
 
     See Also
@@ -65,9 +65,9 @@ def confusion_matrix(
     side = max(3.5, 0.52 * classes + 1.2) if numbers else 7
     axes = one_axes(ax, side + 0.4, side)
 
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     scale = plt.matplotlib.colors.PowerNorm(0.4, 0, 1)
-    axes.imshow(shares, cmap="Blues", norm=scale)
+    axes.imshow(fractions, cmap="Blues", norm=scale)
     if numbers:
         for (i, j), count in np.ndenumerate(counts):
             if count:
@@ -77,7 +77,7 @@ def confusion_matrix(
                     f"{count:,}",
                     ha="center",
                     va="center",
-                    color="white" if scale(shares[i, j]) > 0.6 else "black",
+                    color="white" if scale(fractions[i, j]) > 0.6 else "black",
                     fontsize=9,
                 )
         names = (

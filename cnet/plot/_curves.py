@@ -69,9 +69,9 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
             f"history is of type {type(history).__name__}, expected a dict as returned by "
             "Trainer.fit"
         )
-    figures = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in history))
+    metrics = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in history))
     lengths = {len(values) for values in history.values()}
-    if not figures or lengths == {0}:
+    if not metrics or lengths == {0}:
         raise ValueError("history has no epochs: there is nothing to plot")
     if len(lengths) > 1:
         raise ValueError(
@@ -79,16 +79,16 @@ def history(history: Mapping[str, Sequence[float]], *, ax: Any = None) -> AxesAr
             "one number per epoch in each"
         )
     axes = (
-        new_axes(1, len(figures), _WIDTH, _HEIGHT)[0] if ax is None else some_axes(ax, len(figures))
+        new_axes(1, len(metrics), _WIDTH, _HEIGHT)[0] if ax is None else some_axes(ax, len(metrics))
     )
-    for one, figure in zip(axes, figures, strict=False):
-        _draw_figure(plt, one, figure, history)
+    for one, metric in zip(axes, metrics, strict=False):
+        _draw_metric(plt, one, metric, history)
     return axes
 
 
-def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence[float]]) -> None:
-    curves = {"training": history.get(figure), "validation": history.get(_VALIDATION + figure)}
-    mode, share = mode_of(figure), is_accuracy(figure)
+def _draw_metric(plt: Any, ax: Axes, metric: str, history: Mapping[str, Sequence[float]]) -> None:
+    curves = {"training": history.get(metric), "validation": history.get(_VALIDATION + metric)}
+    mode, is_fraction = mode_of(metric), is_accuracy(metric)
     (epochs,) = {len(values) for values in curves.values() if values is not None}
     for (label, values), color in zip(curves.items(), (FIRST, SECOND), strict=True):
         if values is None:
@@ -104,14 +104,14 @@ def _draw_figure(plt: Any, ax: Axes, figure: str, history: Mapping[str, Sequence
         if label == "validation" and mode and np.isfinite(values).any():
             finite = np.where(np.isfinite(values), values, np.nan)
             best = int(np.nanargmax(finite) if mode == "max" else np.nanargmin(finite))
-            text = f"{100 * values[best]:.2f} %" if share else f"{values[best]:.4g}"
+            text = f"{100 * values[best]:.2f} %" if is_fraction else f"{values[best]:.4g}"
             ax.plot(
                 best + 1, values[best], "o", color=color, label=f"best: {text}, epoch {best + 1}"
             )
     plain(ax)
     epochs_below(ax, 1, epochs)
-    ax.set_title(figure.replace("_", " "))
-    if share:
+    ax.set_title(metric.replace("_", " "))
+    if is_fraction:
         ax.yaxis.set_major_formatter(plt.matplotlib.ticker.PercentFormatter(1, symbol=" %"))
     if sum(values is not None for values in curves.values()) > 1:
         ax.legend(frameon=False)

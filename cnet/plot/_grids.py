@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from cnet._utils.arrays import Array, as_array, reject_masked
 from cnet._utils.image_shape import image_layout, image_shape
+from cnet._utils.validation import integer
 from cnet.nn import Module
 from cnet.plot._axes import FAINT, WRONG, AxesArray, new_axes, pyplot, some_axes
 
-_MOST = 400
+_MAX_IMAGES = 400
 _CELL = 1.05
 _SATURATED = 0.995
 
@@ -41,7 +42,7 @@ def images(
     columns : int or None
         Number of images per row. None makes the grid nearly square.
     shape : (height, width) or None
-        Shape of images given as flat rows. None assumes squares.
+        Shape of images that are flat, (n, pixels). None assumes squares.
     ax : array of Axes or None
         One for each image.
 
@@ -104,7 +105,7 @@ def mistakes(
     x : array-like, shape (m, ...)
         Images in the form that `model` expects.
     y : array-like, shape (m,)
-        True classes, or one-hot rows of shape (m, classes).
+        True classes, or one-hot vectors of shape (m, classes).
     n : int
         Maximum number of images to show.
     columns, shape, ax : optional
@@ -219,9 +220,9 @@ def _pictures(x: ArrayLike, shape: tuple[int, int] | None) -> Array:
     array = as_array(x, "x")
     if not array.ndim:
         raise ValueError("x is a single number, expected an array with one entry per image")
-    if len(array) > _MOST:
+    if len(array) > _MAX_IMAGES:
         raise ValueError(
-            f"x has {len(array)} images, expected at most {_MOST}: pass fewer, such as x[:25]"
+            f"x has {len(array)} images, expected at most {_MAX_IMAGES}: pass fewer, such as x[:25]"
         )
     channels, height, width = image_layout(array.shape[1:], image_shape(shape))
     if channels not in (1, 3):
@@ -246,7 +247,7 @@ def _grid(
     wrong: list[bool],
     columns: int | None,
     ax: Any,
-    how: dict[str, Any],
+    options: dict[str, Any],
 ) -> AxesArray:
     pyplot()
     n = len(pictures)
@@ -254,9 +255,7 @@ def _grid(
         height, width = pictures.shape[1:3]
         if columns is None:
             columns = math.ceil(math.sqrt(n * height / width))
-        if not isinstance(columns, int | np.integer) or columns < 1:
-            raise ValueError(f"columns is {columns!r}, expected an integer of at least 1")
-        columns = min(int(columns), n)
+        columns = min(integer("columns", columns, 1, wrong_type=ValueError, alternative="None"), n)
         axes = new_axes(
             -(-n // columns),
             columns,
@@ -269,6 +268,6 @@ def _grid(
     for one in axes.flat:
         one.set_axis_off()
     for one, picture, title, red in zip(axes.flat, pictures, titles, wrong, strict=False):
-        one.imshow(picture, **how)
+        one.imshow(picture, **options)
         one.set_title(title, color=WRONG if red else FAINT, fontsize=10, pad=3)
     return axes

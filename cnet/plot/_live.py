@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from cnet._utils.validation import real
 from cnet.callbacks import Callback, Logs
 from cnet.plot._axes import pyplot
 from cnet.plot._curves import history
@@ -60,13 +60,7 @@ class LivePlot(Callback):
 
     def __init__(self, *, interval: float = 1.0, ax: Any = None) -> None:
         pyplot()
-        wanted = f"interval is {interval!r}, expected a number of seconds of at least 0"
-        try:
-            self.interval = float(interval)
-        except (TypeError, ValueError):
-            raise TypeError(wanted) from None
-        if not 0 <= self.interval < math.inf:
-            raise ValueError(wanted)
+        self.interval = real("interval in seconds", interval, 0)
         self.ax = ax
         self.axes: Any = None
 

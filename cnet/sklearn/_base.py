@@ -42,7 +42,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
     def _encode(self, y: Any, incremental: bool) -> tuple[Array, tuple[int, ...], str]:
         """Return targets for the network, the widths of its heads, and their activation.
 
-        Targets have one row per sample.
+        Targets have shape (n_samples, ...).
         """
         raise NotImplementedError
 
@@ -98,15 +98,15 @@ class BaseMLP(CallbackSupportMixin, Parameters):
         RuntimeError
             If the estimator is being fitted already.
         """
-        with unchanged_on_error(self, goes_on=self.warm_start):
+        with unchanged_on_error(self, continues=self.warm_start):
             self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
         return self
 
     def _has_epochs(self) -> bool:
         if self.solver == "lbfgs":
             raise AttributeError(
-                "partial_fit takes a step after another, which solver='lbfgs' does not: use "
-                "'sgd' or 'adam'"
+                "partial_fit needs a solver that takes mini-batches, and solver='lbfgs' does not: "
+                "use 'sgd' or 'adam'"
             )
         return True
 
@@ -121,8 +121,8 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        goes_on = self.warm_start or incremental
-        fresh = not hasattr(self, "model_") or not goes_on
+        continues = self.warm_start or incremental
+        fresh = not hasattr(self, "model_") or not continues
         X, y = validate_data(
             self,
             X,
@@ -148,7 +148,7 @@ class BaseMLP(CallbackSupportMixin, Parameters):
             self.model_ = build(self, [X.shape[1], *hidden], widths, random_state, X.dtype)
             self.n_layers_, self.n_outputs_ = len(hidden) + 2, sum(widths)
             given = self.__dict__.pop("_given", {})
-            for name, arrays in given.items() if goes_on else ():
+            for name, arrays in given.items() if continues else ():
                 self._assign(name, arrays)
         else:
             self.model_ = rebuild(self, hidden, widths, random_state)

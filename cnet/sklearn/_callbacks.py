@@ -39,17 +39,17 @@ class Tasks(Callback):
         Estimator whose network exists.
     name : str
         Name of the tasks.
-    most : int
+    max_tasks : int
         Maximum number of tasks.
     samples : Samples
         Training data.
     """
 
-    def __init__(self, estimator: Any, name: str, most: int, samples: Samples) -> None:
-        self._estimator, self._name, self._most = estimator, name, most
+    def __init__(self, estimator: Any, name: str, max_tasks: int, samples: Samples) -> None:
+        self._estimator, self._name, self._max_tasks = estimator, name, max_tasks
         metadata = None if samples.weights is None else {"sample_weight": samples.weights}
         self._data = {"estimator": estimator, "X": samples.x, "y": samples.y, "metadata": metadata}
-        self._root = estimator._init_callback_context(max_subtasks=most)
+        self._root = estimator._init_callback_context(max_subtasks=max_tasks)
         self._task: Any = None
         self._done = 0
 
@@ -69,7 +69,7 @@ class Tasks(Callback):
         task, self._task = self._task, None
         stop = bool(task.call_on_fit_task_end(**self._data, reconstruction_attributes=self._net))
         self._done += 1
-        if not stop and self._done < self._most:
+        if not stop and self._done < self._max_tasks:
             self._begin()
         return stop
 
@@ -88,10 +88,10 @@ class Tasks(Callback):
             trainer.stop = True
 
 
-def tasks(estimator: Any, name: str, most: int, samples: Samples) -> Tasks | None:
+def tasks(estimator: Any, name: str, max_tasks: int, samples: Samples) -> Tasks | None:
     """Return the tasks of a fit, or None if the estimator has no callbacks of scikit-learn."""
     return (
-        Tasks(estimator, name, most, samples)
+        Tasks(estimator, name, max_tasks, samples)
         if getattr(estimator, "_skl_callbacks", None)
         else None
     )

@@ -165,10 +165,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                "class_weight='balanced' needs to count all rows, and partial_fit sees some: "
-                "give a dict of weights"
+                "class_weight='balanced' needs the labels of all samples, and partial_fit has "
+                "some of them: pass a dict of class weights"
             )
-        with unchanged_on_error(self, goes_on=True):
+        with unchanged_on_error(self, continues=True):
             self._set_labels(y, classes)
             self._fit(X, y, sample_weight, (None, None), incremental=True)
         return self

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._utils.validation import real
 from cnet.callbacks import Callback, Logs
 
 if TYPE_CHECKING:
@@ -89,12 +90,7 @@ class Epochs(Callback):
         """If `learning_rate` is a function, set the rate of the next epoch by it."""
         schedule, epoch = self.estimator.learning_rate, len(self.estimator.loss_curve_)
         if callable(schedule):
-            rate = float(schedule(epoch))
-            if not 0 < rate < np.inf:
-                raise ValueError(
-                    f"learning_rate({epoch}) returned {rate}, expected a number above 0"
-                )
-            trainer.set_rate(rate)
+            trainer.set_rate(real(f"learning_rate({epoch})", float(schedule(epoch)), above=0))
 
     # These are the comparisons of scikit-learn: with NaN they are False, so it does not count as
     # stalling
@@ -128,8 +124,8 @@ class Epochs(Callback):
             self.converged = trainer.stop = True
             then = "Learning rate too small. Stopping." if adapts else "Stopping."
         if e.verbose:
-            what = "Training loss" if self.score is None else "Validation score"
+            monitored = "Training loss" if self.score is None else "Validation score"
             print(
-                f"{what} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
+                f"{monitored} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} "
                 f"consecutive epochs. {then}"
             )

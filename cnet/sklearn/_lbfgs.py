@@ -54,15 +54,15 @@ def fit_lbfgs(estimator: Any, samples: Samples, validation: Samples | None) -> N
     plain = 0.0  # loss without the penalty, where it was last computed
 
     def listen(iteration: int) -> bool:
-        figures = {"loss": plain}
+        metrics = {"loss": plain}
         if validation is not None:
-            figures |= {
+            metrics |= {
                 f"val_{name}": value
                 for name, value in evaluating.evaluate(
                     validation.x, validation.encoded, sample_weight=validation.weights
                 ).items()
             }
-        add_history(e, {name: [value] for name, value in figures.items()})
+        add_history(e, {name: [value] for name, value in metrics.items()})
         if e.verbose:
             print(
                 f"Iteration {iteration}, loss = "
@@ -109,11 +109,11 @@ def _check(estimator: Any, validation: Samples | None) -> None:
         )
     if listeners_of(estimator):
         raise ValueError(
-            "callbacks are told of epochs, which solver='lbfgs' does not have: use solver='sgd' "
-            "or 'adam', or scikit-learn's callbacks by set_callbacks"
+            "callbacks are called after epochs, which solver='lbfgs' does not have: use "
+            "solver='sgd' or 'adam', or scikit-learn's callbacks by set_callbacks"
         )
     if estimator.early_stopping and validation is not None:
         raise ValueError(
             "X_val and y_val cannot stop solver='lbfgs' early: use early_stopping=False, which "
-            "records their figures, or solver='sgd' or 'adam'"
+            "records their metrics, or solver='sgd' or 'adam'"
         )

@@ -79,8 +79,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and y.size and y.min() < 0:
             warn(
-                "loss='poisson' is for counts, and y holds negative values: their expected "
-                "counts are brought towards 0"
+                "loss='poisson' is for counts, and y holds negative values: the "
+                "predictions for these samples approach 0"
             )
         encoded: Array = y.reshape(len(y), -1)
         return encoded, (encoded.shape[1],), "exp" if self.loss == "poisson" else "identity"
@@ -133,7 +133,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         TypeError, ValueError
             As for `fit`. Also with ``early_stopping=True``.
         """
-        with unchanged_on_error(self, goes_on=True):
+        with unchanged_on_error(self, continues=True):
             self._fit(X, y, sample_weight, (None, None), incremental=True)
         return self
 

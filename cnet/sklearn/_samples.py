@@ -21,13 +21,13 @@ class Samples(NamedTuple):
     """Targets in the form for the network."""
     weights: Array | None
 
-    def take(self, rows: Array) -> Samples:
+    def take(self, indices: Array) -> Samples:
         """Return the samples with these indices."""
         return Samples(
-            self.x[rows],
-            self.y[rows],
-            self.encoded[rows],
-            None if self.weights is None else self.weights[rows],
+            self.x[indices],
+            self.y[indices],
+            self.encoded[indices],
+            None if self.weights is None else self.weights[indices],
         )
 
 
@@ -59,11 +59,13 @@ def split(
     ValueError
         If there are too few samples.
     """
-    rows = np.arange(len(encoded))
+    indices = np.arange(len(encoded))
     if classes is not None:
-        train, test = _of_two_classes(rows, encoded.astype(bool), fraction, random_state, classes)
+        train, test = _of_two_classes(
+            indices, encoded.astype(bool), fraction, random_state, classes
+        )
     elif strata is None:
-        train, test = train_test_split(rows, random_state=random_state, test_size=fraction)
+        train, test = train_test_split(indices, random_state=random_state, test_size=fraction)
     else:
         train, test = _stratified(strata, fraction, random_state)
     if len(test) < 2:
@@ -75,11 +77,15 @@ def split(
 
 
 def _of_two_classes(
-    rows: Array, second: Array, fraction: float, random_state: np.random.RandomState, classes: Array
+    indices: Array,
+    second: Array,
+    fraction: float,
+    random_state: np.random.RandomState,
+    classes: Array,
 ) -> tuple[Array, Array]:
     try:
         train, test = train_test_split(
-            rows, random_state=random_state, test_size=fraction, stratify=second
+            indices, random_state=random_state, test_size=fraction, stratify=second
         )
     except ValueError as error:
         names = (
@@ -88,7 +94,7 @@ def _of_two_classes(
             else f"the only class is {classes[0]!r}"
         )
         raise ValueError(
-            f"{error}. early_stopping=True holds out {fraction:g} of the {len(rows)} samples, "
+            f"{error}. early_stopping=True holds out {fraction:g} of the {len(indices)} samples, "
             f"with samples of each class in both parts ({names}): raise validation_fraction, pass "
             "validation data as X_val and y_val, add samples, or use early_stopping=False"
         ) from None

@@ -13,14 +13,14 @@ from cnet.nn._dropout import random_layers
 
 
 @contextmanager
-def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
+def unchanged_on_error(estimator: Any, continues: bool) -> Iterator[None]:
     """Restore an estimator if an error or Ctrl-C ends the block. Reject a second fit meanwhile.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
         Estimator that is being fitted.
-    goes_on : bool
+    continues : bool
         Whether training continues with the existing network. Otherwise the network, its trainer and
         its metrics are replaced, and not changed in place.
 
@@ -35,7 +35,7 @@ def unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
     )
     with claimed([([id(estimator)], taken)]):
         before = _Before(estimator)
-        if goes_on and hasattr(estimator, "model_"):
+        if continues and hasattr(estimator, "model_"):
             before.keep_training(estimator)
         try:
             yield

@@ -217,13 +217,13 @@ def test_labels_stay_as_they_are():
 @pytest.mark.parametrize(
     ("labels", "error", "sentence"),
     [
-        ([0, 10], ValueError, "labels must be in 0 to 9, got 0 to 10"),
-        ([-1, 3], ValueError, "labels must be in 0 to 9, got -1 to 3"),
-        (5, ValueError, r"labels must have the shape \(n,\), got \(\)"),
-        ([[1, 2]], ValueError, r"labels must have the shape \(n,\), got \(1, 2\)"),
-        ([1.0, 2.0], TypeError, "labels must be integers, got dtype float64"),
-        ([True], TypeError, "labels must be integers, got dtype bool"),
-        (["1"], TypeError, "labels must be integers"),
+        ([0, 10], ValueError, "labels holds 0 to 10, expected 0 to 9"),
+        ([-1, 3], ValueError, "labels holds -1 to 3, expected 0 to 9"),
+        (5, ValueError, r"labels has shape \(\), expected \(n,\)"),
+        ([[1, 2]], ValueError, r"labels has shape \(1, 2\), expected \(n,\)"),
+        ([1.0, 2.0], TypeError, "labels has dtype float64, expected integers"),
+        ([True], TypeError, "labels has dtype bool, expected integers"),
+        (["1"], TypeError, "labels has dtype <U1, expected integers"),
     ],
 )
 def test_bad_labels(labels, error, sentence):
@@ -234,24 +234,24 @@ def test_bad_labels(labels, error, sentence):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"train": 0}, ValueError, "train must be an integer of at least 1; got 0"),
-        ({"test": -1}, ValueError, "test must be an integer of at least 0; got -1"),
+        ({"train": 0}, ValueError, "train is 0, expected an integer of at least 1"),
+        ({"test": -1}, ValueError, "test is -1, expected an integer of at least 0"),
         (
             {"validation": -5},
             ValueError,
-            "validation must be an integer from 0, or a fraction below 1 of the 10 training "
-            "images; got -5",
+            "validation is -5, expected an integer of at least 0, or a fraction below 1 of the 10 "
+            "training images",
         ),
-        ({"seed": -1}, ValueError, "seed must be an integer of at least 0; got -1"),
-        ({"train": 10.0}, TypeError, "train must be an integer of at least 1; got 10.0"),
+        ({"seed": -1}, ValueError, "seed is -1, expected an integer of at least 0"),
+        ({"train": 10.0}, TypeError, "train is 10.0, expected an integer of at least 1"),
         (
             {"validation": 1.2},
             ValueError,
-            "validation must be an integer from 0, or a fraction below 1 of the 10 training "
-            "images; got 1.2",
+            "validation is 1.2, expected an integer of at least 0, or a fraction below 1 of the 10 "
+            "training images",
         ),
-        ({"test": True}, TypeError, "test must be an integer of at least 0; got True"),
-        ({"seed": None}, TypeError, "seed must be an integer of at least 0; got None"),
+        ({"test": True}, TypeError, "test is True, expected an integer of at least 0"),
+        ({"seed": None}, TypeError, "seed is None, expected an integer of at least 0"),
     ],
 )
 def test_bad_arguments(arguments, error, sentence):

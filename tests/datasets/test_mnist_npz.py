@@ -96,7 +96,7 @@ def test_a_pickled_array_is_not_unpickled(name, few, rejected, tmp_path):
         ({"y_train": np.zeros((6, 2), np.uint8)}, "labels of shape (6, 2), expected (n,)"),
         (
             {"y_train": np.eye(10)[:6]},
-            "labels of shape (6, 10), expected (n,): convert one-hot rows with y.argmax(axis=1)",
+            "labels of shape (6, 10), expected (n,): convert one-hot labels with y.argmax(axis=1)",
         ),
         (
             {"y_train": np.zeros((6, 784), np.uint8)},

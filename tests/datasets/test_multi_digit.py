@@ -139,16 +139,16 @@ def test_the_source_is_left_alone(source):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ({"train": 0}, ValueError, "train must be an integer of at least 1; got 0"),
-        ({"test": -1}, ValueError, "test must be an integer of at least 0; got -1"),
-        ({"train": 2.5}, TypeError, "train must be an integer of at least 1; got 2.5"),
+        ({"train": 0}, ValueError, "train is 0, expected an integer of at least 1"),
+        ({"test": -1}, ValueError, "test is -1, expected an integer of at least 0"),
+        ({"train": 2.5}, TypeError, "train is 2.5, expected an integer of at least 1"),
         (
             {"validation": "3"},
             TypeError,
-            "validation must be an integer from 0, or a fraction below 1 of the 10 training "
-            "images; got '3'",
+            "validation is '3', expected an integer of at least 0, or a fraction below 1 of the 10 "
+            "training images",
         ),
-        ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
+        ({"seed": -1}, ValueError, "seed is -1, expected an integer of at least 0"),
         (
             {"source": 3},
             TypeError,

@@ -29,7 +29,7 @@ def test_every_row_is_in_one_split_with_its_target(n, part, shuffle, seed):
     validation, test = part
     x, y = numbered(n), np.arange(n) * 3
     if validation + test >= n:
-        with pytest.raises(ValueError, match="must be an integer from 0 to"):
+        with pytest.raises(ValueError, match="expected an integer from 0 to"):
             datasets.split(x, y, validation=validation, test=test, shuffle=shuffle, seed=seed)
         return
     data = datasets.split(x, y, validation=validation, test=test, shuffle=shuffle, seed=seed)
@@ -111,18 +111,22 @@ def test_fractions(fraction, count):
         (
             {"validation": 1.0},
             ValueError,
-            "validation must be an integer from 0 to 9, or a fraction below 1 of the 10 "
-            "samples; got 1.0",
+            "validation is 1.0, expected an integer from 0 to 9, or a fraction below 1 of the 10 "
+            "samples",
         ),
-        ({"validation": -0.1}, ValueError, "got -0.1"),
-        ({"validation": float("nan")}, ValueError, "got nan"),
+        ({"validation": -0.1}, ValueError, "validation is -0.1"),
+        ({"validation": float("nan")}, ValueError, "validation is nan"),
         ({"validation": 10}, ValueError, "from 0 to 9"),
         ({"validation": 0.97}, ValueError, "from 0 to 9"),
-        ({"validation": "1"}, TypeError, "validation must be an integer from 0 to 9.* got '1'"),
-        ({"validation": True}, TypeError, "got True"),
-        ({"test": 8, "validation": 2}, ValueError, "validation must be an integer from 0 to 1"),
-        ({"test": None}, TypeError, "test must be an integer"),
-        ({"seed": -1}, ValueError, "seed must be an integer of at least 0; got -1"),
+        ({"validation": "1"}, TypeError, "validation is '1', expected an integer from 0 to 9"),
+        ({"validation": True}, TypeError, "validation is True"),
+        (
+            {"test": 8, "validation": 2},
+            ValueError,
+            "validation is 2, expected an integer from 0 to 1",
+        ),
+        ({"test": None}, TypeError, "test is None, expected an integer"),
+        ({"seed": -1}, ValueError, "seed is -1, expected an integer of at least 0"),
         ({"y": np.zeros(9)}, ValueError, "x has 10 samples, y 9: expected one target per sample"),
         ({"y": 1}, ValueError, "y is a single number"),
         ({"x": ["a"] * 10}, TypeError, "x has dtype"),

@@ -14,11 +14,11 @@ from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer
 from cnet.optim.lr_scheduler._settings import (
     Checks,
     ListOf,
-    Number,
     Optional,
     PerGroup,
-    Whole,
     flag,
+    number,
+    whole,
 )
 from cnet.optim.lr_scheduler._state import State
 
@@ -30,7 +30,7 @@ class _Combined(LRScheduler):
     """
 
     _settings: ClassVar[Checks] = {"per_batch": Optional(flag)}
-    _progress: ClassVar[Checks] = {"_last_lr": PerGroup(Number())}
+    _progress: ClassVar[Checks] = {"_last_lr": PerGroup(number())}
     _other = ("_schedulers",)
 
     def _hold(
@@ -130,8 +130,8 @@ class SequentialLR(_Combined):
     [0.25, 0.375, 0.5, 0.25, 0.0]
     """
 
-    _settings: ClassVar[Checks] = {**_Combined._settings, "_milestones": ListOf(Whole(0))}
-    _progress: ClassVar[Checks] = {**_Combined._progress, "last_epoch": Whole(0)}
+    _settings: ClassVar[Checks] = {**_Combined._settings, "_milestones": ListOf(whole(0))}
+    _progress: ClassVar[Checks] = {**_Combined._progress, "last_epoch": whole(0)}
 
     def __init__(
         self,
@@ -143,9 +143,9 @@ class SequentialLR(_Combined):
         per_batch: bool | None = None,
     ) -> None:
         check_optimizer(optimizer)
-        self._milestones: list[int] = ListOf(Whole(0))("milestones", milestones)
+        self._milestones: list[int] = ListOf(whole(0))("milestones", milestones)
         self._hold(optimizer, schedulers, per_batch)
-        steps_done = Whole(-1)("last_epoch", last_epoch) + 1
+        steps_done = whole(-1)("last_epoch", last_epoch) + 1
         before = settings_of(optimizer.param_groups)
         try:
             self._restart()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._scheduler import LRScheduler
-from cnet.optim.lr_scheduler._settings import Checks, Number, Whole
+from cnet.optim.lr_scheduler._settings import Checks, number, whole
 from cnet.optim.lr_scheduler._state import State
 
 
@@ -49,8 +49,8 @@ class CosineAnnealingLR(LRScheduler):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "T_max": Whole(),
-        "eta_min": Number(wrong_type=ValueError),
+        "T_max": whole(),
+        "eta_min": number(wrong_type=ValueError),
     }
     _begins_at_base = True
 
@@ -130,11 +130,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "T_0": Whole(),
-        "T_mult": Whole(),
-        "eta_min": Number(wrong_type=ValueError),
+        "T_0": whole(),
+        "T_mult": whole(),
+        "eta_min": number(wrong_type=ValueError),
     }
-    _progress: ClassVar[Checks] = {**LRScheduler._progress, "T_cur": Number(), "T_i": Whole()}
+    _progress: ClassVar[Checks] = {**LRScheduler._progress, "T_cur": number(), "T_i": whole()}
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             If `epoch` is not a number, or is negative or not finite.
         """
         if epoch is not None or self._is_initial:
-            self._go_to(self.last_epoch + 1 if epoch is None else Number()("epoch", epoch))
+            self._go_to(self.last_epoch + 1 if epoch is None else number()("epoch", epoch))
         elif self.T_cur + 1 < self.T_i:
             self._set(self.T_cur + 1, self.T_i, self.last_epoch + 1)
         else:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._scheduler import LRScheduler
-from cnet.optim.lr_scheduler._settings import Checks, Number, PerGroup, flag
+from cnet.optim.lr_scheduler._settings import Checks, PerGroup, flag, number
 from cnet.optim.lr_scheduler._state import State
 
 
@@ -18,9 +18,9 @@ class Cycle(LRScheduler):
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
         "cycle_momentum": flag,
-        "base_momentums": PerGroup(Number(), "base_momentum"),
-        "max_momentums": PerGroup(Number(), "max_momentum"),
-        "max_lrs": PerGroup(Number(), "max_lr"),
+        "base_momentums": PerGroup(number(), "base_momentum"),
+        "max_momentums": PerGroup(number(), "max_momentum"),
+        "max_lrs": PerGroup(number(), "max_lr"),
     }
 
     _for_each_group = "max_lr"

@@ -9,7 +9,7 @@ from typing import ClassVar
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._cycle import Cycle, check_order
 from cnet.optim.lr_scheduler._scheduler import check_optimizer
-from cnet.optim.lr_scheduler._settings import Checks, Choice, Number, Optional, PerGroup
+from cnet.optim.lr_scheduler._settings import Checks, Optional, PerGroup, choice, number
 from cnet.optim.lr_scheduler._state import State
 
 _MODES = ("triangular", "triangular2", "exp_range")
@@ -79,11 +79,11 @@ class CyclicLR(Cycle):
 
     _settings: ClassVar[Checks] = {
         **Cycle._settings,
-        "step_size_up": Number(above=True),
-        "step_size_down": Number(),
-        "gamma": Number(),
-        "scale_mode": Choice(("cycle", "iterations")),
-        "mode": Optional(Choice(_MODES)),
+        "step_size_up": number(above=0),
+        "step_size_down": number(),
+        "gamma": number(),
+        "scale_mode": choice("cycle", "iterations"),
+        "mode": Optional(choice(*_MODES)),
     }
     _other = ("_scale_fn_custom",)
     _also_compared = ("base_lrs",)
@@ -123,7 +123,7 @@ class CyclicLR(Cycle):
             cycle_momentum,
         )
         self._scale_fn_custom = scale_fn
-        self.base_lrs = base = PerGroup(Number(), "base_lr")(
+        self.base_lrs = base = PerGroup(number(), "base_lr")(
             "base_lrs", base_lr, len(optimizer.param_groups)
         )
         super().__init__(optimizer, last_epoch, per_batch=per_batch)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._scheduler import LRScheduler
-from cnet.optim.lr_scheduler._settings import Checks, ListOf, Number, Whole
+from cnet.optim.lr_scheduler._settings import Checks, ListOf, number, whole
 
 
 class _Factor(LRScheduler):
@@ -66,7 +66,7 @@ class StepLR(_Factor):
     [0.25]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "step_size": Whole(), "gamma": Number()}
+    _settings: ClassVar[Checks] = {**LRScheduler._settings, "step_size": whole(), "gamma": number()}
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class MultiStepLR(_Factor):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "milestones": ListOf(Whole(0)),
-        "gamma": Number(),
+        "milestones": ListOf(whole(0)),
+        "gamma": number(),
     }
 
     def __init__(
@@ -183,7 +183,7 @@ class ExponentialLR(_Factor):
     [0.25]
     """
 
-    _settings: ClassVar[Checks] = {**LRScheduler._settings, "gamma": Number()}
+    _settings: ClassVar[Checks] = {**LRScheduler._settings, "gamma": number()}
 
     def __init__(
         self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, *, per_batch: bool = False
@@ -236,8 +236,8 @@ class ConstantLR(_Factor):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "factor": Number(0, 1, above=True),
-        "total_iters": Whole(),
+        "factor": number(maximum=1, above=0),
+        "total_iters": whole(),
     }
 
     def __init__(
@@ -300,9 +300,9 @@ class LinearLR(_Factor):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "start_factor": Number(0, 1, above=True),
-        "end_factor": Number(0, 1),
-        "total_iters": Whole(),
+        "start_factor": number(maximum=1, above=0),
+        "end_factor": number(0, 1),
+        "total_iters": whole(),
     }
 
     def __init__(
@@ -368,8 +368,8 @@ class PolynomialLR(_Factor):
 
     _settings: ClassVar[Checks] = {
         **LRScheduler._settings,
-        "total_iters": Whole(),
-        "power": Number(),
+        "total_iters": whole(),
+        "power": number(),
     }
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from cnet.optim._optimizer import Optimizer
 from cnet.optim.lr_scheduler._cycle import Cycle
-from cnet.optim.lr_scheduler._settings import Checks, Choice, Number, Optional, Whole, flag
+from cnet.optim.lr_scheduler._settings import Checks, Optional, choice, flag, number, whole
 from cnet.optim.lr_scheduler._state import State
 
 
@@ -88,11 +88,11 @@ class OneCycleLR(Cycle):
 
     _settings: ClassVar[Checks] = {
         **Cycle._settings,
-        "total_steps": Optional(Whole(2)),
-        "pct_start": Number(0, 1),
-        "anneal_strategy": Choice(("cos", "linear")),
-        "div_factor": Number(above=True),
-        "final_div_factor": Number(above=True),
+        "total_steps": Optional(whole(2)),
+        "pct_start": number(0, 1),
+        "anneal_strategy": choice("cos", "linear"),
+        "div_factor": number(above=0),
+        "final_div_factor": number(above=0),
         "three_phase": flag,
     }
 
@@ -126,7 +126,7 @@ class OneCycleLR(Cycle):
                 "or total_steps"
             )
         if epochs is not None and steps_per_epoch is not None and total_steps is None:
-            total_steps = Whole()("epochs", epochs) * Whole()("steps_per_epoch", steps_per_epoch)
+            total_steps = whole()("epochs", epochs) * whole()("steps_per_epoch", steps_per_epoch)
         self.max_lrs, self.base_momentums, self.max_momentums = max_lr, base_momentum, max_momentum  # type: ignore[assignment] # lists once checked
         self.total_steps, self.pct_start, self.anneal_strategy, self.cycle_momentum = (
             total_steps,

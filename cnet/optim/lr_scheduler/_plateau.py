@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from cnet._utils.metric_modes import monitored_mode
+from cnet._utils.validation import as_float
 from cnet.optim._construction import settings_of
 from cnet.optim._optimizer import Optimizer, check_numbers
 from cnet.optim.lr_scheduler._scheduler import LRScheduler, check_optimizer
 from cnet.optim.lr_scheduler._settings import (
     Checks,
-    Choice,
-    Number,
     Optional,
     PerGroup,
-    Whole,
+    choice,
     flag,
+    number,
+    whole,
 )
 
 
@@ -98,23 +99,23 @@ class ReduceLROnPlateau(LRScheduler):
 
     _settings: ClassVar[Checks] = {
         "per_batch": flag,
-        "mode": Optional(Choice(("min", "max"))),
-        "factor": Number(0, 1, below=True),
-        "patience": Whole(0),
-        "threshold": Number(),
-        "threshold_mode": Choice(("rel", "abs")),
-        "cooldown": Whole(0),
-        "min_lrs": PerGroup(Number(), "min_lr"),
-        "eps": Number(),
+        "mode": Optional(choice("min", "max")),
+        "factor": number(below=1),
+        "patience": whole(0),
+        "threshold": number(),
+        "threshold_mode": choice("rel", "abs"),
+        "cooldown": whole(0),
+        "min_lrs": PerGroup(number(), "min_lr"),
+        "eps": number(),
         "monitor": Optional(_word),
-        "default_min_lr": Optional(Number()),
+        "default_min_lr": Optional(number()),
     }
     _progress: ClassVar[Checks] = {
-        "last_epoch": Whole(0),
-        "_last_lr": PerGroup(Number()),
-        "best": Optional(Number(-math.inf, above=True)),
-        "num_bad_epochs": Whole(0),
-        "cooldown_counter": Whole(0),
+        "last_epoch": whole(0),
+        "_last_lr": PerGroup(number()),
+        "best": Optional(number(-math.inf)),
+        "num_bad_epochs": whole(0),
+        "cooldown_counter": whole(0),
     }
 
     def __init__(
@@ -175,7 +176,9 @@ class ReduceLROnPlateau(LRScheduler):
             If `min_lr` is a list, and the optimizer has more groups now.
         """
         self._reject_epoch(epoch)
-        metric, groups = _number(metrics), self.optimizer.param_groups
+        if metrics is None:
+            raise TypeError("step() needs the monitored metric, such as step(val_loss)")
+        metric, groups = as_float("the metric", metrics), self.optimizer.param_groups
         for group in groups:
             check_numbers(group, "lr")
         if len(self.min_lrs) < len(groups):
@@ -227,12 +230,3 @@ class ReduceLROnPlateau(LRScheduler):
         if name not in logs:
             raise ValueError(f"monitor is {name!r}, but this epoch ended with {', '.join(logs)}")
         self.step(logs[name])
-
-
-def _number(metric: Any) -> float:
-    if metric is None:
-        raise TypeError("step() needs the monitored metric, such as step(val_loss)")
-    try:
-        return float("not a number" if isinstance(metric, str | bytes) else metric)
-    except (TypeError, ValueError):
-        raise TypeError(f"the metric is {metric!r}, expected a number") from None

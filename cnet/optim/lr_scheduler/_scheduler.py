@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from cnet.optim._construction import put_back, settings_of
 from cnet.optim._optimizer import Optimizer, check_numbers
-from cnet.optim.lr_scheduler._settings import Checks, Number, PerGroup, Whole, flag
+from cnet.optim.lr_scheduler._settings import Checks, PerGroup, flag, number, whole
 from cnet.optim.lr_scheduler._state import Stateful
 
-_RATE = Number()
+_RATE = number()
 
 
 class LRScheduler(Stateful):
@@ -70,8 +70,8 @@ class LRScheduler(Stateful):
 
     _settings: ClassVar[Checks] = {"per_batch": flag}
     _progress: ClassVar[Checks] = {
-        "last_epoch": Whole(0),
-        "_step_count": Whole(1),
+        "last_epoch": whole(0),
+        "_step_count": whole(1),
         "base_lrs": PerGroup(_RATE),
         "_last_lr": PerGroup(_RATE),
     }
@@ -95,7 +95,7 @@ class LRScheduler(Stateful):
         self.optimizer = optimizer
         self.per_batch = per_batch
         self._check_settings()
-        self.last_epoch = Whole(-1)("last_epoch", last_epoch)
+        self.last_epoch = whole(-1)("last_epoch", last_epoch)
         before = settings_of(optimizer.param_groups)
         try:
             self._begin()

@@ -10,87 +10,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-Check = Callable[[str, Any, int], Any]
+from cnet._utils import validation
+from cnet._utils.validation import COUNT_LIMIT
+
+Check = Callable[..., Any]
 Checks = Mapping[str, Check]
 
-MOST = 2**53
-"""Bound of counts: integers below it are exact in float64."""
+
+def number(minimum: float = 0.0, maximum: float = math.inf, **options: Any) -> Callable[..., float]:
+    """Return a check for a finite real number, with the options of `validation.real`."""
+    return lambda name, value, groups=1: validation.real(name, value, minimum, maximum, **options)
 
 
-@dataclass(frozen=True)
-class Number:
-    """Check for a finite real number from `low` to `high`."""
+def whole(minimum: int = 1) -> Callable[..., int]:
+    """Return a check for an integer. Other real numbers raise ValueError, as in PyTorch."""
 
-    low: float = 0.0
-    high: float = math.inf
-    above: bool = False
-    """Whether `low` itself is out of bounds."""
-    below: bool = False
-    """Whether `high` itself is out of bounds."""
-    wrong_type: type[Exception] = TypeError
-    """Exception that is raised for a value that is not a real number."""
+    def check(name: str, value: Any, groups: int = 1) -> int:
+        is_real = isinstance(value, Real) and not isinstance(value, bool)
+        return validation.integer(
+            name,
+            value,
+            minimum,
+            COUNT_LIMIT - 1,
+            wrong_type=ValueError if is_real else TypeError,
+        )
 
-    def __call__(self, name: str, value: Any, groups: int = 1) -> float:
-        if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-            raise self.wrong_type(f"{name} is {value!r}, expected {self}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        low = number > self.low if self.above else number >= self.low
-        high = number < self.high if self.below or self.high == math.inf else number <= self.high
-        if not (low and high):
-            raise ValueError(f"{name} is {value!r}, expected {self}")
-        return number
-
-    def __str__(self) -> str:
-        low = f"above {self.low:g}" if self.above else f"of at least {self.low:g}"
-        if self.high == math.inf:
-            return f"a finite number {low}"
-        return f"a number {low} and {'below' if self.below else 'at most'} {self.high:g}"
+    return check
 
 
-@dataclass(frozen=True)
-class Whole:
-    """Check for an integer of at least `low`."""
-
-    low: int = 1
-
-    def __call__(self, name: str, value: Any, groups: int = 1) -> int:
-        if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-            raise TypeError(f"{name} is {value!r}, expected an integer of at least {self.low}")
-        if not isinstance(value, Integral) or (number := int(value)) < self.low:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least {self.low}")
-        if number >= MOST:
-            raise ValueError(f"{name} is {value!r}, expected an integer below 2**53")
-        return number
+def choice(*choices: str) -> Check:
+    """Return a check for one of a few strings."""
+    return lambda name, value, groups=1: validation.choice(name, value, choices)
 
 
 def flag(name: str, value: Any, groups: int = 1) -> bool:
     """Check for True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}, expected True or False")
-    return bool(value)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Check for one of a few strings."""
-
-    words: tuple[str, ...]
-
-    def __call__(self, name: str, value: Any, groups: int = 1) -> str:
-        if not isinstance(value, str) or value not in self.words:
-            raise ValueError(
-                f"{name} is {value!r}, expected {', '.join(map(repr, self.words[:-1]))} or "
-                f"{self.words[-1]!r}"
-            )
-        return value
+    return validation.flag(name, value)
 
 
 @dataclass(frozen=True)
