@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import python
 
 import cnet
 from cnet import nn, optim
@@ -515,6 +516,21 @@ def test_without_locks_the_age_tells(age, stays, path, monkeypatch):
     net().save(path)
     assert left.exists() == stays
     assert path.exists()
+
+
+def test_without_fcntl_as_on_windows_a_file_is_replaced_and_nothing_is_left(path):
+    net().save(path)
+    path.with_name(".m.cnet-0123456789ab").write_bytes(b"")
+    saving = f"""
+import sys
+sys.modules["fcntl"] = None
+from cnet import nn
+nn.Sequential(nn.Linear(3, 2), seed=1).save({str(path)!r})
+"""
+    python(saving)
+    assert os.listdir(path.parent) == [path.name]
+    weight = cnet.load(path)[0].weight.data
+    np.testing.assert_array_equal(weight, net(1)[0].weight.data)
 
 
 SAVING = """
