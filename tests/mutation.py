@@ -34,7 +34,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = 0.95
-FIRST, MAX = 50, 1500  # tests that run before the others of a place, and in all
+FIRST, MAX = 50, 1000  # tests that run before the others of a place, and in all
 TYPING = {"final", "overload", "override"}  # decorators without an effect
 # Programs that a test starts inherit the name of the test from pytest.
 COVERAGE = """[run]

@@ -109,9 +109,15 @@ def test_a_file_keeps_its_owner_and_group(write, path):
 
 
 @posix
-def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(path, monkeypatch):
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(0o664, 0o644), (0o671, 0o611), (0o666, 0o666), (0o740, 0o700), (0o6755, 0o755)],
+)
+def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(
+    before, after, path, monkeypatch
+):
     net().save(path)
-    path.chmod(0o664)
+    path.chmod(before)
     status = list(path.stat())
     status[5] += 1  # of a group that this process is not in
     chown = []
@@ -119,7 +125,7 @@ def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(pat
     monkeypatch.setattr(_files, "_status", lambda path: os.stat_result(status))
     net(1).save(path)
     assert chown == [(status[4], -1), (-1, status[5])]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == after
 
 
 def test_a_file_keeps_its_attributes(path):
