@@ -115,15 +115,21 @@ class Record:
         self.others = sorted(self.times.keys() - measured)
         """Tests that execute no line, such as those of signatures."""
 
+    def executing(self, file, lines=None):
+        """Tests that execute one of these lines of a file; any line by default."""
+        contexts = self.lines.contexts_by_lineno(str(file))
+        names = {name for line in lines or contexts for name in contexts.get(line, ())}
+        return {name.removesuffix(" (call)") for name in names} & self.times.keys()
+
     def tests(self, file, source, line):
         """Tests for a place in a file: the quickest case of each test first."""
-        contexts = self.lines.contexts_by_lineno(str(file))
-        for lines in nearest(source, line):
-            names = {name.removesuffix(" (call)") for n in lines for name in contexts.get(n, ())}
-            if tests := names & self.times.keys():
-                break
-        else:
-            tests = self.times.keys()
+        found = (self.executing(file, lines) for lines in nearest(source, line) if lines)
+        tests = next(filter(None, found), None)
+        if tests is None:  # constants alone: the tests of the package
+            files = [
+                name for name in self.lines.measured_files() if Path(name).parent == file.parent
+            ]
+            tests = set().union(*map(self.executing, files))
         cases = collections.Counter()
         order = {}
         for test in sorted(tests, key=self.times.get):
