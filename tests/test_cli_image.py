@@ -250,6 +250,14 @@ def test_a_photo_gives_what_a_clean_drawing_gives(variant, digits, tmp_path):
         ) > (0.85 if "turned" in variant else 0.9)
 
 
+@pytest.mark.parametrize("side", range(4))
+def test_a_dark_object_that_reaches_in_from_one_side_is_no_ink(side, digits, tmp_path):
+    gray = clean(digits[4])
+    dark = np.rot90((X - 0.63) ** 2 + Y**2 < 0.335**2, side)
+    found = read(picture(np.where(dark, 0.08, gray) * (1 - 0.05 * X)), tmp_path).pixels[0]
+    assert likeness(found, read(picture(gray), tmp_path).pixels[0]) > 0.9
+
+
 def test_a_clean_drawing_gives_its_digit(digits, tmp_path):
     for digit in digits:
         assert likeness(read(picture(clean(digit)), tmp_path).pixels[0], digit) > 0.9

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import python
 
 import cnet
 from cnet import nn, optim
@@ -108,9 +109,15 @@ def test_a_file_keeps_its_owner_and_group(write, path):
 
 
 @posix
-def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(path, monkeypatch):
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(0o664, 0o644), (0o671, 0o611), (0o666, 0o666), (0o740, 0o700), (0o6755, 0o755)],
+)
+def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(
+    before, after, path, monkeypatch
+):
     net().save(path)
-    path.chmod(0o664)
+    path.chmod(before)
     status = list(path.stat())
     status[5] += 1  # of a group that this process is not in
     chown = []
@@ -118,7 +125,7 @@ def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_others(pat
     monkeypatch.setattr(_files, "_status", lambda path: os.stat_result(status))
     net(1).save(path)
     assert chown == [(status[4], -1), (-1, status[5])]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == after
 
 
 def test_a_file_keeps_its_attributes(path):
@@ -515,6 +522,21 @@ def test_without_locks_the_age_tells(age, stays, path, monkeypatch):
     net().save(path)
     assert left.exists() == stays
     assert path.exists()
+
+
+def test_without_fcntl_as_on_windows_a_file_is_replaced_and_nothing_is_left(path):
+    net().save(path)
+    path.with_name(".m.cnet-0123456789ab").write_bytes(b"")
+    saving = f"""
+import sys
+sys.modules["fcntl"] = None
+from cnet import nn
+nn.Sequential(nn.Linear(3, 2), seed=1).save({str(path)!r})
+"""
+    python(saving)
+    assert os.listdir(path.parent) == [path.name]
+    weight = cnet.load(path)[0].weight.data
+    np.testing.assert_array_equal(weight, net(1)[0].weight.data)
 
 
 SAVING = """

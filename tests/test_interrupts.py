@@ -205,6 +205,7 @@ def test_an_interrupt_ends_a_long_prediction(monkeypatch):
 def test_an_interrupt_at_any_place_of_a_prediction_leaves_a_model_that_predicts(shared):
     """It is raised in each line of cnet, one after the other."""
     model, x = shared["trainer"]().model, np.tile(shared["X"], (60, 1))
+    before = sys.gettrace()
     places = 0
     for rows in (x[:1], x):
         expected = model(rows)
@@ -226,7 +227,7 @@ def test_an_interrupt_at_any_place_of_a_prediction_leaves_a_model_that_predicts(
             except KeyboardInterrupt:
                 places += 1
             finally:
-                sys.settrace(None)
+                sys.settrace(before)
             assert _predictor.predict(model, rows) is not None
             np.testing.assert_array_equal(model(rows), expected)
             if left > 0:

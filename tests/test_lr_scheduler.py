@@ -204,6 +204,12 @@ def test_a_cycle_without_a_way_up_or_down_ends(pct_start):
     assert all(0 <= rate <= 1 for rate in seen)
 
 
+@pytest.mark.parametrize(("total_steps", "pct_start"), [(9, 0.55), (None, 0.5), (None, 0.3)])
+def test_three_phases_fit_while_the_first_two_leave_a_step(total_steps, pct_start):
+    scheduler = L.OneCycleLR(sgd(), 1.0, total_steps, pct_start=pct_start, three_phase=True)
+    assert scheduler.get_last_lr() == pytest.approx([0.04])
+
+
 # Schedules that compose
 
 
@@ -534,7 +540,12 @@ def test_settings_that_cannot_be_are_rejected_at_construction(setting, value):
             "anneal_strategy is 'sin', expected 'cos' or 'linear'",
         ),
         (
-            lambda o: L.OneCycleLR(o, 0.1, 9, pct_start=0.6, three_phase=True),
+            lambda o: L.OneCycleLR(o, 0.1, 9, pct_start=5 / 9, three_phase=True),
+            ValueError,
+            "leaves no steps for the third phase",
+        ),
+        (
+            lambda o: L.OneCycleLR(o, 0.1, pct_start=0.51, three_phase=True),
             ValueError,
             "leaves no steps for the third phase",
         ),

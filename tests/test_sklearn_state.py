@@ -357,7 +357,11 @@ def test_an_estimator_in_read_only_arrays_predicts_and_trains_to_the_same_bits(m
     joblib.dump(model, tmp_path / "model")
     content = (tmp_path / "model").read_bytes()
     uses = [lambda m: m, lambda m: m.fit(X, Y), lambda m: m.set_params(warm_start=False).fit(X, Y)]
-    uses += [lambda m: m.partial_fit(X, Y).partial_fit(X, Y)] if model.solver != "lbfgs" else []
+    if model.solver != "lbfgs":
+        uses += [
+            lambda m: m.partial_fit(X, Y).partial_fit(X, Y),
+            lambda m: m.set_params(learning_rate_init=0.01).partial_fit(X, Y),
+        ]
     for use in uses:
         mapped = joblib.load(tmp_path / "model", mmap_mode="r")
         assert not mapped.coefs_[0].flags.writeable

@@ -125,6 +125,27 @@ def test_white_on_black(drawn):
     assert (images.max(axis=(1, 2)) > 0.5).all()
 
 
+def test_the_digits_of_a_seed_are_those_of_earlier_versions(drawn):
+    """Mean gray level of the quarters of the images of each digit: results on the embedded digits
+    can be compared, and the variants keep their frequencies.
+    """
+    images, _ = drawn
+    quarters = 255 * images.reshape(10, 100, 2, 14, 2, 14).mean(axis=(1, 3, 5))
+    expected = [
+        [[33.4, 46.9], [44.8, 41.0]],
+        [[9.8, 25.3], [18.8, 19.6]],
+        [[23.0, 45.8], [48.2, 38.4]],
+        [[25.4, 45.9], [34.4, 40.1]],
+        [[26.4, 34.0], [30.6, 42.5]],
+        [[31.3, 34.9], [29.4, 38.1]],
+        [[24.7, 32.9], [41.5, 40.7]],
+        [[24.4, 36.3], [22.3, 29.1]],
+        [[30.4, 48.6], [46.8, 37.7]],
+        [[30.0, 39.8], [29.4, 41.6]],
+    ]
+    np.testing.assert_allclose(quarters, expected, rtol=0, atol=0.1)
+
+
 def test_center_of_mass_is_near_pixel_14(drawn):
     images, _ = drawn
     pixel = np.arange(28)

@@ -186,3 +186,11 @@ def test_splits_unpack_and_print(folder):
         ")"
     )
     assert "validation=None" in repr(datasets.mnist(folder, validation=0, normalize=False))
+
+
+def test_a_data_set_is_itself_alone_and_its_parts_are_not_replaced(folder):
+    data = datasets.mnist(folder, validation=10)
+    for part, name in ((data, "test"), (data, "mean"), (data.train, "x")):
+        with pytest.raises(AttributeError):
+            setattr(part, name, None)
+    assert data != datasets.mnist(folder, validation=10)
