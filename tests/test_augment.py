@@ -544,7 +544,11 @@ def test_kernels_check_sizes():
     for arguments, error, sentence in (
         ((out[:, :5].copy(), x, rows, rows, 0, scratch), ValueError, "out has shape"),
         ((out, x[:, :5].copy(), rows, rows, 0, scratch), ValueError, "x has shape"),
-        ((out, x, rows + 1, rows, 0, scratch), IndexError, "row 2 is outside a data set of 2 rows"),
+        (
+            (out, x, rows + 1, rows, 0, scratch),
+            IndexError,
+            "sample 2 is outside a data set of 2 samples",
+        ),
         ((out, x, np.array([0, 0]), rows, 0, scratch), ValueError, "sources has 2 elements"),
         ((out, x, rows, rows, 0, scratch[:5]), ValueError, "scratch has 5 elements"),
     ):

@@ -381,9 +381,9 @@ BAD = {
     "too few": (
         (X[:8], Y[:7]),
         ValueError,
-        "^batch 3: x has 8 rows, y 7: expected one target per row",
+        "^batch 3: x has 8 samples, y 7 targets: expected one target per sample",
     ),
-    "empty": ((X[:0], Y[:0]), ValueError, "^batch 3: x has no rows"),
+    "empty": ((X[:0], Y[:0]), ValueError, "^batch 3: x has no samples"),
     "label": (
         (X[:8], Y[:8] + 5),
         ValueError,
@@ -447,7 +447,7 @@ def test_a_bad_batch_is_named_and_what_was_learned_is_kept(batch, error, message
             "steps_per_epoch is 0, expected an integer of at least 1",
         ),
         ({"steps_per_epoch": 2.5}, TypeError, r"steps_per_epoch is 2\.5, expected"),
-        ({"x": X}, TypeError, "y is missing: expected targets for the rows of x"),
+        ({"x": X}, TypeError, "y is missing: expected targets for the samples of x"),
         ({"x": 5}, TypeError, "x is of type int, expected a pair"),
         ({"x": {"a": 1}}, TypeError, "x is of type dict, expected a pair"),
         (
@@ -575,8 +575,8 @@ def test_row_numbers_are_no_weights(numbers):
     trainer, n = make(), len(numbers)
     before = state(trainer)
     message = (
-        f"batch 1 has a third part of {n} different whole numbers, as if they numbered its rows, "
-        "but it is read as sample_weight"
+        f"batch 1 has a third part of {n} different whole numbers, as if they numbered its "
+        "samples, but it is read as sample_weight"
     )
     with pytest.raises(ValueError, match=message):
         trainer.fit([(X[:n], Y[:n], numbers)], verbose=False)

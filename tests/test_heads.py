@@ -295,7 +295,7 @@ def test_settings_are_checked(make, error, message):
             [[0, 1], [0, 1], [[0.5, 1], [1, 1]]],
             r"head size: y has shape \(2, 2\), expected \(n, 1\)",
         ),
-        ([[0], [0], [0.5]], "x has 2 rows, y 1: expected one target per row"),
+        ([[0], [0], [0.5]], "x has 2 samples, y 1 targets: expected one target per sample"),
     ],
 )
 def test_targets_that_do_not_fit(y, message):

@@ -509,9 +509,12 @@ BAD_TARGETS = {
     "too many axes": (np.zeros((10, 3, 1)), r"y has shape \(10, 3, 1\), expected labels"),
     "a number": (5, r"y has shape \(\), expected labels"),
     "negative weights": (-np.eye(3)[Y], r"y holds -1\.0: soft targets must not be negative"),
-    "too few": (Y[:9], "x has 10 rows, y 9: expected one target per row"),
-    "none": (Y[:0], "x has 10 rows, y 0: expected one target per row"),
-    "too many": (np.eye(3)[np.tile(Y, 2)], "x has 10 rows, y 20: expected one target per row"),
+    "too few": (Y[:9], "x has 10 samples, y 9 targets: expected one target per sample"),
+    "none": (Y[:0], "x has 10 samples, y 0 targets: expected one target per sample"),
+    "too many": (
+        np.eye(3)[np.tile(Y, 2)],
+        "x has 10 samples, y 20 targets: expected one target per sample",
+    ),
 }
 
 
@@ -523,10 +526,12 @@ def test_targets_that_do_not_fit(y, message):
             call()
     with pytest.raises(
         ValueError,
-        match=message.replace("x has", "validation x has").replace("rows, y", "rows, validation y"),
+        match=message.replace("x has", "validation x has").replace(
+            "samples, y", "samples, validation y"
+        ),
     ):
         t.fit(X, Y, validation_data=(X, y), verbose=False)
-    if "rows, y" not in message:
+    if "samples, y" not in message:
         with pytest.raises(ValueError, match=message):
             nn.CrossEntropyLoss().forward(t.model(X), y)
         with pytest.raises(ValueError, match=r"\(x has shape \(10, 6\), y "):
@@ -578,9 +583,9 @@ def test_classification_takes_outputs_of_one_axis():
             r"got \(n, 2, 3\); put nn.Flatten\(\) before it, or reshape x to \(n, 6\)",
         ),
         (X[:, :0], r"got \(n, 0\)"),
-        (1.0, "x is a single number, expected an array with one row per example"),
-        (X[:0], "x has no rows"),
-        ([], "x has no rows"),
+        (1.0, "x is a single number, expected an array with one sample per row"),
+        (X[:0], "x has no samples"),
+        ([], "x has no samples"),
     ],
     ids=["one row", "narrow", "not flat", "no features", "number", "no rows", "empty list"],
 )
@@ -621,9 +626,9 @@ def test_inputs_that_do_not_fit(x, message):
         (
             {"validation_data": (X, Y[:3])},
             ValueError,
-            "validation x has 10 rows, validation y 3: expected one target per row",
+            "validation x has 10 samples, validation y 3 targets: expected one target per sample",
         ),
-        ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no rows"),
+        ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no samples"),
         (
             {"callbacks": 3},
             TypeError,
@@ -770,5 +775,5 @@ def test_labels_out_of_range_are_rejected_by_the_quick_path_too():
     """`forward_backward` leaves the check of whole data sets to `prepare_target`; the kernel still
     looks.
     """
-    with pytest.raises(ValueError, match=r"label 3 of row 1 is outside 0\.\.2"):
+    with pytest.raises(ValueError, match=r"label 3 of sample 1 is outside 0\.\.2"):
         nn.CrossEntropyLoss().forward_backward(np.ones((2, 3)), np.array([0, 3]))

@@ -259,7 +259,7 @@ def test_wrong_sizes_are_rejected_before_any_memory_is_touched(dtype):
     with pytest.raises(ValueError, match="b has 4 elements, expected 5"):
         k.linear_forward(np.zeros((4, 5), dtype), a, np.zeros((3, 5), dtype), np.zeros(4, dtype))
     with pytest.raises(
-        ValueError, match=r"label 3 of row 1 is outside 0\.\.2: there are 3 classes"
+        ValueError, match=r"label 3 of sample 1 is outside 0\.\.2: there are 3 classes"
     ):
         k.loss(cross_entropy, 0, np.zeros(4, dtype), None, a, np.array([0, 3, 1, 1]), None)
     with pytest.raises(ValueError, match="weights has 2 elements, expected 3"):

@@ -169,7 +169,9 @@ def test_batches_are_all_rows():
     expected = whole.fit(X, LABELS, verbose=False)
     assert other.fit(X, LABELS, batch_size=60, shuffle=False, verbose=False) == expected
     np.testing.assert_array_equal(weights(whole), weights(other))
-    with pytest.raises(ValueError, match="batch_size is 32, but LBFGS needs all 60 rows at once"):
+    with pytest.raises(
+        ValueError, match="batch_size is 32, but LBFGS needs all 60 samples at once"
+    ):
         other.fit(X, LABELS, batch_size=32, verbose=False)
     with pytest.raises(ValueError, match="LBFGS needs all samples at once: pass arrays x and y"):
         other.fit([(X, LABELS)], verbose=False)
@@ -180,7 +182,9 @@ def test_what_is_random_is_rejected():
         ValueError, match=r"the same result each time, but Dropout.* draws random numbers"
     ):
         make(layers=[nn.Dropout(0.1)]).fit(X, LABELS, verbose=False)
-    with pytest.raises(ValueError, match="LBFGS needs the same rows each time: leave augment out"):
+    with pytest.raises(
+        ValueError, match="LBFGS needs the same samples each time: leave augment out"
+    ):
         make().fit(X, LABELS, augment=Augment(shift=1), verbose=False)
 
 

@@ -262,7 +262,7 @@ def test_inputs_of_other_shapes_are_rejected_with_a_hint():
     ):
         nn.Linear(1, 2)(np.ones(4))
     with pytest.raises(
-        ValueError, match="x is a single number, expected an array with one row per example"
+        ValueError, match="x is a single number, expected an array with one sample per row"
     ):
         linear(3.0)
     with pytest.raises(

@@ -425,16 +425,16 @@ def test_a_stream_in_which_no_row_counts_is_an_error_that_changes_nothing(optimi
     )
     with pytest.raises(
         ValueError,
-        match=r"^sample_weight is 0 for every row: expected a positive weight for at least one",
+        match=r"^sample_weight is 0 for every sample: expected a positive weight for at least one",
     ):
         trainer.fit(iter(batches), verbose=False)
     np.testing.assert_array_equal(weights(trainer), before)
     for state, values in zip(trainer.optimizer._copy_state().values(), memory, strict=True):
         np.testing.assert_array_equal(state.arrays, values)
     assert (trainer.epoch, trainer.history) == (1, {})
-    with pytest.raises(ValueError, match=r"^sample_weight is 0 for every row"):
+    with pytest.raises(ValueError, match=r"^sample_weight is 0 for every sample"):
         trainer.evaluate(batches)
-    with pytest.raises(ValueError, match=r"^validation sample_weight is 0 for every row"):
+    with pytest.raises(ValueError, match=r"^validation sample_weight is 0 for every sample"):
         trainer.fit(X, LABELS, validation_data=batches, verbose=False)
 
 
@@ -495,7 +495,7 @@ BAD = {
     "too few": (
         np.ones(39),
         ValueError,
-        r"sample_weight has shape \(39,\), expected \(40,\): a number for each row",
+        r"sample_weight has shape \(39,\), expected \(40,\): a number for each sample",
     ),
     "a column": (
         np.ones((40, 1)),
@@ -517,7 +517,7 @@ BAD = {
     "nothing": (
         np.zeros(40),
         ValueError,
-        "sample_weight is 0 for every row: expected a positive weight for at least one",
+        "sample_weight is 0 for every sample: expected a positive weight for at least one",
     ),
     "words": (["a"] * 40, TypeError, "sample_weight has dtype <U1, expected real numbers"),
 }

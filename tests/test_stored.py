@@ -257,13 +257,15 @@ def test_what_does_not_fit_is_rejected(store):
     trainer = make()
     with pytest.raises(ValueError, match=r"takes input of shape \(n, 6\), got \(n, 5\)"):
         trainer.fit(store(X[:, :5]), Y, verbose=False)
-    with pytest.raises(ValueError, match="x has 600 rows, y 599: expected one target per row"):
+    with pytest.raises(
+        ValueError, match="x has 600 samples, y 599 targets: expected one target per sample"
+    ):
         trainer.fit(store(X), store(Y[:599]), verbose=False)
     with pytest.raises(TypeError, match="y is missing"):
         trainer.fit(store(X), verbose=False)
     with pytest.raises(TypeError, match=r"x\[0:1\] has dtype complex64, expected real numbers"):
         trainer.fit(store(X.astype(np.complex64)), Y, verbose=False)
-    with pytest.raises(ValueError, match="x has no rows"):
+    with pytest.raises(ValueError, match="x has no samples"):
         trainer.fit(store(X[:0]), Y[:0], verbose=False)
     assert trainer.model(store(X[:0])).shape == (0, CLASSES)
 

@@ -1,4 +1,4 @@
-"""The rows of a data set, handed out in batches without a copy of the whole.
+"""The samples of a data set, handed out in mini-batches without a copy of the whole.
 
 Contiguous data of the network's own dtype, and of uint8, are gathered by a kernel; anything else by
 NumPy, row by row, and converted on the way. Data may be larger than memory if it is memory-mapped,
@@ -54,7 +54,7 @@ class Rows:
         self.x: Any = as_rows(x, name)
         if self.x.ndim == 0:
             raise ValueError(
-                f"{name} is a single number, expected an array with one row per example"
+                f"{name} is a single number, expected an array with one sample per row"
             )
         self.dtype = dtype
         self.row_shape = self.x.shape[1:]
@@ -130,7 +130,7 @@ class AugmentedRows(Rows):
         self._rows, self._augmentation = rows, augmentation
 
     def take(self, indices: Array) -> Array:
-        """The rows at int64 `indices`, as this epoch shows them, in a new C-contiguous array."""
+        """The samples at int64 `indices`, as this epoch shows them, in a new C-contiguous array."""
         x, sources = self._rows.flat, indices
         if x is None:
             x, sources = self._rows.take(indices), np.arange(len(indices))

@@ -139,7 +139,7 @@ def _reject_row_numbers(name: str, numbers: Array) -> None:
     ):
         raise ValueError(
             f"{name} has a third part of {len(numbers)} different whole numbers, as if they "
-            "numbered its rows, but it is read as sample_weight: leave it out, or pass weights "
+            "numbered its samples, but it is read as sample_weight: leave it out, or pass weights "
             "as floats"
         )
 

@@ -19,7 +19,7 @@ from cnet.optim import LBFGS, Optimizer
 def is_batches(x: Any, y: Any) -> bool:
     """Return whether `x` is an iterable of batches. Raises TypeError if `y` was forgotten."""
     if y is None and is_array(x):
-        raise TypeError("y is missing: expected targets for the rows of x")
+        raise TypeError("y is missing: expected targets for the samples of x")
     return y is None
 
 
@@ -96,11 +96,11 @@ def full_batch_size(model: Module, rows: int, batch_size: int | None, augment: A
     """
     if batch_size is not None and batch_size < rows:
         raise ValueError(
-            f"batch_size is {batch_size}, but LBFGS needs all {rows} rows at once: leave it out"
+            f"batch_size is {batch_size}, but LBFGS needs all {rows} samples at once: leave it out"
         )
     if augment is not None:
         raise ValueError(
-            "LBFGS needs the same rows each time: leave augment out, or use another optimizer"
+            "LBFGS needs the same samples each time: leave augment out, or use another optimizer"
         )
     if layers := random_layers(model):
         raise ValueError(

@@ -56,7 +56,7 @@ class InputValidator:
         x_name, y_name, dtype = f"{self.prefix}x", f"{self.prefix}y", self._dtype
         rows = Rows(x, dtype, x_name)
         if not len(rows):
-            raise ValueError(f"{x_name} has no rows")
+            raise ValueError(f"{x_name} has no samples")
         try:
             targets = self._loss.prepare_target(y, self._model.output_shape(rows.row_shape), dtype)
         except ValueError as error:
@@ -65,8 +65,8 @@ class InputValidator:
             ) from None
         if len(targets) != len(rows):
             raise ValueError(
-                f"{x_name} has {len(rows)} rows, {y_name} {len(targets)}: expected one target per "
-                "row"
+                f"{x_name} has {len(rows)} samples, {y_name} {len(targets)} targets: expected one "
+                "target per sample"
             )
         weights = (
             None
@@ -91,7 +91,7 @@ def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, par
     weights = as_array(sample_weight, name)
     if weights.shape != (rows,):
         raise ValueError(
-            f"{name} has shape {weights.shape}, expected ({rows},): a number for each row"
+            f"{name} has shape {weights.shape}, expected ({rows},): a number for each sample"
         )
     check_finite(weights, name, dtype)
     if weights.min() < 0:
@@ -99,7 +99,7 @@ def _weights(sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str, par
     weights = weights.astype(dtype)
     if not part and not weights.any():
         raise ValueError(
-            f"{name} is 0 for every row{f' in {dtype}' if np.any(sample_weight) else ''}: "
+            f"{name} is 0 for every sample{f' in {dtype}' if np.any(sample_weight) else ''}: "
             "expected a positive weight for at least one"
         )
     return weights

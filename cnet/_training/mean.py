@@ -26,7 +26,7 @@ class Mean:
         """
         if not self.weight:
             raise ValueError(
-                f"{prefix}sample_weight is 0 for every row: expected a positive weight for at "
+                f"{prefix}sample_weight is 0 for every sample: expected a positive weight for at "
                 "least one"
             )
         return {"loss": self.total / self.weight} | {

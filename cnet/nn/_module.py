@@ -269,7 +269,7 @@ class Module(Habits):
                 return out
         rows = as_rows(x, "x")
         if rows.ndim == 0:
-            raise ValueError("x is a single number, expected an array with one row per example")
+            raise ValueError("x is a single number, expected an array with one sample per row")
         self.output_shape(rows.shape[1:])
         step = rows_at_a_time(rows.shape[1:], _ROWS_PER_CALL)
         if len(rows) <= step:

@@ -5,7 +5,7 @@ cdef int _check_rows(const int64_t[::1] rows, Py_ssize_t n) except -1:
     cdef Py_ssize_t i
     for i in range(rows.shape[0]):
         if not 0 <= rows[i] < n:
-            raise IndexError(f"row {rows[i]} is outside a data set of {n} rows")
+            raise IndexError(f"sample {rows[i]} is outside a data set of {n} samples")
     return 0
 
 

@@ -98,7 +98,7 @@ cdef int _check_labels(const int64_t[::1] labels, Py_ssize_t n) except -1:
     for i in range(labels.shape[0]):
         if not 0 <= labels[i] < n:
             raise ValueError(
-                f"label {labels[i]} of row {i} is outside 0..{n - 1}: there are {n} classes"
+                f"label {labels[i]} of sample {i} is outside 0..{n - 1}: there are {n} classes"
             )
     return 0
 

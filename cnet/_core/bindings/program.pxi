@@ -130,7 +130,7 @@ cdef class Program:
     cdef int check_capacity(self, Py_ssize_t rows) except -1:
         if rows != self.capacity:
             raise ValueError(
-                f"a buffer has {rows} rows, expected {self.capacity}: the room of the program"
+                f"a buffer has {rows} rows, expected {self.capacity}: the capacity of the program"
             )
         return 0
 
@@ -161,10 +161,10 @@ cdef class Program:
             self.data.split_k_capacity = min(self.capacity, self.data.width // MIN_COLUMNS_PER_ROW)
         if isinstance(x, Sparse):
             if not alone:
-                raise ValueError("lists are for a dense layer that alone reads the rows")
+                raise ValueError("CSR is for a dense layer that alone reads the samples")
             self.data.sparse = &(<Sparse> x).data
             if offset != 0 or (self.data.rescales and not self.data.sparse.is_uint8):
-                raise ValueError("lists take no offset, and reals in them no scale")
+                raise ValueError("CSR takes no offset, and real values in it no scale")
             total = self.data.sparse.row_start[self.data.n_rows]
             self.data.row_bytes = total / <double> self.data.n_rows
             _allocate_csr(&self.data, self.capacity, self.threads)
