@@ -12,7 +12,8 @@ from cnet._core import FLOAT32, loops
 from cnet._utils.arrays import Array, empty
 from cnet._utils.validation import integer
 from cnet.nn import Parameter
-from cnet.optim._optimizer import MAX_STEPS, Optimizer, turned, turned_back
+from cnet.optim._optimizer import Optimizer
+from cnet.optim._optimizer_state import MAX_STEPS, turned, turned_back
 
 kinds = loops(FLOAT32)
 """The core that counts the state arrays of a kind of update: ``kinds.states(rule.kind)``."""
