@@ -4,6 +4,7 @@
 `Trainer` joins them.
 """
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,8 @@ from cnet import nn as nn
 from cnet import optim as optim
 from cnet import plot as plot
 from cnet._io.model_file import load
-from cnet._io.onnx import to_onnx
-from cnet._io.torch import from_torch, to_torch
 from cnet._training.trainer import Trainer
 from cnet._utils.answers import TOP
-from cnet._utils.config import show_config
 from cnet._utils.hints import no_attribute
 from cnet._utils.threads import get_num_threads, set_num_threads
 from cnet._version import __version__
@@ -43,9 +41,28 @@ __all__ = [
     "to_torch",
 ]
 
-if not TYPE_CHECKING:  # to mypy, every name would be there
+_HOMES = {
+    "from_torch": "_io.torch",
+    "show_config": "_utils.config",
+    "to_onnx": "_io.onnx",
+    "to_torch": "_io.torch",
+}
+"""Modules that are imported when they are used."""
+
+if TYPE_CHECKING:
+    from cnet._io.onnx import to_onnx
+    from cnet._io.torch import from_torch, to_torch
+    from cnet._utils.config import show_config
+else:  # to mypy, every name would be there
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
     def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            home = importlib.import_module(f"cnet.{_HOMES[name]}")
+            value = globals()[name] = getattr(home, name)
+            return value
         raise no_attribute(
             sys.modules[__name__],
             name,

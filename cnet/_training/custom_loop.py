@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cnet._training.loop import TrainingLoop
-from cnet._training.stepper import Stepper
 from cnet.nn._given_gradient import GivenGradient, GradientFunction
+
+if TYPE_CHECKING:
+    from cnet._training.stepper import Stepper
 
 _GIVEN = GivenGradient()
 
@@ -90,6 +92,8 @@ class CustomLoop(TrainingLoop):
             loss, y = _GIVEN, grad
         stepper = self._stepper
         if stepper is None or not stepper.fits(loss):
+            from cnet._training.stepper import Stepper  # when it is used
+
             stepper = self._stepper = Stepper(self, loss)
         value = stepper.step(x, y, sample_weight)
         self.global_step += 1
