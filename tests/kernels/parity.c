@@ -335,51 +335,78 @@ static void column_sums(ptrdiff_t m, ptrdiff_t n) {
 
 /* ---- element by element ---- */
 
+/* An entry of a list that has no reference here is a failure. */
+static double unknown(const char *list, int kind) {
+    printf("%s: no reference for entry %d of the %s\n", at, kind, list);
+    failures++;
+    return 0;
+}
+
+#define PHI(x) (erfc(-(x) / sqrt(2.0)) / 2)
+#define GELU_ROOT 0.79788456080286535588 /* sqrt(2 / pi) */
+
 static double activated(int kind, double x) {
     switch (kind) {
     case CNET_RELU: return x > 0 ? x : 0;
     case CNET_LEAKY_RELU: return x < 0 ? (double)SLOPE * x : x;
     case CNET_TANH: return tanh(x);
-    default: return 1 / (1 + exp(-x));
+    case CNET_SIGMOID: return 1 / (1 + exp(-x));
+    case CNET_ELU: return x < 0 ? (double)SLOPE * expm1(x) : x;
+    case CNET_GELU: return x * PHI(x);
+    case CNET_GELU_TANH: return x / 2 * (1 + tanh(GELU_ROOT * (x + 0.044715 * x * x * x)));
+    case CNET_SILU: return x / (1 + exp(-x));
+    case CNET_SOFTPLUS:
+        return (double)SLOPE * x > 20 ? x : log1p(exp((double)SLOPE * x)) / (double)SLOPE;
     }
+    return unknown("activations", kind);
 }
 
 static double derivative(int kind, double x) {
-    const double y = activated(kind, x);
+    const double y = activated(kind, x), sigmoid = 1 / (1 + exp(-x));
+    const double t = tanh(GELU_ROOT * (x + 0.044715 * x * x * x));
     switch (kind) {
     case CNET_RELU: return x > 0;
     case CNET_LEAKY_RELU: return x > 0 ? 1 : (double)SLOPE;
     case CNET_TANH: return 1 - y * y;
-    default: return y * (1 - y);
+    case CNET_SIGMOID: return y * (1 - y);
+    case CNET_ELU: return x < 0 ? (double)SLOPE * exp(x) : 1;
+    case CNET_GELU: return PHI(x) + x * exp(-x * x / 2) / sqrt(2 * acos(-1.0));
+    case CNET_GELU_TANH:
+        return (1 + t) / 2 + x / 2 * (1 - t * t) * GELU_ROOT * (1 + 3 * 0.044715 * x * x);
+    case CNET_SILU: return sigmoid * (1 + x * (1 - sigmoid));
+    case CNET_SOFTPLUS: return (double)SLOPE * y > 20 ? 1 : 1 / (1 + exp(-(double)SLOPE * x));
     }
+    return unknown("activations", kind);
 }
 
-static void activation(int kind, ptrdiff_t n) {
-    snprintf(at, sizeof at, "activation %d, n %td", kind, n);
+/* On inputs from -2 to 2, of which some are saturated if asked for. */
+static void activation(int kind, ptrdiff_t n, int saturated) {
+    snprintf(at, sizeof at, "activation %d, n %td, saturated %d", kind, n, saturated);
+    const int reads_input = kind == CNET_GELU || kind == CNET_GELU_TANH || kind == CNET_SILU;
     real *x = input(n, -2, 2), *dy = input(n, -1, 1), *y = output(n), *dx = output(n);
     double *forward = allocate((size_t)n * sizeof(double)),
            *backward = allocate((size_t)n * sizeof(double));
-    for (ptrdiff_t i = 3; i < n; i += 4)
-        x[i] *= 50; /* saturated */
+    for (ptrdiff_t i = 3; saturated && i < n; i += 4)
+        x[i] *= 150;
     for (ptrdiff_t i = 0; i < n; i++) {
         forward[i] = activated(kind, x[i]);
         backward[i] = derivative(kind, x[i]) * dy[i];
     }
     K->activation(kind, n, x, y, SLOPE);
     compare("y", n, y, forward);
-    K->activation_backward(kind, n, y, dy, dx, SLOPE);
+    K->activation_backward(kind, n, reads_input ? x : y, dy, dx, SLOPE);
     compare("dx", n, dx, backward);
     free(forward);
     free(backward);
     end_of_case();
 }
 
-/* One element of a parameter and of what is remembered of it, in double precision. */
+/* One element of a parameter and of its optimizer state, in double precision. */
 static double updated(const cnet_rule *r, double step, double weight, double w, double g,
                       double *v) {
     const double lr = r->lr, unbias1 = 1 - pow(r->beta1, step), unbias2 = 1 - pow(r->beta2, step);
     const double decay = r->summed ? r->weight_decay / weight : r->weight_decay;
-    double root;
+    double root, mu, next_mu;
     if (r->decoupled)
         w -= lr * decay * w;
     else
@@ -399,7 +426,18 @@ static double updated(const cnet_rule *r, double step, double weight, double w, 
         root = sqrt(r->kind == CNET_AMSGRAD ? v[2] : v[1]);
         root = r->inner ? (root + r->eps) / sqrt(unbias2) : root / sqrt(unbias2) + r->eps;
         return w - lr * v[0] / unbias1 / root;
-    default:
+    case CNET_NADAM: /* v[2] = 1 - the product of all momenta */
+        mu = r->beta1 * (1 - pow(0.96, step * r->setting) / 2);
+        next_mu = r->beta1 * (1 - pow(0.96, (step + 1) * r->setting) / 2);
+        v[0] = r->beta1 * v[0] + (1 - r->beta1) * g;
+        v[1] = r->beta2 * v[1] + (1 - r->beta2) * g * g;
+        v[2] = 1 - mu * (1 - v[2]);
+        root = r->inner ? (sqrt(v[1]) + r->eps) / sqrt(unbias2) : sqrt(v[1] / unbias2) + r->eps;
+        g = (1 - mu) * g / v[2] + next_mu * v[0] / (1 - next_mu * (1 - v[2]));
+        return w - lr * g / root;
+    case CNET_RMSPROP:
+    case CNET_RMSPROP_MOMENTUM:
+    case CNET_RMSPROP_CENTERED:
         v[0] = r->beta2 * v[0] + (1 - r->beta2) * g * g;
         root = v[0];
         if (r->kind == CNET_RMSPROP_CENTERED) {
@@ -411,6 +449,7 @@ static double updated(const cnet_rule *r, double step, double weight, double w, 
             g = v[1] = r->beta1 * v[1] + g;
         return w - lr * g;
     }
+    return unknown("optimizers", r->kind);
 }
 
 /* Rows of w and of its state with a gap between them, which stays as it is. */
@@ -426,14 +465,16 @@ static void update(int kind, ptrdiff_t m, ptrdiff_t n, double weight_decay, int 
                             .weight_decay = weight_decay,
                             .beta1 = 0.8,
                             .beta2 = 0.9,
-                            .eps = 1e-3};
+                            .eps = 1e-3,
+                            .setting = 4e-3};
     const cnet_update numbers = cnet_update_at(&rule, 3, 0.5);
     const int states = cnet_state_count(kind);
     const ptrdiff_t ldw = n + 1, size = m * ldw;
     /* States are the mean of squares, and means that are smaller than its root. */
     real *g = input(m * n, -1, 1), *w0 = input(size, -1, 1), *v0 = input(3 * size, 0.2, 0.4);
+    const int adam = kind == CNET_ADAM || kind == CNET_AMSGRAD || kind == CNET_NADAM;
     for (ptrdiff_t i = 0; i < size; i++)
-        v0[(kind == CNET_ADAM || kind == CNET_AMSGRAD ? size : 0) + i] += 1;
+        v0[(adam ? size : 0) + i] += 1;
     real *w = copied(size, w0), *v = copied(states * size, v0);
     double *expected_w = allocate((size_t)size * sizeof(double)),
            *expected_v = allocate((size_t)(states * size) * sizeof(double));
@@ -558,8 +599,12 @@ static double element_loss(int kind, double x, double t, double *derivative) {
     case CNET_POISSON: *derivative = 1 - t / (x + setting); return x - t * log(x + setting);
     case CNET_POISSON_LOG: *derivative = exp(x) - t; return exp(x) - t * x;
     case CNET_BCE: *derivative = 1 / (1 + exp(-x)) - t; return log(1 + exp(x)) - t * x;
-    default: *derivative = 2 * d; return d * d;
+    case CNET_SMOOTH_L1:
+        *derivative = fmax(-1, fmin(1, d / setting));
+        return fabs(d) < setting ? d * d / 2 / setting : fabs(d) - setting / 2;
+    case CNET_MSE: *derivative = 2 * d; return d * d;
     }
+    return unknown("losses", kind);
 }
 
 /* A loss and its gradient, with labels or with targets t of any kind; once with both asked for,
@@ -646,7 +691,11 @@ static void loss(int kind, int with_labels, int smoothed, int weighted, ptrdiff_
     end_of_case();
 }
 
+#define LISTED(name) CNET_##name,
+
 int main(void) {
+    static const int activations[] = {CNET_ACTIVATIONS(LISTED)};
+    static const int losses[] = {CNET_ELEMENT_LOSSES(LISTED)};
     /* Batch, inputs, outputs; rows and columns; lengths: nothing, one, odd, wider than a tile,
        longer than a block. */
     static const ptrdiff_t linear[][3] = {
@@ -680,18 +729,21 @@ int main(void) {
                 loss(CNET_CROSS_ENTROPY, labels, settings & 1, settings >> 1, m, n);
             loss(CNET_NLL, labels, 0, 0, m, n);
         }
-        for (int kind = CNET_MSE; kind <= CNET_BCE; kind++)
-            loss(kind, 0, 0, 0, m, n);
+        for (ptrdiff_t k = 0; k < COUNT(losses); k++)
+            loss(losses[k], 0, 0, 0, m, n);
     }
     for (ptrdiff_t i = 0; i < COUNT(lengths); i++) {
-        for (int kind = CNET_RELU; kind <= CNET_SIGMOID; kind++)
-            activation(kind, lengths[i]);
-        for (int kind = CNET_SGD; kind <= CNET_RMSPROP_CENTERED; kind++) {
+        for (ptrdiff_t k = 0; k < COUNT(activations); k++) {
+            activation(activations[k], lengths[i], 0);
+            activation(activations[k], lengths[i], 1);
+        }
+        for (int kind = 0; kind < CNET_OPTIMIZER_COUNT; kind++) {
             update(kind, 1, lengths[i], 0, 0, 0);
             update(kind, 3, lengths[i], 0.01, 0, 0);
             update(kind, 3, lengths[i], 0.01, 0, 1);
         }
         update(CNET_ADAM, 3, lengths[i], 0.01, 1, 0);
+        update(CNET_NADAM, 3, lengths[i], 0.01, 1, 0);
         clip(lengths[i] % 200); /* sums of more are for callers to cut */
     }
     printf("%td lanes: %d comparisons, %d failures\n", K->lanes, comparisons, failures);
