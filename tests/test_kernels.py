@@ -281,7 +281,7 @@ def test_wrong_sizes_are_rejected_before_any_memory_is_touched(dtype):
     with pytest.raises(ValueError, match="loss 2 needs targets"):
         k.loss(CODES["MSE"], 0, None, None, a, np.zeros(4, np.int64), None)
     for row in (-1, 4):
-        with pytest.raises(IndexError, match=f"row {row} is outside a data set of 4 rows"):
+        with pytest.raises(IndexError, match=f"sample {row} is outside a data set of 4 samples"):
             k.gather(np.zeros((1, 3), dtype), a, np.array([row]))
     x = np.zeros((2, 4, 3), dtype)
     for shape in ((2, 4, 3), (1, 3, 4), (2, 3, 5), (2, 2, 4)):

@@ -257,7 +257,7 @@ def test_a_column_of_labels_is_read_by_metrics_too():
         )
     with pytest.raises(
         ValueError,
-        match=r"expected class numbers of shape \(n,\); for rows of outputs pass "
+        match=r"expected labels of shape \(n,\); for outputs of a model pass "
         r"y_true\.argmax\(axis=1\)",
     ):
         cnet.metrics.accuracy(np.ones((N, 2)), predicted)
