@@ -1,4 +1,4 @@
-"""All that a change must pass: `nox -s NAME` runs a session, `bash .ci/run` runs all of them.
+"""All that a change must pass: `nox -s NAME` runs a session, `bash .ci/run` all of them.
 
 They need Linux, a C compiler and PyPI. Sessions whose tools are not here are skipped.
 """
@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -41,7 +40,7 @@ NOT_OLDEST = """docs examples forks gradients interrupts kernels larger_than_mem
     program program_heads program_images program_sparse"""
 
 
-def floors_of(requirements):
+def lowest(requirements):
     """The lowest versions that requirements allow."""
     return [re.sub(r">=([\d.]+)", r"==\1.*", requirement) for requirement in requirements]
 
@@ -65,6 +64,11 @@ def install_wheel(session, *requirements, extra="test"):
     install(session, f"{next(session.cache_dir.glob('*.whl'))}[{extra}]", *requirements)
 
 
+def install_build(session, **settings):
+    """Install another build of the sources, with settings in the environment."""
+    install(session, f"{copy(session)}[test]", env=settings)
+
+
 def copy(session, *paths):
     """Copy sources to a folder that goes with the session's environment."""
     folder = Path(session.create_tmp(), "copy").resolve()
@@ -72,23 +76,18 @@ def copy(session, *paths):
     return folder
 
 
-def run_tests(session, names, *arguments, env=None):
-    """Run files of tests where the sources of the package are out of reach."""
+def run_tests(session, names, *arguments, **settings):
+    """Run files of tests (or all) where the sources of the package are out of reach."""
     files = [f"tests/test_{name}.py" for name in names.split()]
     session.chdir(copy(session, "tests", "docs", "examples", "pyproject.toml", "README.md"))
-    session.run("python", "-c", "import cnet; cnet.show_config()", env=env)
-    session.run("python", "-m", "pytest", "-qp", "no:cacheprovider", *files, *arguments, env=env)
+    session.run("python", "-c", "import cnet; cnet.show_config()", env=settings)
+    command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    session.run(*command, *files, *arguments, env=settings)
 
 
-def run_variant(session, names, *arguments, build, env=None):
-    """Run files of tests on another build: its settings, and those of the tests."""
-    install(session, f"{copy(session)}[test]", env=build)
-    run_tests(session, names, *arguments, env=env)
-
-
-def library(name):
+def library(session, name):
     """The path of a library of the C compiler."""
-    return subprocess.check_output(["cc", f"-print-file-name={name}"], text=True).strip()
+    return session.run("cc", f"-print-file-name={name}", silent=True, external=True).strip()
 
 
 @nox.session
@@ -125,26 +124,22 @@ def tests(session):
 @nox.session
 def sanitizers(session):
     """Test a build with AddressSanitizer, UBSan and Cython's checks."""
-    build = dict.fromkeys(["CFLAGS", "LDFLAGS"], "-fsanitize=address,undefined")
-    env = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
-    run_variant(
-        session,
-        CORE,
-        "-k=not training_a_cnn and not float64 and not baseline",
-        build=build | {"CNET_DEBUG_CYTHON": "1"},
-        env=env | {"LD_PRELOAD": library("libasan.so")},
-    )
+    flags = "-fsanitize=address,undefined"
+    install_build(session, CNET_DEBUG_CYTHON="1", CFLAGS=flags, LDFLAGS=flags)
+    options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
+    selected = "-k=not training_a_cnn and not float64 and not baseline"
+    run_tests(session, CORE, selected, LD_PRELOAD=library(session, "libasan.so"), **options)
 
 
 @nox.session(requires=["wheel"])
 def interop(session):
     """Test with PyTorch, the lowest ONNX, ONNX Runtime, pandas and TensorBoard."""
-    onnx, torch = floors_of(EXTRAS["onnx"]), "torch==2.13.0"
+    packages = [*lowest(EXTRAS["onnx"]), "onnxruntime", "pandas", "tensorboardX"]
     try:
-        install_wheel(session, *onnx, "onnxruntime", "pandas", "tensorboardX")
-        pip_install(session, torch)  # perhaps a build that needs no GPU's libraries
+        install_wheel(session, *packages)
+        pip_install(session, "torch==2.13.0")  # perhaps a build that needs no GPU's libraries
     except nox.command.CommandFailed:
-        session.skip(f"{torch}, {onnx}, onnxruntime, pandas or tensorboardX cannot be installed")
+        session.skip(f"torch==2.13.0 or one of {packages} cannot be installed here")
     selected = "torch or onnx or interchange or pandas or data_frame or tensorboard or docs"
     run_tests(session, "", f"-k={selected}")
 
@@ -152,26 +147,22 @@ def interop(session):
 @nox.session
 def tsan(session):
     """Test threads under ThreadSanitizer."""
+    flags = "-fsanitize=thread"
+    install_build(session, CFLAGS=flags, LDFLAGS=flags)
     # It does not understand the OpenMP runtime: a small one on POSIX threads takes its place.
     gomp = str(Path(session.create_tmp(), "gomp.so").resolve())
-    command = "cc -shared -fPIC -O1 -fsanitize=thread tests/kernels/gomp.c -lpthread -o"
-    session.run(*command.split(), gomp, external=True)
-    run_variant(
-        session,
-        "kernels process program program_heads program_sparse",
-        "-k=threads and not float64",
-        build=dict.fromkeys(["CFLAGS", "LDFLAGS"], "-fsanitize=thread"),
-        env={
-            "LD_PRELOAD": f"{library('libtsan.so')}:{gomp}",
-            "TSAN_OPTIONS": "halt_on_error=1:report_signal_unsafe=0",
-        },
-    )
+    command = ["cc", "-shared", "-fPIC", "-O1", flags, "tests/kernels/gomp.c", "-o", gomp]
+    session.run(*command, "-lpthread", external=True)
+    preload = f"{library(session, 'libtsan.so')}:{gomp}"
+    options = {"LD_PRELOAD": preload, "TSAN_OPTIONS": "halt_on_error=1:report_signal_unsafe=0"}
+    names = "kernels process program program_heads program_sparse"
+    run_tests(session, names, "-k=threads and not float64", **options)
 
 
 @nox.session(requires=["wheel"], python=PYTHONS[0])
 def floors(session):
     """Test the wheel on the oldest Python with the lowest versions of dependencies."""
-    install_wheel(session, *floors_of(DEPENDENCIES))
+    install_wheel(session, *lowest(DEPENDENCIES))
     session.run("python", "-I", ".ci/check_install.py")
     ignored = [f"--ignore=tests/test_{name}.py" for name in NOT_OLDEST.split()]
     # An old safetensors writes no complex numbers to reject.
@@ -186,8 +177,8 @@ def avx512(session):
         session.skip("AVX-512 runs natively here")
     if not Path("/usr/include/simde").is_dir():
         session.skip("SIMDe is not here (Debian: libsimde-dev)")
-    build, env = {"CNET_EMULATE_AVX512": "1"}, {"CNET_ISA": "avx512"}
-    run_variant(session, "build kernels program", build=build, env=env)
+    install_build(session, CNET_EMULATE_AVX512="1")
+    run_tests(session, "build kernels program", CNET_ISA="avx512")
 
 
 @nox.session(venv_backend="none")
@@ -209,7 +200,8 @@ def cross(session):
 @nox.session
 def serial(session):
     """Test a build without OpenMP."""
-    run_variant(session, THREADS, build={"CNET_NO_OPENMP": "1"})
+    install_build(session, CNET_NO_OPENMP="1")
+    run_tests(session, THREADS)
 
 
 @nox.session
@@ -217,7 +209,8 @@ def clang(session):
     """Test a build by Clang."""
     if not shutil.which("clang"):
         session.skip("Clang is not here")
-    run_variant(session, CORE, "-k=not training_a_cnn", build={"CC": "clang"})
+    install_build(session, CC="clang")
+    run_tests(session, CORE, "-k=not training_a_cnn")
 
 
 @nox.session(requires=["wheel"])
@@ -248,4 +241,4 @@ def isa(session, name):
     if name not in session.run("python", "-I", "-c", code, silent=True).split():
         session.skip(f"{name} is not below the highest set here")
     # Kernels are tested on every set everywhere.
-    run_tests(session, "build program", "-k=not float64", env={"CNET_ISA": name})
+    run_tests(session, "build program", "-k=not float64", CNET_ISA=name)
