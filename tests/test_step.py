@@ -8,6 +8,7 @@ import pytest
 
 import cnet
 from cnet import Trainer, nn, optim
+from cnet._training.compiled import CompiledEngine
 
 SIZES = (8, 8, 5, 13, 8, 1200)
 
@@ -340,6 +341,23 @@ def test_a_checkpoint_continues_alike(rng, tmp_path):
     assert other.global_step == 3
     x, y = batch(rng)
     assert one.step(x, y) == other.step(x, y)
+    assert state(one) == state(other)
+
+
+def test_a_step_that_an_interrupt_aborted_is_taken_again(rng, monkeypatch):
+    one, other = make(), make()
+    x, y = batch(rng)
+    aborted, call = [], CompiledEngine._call
+
+    def abort_once(self, *arguments):
+        if not aborted:
+            aborted.append(True)
+            return np.empty(0), np.empty((1, 1)), None
+        return call(self, *arguments)
+
+    monkeypatch.setattr(CompiledEngine, "_call", abort_once)
+    assert one.step(x, y) == other.step(x, y)
+    assert aborted
     assert state(one) == state(other)
 
 

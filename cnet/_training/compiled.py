@@ -241,7 +241,7 @@ class CompiledEngine:
         for op in self.ops:
             op.check_batch(n % batch or batch)
         losses, correct, _ = self._call(
-            self._prepare(size), order, batch, epochs, self._kind[False]
+            self._prepared(size), order, batch, epochs, self._kind[False]
         )
         if not np.isfinite(losses).all():
             return None
@@ -265,6 +265,8 @@ class CompiledEngine:
             op.check_batch(n)
         size = self._size(n)
         self._source(size).load(x, self._terms(targets, weights))
-        prepared = self._prepared(size)
-        losses, _, _ = self._call(prepared, prepared.order[:n], n, 1, "step")
+        losses = np.empty(0)
+        while not len(losses):  # an interrupt aborted the step, and its handler has returned
+            prepared = self._prepared(size)
+            losses, _, _ = self._call(prepared, prepared.order[:n], n, 1, "step")
         return float(losses[0])
