@@ -4,9 +4,8 @@
 `Trainer` joins them.
 """
 
-import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnet import augment as augment
 from cnet import callbacks as callbacks
@@ -19,6 +18,7 @@ from cnet._io.model_file import load
 from cnet._training.trainer import Trainer
 from cnet._utils.answers import TOP
 from cnet._utils.hints import no_attribute
+from cnet._utils.lazy import lazy
 from cnet._utils.threads import get_num_threads, set_num_threads
 from cnet._version import __version__
 
@@ -55,15 +55,8 @@ if TYPE_CHECKING:
     from cnet._utils.config import show_config
 else:  # to mypy, every name would be there
 
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            home = importlib.import_module(f"cnet.{_HOMES[name]}")
-            value = globals()[name] = getattr(home, name)
-            return value
-        raise no_attribute(
+    def _missing(name: str) -> AttributeError:
+        return no_attribute(
             sys.modules[__name__],
             name,
             TOP
@@ -73,3 +66,5 @@ else:  # to mypy, every name would be there
                 for inner in globals()[module].__all__
             },
         )
+
+    __getattr__, __dir__ = lazy(__name__, _HOMES, _missing)

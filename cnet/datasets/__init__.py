@@ -1,7 +1,8 @@
 """Data sets: each loader, and `split` for custom arrays, returns a `Dataset` of splits."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cnet._utils.lazy import lazy
 
 if TYPE_CHECKING:
     from ._dataset import Dataset, Split
@@ -23,13 +24,4 @@ _HOMES = {
     "split": "_split",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -4,8 +4,9 @@ Each function draws into `ax`, or into a new figure, and returns the Axes. Chang
 and save files, with Matplotlib (``ax.figure.savefig("loss.png")``).
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cnet._utils.lazy import lazy
 
 if TYPE_CHECKING:
     from ._confusion import confusion_matrix
@@ -33,13 +34,4 @@ _HOMES = {
     "weights": "_grids",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)
