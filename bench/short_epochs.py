@@ -7,7 +7,6 @@ Each library runs in its own process, in interleaved rounds. JAX compiles the wh
 
 import argparse
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+
+from _harness import environment
 
 SIZES, SAMPLES, RATE = (4, 32, 16, 4), 200, 1e-3
 Train = Callable[[int], None]
@@ -129,11 +130,6 @@ def worker(name: str, threads: int, epochs: int) -> None:
 
 def start(name: str, threads: int, epochs: int) -> subprocess.Popen[str]:
     """A process that trains with one library."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    if threads == 1:
-        environment["XLA_FLAGS"] = (
-            "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        )
     options = {"--worker": name, "--threads": str(threads), "--epochs": str(epochs)}
     return subprocess.Popen(
         [sys.executable, __file__, *(text for option in options.items() for text in option)],
@@ -141,7 +137,7 @@ def start(name: str, threads: int, epochs: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment,
+        env=environment(threads),
     )
 
 

@@ -47,3 +47,29 @@ def weights(model):
 def assert_same(a, b):
     for x, y in zip(weights(a), weights(b), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def normed(end=3):
+    """A network for five features with a layer of each kind that draws, or keeps statistics."""
+    return nn.Sequential(
+        nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Dropout(0.2), nn.Linear(9, end), seed=1
+    )
+
+
+def two_heads():
+    """A network for five features with a head for three classes, and one for two numbers."""
+    ends = nn.Heads(kind=nn.Linear(9, 3), size=nn.Linear(9, 2))
+    return nn.Sequential(nn.Linear(5, 9), nn.ReLU(), ends, seed=1)
+
+
+def two_losses(model, size=nn.MSELoss):
+    """The loss of `two_heads`."""
+    return nn.HeadsLoss(model[-1], {"kind": nn.CrossEntropyLoss(), "size": size()})
+
+
+def training_state(trainer):
+    """The bytes of all weights, statistics and moments of a trainer, and its steps."""
+    arrays = [*trainer.model.state_dict().values()]
+    for moments in trainer.optimizer.state_dict()["state"].values():
+        arrays += [np.asarray(moment) for moment in moments.values()]
+    return [array.tobytes() for array in arrays], trainer.global_step

@@ -1,7 +1,7 @@
 """Several epochs in one call of a compiled program: the results of one epoch at a time."""
 
-import numpy as np
 import pytest
+from small_nets import normed, training_state, two_heads, two_losses
 
 from cnet import Trainer, nn, optim
 from cnet._training.compiled import CompiledEngine
@@ -29,21 +29,6 @@ def calls(monkeypatch):
     return counts
 
 
-def dense(end=3):
-    return nn.Sequential(
-        nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Dropout(0.2), nn.Linear(9, end), seed=1
-    )
-
-
-def heads():
-    ends = nn.Heads(kind=nn.Linear(9, 3), size=nn.Linear(9, 2))
-    return nn.Sequential(nn.Linear(5, 9), nn.ReLU(), ends, seed=1)
-
-
-def heads_loss(model):
-    return nn.HeadsLoss(model[-1], {"kind": nn.CrossEntropyLoss(), "size": nn.MSELoss()})
-
-
 def labels(rng, n):
     return rng.integers(0, 3, n)
 
@@ -53,13 +38,13 @@ def two_targets(rng, n):
 
 
 KINDS = {
-    "labels": (dense, lambda model: nn.CrossEntropyLoss(), labels),
+    "labels": (normed, lambda model: nn.CrossEntropyLoss(), labels),
     "numbers": (
-        lambda: dense(1),
+        lambda: normed(1),
         lambda model: nn.MSELoss(),
         lambda rng, n: rng.standard_normal(n).astype("f4"),
     ),
-    "heads": (heads, heads_loss, two_targets),
+    "heads": (two_heads, two_losses, two_targets),
 }
 
 
@@ -69,10 +54,7 @@ def make(kind, optimizer=optim.Adam, **settings):
 
 
 def state(trainer):
-    arrays = [*trainer.model.state_dict().values()]
-    for moments in trainer.optimizer.state_dict()["state"].values():
-        arrays += [np.asarray(moment) for moment in moments.values()]
-    return [array.tobytes() for array in arrays], trainer.epoch, trainer.global_step
+    return training_state(trainer), trainer.epoch
 
 
 def each_epoch(trainer, logs):

@@ -5,18 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
+from small_nets import normed, training_state, two_heads, two_losses
 
 import cnet
 from cnet import Trainer, nn, optim
 from cnet._training.compiled import CompiledEngine
 
 SIZES = (8, 8, 5, 13, 8, 1200)
-
-
-def dense(end=3):
-    return nn.Sequential(
-        nn.Linear(5, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Dropout(0.2), nn.Linear(9, end), seed=1
-    )
 
 
 def plain(end=3):
@@ -29,11 +24,6 @@ def images():
     )
 
 
-def heads():
-    ends = nn.Heads(kind=nn.Linear(9, 3), size=nn.Linear(9, 2))
-    return nn.Sequential(nn.Linear(5, 9), nn.ReLU(), ends, seed=1)
-
-
 def rows(rng, n):
     return rng.standard_normal((n, 5)).astype("f4")
 
@@ -43,7 +33,7 @@ def labels(rng, n):
 
 
 TASKS = {
-    "labels": (dense, lambda model: nn.CrossEntropyLoss(), rows, labels),
+    "labels": (normed, lambda model: nn.CrossEntropyLoss(), rows, labels),
     "soft targets": (
         plain,
         lambda model: nn.CrossEntropyLoss(weight=[1, 2, 3]),
@@ -51,7 +41,7 @@ TASKS = {
         lambda rng, n: rng.dirichlet([1, 1, 1], n),
     ),
     "numbers": (
-        lambda: dense(1),
+        lambda: normed(1),
         lambda model: nn.MSELoss(),
         lambda rng, n: rng.standard_normal((5, n)).T,
         lambda rng, n: rng.standard_normal(n),
@@ -63,8 +53,8 @@ TASKS = {
         labels,
     ),
     "heads": (
-        heads,
-        lambda model: nn.HeadsLoss(model[-1], {"kind": nn.CrossEntropyLoss(), "size": nn.L1Loss()}),
+        two_heads,
+        lambda model: two_losses(model, nn.L1Loss),
         rows,
         lambda rng, n: {"kind": labels(rng, n), "size": rng.standard_normal((n, 2))},
     ),
@@ -74,13 +64,6 @@ TASKS = {
 def make(task="labels", optimizer=optim.Adam, lr=0.01, **settings):
     model = TASKS[task][0]()
     return Trainer(model, TASKS[task][1](model), optimizer(model.parameters(), lr=lr), **settings)
-
-
-def state(trainer):
-    arrays = [*trainer.model.state_dict().values()]
-    for moments in trainer.optimizer.state_dict()["state"].values():
-        arrays += [np.asarray(moment) for moment in moments.values()]
-    return [array.tobytes() for array in arrays], trainer.global_step
 
 
 def batch(rng, n=8):
@@ -98,7 +81,7 @@ def test_steps_are_those_of_fit(task, weighted, compiled, rng, isa):
     for x, y, *weights in batches:
         losses.append(other.step(x, y, sample_weight=weights[0] if weights else None))
     history = one.fit(batches, verbose=False)
-    assert state(other) == state(one)
+    assert training_state(other) == training_state(one)
     assert all(type(loss) is float for loss in losses)
     weights = [batch[2].sum() if weighted else len(batch[0]) for batch in batches]
     np.testing.assert_allclose(np.average(losses, weights=weights), history["loss"][0], rtol=1e-6)
@@ -119,7 +102,7 @@ def test_a_given_gradient_is_that_of_the_loss(optimizer, n, rng, isa):
         assert eager.step(x, grad=grad.tolist()) == 0
         assert by_function.step(x, grad=lambda output: loss.forward_backward(output, y)) == value
         assert by_loss.step(x, y) == value
-    assert all(state(trainer) == state(by_loss) for trainer in trainers)
+    assert all(training_state(trainer) == training_state(by_loss) for trainer in trainers)
 
 
 def test_a_function_may_return_the_gradient_alone(rng):
@@ -129,7 +112,7 @@ def test_a_function_may_return_the_gradient_alone(rng):
         grad = one.model(x) - np.eye(3)[y]
         assert one.step(x, grad=grad) == 0
         assert other.step(x, grad=lambda output: output - np.eye(3)[y]) == 0
-    assert state(one) == state(other)
+    assert training_state(one) == training_state(other)
 
 
 def double_rate(trainer):
@@ -216,7 +199,7 @@ def test_changes_between_steps_are_seen(change, rng):
         x, y = batch(rng)
         assert one.step(x, y) == other.step(x, y)
         unchanged.step(x, y)
-    assert state(one) == state(other) != state(unchanged)
+    assert training_state(one) == training_state(other) != training_state(unchanged)
 
 
 def test_the_number_of_threads_may_change(rng, threads):
@@ -226,7 +209,7 @@ def test_the_number_of_threads_may_change(rng, threads):
         other.step(x, y)
         threads(n)
         one.step(x, y)
-    assert state(one) == state(other)
+    assert training_state(one) == training_state(other)
 
 
 def test_lbfgs_takes_a_step(rng):
@@ -257,21 +240,21 @@ def test_lbfgs_takes_a_step(rng):
 def test_arguments_that_do_not_fit_change_nothing(arguments, settings, error, message, rng):
     trainer = make()
     trainer.step(*batch(rng))
-    before = state(trainer)
+    before = training_state(trainer)
     with pytest.raises(error, match=message):
         trainer.step(rows(rng, 8), *arguments, **settings)
-    assert state(trainer) == before
+    assert training_state(trainer) == before
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_samples_that_are_not_finite_change_nothing(compiled, rng):
     trainer = make(compile=compiled)
     x, y = batch(rng)
-    before = state(trainer)
+    before = training_state(trainer)
     x[3, 2] = np.nan
     with pytest.raises(ValueError, match=r"x holds nan at \(3, 2\)"):
         trainer.step(x, y)
-    assert state(trainer) == before
+    assert training_state(trainer) == before
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -282,10 +265,10 @@ def test_a_loss_that_is_not_finite_changes_nothing(compiled, rng):
     )
     x = rows(rng, 8)
     trainer.step(x, x[:, 0])
-    before = state(trainer)
+    before = training_state(trainer)
     with pytest.raises(FloatingPointError, match=r"the mini-batch is inf\..*before the step"):
         trainer.step(x, np.full(8, 1e38))
-    assert state(trainer) == before
+    assert training_state(trainer) == before
     trainer.step(x, x[:, 0])
     assert trainer.global_step == 2
 
@@ -329,7 +312,7 @@ def test_a_copy_continues_alike(copied, rng):
     other = copied(one)
     x, y = batch(rng)
     assert one.step(x, y) == other.step(x, y)
-    assert state(one) == state(other)
+    assert training_state(one) == training_state(other)
 
 
 def test_a_checkpoint_continues_alike(rng, tmp_path):
@@ -341,7 +324,7 @@ def test_a_checkpoint_continues_alike(rng, tmp_path):
     assert other.global_step == 3
     x, y = batch(rng)
     assert one.step(x, y) == other.step(x, y)
-    assert state(one) == state(other)
+    assert training_state(one) == training_state(other)
 
 
 def test_a_step_that_an_interrupt_aborted_is_taken_again(rng, monkeypatch):
@@ -358,7 +341,7 @@ def test_a_step_that_an_interrupt_aborted_is_taken_again(rng, monkeypatch):
     monkeypatch.setattr(CompiledEngine, "_call", abort_once)
     assert one.step(x, y) == other.step(x, y)
     assert aborted
-    assert state(one) == state(other)
+    assert training_state(one) == training_state(other)
 
 
 def test_steps_reinforce(rng):
