@@ -10,14 +10,12 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cnet._compiler import options
 from cnet._compiler.image_ops import Convolution
 from cnet._compiler.lower import Lowered, Lowering
 from cnet._compiler.ops import NONE, Dense, Op, ProgramBuilder, Rules
 from cnet._core import loops
-from cnet._utils.arrays import Array
+from cnet._utils.arrays import Array, empty
 from cnet._utils.builtin import is_builtin
 from cnet.nn import HeadsLoss, Loss, Module, Parameter
 from cnet.nn._ends import gives_probabilities
@@ -179,8 +177,9 @@ def build(
     trunk, branches = emit_forward(builder, lowered, x)
     grads = [builder.buffer(values[-1].shape[1]) for values in branches]
     for i, (term, grad) in enumerate(zip(terms, grads, strict=True)):
-        row_loss = np.zeros(capacity, dtype)
+        row_loss = empty((capacity,), dtype)
         if isinstance(term.loss, GivenGradient):
+            row_loss[...] = 0
             kernels.append_gradient(program, i, row_loss, grad, term.targets)
             continue
         kind, setting, class_weight = term.loss._program_loss(dtype)

@@ -9,6 +9,7 @@ Array = NDArray[Any] | None
 class Program:
     flops_per_row: float
     done: int
+    updated: int
     aborted: bool
     def __init__(self, capacity: int, rules: int, threads: int) -> None: ...
     def source(

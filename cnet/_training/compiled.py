@@ -112,6 +112,15 @@ class CompiledEngine:
             self._programs, self._sources, self._largest = {}, {}, max(batch, 2 * self._largest)
         return self._largest
 
+    def _begin(self, n: int, batch: int) -> int:
+        """The batch size of the program for n samples in such batches.
+
+        Raises ValueError if an op cannot train on the last batch.
+        """
+        for op in self.ops:
+            op.check_batch(n % batch or batch)
+        return self._size(min(batch, n))
+
     def _prepare(self, batch: int) -> PreparedProgram:
         """Read the settings of the optimizer, and return the program for them."""
         updates, threads = self._updates(), get_num_threads()
@@ -170,14 +179,13 @@ class CompiledEngine:
         for dropout in self.dropouts:
             dropout.step[0] = dropout.layer.step
         limit = options.current.trial_seconds if choice.trial else options.current.max_seconds
-        program.done = 0
+        program.done = program.updated = 0
         began = time.perf_counter()
         try:
             program.run(indices, batch, losses, correct, choice.threads, limit, squares)
         finally:  # also after an interrupt: counts of steps have to agree with the weights
             done = program.done
-            # The last step changed no weights if its loss is not finite.
-            prepared.count(done - (done > 0 and not math.isfinite(losses[done - 1])))
+            prepared.count(program.updated)
             for dropout in self.dropouts:
                 dropout.layer.step += done
         if done and not program.aborted:
@@ -194,10 +202,8 @@ class CompiledEngine:
 
         Yields after some tens of milliseconds of steps, or with `yield_each_step` after each.
         """
-        start, size = 0, self._size(min(batch, len(order)))
+        start, size = 0, self._begin(len(order), batch)
         source = self._source(size)
-        for op in self.ops:
-            op.check_batch(len(order) % batch or batch)
         while start < len(order):
             steps = 1 if yield_each_step else self._steps.get(batch, 1)
             indices = order[start : start + min(steps * batch, source.max_rows or len(order))]
@@ -237,9 +243,7 @@ class CompiledEngine:
         of a step is not finite.
         """
         n = len(order) // epochs
-        size = self._size(min(batch, n))
-        for op in self.ops:
-            op.check_batch(n % batch or batch)
+        size = self._begin(n, batch)
         losses, correct, _ = self._call(
             self._prepared(size), order, batch, epochs, self._kind[False]
         )
@@ -261,12 +265,9 @@ class CompiledEngine:
     def step(self, x: Any, targets: Array, weights: Array | None) -> float:
         """Take one step on a mini-batch; returns its loss."""
         n = len(x)
-        for op in self.ops:
-            op.check_batch(n)
-        size = self._size(n)
+        size = self._begin(n, n)
         self._source(size).load(x, self._terms(targets, weights))
         losses = np.empty(0)
         while not len(losses):  # an interrupt aborted the step, and its handler has returned
-            prepared = self._prepared(size)
-            losses, _, _ = self._call(prepared, prepared.order[:n], n, 1, "step")
+            losses, _, _ = self._call(self._prepared(size), np.arange(n), n, 1, "step")
         return float(losses[0])

@@ -22,7 +22,6 @@ class Epoch:
         self._trainer = trainer
         self._states = trainer.model._states()
         self._random_layers = random_layers(trainer.model)
-        self.begin()
 
     def begin(self) -> None:
         """Copy the weights, optimizer state and random states."""

@@ -86,8 +86,7 @@ class TrainingLoop(Checkpointed):
         silent = training if isinstance(training, ArrayData) and not needs_ends else None
         try:
             while done < epochs and not self.stop:
-                if done:
-                    epoch.begin()
+                epoch.begin()
                 if silent and (at_once := min(silent.epochs_at_once(), epochs - done)) > 1:
                     finished = self._train_epochs(silent, at_once, epoch)
                     done, silent = done + finished, silent if finished else None

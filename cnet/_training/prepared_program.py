@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from cnet._utils.threads import get_num_threads
 from cnet.nn import Parameter
 from cnet.optim._rule import RuleOptimizer, State
@@ -34,7 +32,6 @@ class PreparedProgram:
         summed: bool,
     ) -> None:
         self.program, self.states, self.summed = program, states, summed
-        self.order = np.arange(size)
         self._size, self._threads, self._optimizer = size, threads, optimizer
         self._exchanges = Parameter._exchanges
         self._arrays = [id(state.arrays) for state in states]

@@ -43,19 +43,18 @@ class StagingBuffer:
         """Prepare these samples of the data set; returns their indices in the buffer."""
         if self.max_rows is None:
             return indices
-        n = len(indices)
-        for (_, _, *buffers), (_, _, *targets) in zip(self.terms, terms, strict=True):
-            for buffer, values in zip(buffers, targets, strict=True):
-                if buffer is not None and values is not None:
-                    buffer[:n] = values[indices]
-        self.x[:n] = rows.take(indices).reshape(n, -1)
-        return np.arange(n)
+        self._copy(rows.take(indices), terms, indices)
+        return np.arange(len(indices))
 
     def load(self, x: Any, terms: list[LossTerm]) -> None:
         """Prepare all samples of a mini-batch, in their order."""
+        self._copy(np.asarray(x[:]), terms, slice(None))
+
+    def _copy(self, x: Array, terms: list[LossTerm], selected: Array | slice) -> None:
+        """Copy samples x, and the targets and weights of the `selected` samples of `terms`."""
         n = len(x)
         for (_, _, *buffers), (_, _, *targets) in zip(self.terms, terms, strict=True):
             for buffer, values in zip(buffers, targets, strict=True):
                 if buffer is not None and values is not None:
-                    buffer[:n] = values
-        self.x[:n] = np.asarray(x[:n]).reshape(n, -1)
+                    buffer[:n] = values[selected]
+        self.x[:n] = x.reshape(n, -1)

@@ -80,6 +80,7 @@ class Stepper:
         if isinstance(engine, CompiledEngine):
             return engine.step(rows.x, targets, weights)
         n, before = len(rows), Epoch(self._trainer)
+        before.begin()
         engine.bind(*samples)
         try:
             loss = next(engine.run(np.arange(n), n, True)).losses[0]

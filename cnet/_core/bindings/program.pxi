@@ -64,6 +64,7 @@ cdef class Program:
     cdef Py_ssize_t capacity
     cdef readonly double flops_per_row
     cdef public Py_ssize_t done        # steps of the last call
+    cdef public Py_ssize_t updated     # those that changed weights: not one with an infinite loss
     cdef readonly bint aborted         # whether an interrupt aborted its last step
     cdef bint fuse_update              # whether weights change in phase WEIGHT_GRADS
     cdef bint needs_barrier            # whether an operation does
@@ -283,7 +284,8 @@ cdef class Program:
         cdef int members
         cdef double flops
         cdef Py_ssize_t i
-        self.done, self.aborted = 0, False
+        self.done = self.updated = 0
+        self.aborted = False
         memset(&call, 0, sizeof(call))
         call.n = order.shape[0]
         call.batch = batch
@@ -319,11 +321,12 @@ cdef class Program:
             _run_team(self, &call, members)
             _sum_correct(self.outputs, self.n_outputs, &call, members, &correct[0, 0])
         free(call.metrics)
-        for i in range(self.n_rules):  # a step whose loss is not finite changes nothing
-            self.rules[i].steps += call.steps - (
-                call.steps > 0 and not isfinite(call.losses[call.steps - 1])
-            )
-        self.done, self.aborted = call.steps, call.aborted
+        self.done = self.updated = call.steps
+        self.aborted = call.aborted
+        if call.steps and not isfinite(call.losses[call.steps - 1]):
+            self.updated -= 1
+        for i in range(self.n_rules):
+            self.rules[i].steps += self.updated
         if call.aborted:
             _call_interrupt_handler()
 

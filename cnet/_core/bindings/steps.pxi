@@ -1,4 +1,4 @@
-# The steps of a program: what each thread of the team does in a call.
+# The steps of a program, as each thread of the team runs them.
 
 
 cdef void _run_steps(Program program, Call *call, int ith, int nth) noexcept nogil:
