@@ -39,6 +39,15 @@ LINEAR = [
     (7, 16, 128),
 ]
 ROWS = [(0, 5), (1, 1), (3, 10), (37, 10), (2, 17), (33, 64), (5, 131)]
+# Convolutions by Winograd's algorithm (winograd.h): odd sizes, pads of none to beyond the kernel,
+# tails of vectors, sums and filters beyond a block and a panel, and a large batch.
+WINOGRAD = [
+    (0, 10, 8, 16, 16, 3, 3, 1, 1, 1, 1),
+    (5, 9, 12, 33, 40, 3, 3, 1, 1, 1, 1),
+    (3, 13, 15, 32, 70, 3, 3, 1, 1, 0, 0),
+    (2, 15, 14, 201, 34, 3, 3, 1, 1, 1, 3),
+    (131, 8, 8, 16, 17, 3, 3, 1, 1, 1, 1),
+]
 # (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one
 # number, odd ones, filters and channels beyond a panel and a block, many small images, images of
 # several blocks, strides beyond the kernel, and pads beyond it.
@@ -54,6 +63,7 @@ CONV = [
     (2, 8, 8, 3, 4, 1, 2, 3, 3, 0, 0),
     (2, 3, 5, 2, 9, 2, 3, 1, 2, 2, 3),
     (150, 2, 2, 3, 4, 2, 2, 1, 1, 0, 0),
+    *WINOGRAD,
 ]
 POOL = [
     (0, 4, 4, 3, 2, 2, 2, 2, 0, 0),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import reference
-from cases import CASES, Guarded
+from cases import CASES, WINOGRAD, Guarded
 
 from cnet._core import CODES, loops
 
@@ -90,6 +90,18 @@ def test_a_row_does_not_depend_on_its_place_or_its_batch(case, isa, dtype, rng):
             }
             result = next(iter(run(case, dtype, part).values()))
             np.testing.assert_array_equal(result, whole[rows])
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.name.startswith("conv_")], ids=lambda c: c.name
+)
+def test_the_error_of_winograds_algorithm_is_that_of_float32(case, isa, rng):
+    for shape in WINOGRAD[1:]:
+        inputs = case.inputs(rng, shape, np.float32)
+        exact = {k: v if k == "sizes" else v.astype(np.float64) for k, v in inputs.items()}
+        for name, expected in run(case, np.dtype(np.float64), exact).items():
+            error = run(case, np.dtype(np.float32), inputs)[name] - expected
+            assert abs(error).max() <= 4e-6 * np.sqrt(np.mean(expected**2)), (name, shape)
 
 
 def test_sets_that_fuse_multiply_and_add_agree_in_every_bit_of_a_product(dtype, rng):

@@ -60,6 +60,9 @@ class Conv2d(Module):
     = (height + 2 * padding - kernel height) // sy + 1``, and columns likewise. The output has the
     dtype of the parameters, and its channels are contiguous in memory.
 
+    In float32, kernels of 3 x 3 with a stride of 1 use Winograd's algorithm, which multiplies less,
+    where the images and the layer are large enough for it to be faster. The shapes alone decide.
+
     Parameters
     ----------
     in_channels, out_channels : int
@@ -108,6 +111,8 @@ class Conv2d(Module):
     ----------
     LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
     Proceedings of the IEEE 86, 1998.
+
+    Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR 2016.
 
     Examples
     --------

@@ -2,7 +2,8 @@
 /* Convolution with channels last: x (n, height, width, channels), w (kernel width, kernel height,
    channels, filters), out (n, out height, out width, filters).
 
-   All three passes are indirect matrix products (igemm.h); nothing is unfolded:
+   The shape decides between Winograd's algorithm (winograd.h) and the direct way of this file.
+   There all three passes are indirect matrix products (igemm.h); nothing is unfolded:
 
      pass                rows            sum over k
      forward             output pixels   taps: (position in the kernel, channel)
@@ -33,14 +34,12 @@ typedef struct {
     ptrdiff_t padded;  /* elements of the workspace for padded images; 0 without padding */
 } conv_plan;
 
-static ptrdiff_t round_up_to_nr(ptrdiff_t cols) { return (cols + NR - 1) / NR * NR; }
-
 /* Small images are grouped, by powers of two, as long as the pixels of a group fit into one
    block. */
 static conv_plan conv_plan_of(const cnet_window *g) {
     const ptrdiff_t positions = g->kernel_width * g->kernel_height;
-    const ptrdiff_t forward = g->channels * round_up_to_nr(g->filters),
-                    backward = g->filters * round_up_to_nr(g->channels);
+    const ptrdiff_t forward = g->channels * round_up(g->filters, NR),
+                    backward = g->filters * round_up(g->channels, NR);
     conv_plan f;
     f.taps = positions * g->channels;
     f.pixels = g->out_height * g->out_width;
@@ -57,7 +56,7 @@ static conv_plan conv_plan_of(const cnet_window *g) {
 }
 
 /* Bytes of the workspace, rounded up to a cache line: threads have neighboring ones. */
-static ptrdiff_t conv_scratch(const cnet_window *g) {
+static ptrdiff_t direct_scratch(const cnet_window *g) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t bytes = f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) +
                             (f.panels + f.padded) * (ptrdiff_t)sizeof(real),
@@ -75,29 +74,6 @@ static void tap_offsets(const cnet_window *g, const conv_plan *f, ptrdiff_t *off
                 *offset++ = ky * f->row + kx * g->channels + c;
     for (ptrdiff_t i = 0; i < f->taps; i++)
         weight_row[i] = i * g->filters;
-}
-
-/* A pixel of a sequence of images (height, width). */
-typedef struct {
-    ptrdiff_t image, y, x;
-} pixel;
-
-/* The pixel with that number, counted from the first of the first image. */
-static pixel pixel_at(ptrdiff_t number, ptrdiff_t height, ptrdiff_t width) {
-    const ptrdiff_t row = number / width;
-    const pixel p = {row / height, row % height, number % width};
-    return p;
-}
-
-/* p becomes the next pixel. */
-INLINE void advance(pixel *p, ptrdiff_t height, ptrdiff_t width) {
-    if (++p->x < width)
-        return;
-    p->x = 0;
-    if (++p->y < height)
-        return;
-    p->y = 0;
-    p->image++;
 }
 
 /* offset[i]: first input element under the kernel, for output pixels first to first + n of
@@ -125,8 +101,8 @@ static const real *pad_input(const cnet_window *g, const conv_plan *f, ptrdiff_t
 }
 
 /* out[p, f] = bias[f] + sum over taps k of x[offset[p] + offset[k]] * w[k, f]; p: output pixel */
-static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w,
-                         const real *bias, real *out, void *scratch) {
+static void direct_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w,
+                           const real *bias, real *out, void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t block = cnet_block_length(f.taps);
     ptrdiff_t *tap = scratch, a_row_offset[CNET_KC], c_row_offset[CNET_KC];
@@ -233,12 +209,12 @@ static void add_kernel_column(const cnet_window *g, ptrdiff_t images, const reac
 
 /* dx[y, x, :] = sum over kernel positions and filters f of dout[..., f] * w[kx, ky, :, f]; dx
    (n, height, width, channels) */
-static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w,
-                                real *dx, void *scratch) {
+static void direct_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout,
+                                  const real *w, real *dx, void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t image = g->height * g->width * g->channels,
                     terms = g->kernel_height * g->filters,
-                    column = terms * round_up_to_nr(g->channels);
+                    column = terms * round_up(g->channels, NR);
     ptrdiff_t *a_col_offset = scratch;
     real *panels = (real *)(a_col_offset + f.offsets);
     for (ptrdiff_t i = 0; i < terms; i++)
@@ -285,15 +261,28 @@ static void bias_sums(ptrdiff_t n, ptrdiff_t cols, const real *b, ptrdiff_t rs_b
     }
 }
 
+/* db[f] (+)= sum over output pixels p of dout[p, f], by the same blocks as below */
+static void bias_gradient(const cnet_window *g, ptrdiff_t n, const real *dout, real *db,
+                          int accumulate) {
+    const conv_plan f = conv_plan_of(g);
+    for (ptrdiff_t i = 0; i < n || i == 0; i += f.group) {
+        const ptrdiff_t total = min_size(f.group, n - i) * f.pixels;
+        for (ptrdiff_t p = 0; p < total || p == 0; p += f.block)
+            bias_sums(min_size(f.block, total - p), g->filters,
+                      dout + (i * f.pixels + p) * g->filters, g->filters, db,
+                      i == 0 && p == 0 && !accumulate);
+    }
+}
+
 /* dw[k, f] (+)= sum over output pixels p of x[offset[p] + offset[k]] * dout[p, f]; db[f] (+)=
    sum over p of dout[p, f]; dw (taps, filters), db (filters). This call computes part `part` of
    `parts` of the tiles. */
-static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *x, const real *dout,
-                                 real *dw, real *db, int accumulate, int part, int parts,
-                                 void *scratch) {
+static void direct_backward_params(const cnet_window *g, ptrdiff_t n, const real *x,
+                                   const real *dout, real *dw, real *db, int accumulate, int part,
+                                   int parts, void *scratch) {
     const conv_plan f = conv_plan_of(g);
     const ptrdiff_t row_tiles = (f.taps + MR - 1) / MR,
-                    tiles = row_tiles * (round_up_to_nr(g->filters) / NR);
+                    tiles = row_tiles * (round_up(g->filters, NR) / NR);
     const ptrdiff_t first_tile = tiles * part / parts, end_tile = tiles * (part + 1) / parts;
     ptrdiff_t *tap = scratch, *weight_row = tap + f.taps, a_col_offset[CNET_KC];
     real *padded = (real *)(tap + f.offsets) + f.panels, panel[CNET_KC * NR];
@@ -338,4 +327,45 @@ static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *
             }
         }
     }
+}
+
+/* ---- the kernels of the table: Winograd's algorithm (winograd.h), or the direct way above ---- */
+
+static ptrdiff_t conv_scratch(const cnet_window *g) {
+    const cnet_window turned = turned_window(g);
+    const ptrdiff_t direct = direct_scratch(g);
+    if (!use_winograd(g) && !use_winograd(&turned))
+        return direct;
+    const ptrdiff_t winograd = round_up(winograd_scratch(g), 64);
+    return winograd > direct ? winograd : direct;
+}
+
+static void conv_forward(const cnet_window *g, ptrdiff_t n, const real *x, const real *w,
+                         const real *bias, real *out, void *scratch) {
+    if (use_winograd(g))
+        winograd_forward(g, n, x, w, bias, out, scratch);
+    else
+        direct_forward(g, n, x, w, bias, out, scratch);
+}
+
+static void conv_backward_input(const cnet_window *g, ptrdiff_t n, const real *dout, const real *w,
+                                real *dx, void *scratch) {
+    const cnet_window turned = turned_window(g);
+    if (use_winograd(&turned))
+        winograd_backward_input(g, n, dout, w, dx, scratch);
+    else
+        direct_backward_input(g, n, dout, w, dx, scratch);
+}
+
+static void conv_backward_params(const cnet_window *g, ptrdiff_t n, const real *x, const real *dout,
+                                 real *dw, real *db, int accumulate, int part, int parts,
+                                 void *scratch) {
+    if (!use_winograd(g)) {
+        direct_backward_params(g, n, x, dout, dw, db, accumulate, part, parts, scratch);
+        return;
+    }
+    winograd_backward_weights(g, n, x, dout, dw, accumulate, g->channels * part / parts,
+                              g->channels * (part + 1) / parts, scratch);
+    if (db && part == 0)
+        bias_gradient(g, n, dout, db, accumulate);
 }

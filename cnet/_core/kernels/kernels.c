@@ -23,6 +23,8 @@
 #include "gemm.h"
 
 #include "igemm.h"
+#include "pixel.h"
+#include "winograd.h"
 #include "conv.h"
 #include "dropout.h"
 #include "norm.h"

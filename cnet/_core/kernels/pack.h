@@ -1,5 +1,9 @@
 /* Packing of panels, and the even cut of rows into tiles. */
 
+static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
 /* Rows of tile number `tile`, when m rows are cut into tiles of at most max_rows. All tiles have
    the same number of rows or one less: a last tile of one row would take as long as a full one. */
 INLINE int tile_height(ptrdiff_t m, ptrdiff_t max_rows, ptrdiff_t tile) {
