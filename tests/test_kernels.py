@@ -101,7 +101,7 @@ def test_the_error_of_winograds_algorithm_is_that_of_float32(case, isa, rng):
         exact = {k: v if k == "sizes" else v.astype(np.float64) for k, v in inputs.items()}
         for name, expected in run(case, np.dtype(np.float64), exact).items():
             error = run(case, np.dtype(np.float32), inputs)[name] - expected
-            assert abs(error).max() <= 4e-6 * np.sqrt(np.mean(expected**2)), (name, shape)
+            assert abs(error).max() <= 2e-6 * np.sqrt(np.mean(expected**2)), (name, shape)
 
 
 def test_sets_that_fuse_multiply_and_add_agree_in_every_bit_of_a_product(dtype, rng):
