@@ -23,6 +23,7 @@
 #include "gemm.h"
 
 #include "igemm.h"
+#include "conv_narrow.h"
 #include "conv.h"
 #include "dropout.h"
 #include "norm.h"
