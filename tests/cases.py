@@ -50,7 +50,7 @@ WINOGRAD = [
 ]
 # (batch, height, width, channels, filters, kernel height and width, strides, pads): no images, one
 # number, odd ones, filters and channels beyond a panel and a block, many small images, images of
-# several blocks, strides beyond the kernel, and pads beyond it.
+# several blocks, strides beyond the kernel, pads beyond it, and kernel columns side by side.
 CONV = [
     (0, 5, 5, 2, 3, 3, 3, 1, 1, 0, 0),
     (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
@@ -64,6 +64,8 @@ CONV = [
     (2, 3, 5, 2, 9, 2, 3, 1, 2, 2, 3),
     (150, 2, 2, 3, 4, 2, 2, 1, 1, 0, 0),
     *WINOGRAD,
+    (5, 12, 12, 6, 16, 5, 5, 1, 1, 0, 0),
+    (3, 9, 11, 3, 5, 4, 7, 2, 1, 1, 3),
 ]
 POOL = [
     (0, 4, 4, 3, 2, 2, 2, 2, 0, 0),

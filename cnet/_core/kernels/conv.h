@@ -21,7 +21,8 @@
 #include <string.h>
 
 /* Sizes that follow from those of a convolution. The workspace holds, in this order: offsets of the
-   taps and of the rows of w; w in panels of NR columns; a group of padded images. */
+   taps and of the rows of w; w in panels of NR columns, and the sums of conv_narrow.h; a group of
+   padded images. */
 typedef struct {
     ptrdiff_t taps;    /* kernel_width * kernel_height * channels */
     ptrdiff_t pixels;  /* of an output image */
@@ -50,7 +51,7 @@ static conv_plan conv_plan_of(const cnet_window *g) {
     f.image = (g->height + 2 * g->pad_y) * f.row;
     f.offsets =
         2 * f.taps > g->kernel_height * g->filters ? 2 * f.taps : g->kernel_height * g->filters;
-    f.panels = positions * (forward > backward ? forward : backward);
+    f.panels = positions * (forward > backward ? forward : backward) + narrow_sums(g);
     f.padded = g->pad_y || g->pad_x ? f.group * f.image : 0;
     return f;
 }
@@ -215,14 +216,19 @@ static void direct_backward_input(const cnet_window *g, ptrdiff_t n, const real 
     const ptrdiff_t image = g->height * g->width * g->channels,
                     terms = g->kernel_height * g->filters,
                     column = terms * round_up(g->channels, NR);
+    const int narrow = has_narrow_input(g);
     ptrdiff_t *a_col_offset = scratch;
-    real *panels = (real *)(a_col_offset + f.offsets);
+    real *panels = (real *)(a_col_offset + f.offsets), *sums = panels + f.panels - narrow_sums(g);
     for (ptrdiff_t i = 0; i < terms; i++)
         a_col_offset[i] = i % g->filters - i / g->filters * g->out_width * g->filters;
 
     /* Kernel rows that reach the same input rows differ by a multiple of stride_y: they are
        packed side by side. */
-    for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
+    for (ptrdiff_t first_ky = 0, k = 0;
+         narrow && first_ky < min_size(g->stride_y, g->kernel_height); first_ky++)
+        for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters)
+            pack_side_by_side(g, w, ky, k, panels);
+    for (ptrdiff_t kx = 0; kx < g->kernel_width && !narrow; kx++)
         for (ptrdiff_t first_ky = 0, k = 0; first_ky < min_size(g->stride_y, g->kernel_height);
              first_ky++)
             for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters)
@@ -241,7 +247,13 @@ static void direct_backward_input(const cnet_window *g, ptrdiff_t n, const real 
                 r = rows_reached(g, first_ky, r.q_end);
                 if (r.q == r.q_end)
                     break;
-                for (ptrdiff_t kx = 0; kx < g->kernel_width && r.t < r.t_end; kx++)
+                if (narrow && r.t < r.t_end)
+                    add_narrow_rows(g, images, r.q_end - r.q, r.q - r.t,
+                                    r.q * g->stride_y + first_ky - g->pad_y,
+                                    (r.t_end - r.t) * g->filters, dout + i * f.pixels * g->filters,
+                                    a_col_offset, panels + (k + r.t * g->filters) * NR, terms, sums,
+                                    dx + i * image);
+                for (ptrdiff_t kx = 0; kx < g->kernel_width && r.t < r.t_end && !narrow; kx++)
                     add_kernel_column(
                         g, images, &r, kx, dout + i * f.pixels * g->filters, a_col_offset,
                         panels + kx * column + (k + r.t * g->filters) * NR, terms, dx + i * image);

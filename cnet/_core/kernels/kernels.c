@@ -25,6 +25,7 @@
 #include "igemm.h"
 #include "pixel.h"
 #include "winograd.h"
+#include "conv_narrow.h"
 #include "conv.h"
 #include "dropout.h"
 #include "norm.h"
