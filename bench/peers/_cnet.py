@@ -1,5 +1,7 @@
 """cnet: the trainer that users call, its single steps, and its layers called one by one."""
 
+import numpy as np
+
 import cnet
 from _cases import Case
 from cnet import nn, optim
@@ -25,14 +27,21 @@ class Fit(Peer):
         self.optimizer.param_groups[0]["lr"] = learning_rate
 
     def set_weights(self, weights: Weights) -> None:
-        flat = [array for layer in weights for array in layer]
+        flat = [
+            array
+            for w, b in weights
+            for array in (w.transpose(1, 2, 0, 3) if w.ndim == 4 else w, b)
+        ]
         for parameter, values in zip(self.model.parameters(), flat, strict=True):
-            parameter.data = values
+            parameter.data = np.ascontiguousarray(values)
         self.optimizer = optimizer(optim, self.case, self.model.parameters())
         self.trainer = cnet.Trainer(self.model, self.loss, self.optimizer)
 
     def get_weights(self) -> Weights:
-        arrays = [parameter.data.copy() for parameter in self.model.parameters()]
+        arrays = [
+            (p.data.transpose(2, 0, 1, 3) if p.data.ndim == 4 else p.data).copy()
+            for p in self.model.parameters()
+        ]
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
     def train(self, epochs: int, shuffle: bool = True) -> None:

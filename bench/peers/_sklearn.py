@@ -6,7 +6,7 @@ from typing import Any
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from _cases import SQUARES, Adam, Case
+from _cases import CROSS_ENTROPY, SQUARES, Adam, Case
 from peers._peer import Floats, Peer, Targets, Weights
 
 
@@ -48,7 +48,8 @@ class Estimator(Peer):
     def supports(case: Case) -> bool:
         # Predictions are probabilities, and half the squared error has half the gradient.
         same_loss = case.loss != SQUARES or isinstance(case.optimizer, Adam)
-        return case.dense and not case.predict and same_loss
+        two_logits = case.loss == CROSS_ENTROPY and case.outputs == 2  # it has one for two classes
+        return case.dense and not case.predict and same_loss and not two_logits
 
     @staticmethod
     def version() -> str:
