@@ -30,7 +30,7 @@ class Fit(Peer):
         flat = [
             array
             for w, b in weights
-            for array in (w.transpose(1, 2, 0, 3) if w.ndim == 4 else w, b)
+            for array in (w.transpose(2, 1, 0, 3) if w.ndim == 4 else w, b)
         ]
         for parameter, values in zip(self.model.parameters(), flat, strict=True):
             parameter.data = np.ascontiguousarray(values)
@@ -39,7 +39,7 @@ class Fit(Peer):
 
     def get_weights(self) -> Weights:
         arrays = [
-            (p.data.transpose(2, 0, 1, 3) if p.data.ndim == 4 else p.data).copy()
+            (p.data.transpose(2, 1, 0, 3) if p.data.ndim == 4 else p.data).copy()
             for p in self.model.parameters()
         ]
         return list(zip(arrays[::2], arrays[1::2], strict=True))
