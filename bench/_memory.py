@@ -42,7 +42,9 @@ def main() -> None:
         seed=0,
     )
     trainer = cnet.Trainer(
-        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=USUAL.learning_rate)
+        model,
+        nn.CrossEntropyLoss(),
+        optim.SGD(model.parameters(), lr=USUAL.case.optimizer.learning_rate),
     )
     trainer.fit(x, y, epochs=epochs, batch_size=USUAL.case.batch or len(x), seed=0, verbose=False)
     print(json.dumps({"peak": peak_bytes(), "data": x.nbytes}))

@@ -14,7 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
-from _report import CNET_COLUMNS, Results, fastest, ratios, row_times
+from _report import Results, fastest, ratios, row_times
+from peers import CNET_COLUMNS
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _cases import CASES, GRID, GRID_BATCHES, GRID_WIDTHS, grid_case
+from peers import CNET, CNET_COLUMNS, PEERS
 
 Results = dict[str, Any]
 """``machine``, ``data``, ``threads``, ``rounds``, ``date``; ``peers``: version or error; ``rows``:
@@ -19,9 +20,6 @@ see `_harness.measure`.
 """
 
 Times = dict[str, list[float]]
-
-CNET = "cnet"
-CNET_COLUMNS = (CNET, "cnet by hand")
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +65,13 @@ def about(where: dict[str, str]) -> str:
 def render(results: Results, markdown: bool) -> str:
     """The whole report."""
     notes = [
-        f"Microseconds a step: medians of {results['rounds']} interleaved "
+        f"Microseconds a step or prediction: medians of {results['rounds']} interleaved "
         f"rounds{'' if markdown else ' (least-greatest)'}. A ratio is the median of the rounds' "
         "ratios (least-greatest): above 1, cnet is faster.",
         f"{about(results['machine'])}; every library may use {results['threads']}",
         f"{results['data']}; {results['date']}",
         *(f"{name}: {_version(peer)}" for name, peer in results["peers"].items()),
+        *_bfloat16(results["rows"]),
         *_checks(results["rows"], results["threads"]),
     ]
     tables = [grid(results, markdown), ""] if GRID.keys() & results["rows"] else []
@@ -96,8 +95,9 @@ def grid(results: Results, markdown: bool) -> str:
 
 
 def table(results: Results, markdown: bool) -> str:
-    """One line a case, one column a library that is there."""
-    names = [name for name, peer in results["peers"].items() if "error" not in peer]
+    """One line a case, one column a library that was timed."""
+    timed = {name for row in results["rows"].values() for name in row_times(row)}
+    names = [name for name in results["peers"] if name in timed]
     lines = [["", *names, "fastest other / cnet", "PyTorch / cnet"]]
     for case_name, row in results["rows"].items():
         times = row_times(row)
@@ -119,9 +119,9 @@ def row_times(row: dict[str, Any]) -> Times:
 
 
 def fastest(times: Times) -> str:
-    """Which library other than cnet is; "" for none."""
+    """Name of the fastest library other than cnet that computes in float32; "" for none."""
     return min(
-        times.keys() - set(CNET_COLUMNS),
+        (name for name in times if name not in CNET_COLUMNS and not PEERS[name].bfloat16),
         key=lambda name: statistics.median(times[name]),
         default="",
     )
@@ -165,6 +165,17 @@ def _version(peer: dict[str, Any]) -> str:
     return f"{peer['version']}{f' ({pools})' if pools else ''}"
 
 
+def _bfloat16(rows: dict[str, Any]) -> list[str]:
+    """Ratios to libraries whose arithmetic is less exact, which no other ratio counts."""
+    return [
+        f"{case_name}: {name}, whose products are in bfloat16, not float32: "
+        f"{_ratio(row_times(row), name)} times cnet's"
+        for case_name, row in rows.items()
+        for name in row_times(row)
+        if name in PEERS and PEERS[name].bfloat16
+    ]
+
+
 def _checks(rows: dict[str, Any], threads: int) -> list[str]:
     """What was left out, what was not timed, and whether losses and threads were as they
     should be.
@@ -187,8 +198,8 @@ def _checks(rows: dict[str, Any], threads: int) -> list[str]:
         difference for row in rows.values() if (difference := _difference(row)) is not None
     ]:
         notes.append(
-            "Losses of the libraries, after equal steps from equal weights, differ by at most "
-            f"{max(differences):.1e} (relative)."
+            "Losses of the libraries in float32, after equal steps from equal weights and without "
+            f"dropout, differ by at most {max(differences):.1e} (relative)."
         )
     compiling: dict[str, list[float]] = {}
     for _, name, result in timed:
@@ -218,8 +229,10 @@ def _checks(rows: dict[str, Any], threads: int) -> list[str]:
 def _difference(row: dict[str, Any]) -> float | None:
     losses = [
         result["loss"]
-        for result in row.values()
-        if result.get("loss") is not None and "us" in result
+        for name, result in row.items()
+        if result.get("loss") is not None
+        and "us" in result
+        and not (name in PEERS and PEERS[name].bfloat16)
     ]
     return (max(losses) - min(losses)) / min(losses) if losses else None
 

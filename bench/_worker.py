@@ -20,26 +20,27 @@ import numpy as np
 
 import peers
 from _cases import CASES, Case
-from peers._peer import Peer, cross_entropy, initial_weights, reference_logits
+from _data import samples
+from peers._peer import Floats, Peer, Targets, initial_weights
+from peers._reference import loss, outputs
 
 CHECK_STEPS = 20
 CHECK_STEPS_OF_ALL_ROWS = 3
-MAX_STEPS = 4096
-"""Of an epoch: with batches of a few rows, all of the data would take minutes."""
 PREDICTIONS = 1000
+"""Of one sample each, in a timing."""
+JUDGED, JUDGED_IMAGES = 1000, 50
+"""Samples of which the loss is computed in double precision."""
 
 
 class Worker:
-    """Runs the networks of one peer. `describe`, `check`, `load` and `time` are the requests; or
-    `start` and `learn`.
+    """Runs the networks of one peer. `describe`, `supports`, `check`, `load` and `time` are the
+    requests; or `start` and `learn`.
     """
 
     def __init__(self, name: str, threads: int, folder: Path) -> None:
         self._peer_class = peers.load(name)
         self._threads = threads
         self._folder = folder
-        self._x = np.load(folder / "x.npy")
-        self._y = np.load(folder / "y.npy")
         self._reset: Callable[[], None]
         self._run: Callable[[], None]
         self._learner: Peer
@@ -63,36 +64,44 @@ class Worker:
                 pools.append(f"{pool['internal_api']}{kernels}: {pool['num_threads']}")
         return {"version": self._peer_class.version(), "thread pools": pools}
 
+    def supports(self, case_name: str) -> bool:
+        """Whether there is anything to time."""
+        return self._peer_class.supports(CASES[case_name])
+
     def check(self, case_name: str) -> float | None:
         """The loss after a few steps, in the data's order, from the same weights as every peer.
 
         It is computed here, in double precision, from the weights that the steps led to: a peer
-        that scales its gradient differently is found out. None where a peer does not do quite the
-        same.
+        that scales its gradient differently is found out. Dropout, whose masks differ, is left out.
+        None where a peer does not do quite the same.
         """
-        case = CASES[case_name]
-        if not case.training:
-            peer = self._build(case, PREDICTIONS)
-            logits = np.concatenate([peer.predict(row) for row in self._rows()])
+        case = CASES[case_name].without_dropout
+        epochs = 1 if case.batch or case.predict else CHECK_STEPS_OF_ALL_ROWS
+        peer = self._build(case, CHECK_STEPS)
+        peer.compile(epochs)
+        peer.set_weights(initial_weights(case))
+        x, y = peer.x, peer.y
+        if case.predict:
+            batches = _batches(peer)
+            z = np.concatenate([peer.predict(batch) for batch in batches])
         else:
-            peer = self._build(case, _whole_batches(case, len(self._x), CHECK_STEPS))
-            epochs = 1 if case.batch else CHECK_STEPS_OF_ALL_ROWS
-            peer.compile(epochs)
-            peer.set_weights(initial_weights(case))
             peer.train(epochs, shuffle=False)
             if peer.remark:
                 return None
-            logits = reference_logits(case, peer.get_weights(), self._x[:PREDICTIONS])
-        return cross_entropy(logits, self._y[: len(logits)])
+            x = x[: JUDGED_IMAGES if case.images else JUDGED]
+            z = outputs(case, peer.get_weights(), x)
+        y = y[: len(z)]
+        return loss(case, z, y.reshape(z.shape) if y.size == z.size else y)
 
-    def load(self, case_name: str, seconds: float) -> dict[str, Any]:
+    def load(self, case_name: str, seconds: float, steps: int) -> dict[str, Any]:
         """Build a network, run an epoch, and choose how many epochs a timing has: at least one, and
-        enough for `seconds`.
+        enough for `seconds`. An epoch has at most so many steps.
 
-        An epoch of predictions is so many rows, one by one. Compiling is timed here, apart.
+        An epoch of predictions of single samples is so many of them. Compiling is timed here,
+        apart.
         """
         case = CASES[case_name]
-        peer = self._build(case, _whole_batches(case, len(self._x), MAX_STEPS))
+        peer = self._build(case, PREDICTIONS if case.predict else steps)
         start = time.perf_counter()
         peer.compile(1)
         compile_seconds = time.perf_counter() - start
@@ -103,7 +112,7 @@ class Worker:
         epochs = math.ceil(seconds / epoch)
         peer.compile(epochs)
         self._prepare(peer, epochs)
-        steps = len(peer.x) // peer.batch if case.training else len(self._rows())
+        steps = len(peer.x) // peer.batch
         return {"compile_s": compile_seconds, "steps": steps * epochs, "remark": peer.remark}
 
     def time(self) -> dict[str, float]:
@@ -121,14 +130,10 @@ class Worker:
         cores = _cores(start)
         return {"seconds": seconds, "cores": cores, "idle_cores": idle_cores}
 
-    def start(
-        self, case_name: str, seed: int, learning_rate: float, momentum: float, weight_decay: float
-    ) -> None:
+    def start(self, case_name: str, seed: int) -> None:
         """Build a network to be trained epoch by epoch."""
         case = CASES[case_name]
-        images = _whole_batches(case, len(self._x), len(self._x))
-        self._learner = self._peer_class(case, self._x[:images], self._y[:images], self._threads)
-        self._learner.set_sgd(learning_rate, momentum, weight_decay)
+        self._learner = self._peer_class(case, *self._samples(case), self._threads)
         self._learner.set_seed(seed)
         self._learner.set_weights(initial_weights(case, seed))
 
@@ -143,37 +148,42 @@ class Worker:
         self._learner.train(epochs)
         seconds = time.perf_counter() - start
         x, y = (np.load(self._folder / f"{name}_test.npy") for name in "xy")
-        logits = reference_logits(self._learner.case, self._learner.get_weights(), x)
+        logits = outputs(self._learner.case, self._learner.get_weights(), x)
         return {"seconds": seconds, "accuracy": float((logits.argmax(axis=1) == y).mean())}
 
-    def _build(self, case: Case, images: int) -> Peer:
-        peer = self._peer_class(case, self._x[:images], self._y[:images], self._threads)
+    def _build(self, case: Case, steps: int) -> Peer:
+        peer = self._peer_class(case, *self._samples(case, steps), self._threads)
         peer.set_weights(initial_weights(case))
         return peer
+
+    def _samples(self, case: Case, steps: int | None = None) -> tuple[Floats, Targets]:
+        """A whole number of batches, and no more than so many."""
+        x, y = samples(case, self._folder)
+        batch = case.predict or case.batch or len(x)
+        whole = batch * (len(x) // batch if steps is None else min(len(x) // batch, steps))
+        return x[:whole], y[:whole]
 
     def _prepare(self, peer: Peer, epochs: int) -> None:
         weights = initial_weights(peer.case)
         self._reset = lambda: peer.set_weights(weights)
-        rows = self._rows() * epochs
+        batches = _batches(peer) * epochs
         self._run = (
-            (lambda: peer.train(epochs))
-            if peer.case.training
-            else (lambda: _predict_each(peer, rows))
+            (lambda: _predict_each(peer, batches))
+            if peer.case.predict
+            else (lambda: peer.train(epochs))
         )
 
-    def _rows(self) -> list[np.ndarray]:
-        return [self._x[i : i + 1] for i in range(min(PREDICTIONS, len(self._x)))]
+
+def _batches(peer: Peer) -> list[Floats]:
+    """What predictions are made of."""
+    if not peer.case.predict:
+        return []
+    return [peer.x[i : i + peer.batch] for i in range(0, len(peer.x), peer.batch)]
 
 
-def _whole_batches(case: Case, images: int, most: int) -> int:
-    """How many images to use: a whole number of batches, and no more than so many."""
-    batch = case.batch or images
-    return batch * min(images // batch, most)
-
-
-def _predict_each(peer: Peer, rows: list[np.ndarray]) -> None:
-    for row in rows:
-        peer.predict(row)
+def _predict_each(peer: Peer, batches: list[Floats]) -> None:
+    for x in batches:
+        peer.predict(x)
 
 
 def _clocks() -> tuple[float, float]:

@@ -45,19 +45,11 @@ def train(
     for seed in range(seeds):
         for peer in peers[seed % 2 :] + peers[: seed % 2]:
             sleep(PAUSE)
-            peer.call(
-                "start",
-                recipe.case.name,
-                seed,
-                recipe.learning_rate,
-                recipe.momentum,
-                recipe.weight_decay,
-            )
+            peer.call("start", recipe.case.name, seed)
             runs[peer.name].append([])
             for i in range(calls):
-                runs[peer.name][-1].append(
-                    peer.call("learn", epochs, recipe.learning_rate * recipe.decay**i)
-                )
+                rate = recipe.case.optimizer.learning_rate * recipe.decay**i
+                runs[peer.name][-1].append(peer.call("learn", epochs, rate))
                 accuracy = runs[peer.name][-1][-1]["accuracy"]
                 print(
                     f"{recipe.case.name}, seed {seed}: {peer.name}, epoch {(i + 1) * epochs}: "
@@ -73,7 +65,7 @@ def train(
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
     images, most_epochs, epochs = (
-        (QUICK[0], 2, 1) if options.quick else (IMAGES, MAX_EPOCHS, EPOCHS)
+        (QUICK.images, 2, 1) if options.quick else (IMAGES, MAX_EPOCHS, EPOCHS)
     )
     results: dict[str, Any] = {
         "machine": machine(),
@@ -179,9 +171,8 @@ def render(results: dict[str, Any], markdown: bool) -> str:
     notes = [
         f"Medians of {results['seeds']} seeds{'' if markdown else ' (least-greatest)'}; times are "
         "those of training, without evaluation",
-        f"{ACCURATE.case.title}: SGD, learning rate {ACCURATE.learning_rate} times "
-        f"{ACCURATE.decay} after each epoch, momentum {ACCURATE.momentum}, weight decay "
-        f"{ACCURATE.weight_decay}. {USUAL.case.title}: learning rate {USUAL.learning_rate}",
+        f"{ACCURATE.case.title}: {ACCURATE.case.optimizer}, the learning rate times "
+        f"{ACCURATE.decay} after each epoch. {USUAL.case.title}: {USUAL.case.optimizer}",
         "Memory of cnet's run with the images as uint8, in its own process: at most "
         f"{memory['peak'] / 1e6:.0f} MB, {above / 1e6:.0f} MB more than the "
         f"{memory['data'] / 1e6:.0f} MB of the images; {verdict} the limit of "
@@ -207,7 +198,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many times everything is trained")
     parser.add_argument("--threads", type=int, default=1, help="threads of both libraries")
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the images and few epochs: to try it out"
+        "--quick", action="store_true", help="fewer images and epochs: to try it out"
     )
     add_output_arguments(parser)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Times training steps of cnet beside those of NumPy, PyTorch, JAX and scikit-learn: ``python
+"""Times training steps and predictions of cnet and of other libraries: ``python
 bench/compare.py``.
 
 README.md in this folder says what is measured and how to read it.
@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from _cases import CASES, GRID, TABLE
-from _harness import IMAGES, QUICK, SECONDS, PeerError, PeerProcess, measure, write_data
+from _cases import CASES, GRID, TABLES
+from _harness import QUICK, Effort, PeerError, PeerProcess, measure, write_data
 from _report import add_output_arguments, machine, publish, render
 from peers import PEERS
 
@@ -24,41 +24,45 @@ GRID_PEERS = ["cnet", "NumPy", "PyTorch", "JAX"]
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Times training steps and predictions of cnet and of other libraries. Each "
+        "library runs in a process of its own, in turns; libraries that are not installed are "
+        "left out.",
+        epilog=_rows(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--grid",
-        action="store_true",
-        help="a network with one hidden layer, by batch size and width, instead of the networks "
-        "of the table",
+        "--table",
+        choices=list(TABLES),
+        default="mnist",
+        help="mnist: networks that classify images of digits (default); nets: networks and data "
+        "of other kinds, such as tables, time series, and images in color; predict: predictions "
+        "of one and of 10,000 samples; grid: one hidden layer, by batch size and width",
     )
     parser.add_argument(
-        "--rows",
-        nargs="+",
-        choices=[*TABLE, *GRID],
-        metavar="ROW",
-        help=f"only these, of {', '.join(TABLE)}; of the grid, 784-16-10@1 and so on",
+        "--rows", nargs="+", choices=list(CASES), metavar="ROW", help="only these, listed below"
     )
     parser.add_argument(
         "--peers",
         nargs="+",
         choices=list(PEERS),
         metavar="PEER",
-        help=f"libraries, of {', '.join(PEERS)}; not all of them for the grid",
+        help=f"only these libraries, of {', '.join(PEERS)}; the grid has {', '.join(GRID_PEERS)}",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of every library")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of every library (default: 1)"
+    )
     parser.add_argument(
         "--dense",
         action="store_true",
         help="images without a 0: what is black becomes the least 8-bit grayscale value",
     )
     parser.add_argument(
-        "--rounds", type=int, default=7, help="how many times each library is timed"
+        "--rounds", type=int, default=Effort().rounds, help="rounds of timings (default: 7)"
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a tenth of the images and three short rounds: to try it out",
+        help="fewer images, and three short rounds: to try it out",
     )
     parser.add_argument(
         "--load",
@@ -75,24 +79,36 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dark", action="store_true", help="draw for a dark page")
     add_output_arguments(parser)
     options = parser.parse_args()
-    options.rows = options.rows or list(GRID if options.grid else TABLE)
-    options.peers = options.peers or (GRID_PEERS if options.grid else list(PEERS))
+    options.rows = options.rows or list(TABLES[options.table])
+    options.peers = options.peers or (GRID_PEERS if options.table == "grid" else list(PEERS))
     if len({row in GRID for row in options.rows}) > 1:
-        parser.error("rows of the grid and of the table do not go together")
+        parser.error("rows of the grid and of other tables do not go together")
     if options.plot and importlib.util.find_spec("matplotlib") is None:
         parser.error("--plot needs Matplotlib: pip install matplotlib")
     return options
 
 
+def _rows() -> str:
+    """The rows of each table, for the help."""
+    lines = []
+    for table, cases in TABLES.items():
+        lines += [f"rows of {table}:"]
+        if table == "grid":
+            lines += ["  784-WIDTH-10@BATCH, such as 784-16-10@1", ""]
+            continue
+        lines += [*(f"  {name:26}{case.title}" for name, case in cases.items()), ""]
+    return "\n".join(lines)
+
+
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured."""
-    images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
-    data = write_data(folder, images, least=int(options.dense))
+    effort = QUICK if options.quick else Effort(rounds=options.rounds)
+    data = write_data(folder, effort.images, least=int(options.dense))
     results: dict[str, Any] = {
         "machine": machine(),
         "data": data,
         "threads": options.threads,
-        "rounds": rounds,
+        "rounds": effort.rounds,
         "peers": {},
         "rows": {},
     }
@@ -107,7 +123,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             except PeerError as error:
                 results["peers"][name] = {"error": str(error)}
         for row in options.rows:
-            results["rows"][row] = measure(CASES[row], peers, rounds, seconds)
+            results["rows"][row] = measure(CASES[row], peers, effort)
     return results
 
 

@@ -70,7 +70,7 @@ def layers() -> list[Shape]:
         dict.fromkeys(
             (case.batch or ALL_ROWS, inputs, outputs)
             for case in TABLE.values()
-            if case.training
+            if not case.predict
             for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False)
         )
     )

@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from _cases import CASES, TABLE
-from _harness import HERE, IMAGES, QUICK, SECONDS, PeerProcess, measure, write_data
+from _harness import HERE, QUICK, Effort, PeerProcess, measure, write_data
 from _report import about, add_output_arguments, layout, machine, publish, ratios, row_times, spread
 
-TRAINED = [name for name, case in TABLE.items() if case.training]
+TRAINED = [name for name, case in TABLE.items() if not case.predict]
 SEARCHES = {"one after another": 1, "by two threads of Python": 2}
 """How networks are trained, and by how many threads of Python."""
 CHOSEN, ONE = "cnet's choice", "one thread"
@@ -38,11 +38,11 @@ def numbers_of_threads() -> list[int]:
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Everything that is measured: a peer of `_harness.measure` for each number of threads."""
-    images, rounds, seconds = QUICK if options.quick else (IMAGES, options.rounds, SECONDS)
+    effort = QUICK if options.quick else Effort(rounds=options.rounds)
     results: dict[str, Any] = {
         "machine": machine(),
-        "data": write_data(folder, images),
-        "rounds": rounds,
+        "data": write_data(folder, effort.images),
+        "rounds": effort.rounds,
         "rows": {},
     }
     results["date"] = datetime.now(UTC).date().isoformat()
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ]
         results["cnet"] = peers[0].call("describe")["version"]
         for row in options.rows:
-            results["rows"][row] = measure(CASES[row], peers, rounds, seconds)
+            results["rows"][row] = measure(CASES[row], peers, effort)
     return results
 
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a tenth of the images and three short rounds: to try it out",
+        help="fewer images, and three short rounds: to try it out",
     )
     add_output_arguments(parser)
     options = parser.parse_args()

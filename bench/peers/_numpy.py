@@ -6,14 +6,14 @@ else.
 
 import numpy as np
 
-from _cases import Case
-from peers._peer import ADAM, LEAKY_SLOPE, LEARNING_RATE, Floats, Ints, Peer, Weights
+from _cases import BINARY, CROSS_ENTROPY, LEAKY_SLOPE, Adam, Case
+from peers._peer import Floats, Peer, Targets, Weights
 
 
 class HandWritten(Peer):
     """Forward, backward and update in NumPy."""
 
-    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+    def __init__(self, case: Case, x: Floats, y: Targets, threads: int) -> None:
         super().__init__(case, x, y, threads)
         pairs = list(zip(case.sizes, case.sizes[1:], strict=False))
         self.w = [np.empty(pair, np.float32) for pair in pairs]
@@ -23,10 +23,14 @@ class HandWritten(Peer):
         self.rows = np.arange(self.batch)
         self.a = self._activations(self.batch)
         self.da = [np.empty_like(a) for a in self.a]
-        self.one_row = self._activations(1)
+        self.adam = isinstance(case.optimizer, Adam)
         self.x_batch = (
             None if self.full_batch else np.empty((self.batch, case.sizes[0]), np.float32)
         )
+
+    @staticmethod
+    def supports(case: Case) -> bool:
+        return case.dense
 
     def _activations(self, rows: int) -> list[Floats]:
         return [np.empty((rows, outputs), np.float32) for outputs in self.case.sizes[1:]]
@@ -39,13 +43,12 @@ class HandWritten(Peer):
         for w, b, (new_w, new_b) in zip(self.w, self.b, weights, strict=True):
             w[...] = new_w
             b[...] = new_b
-        if self.case.adam:
-            self.steps = 0
-            self.adam = [
-                (parameter, grad, *(np.zeros_like(parameter) for _ in range(3)))
-                for parameters, grads in ((self.w, self.dw), (self.b, self.db))
-                for parameter, grad in zip(parameters, grads, strict=True)
-            ]
+        self.steps = 0
+        self.arrays = [
+            (parameter, grad, *(np.zeros_like(parameter) for _ in range(3)))
+            for parameters, grads in ((self.w, self.dw), (self.b, self.db))
+            for parameter, grad in zip(parameters, grads, strict=True)
+        ]
 
     def get_weights(self) -> Weights:
         return [(w.copy(), b.copy()) for w, b in zip(self.w, self.b, strict=True)]
@@ -55,13 +58,14 @@ class HandWritten(Peer):
             for _ in range(epochs):
                 self._step(self.x, self.y)
             return
-        for rows in self.batches(epochs, shuffle):
-            # Unless told to clip, take() gathers into a buffer first.
-            np.take(self.x, rows, axis=0, out=self.x_batch, mode="clip")
-            self._step(self.x_batch, self.y[rows])
+        for _ in range(epochs):
+            for rows in self.order(shuffle):
+                # Unless told to clip, take() gathers into a buffer first.
+                np.take(self.x, rows, axis=0, out=self.x_batch, mode="clip")
+                self._step(self.x_batch, self.y[rows])
 
-    def predict(self, row: Floats) -> Floats:
-        return self._forward(row, self.one_row).copy()
+    def predict(self, x: Floats) -> Floats:
+        return self._forward(x, self.a).copy()
 
     def _forward(self, x: Floats, activations: list[Floats]) -> Floats:
         for w, b, a in zip(self.w, self.b, activations, strict=True):
@@ -91,20 +95,12 @@ class HandWritten(Peer):
         else:
             np.multiply(dz, LEAKY_SLOPE, out=dz, where=a < 0)
 
-    def _step(self, x: Floats, y: Ints) -> float:
-        z = self._forward(x, self.a)
-        z -= z.max(axis=1, keepdims=True)
-        z_label = z[self.rows, y]
-        np.exp(z, out=z)
-        total = z.sum(axis=1, keepdims=True)
-        loss = float((np.log(total[:, 0]) - z_label).mean())
-
+    def _step(self, x: Floats, y: Targets) -> float:
         # With SGD gradients are, from here on, those of learning rate times loss: the update is
         # then a subtraction.
-        scale = 1 if self.case.adam else LEARNING_RATE
-        z *= scale / self.batch / total
-        z[self.rows, y] -= scale / self.batch
-        dz = z
+        scale = 1 if self.adam else self.case.optimizer.learning_rate
+        dz = self._forward(x, self.a)
+        loss = self._loss(dz, y, scale)
         for i in reversed(range(len(self.w))):
             before = self.a[i - 1] if i else x
             np.dot(before.T, dz, out=self.dw[i])
@@ -113,18 +109,47 @@ class HandWritten(Peer):
                 np.dot(dz, self.w[i].T, out=self.da[i - 1])
                 self._times_derivative(self.da[i - 1], before)
                 dz = self.da[i - 1]
-            if not self.case.adam:
-                self.w[i] -= self.dw[i]
-                self.b[i] -= self.db[i]
-        if self.case.adam:
+        if self.adam:
             self._adam_step()
+        elif momentum := self.case.optimizer.momentum:
+            for parameter, grad, velocity, *_ in self.arrays:
+                velocity *= momentum
+                velocity += grad
+                parameter -= velocity
+        else:
+            for parameter, grad, *_ in self.arrays:
+                parameter -= grad
+        return loss
+
+    def _loss(self, z: Floats, y: Targets, scale: float) -> float:
+        """The mean loss; z becomes its gradient, times a scale."""
+        if self.case.loss == CROSS_ENTROPY:
+            z -= z.max(axis=1, keepdims=True)
+            z_label = z[self.rows, y]
+            np.exp(z, out=z)
+            total = z.sum(axis=1, keepdims=True)
+            loss = float((np.log(total[:, 0]) - z_label).mean())
+            z *= scale / self.batch / total
+            z[self.rows, y] -= scale / self.batch
+        elif self.case.loss == BINARY:
+            loss = float((np.logaddexp(0, z) - z * y).mean())
+            np.negative(z, out=z)
+            np.exp(z, out=z)
+            z += 1
+            np.reciprocal(z, out=z)
+            z -= y
+            z *= scale / z.size
+        else:
+            z -= y
+            loss = float(np.vdot(z, z)) / z.size
+            z *= 2 * scale / z.size
         return loss
 
     def _adam_step(self) -> None:
-        learning_rate, (beta1, beta2), eps = ADAM
+        learning_rate, (beta1, beta2), eps = self.case.optimizer
         self.steps += 1
         rate, unbias = learning_rate / (1 - beta1**self.steps), (1 - beta2**self.steps) ** -0.5
-        for parameter, grad, mean, square, update in self.adam:
+        for parameter, grad, mean, square, update in self.arrays:
             mean *= beta1
             np.multiply(grad, 1 - beta1, out=update)
             mean += update

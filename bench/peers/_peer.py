@@ -1,4 +1,4 @@
-"""What each library is asked to do, and what they all start from."""
+"""The interface of a library, and the weights that all of them start from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -7,29 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _cases import Case
+from _cases import BatchNorm, Case, Conv, Dense
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Targets = NDArray[Any]
+"""Class numbers, or float32 of the shape of the outputs."""
 Weights = list[tuple[Floats, Floats]]
-"""(inputs, outputs) matrices, and biases, layer by layer."""
-
-LEARNING_RATE = 0.1
-ADAM = (0.001, (0.9, 0.999), 1e-8)
-"""Learning rate, betas, eps."""
-LEAKY_SLOPE = 0.01
-CNN_LEARNING_RATE = 0.01
-CNN_MOMENTUM = 0.9
-CNN_REMARK = "with its own initial weights and dropout masks"
+"""For each layer with parameters, weights and biases: (inputs, outputs) of a linear layer,
+(channels, kernel, kernel, filters) of a convolution, and factors of a batch normalization.
+"""
 
 
 class Peer(ABC):
     """One network in one library, with its data set in memory and in the library's own form.
 
-    All train alike: softmax cross-entropy, plain SGD or Adam, float32, from the same weights. An
-    epoch visits the rows in a random order, drawn and gathered batch by batch as the library's
-    users would do it; where the batch is the whole data set there is nothing to shuffle or gather.
-    A constructor raises NotImplementedError for a network that the library cannot express.
+    All train alike: as the case says, from the same weights. An epoch visits the samples in a
+    random order, drawn and gathered batch by batch as the library's users would do it; where the
+    batch is the whole data set there is nothing to shuffle or gather.
 
     Parameters
     ----------
@@ -40,18 +35,23 @@ class Peer(ABC):
     """
 
     remark: str = ""
-    """What it does instead, where it cannot do quite what the others do; its losses are then not
-    compared with theirs.
+    """Difference from the other libraries, where it cannot do quite the same; its losses are then
+    not compared with theirs.
     """
 
-    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+    def __init__(self, case: Case, x: Floats, y: Targets, threads: int) -> None:
         self.case = case
         self.x = x
         self.y = y
         self.threads = threads
-        self.batch = case.batch or len(x)
+        self.batch = case.predict or case.batch or len(x)
         self.full_batch = self.batch == len(x)
         self.set_seed(0)
+
+    @staticmethod
+    def supports(case: Case) -> bool:
+        """Whether the library can express this case."""
+        return True
 
     @staticmethod
     @abstractmethod
@@ -59,23 +59,17 @@ class Peer(ABC):
         """Version of the library, and what it runs on."""
 
     def set_seed(self, seed: int) -> None:
-        """Of the order of the rows."""
+        """Of the order of the samples."""
         self.seed = seed
         self.rng = np.random.default_rng(seed)
 
-    def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        """Train like this from the next `set_weights` on; otherwise as the case says, with the
-        rates above.
-        """
-        raise NotImplementedError(f"{type(self).__name__} trains by plain SGD only")
-
     def set_learning_rate(self, learning_rate: float) -> None:
-        """A new one after `set_sgd`."""
+        """Continue with a new one, until the next `set_weights`."""
         raise NotImplementedError(f"{type(self).__name__} trains with one learning rate only")
 
     @abstractmethod
     def set_weights(self, weights: Weights) -> None:
-        """Start over from these weights."""
+        """Start over from these weights, with a new optimizer."""
 
     @abstractmethod
     def get_weights(self) -> Weights:
@@ -89,18 +83,30 @@ class Peer(ABC):
         """Train; return when all is computed."""
 
     @abstractmethod
-    def predict(self, row: Floats) -> Any:
-        """The logits of a batch of one row, shape (1, 784), as a NumPy array."""
+    def predict(self, x: Floats) -> Any:
+        """The outputs for a batch of `case.predict` samples, as a NumPy array."""
 
     def order(self, shuffle: bool) -> Ints:
-        """Row numbers of one epoch, one batch a row. As cnet's trainer does, NumPy draws them."""
+        """Sample numbers of one epoch, one batch a line. As cnet's trainer does, NumPy draws
+        them.
+        """
         order = self.rng.permutation(len(self.x)) if shuffle else np.arange(len(self.x))
         return order.reshape(-1, self.batch)
 
-    def batches(self, epochs: int, shuffle: bool) -> Iterator[Ints]:
-        """Row numbers, batch by batch."""
+    def orders(self, epochs: int, shuffle: bool) -> NDArray[np.int32]:
+        """Those of several epochs, for compilers; empty lines where a batch is all samples."""
+        if self.full_batch:
+            return np.empty((epochs, 0), np.int32)
+        return np.concatenate([self.order(shuffle) for _ in range(epochs)]).astype(np.int32)
+
+    def batches(self, epochs: int, shuffle: bool) -> Iterator[tuple[Floats, Targets]]:
+        """The batches, one by one."""
         for _ in range(epochs):
-            yield from self.order(shuffle)
+            if self.full_batch:
+                yield self.x, self.y
+                continue
+            for rows in self.order(shuffle):
+                yield np.take(self.x, rows, axis=0), self.y[rows]
 
 
 def initial_weights(case: Case, seed: int = 0) -> Weights:
@@ -109,30 +115,42 @@ def initial_weights(case: Case, seed: int = 0) -> Weights:
     """
     rng = np.random.default_rng(seed)
     gain = 2 if "relu" in case.activation else 1
-    return [
-        (
-            rng.normal(0, (gain / inputs) ** 0.5, (inputs, outputs)).astype(np.float32),
-            rng.normal(0, 0.01, outputs).astype(np.float32),
+    weights = []
+    for layer, shape in case.shapes():
+        match layer:
+            case Dense():
+                size: tuple[int, ...] = (int(np.prod(shape)), layer.units)
+            case Conv():
+                size = (shape[0], layer.kernel, layer.kernel, layer.filters)
+            case BatchNorm():
+                size = shape
+            case _:
+                continue
+        if isinstance(layer, BatchNorm):
+            values = rng.normal(1, 0.1, size)
+        else:
+            values = rng.normal(0, (gain / np.prod(size[:-1])) ** 0.5, size)
+        weights.append(
+            (values.astype(np.float32), rng.normal(0, 0.01, size[-1]).astype(np.float32))
         )
-        for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False)
-    ]
+    return weights
 
 
-def reference_logits(case: Case, weights: Weights, x: Floats) -> NDArray[np.float64]:
-    """The network's outputs in double precision, plainly."""
-    a = x.astype(np.float64)
-    for i, (w, b) in enumerate(weights):
-        a = a @ w + b
-        if i < len(weights) - 1:
-            a = {
-                "relu": lambda z: np.maximum(z, 0),
-                "leaky_relu": lambda z: np.maximum(z, LEAKY_SLOPE * z),
-                "tanh": np.tanh,
-            }[case.activation](a)
-    return a
-
-
-def cross_entropy(logits: NDArray[Any], y: Ints) -> float:
-    """The mean loss."""
-    z = logits - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean())
+def channels_last(case: Case, weights: Weights, back: bool = False) -> Weights:
+    """Weights for images whose channels are their last axis, with kernels of shape (kernel, kernel,
+    channels, filters); or from there back.
+    """
+    axes = (2, 0, 1, 3) if back else (1, 2, 0, 3)
+    pairs, result = iter(weights), []
+    for layer, shape in case.shapes():
+        if not isinstance(layer, Conv | Dense | BatchNorm):
+            continue
+        w, b = next(pairs)
+        if isinstance(layer, Conv):
+            w = np.ascontiguousarray(w.transpose(axes))
+        elif len(shape) == 3:
+            channels, *pixels = shape
+            image = (*pixels, channels) if back else shape
+            w = w.reshape(*image, -1).transpose(axes).reshape(w.shape)
+        result.append((w, b))
+    return result

@@ -1,23 +1,14 @@
 """PyTorch, eager and compiled."""
 
-import copy
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from _cases import Case
-from peers._peer import (
-    ADAM,
-    CNN_LEARNING_RATE,
-    CNN_MOMENTUM,
-    CNN_REMARK,
-    LEAKY_SLOPE,
-    LEARNING_RATE,
-    Floats,
-    Ints,
-    Peer,
-    Weights,
-)
+from _cases import Adam, Case
+from peers._layers import criterion, network, optimizer
+from peers._peer import Floats, Peer, Targets, Weights
 
 
 class Eager(Peer):
@@ -25,56 +16,48 @@ class Eager(Peer):
     several times as long.
     """
 
-    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+    memory_format = torch.contiguous_format
+
+    def __init__(self, case: Case, x: Floats, y: Targets, threads: int) -> None:
         super().__init__(case, x, y, threads)
         torch.set_num_threads(threads)
-        activation = {
-            "": nn.Identity,
-            "relu": nn.ReLU,
-            "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
-            "tanh": nn.Tanh,
-        }[case.activation]
-        layers: list[nn.Module] = []
-        for inputs, outputs in zip(case.sizes, case.sizes[1:], strict=False):
-            layers += [activation(), nn.Linear(inputs, outputs)]
-        self.model = nn.Sequential(*layers[1:])
-        self._restart()
+        torch.manual_seed(0)
+        self.model = network(nn, case)
+        self.criterion = criterion(nn, case)
         self.forward = self.model
         self.tensor_x = torch.from_numpy(x)
         self.tensor_y = torch.from_numpy(y)
-
-    def _restart(self) -> None:
-        """An optimizer that remembers nothing."""
-        if self.case.adam:  # fused, the fastest of its forms
-            self.optimizer = torch.optim.Adam(self.model.parameters(), *ADAM, fused=True)
-        else:
-            self.optimizer = torch.optim.SGD(self.model.parameters(), LEARNING_RATE)
+        if case.images:
+            self.model = self.model.to(memory_format=self.memory_format)
+            self.tensor_x = self.tensor_x.to(memory_format=self.memory_format)
 
     @staticmethod
     def version() -> str:
         return torch.__version__
 
-    def set_sgd(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
-        )
-
     def set_learning_rate(self, learning_rate: float) -> None:
         self.optimizer.param_groups[0]["lr"] = learning_rate
 
     def set_weights(self, weights: Weights) -> None:
-        flat = [array for w, b in weights for array in (w.T, b)]
+        flat = [array for w, b in weights for array in (_turned(w, (3, 0, 1, 2)), b)]
         with torch.no_grad():
             for parameter, values in zip(self.model.parameters(), flat, strict=True):
                 parameter.copy_(torch.from_numpy(values))
-        if self.case.adam:
-            self._restart()
+        self._restart()
+
+    def _restart(self) -> None:
+        """An optimizer that remembers nothing; Adam fused, the fastest of its forms."""
+        self.optimizer = optimizer(torch.optim, self.case, self.model.parameters(), fused=True)
 
     def get_weights(self) -> Weights:
-        arrays = [parameter.detach().numpy().T.copy() for parameter in self.model.parameters()]
+        arrays = [
+            _turned(parameter.detach().numpy(), (1, 2, 3, 0)).copy()
+            for parameter in self.model.parameters()
+        ]
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
     def train(self, epochs: int, shuffle: bool = True) -> None:
+        self.model.train()
         if self.full_batch:
             for _ in range(epochs):
                 self._step(self.tensor_x, self.tensor_y)
@@ -83,28 +66,55 @@ class Eager(Peer):
             for rows in torch.from_numpy(self.order(shuffle)):
                 self._step(self.tensor_x[rows], self.tensor_y[rows])
 
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.criterion(self.model(x), y)
+
     def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
         self.optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(self.model(x), y)
+        loss = self._loss(x, y)
         loss.backward()
         self.optimizer.step()
         return loss.item()
 
-    def predict(self, row: Floats) -> Floats:
+    def predict(self, x: Floats) -> Floats:
         with torch.inference_mode():
-            return self.forward(torch.from_numpy(row)).numpy()
+            return self.forward(torch.from_numpy(x)).numpy()
+
+
+class ChannelsLast(Eager):
+    """With the channels of a pixel side by side."""
+
+    memory_format = torch.channels_last
+
+    @staticmethod
+    def supports(case: Case) -> bool:
+        return case.images
+
+
+class Bfloat16(Eager):
+    """Mixed precision: products in bfloat16, by ``torch.autocast``."""
+
+    memory_format = torch.channels_last
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.criterion(self.model(x), y)
+
+    def predict(self, x: Floats) -> Floats:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return self.forward(torch.from_numpy(x)).float().numpy()
 
 
 class Compiled(Eager):
     """``torch.compile`` of the whole step: forward, loss, gradient and update in one function."""
 
-    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
+    set_learning_rate = Peer.set_learning_rate
+
+    def __init__(self, case: Case, x: Floats, y: Targets, threads: int) -> None:
         super().__init__(case, x, y, threads)
         torch._dynamo.reset()  # else the limit on recompilations counts the networks before
         self.compiled_step = torch.compile(self._functional_step, dynamic=False)
         self.forward = torch.compile(self.model, dynamic=False)
-
-    set_sgd = Peer.set_sgd
 
     def _restart(self) -> None:
         self.steps = torch.zeros(())
@@ -113,25 +123,30 @@ class Compiled(Eager):
         )
 
     def compile(self, epochs: int) -> None:
-        if self.case.training:
-            self._step(self.tensor_x[: self.batch], self.tensor_y[: self.batch])
+        if self.case.predict:
+            self.predict(self.x[: self.batch])
         else:
-            self.predict(self.x[:1])
+            self._step(self.tensor_x[: self.batch], self.tensor_y[: self.batch])
 
     def _functional_step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         parameters = list(self.model.parameters())
-        loss = nn.functional.cross_entropy(self.model(x), y)
+        loss = self._loss(x, y)
         with torch.no_grad():
             grads = torch.autograd.grad(loss, parameters)
-            if self.case.adam:
-                self._adam(parameters, grads)
-            else:
-                for parameter, grad in zip(parameters, grads, strict=True):
-                    parameter.sub_(grad, alpha=LEARNING_RATE)
+            (self._adam if isinstance(self.case.optimizer, Adam) else self._sgd)(parameters, grads)
         return loss
 
+    def _sgd(self, parameters: list[torch.Tensor], grads: tuple[torch.Tensor, ...]) -> None:
+        learning_rate, momentum, nesterov, weight_decay = self.case.optimizer
+        for parameter, grad, velocity in zip(parameters, grads, self.means, strict=True):
+            update = grad + weight_decay * parameter if weight_decay else grad
+            if momentum:
+                velocity.mul_(momentum).add_(update)
+                update = update + momentum * velocity if nesterov else velocity
+            parameter.sub_(update, alpha=learning_rate)
+
     def _adam(self, parameters: list[torch.Tensor], grads: tuple[torch.Tensor, ...]) -> None:
-        learning_rate, (beta1, beta2), eps = ADAM
+        learning_rate, (beta1, beta2), eps = self.case.optimizer
         self.steps.add_(1)
         rate, unbias = learning_rate / (1 - beta1**self.steps), (1 - beta2**self.steps).rsqrt()
         for parameter, grad, mean, square in zip(
@@ -145,43 +160,6 @@ class Compiled(Eager):
         return self.compiled_step(x, y).item()
 
 
-class Cnn(Eager):
-    """The convolutional net."""
-
-    remark = CNN_REMARK
-    memory_format = torch.contiguous_format
-
-    def __init__(self, case: Case, x: Floats, y: Ints, threads: int) -> None:
-        super().__init__(case, x, y, threads)
-        torch.manual_seed(0)
-        convolutions = [
-            nn.Conv2d(1, 32, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-        ]
-        model = nn.Sequential(
-            *convolutions,
-            nn.Flatten(),
-            nn.Linear(1600, 128),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(128, 10),
-        )
-        self.model = model.to(memory_format=self.memory_format)
-        self.state = copy.deepcopy(self.model.state_dict())
-        self.tensor_x = self.tensor_x.reshape(-1, 1, 28, 28).to(memory_format=self.memory_format)
-
-    def set_weights(self, weights: Weights) -> None:
-        self.model.load_state_dict(self.state)
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=CNN_LEARNING_RATE, momentum=CNN_MOMENTUM, nesterov=True
-        )
-
-
-class CnnChannelsLast(Cnn):
-    """With the channels of a pixel side by side."""
-
-    memory_format = torch.channels_last
+def _turned(w: np.ndarray[Any, Any], axes: tuple[int, ...]) -> Floats:
+    """Weights between PyTorch's order of axes and the benchmark's."""
+    return np.ascontiguousarray(w.transpose(axes) if w.ndim == 4 else w.T)
