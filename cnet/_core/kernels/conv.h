@@ -59,10 +59,9 @@ static conv_plan conv_plan_of(const cnet_window *g) {
 /* Bytes of the workspace, rounded up to a cache line: threads have neighboring ones. */
 static ptrdiff_t direct_scratch(const cnet_window *g) {
     const conv_plan f = conv_plan_of(g);
-    const ptrdiff_t bytes = f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) +
-                            (f.panels + f.padded) * (ptrdiff_t)sizeof(real),
-                    line = 64;
-    return (bytes + line - 1) / line * line;
+    const ptrdiff_t bytes =
+        f.offsets * (ptrdiff_t)sizeof(ptrdiff_t) + (f.panels + f.padded) * (ptrdiff_t)sizeof(real);
+    return round_up(bytes, 64);
 }
 
 /* offset[k]: tap k in a padded image, relative to the first pixel under the kernel.
@@ -224,18 +223,19 @@ static void direct_backward_input(const cnet_window *g, ptrdiff_t n, const real 
 
     /* Kernel rows that reach the same input rows differ by a multiple of stride_y: they are
        packed side by side. */
-    for (ptrdiff_t first_ky = 0, k = 0;
-         narrow && first_ky < min_size(g->stride_y, g->kernel_height); first_ky++)
-        for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters)
-            pack_side_by_side(g, w, ky, k, panels);
-    for (ptrdiff_t kx = 0; kx < g->kernel_width && !narrow; kx++)
-        for (ptrdiff_t first_ky = 0, k = 0; first_ky < min_size(g->stride_y, g->kernel_height);
-             first_ky++)
-            for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters)
+    for (ptrdiff_t first_ky = 0, k = 0; first_ky < min_size(g->stride_y, g->kernel_height);
+         first_ky++)
+        for (ptrdiff_t ky = first_ky; ky < g->kernel_height; ky += g->stride_y, k += g->filters) {
+            if (narrow) {
+                pack_side_by_side(g, w, ky, k, panels);
+                continue;
+            }
+            for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
                 for (ptrdiff_t j = 0; j < g->channels; j += NR)
                     pack_b(g->filters, min_size(NR, g->channels - j),
                            w + ((kx * g->kernel_height + ky) * g->channels + j) * g->filters, 1,
                            g->filters, panels + kx * column + j * terms + k * NR);
+        }
 
     for (ptrdiff_t i = 0; i < n; i += f.group) {
         const ptrdiff_t images = min_size(f.group, n - i);
@@ -247,13 +247,17 @@ static void direct_backward_input(const cnet_window *g, ptrdiff_t n, const real 
                 r = rows_reached(g, first_ky, r.q_end);
                 if (r.q == r.q_end)
                     break;
-                if (narrow && r.t < r.t_end)
+                if (r.t >= r.t_end)
+                    continue;
+                if (narrow) {
                     add_narrow_rows(g, images, r.q_end - r.q, r.q - r.t,
                                     r.q * g->stride_y + first_ky - g->pad_y,
                                     (r.t_end - r.t) * g->filters, dout + i * f.pixels * g->filters,
                                     a_col_offset, panels + (k + r.t * g->filters) * NR, terms, sums,
                                     dx + i * image);
-                for (ptrdiff_t kx = 0; kx < g->kernel_width && r.t < r.t_end && !narrow; kx++)
+                    continue;
+                }
+                for (ptrdiff_t kx = 0; kx < g->kernel_width; kx++)
                     add_kernel_column(
                         g, images, &r, kx, dout + i * f.pixels * g->filters, a_col_offset,
                         panels + kx * column + (k + r.t * g->filters) * NR, terms, dx + i * image);

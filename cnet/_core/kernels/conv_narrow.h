@@ -8,19 +8,17 @@
 
    All sums have the order of one product for each column (conv.h): the bits are the same. */
 
-static ptrdiff_t vectors_of(ptrdiff_t n) { return (n + VL - 1) / VL; }
-
 /* Whether the product side by side has at most two thirds of the vectors of one for each column. It
    is one block of terms, and its rows are whole rows of the output. The shape alone decides. */
 static int has_narrow_input(const cnet_window *g) {
     return g->stride_x == 1 && g->out_width <= CNET_KC && g->channels < VL &&
            g->kernel_height * g->filters <= CNET_KC &&
-           3 * vectors_of(g->kernel_width * g->channels) <= 2 * g->kernel_width;
+           3 * round_up(g->kernel_width * g->channels, VL) <= 2 * g->kernel_width * VL;
 }
 
 /* Elements of a row of s. */
 static ptrdiff_t narrow_row(const cnet_window *g) {
-    return vectors_of(g->kernel_width * g->channels) * VL;
+    return round_up(g->kernel_width * g->channels, VL);
 }
 
 /* Elements of the workspace for s; a vector behind it is read. */

@@ -24,15 +24,13 @@ INLINE real *align_to_vector(real *p) {
     return p + (-(uintptr_t)p % (VL * sizeof(real))) / sizeof(real);
 }
 
-INLINE ptrdiff_t round_up_to_vector(ptrdiff_t n) { return (n + VL - 1) / VL * VL; }
-
 /* Whether to pack b for m rows of x. */
 static int should_pack(ptrdiff_t m, const real *b, ptrdiff_t rs_b) {
     return m >= SPMM_PACK_MIN_ROWS && (rs_b * (ptrdiff_t)sizeof(real) >= SPMM_PACK_STRIDE ||
                                        rs_b % VL || (uintptr_t)b % (VL * sizeof(real)));
 }
 
-/* panel (k, round_up_to_vector(cols)) = b (k, cols), padded with zeros */
+/* panel (k, round_up(cols, VL)) = b (k, cols), padded with zeros */
 static void pack_panel(ptrdiff_t k, ptrdiff_t cols, const real *b, ptrdiff_t rs_b, real *panel) {
     for (ptrdiff_t i = 0; i < k; i++, b += rs_b)
         for (ptrdiff_t j = 0; j < cols; j += VL, panel += VL)
@@ -162,7 +160,7 @@ static void spmm(const cnet_csr_batch *x, ptrdiff_t row, ptrdiff_t block, const 
     const ptrdiff_t length = x->block_length, blocks = (g->k + length - 1) / length;
     for (ptrdiff_t j = 0, cols; j < g->n; j += cols) {
         cols = cnet_spmm_cols(SPMM_NR, VL, g->n - j);
-        const ptrdiff_t width = round_up_to_vector(cols),
+        const ptrdiff_t width = round_up(cols, VL),
                         max_blocks = CNET_KC * SPMM_NR / (length * width);
         for (ptrdiff_t i = 0, n; i < blocks; i += n) {
             n = min_size(blocks - i, max_blocks);
@@ -228,7 +226,7 @@ static void spmm_transposed(const cnet_csr_batch *x, ptrdiff_t block, const cnet
         const vmask mask = v_mask((cols - 1) % VL + 1);
         /* If rows of c are contiguous, they are added as one long row: fewer tails. */
         const int contiguous = cols == g->rs_c;
-        const ptrdiff_t width = round_up_to_vector(cols), rows = contiguous ? 1 : g->m,
+        const ptrdiff_t width = round_up(cols, VL), rows = contiguous ? 1 : g->m,
                         length = contiguous ? g->m * cols : cols;
         for (ptrdiff_t i = 0; i < g->k; i += g->block) {
             const ptrdiff_t m = min_size(g->k - i, g->block);
@@ -298,7 +296,7 @@ static void spmm_columns(const cnet_csc_block *x, ptrdiff_t m, ptrdiff_t cols, p
             pack_panel(m, width, b, rs_b, panel);
 #define CALL(vecs, tail) \
     spmm_csc_ukernel(vecs, tail, x, m, cols, packed ? panel : b, \
-                     packed ? round_up_to_vector(width) : rs_b, mask, c, rs_c, sgd_update)
+                     packed ? round_up(width, VL) : rs_b, mask, c, rs_c, sgd_update)
         DISPATCH_VECS(width, CALL)
 #undef CALL
     }
